@@ -1,0 +1,112 @@
+"""What flows from data to networks: a sensor (Modality), a sensor at one size (View), a batch of paired samples (Batch)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """One sensor: what its files hold, in which unit, and how a person looks at it.
+
+    Images are (H, W, C) arrays, `uint8` counts or `float32` in `unit`; `mean` and `std` have one value per channel, in `unit`;
+    `range` is the span of ordinary values, used to show them and to carry over weights that were trained on 0..1 inputs.
+    """
+
+    @property
+    def name(self) -> str:
+        """Column of the manifest that this sensor is read from."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def range(self) -> tuple[float, float]: ...
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+    @property
+    def std(self) -> tuple[float, ...]: ...
+
+    def read(self, path: Path) -> NDArray[Any]:
+        """The file as (H, W, C) in `unit`; `ValueError` or `FileNotFoundError` names the file."""
+
+    def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """A photometric change that this sensor could have made; moves no pixel, keeps shape and dtype."""
+
+    def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """The image as (H, W, 3) RGB for a person."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A sensor at one size: what one branch eats. Two branches of one sensor may have views of different sizes."""
+
+    name: str
+    modality: Modality
+    size: tuple[int, int]  # (height, width) in pixels
+
+    def __post_init__(self) -> None:
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f"view '{self.name}': size must be (height, width) in pixels, got {self.size}")
+
+
+@dataclass
+class Batch:
+    """Paired samples. Where a row lacks a view its pixels are zeros and `present` is false; where it lacks a label `labelled` is.
+
+    The boolean fields and `meta` stay on the CPU whatever the device, so that choosing rows never waits for an accelerator.
+    """
+
+    views: dict[str, Shaped[Tensor, "b c h w"]]
+    present: dict[str, Bool[Tensor, " b"]]
+    target: Shaped[Tensor, "b ..."]  # (B,) class index, -1 if unlabelled; (B, K) 0/1 floats for multi-label
+    labelled: Bool[Tensor, " b"]
+    mask: Float[Tensor, "b 1 h w"]  # share of each pixel inside the region of interest, 0..1
+    masked: Bool[Tensor, " b"]  # the row has a mask
+    index: Int[Tensor, " b"]  # row in the dataset
+    draw: Int[Tensor, " b"]  # which draw of the augmentation; -1 is none
+    boxes: list[Float[Tensor, "n 4"]] = field(default_factory=list)  # x1 y1 x2 y2, relative to the view, 0..1
+    cached: dict[str, Tensor] = field(default_factory=dict)
+    meta: list[dict[str, str]] = field(default_factory=list)  # the manifest's other columns
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=non_blocking)
+
+        return replace(
+            self,
+            views=_each(self.views, move),
+            cached=_each(self.cached, move),
+            target=move(self.target),
+            mask=move(self.mask),
+            index=move(self.index),
+            draw=move(self.draw),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Called by `DataLoader(pin_memory=True)`."""
+        return replace(
+            self,
+            views=_each(self.views, Tensor.pin_memory),
+            target=self.target.pin_memory(),
+            mask=self.mask.pin_memory(),
+            index=self.index.pin_memory(),
+            draw=self.draw.pin_memory(),
+        )
+
+
+def _each(tensors: Mapping[str, Tensor], change: Any) -> dict[str, Tensor]:
+    return {name: change(tensor) for name, tensor in tensors.items()}

@@ -1,0 +1,157 @@
+"""A branch: a network, the view it eats, the taps it is read at and its extra heads; it is frozen or it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Shaped
+from torch import Tensor, nn
+
+from xkd.batch import Batch, View
+from xkd.projectors import Projector
+from xkd.taps import Tap, Taps
+from xkd.tasks.task import Task
+from xkd.weights import EMA, Random, Weights
+
+Capture = dict[str, Tensor]  # readings of one forward pass: "output", each tap, each head
+
+
+@dataclass(frozen=True)
+class Head:
+    """An extra output on a tap, of the network's own output shape: a shallow exit, an auxiliary classifier."""
+
+    tap: str
+    module: Projector
+
+
+class Branch(nn.Module):
+    """`forward(batch, task)` gives the readings. Inputs are normalised here, on the device, by the weights' own statistics."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        view: View,
+        weights: Weights,
+        taps: Mapping[str, Tap] | None = None,
+        heads: Mapping[str, Head] | None = None,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
+        if self.frozen and weights == Random():
+            raise ValueError(
+                f"a frozen branch on view '{view.name}' has random weights: give it weights=Checkpoint(path) or"
+                " Pretrained(), or Random(frozen=True) if you mean it"
+            )
+        self.model = model
+        mean, std = weights.load(model, view)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, -1, 1, 1))
+        self.taps = Taps(model, taps or {})
+        heads = heads or {}
+        for name, head in heads.items():
+            if head.tap not in self.taps.taps:
+                raise KeyError(f"head '{name}' sits on no tap '{head.tap}'; this branch has {sorted(self.taps.taps)}")
+        self.head_taps = {name: head.tap for name, head in heads.items()}
+        modules = nn.ModuleDict({name: _as_module(head.module, name) for name, head in heads.items()})
+        self.heads = cast("Mapping[str, Projector]", modules)  # registered as modules, typed as what they hold
+        self.shapes: dict[str, torch.Size] = {}  # of each reading, without the batch; filled by the dry run
+        if self.frozen:
+            self.requires_grad_(False)
+        self.train()
+
+    @property
+    def readings(self) -> list[str]:
+        return ["output", *self.taps.taps, *self.heads]
+
+    def train(self, mode: bool = True) -> Branch:
+        # a teacher in train mode would make its targets random: dropout, drop path and batch statistics alike
+        super().train(mode and not self.frozen)
+        return self
+
+    def forward(self, batch: Batch, task: Task) -> Capture:
+        if self.view.name not in batch.views:
+            raise KeyError(f"no view '{self.view.name}' in the batch; it has {sorted(batch.views)}")
+        present = batch.present[self.view.name]
+        images = batch.views[self.view.name]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            if present.all():
+                return self.run(images, batch, task)
+            if not present.any():
+                return self._absent(images)
+            # absent rows would enter the batch statistics, so the network sees only the rows that are there
+            rows = present.nonzero().flatten().to(images.device)
+            return {name: _scatter(reading, rows, len(batch)) for name, reading in self.run(images[rows], batch, task).items()}
+
+    def run(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Capture:
+        capture = {"output": task.call(self.model, self.normalise(images), batch)}
+        capture.update(self.taps.read((images.shape[2], images.shape[3])))
+        for name, head in self.heads.items():
+            capture[name] = head(capture[self.head_taps[name]])
+        return capture
+
+    def normalise(self, images: Shaped[Tensor, "b c h w"]) -> Tensor:
+        return (images.to(self.mean.dtype) - self.mean) / self.std
+
+    def bind(self, task: Task, rows: int = 2) -> Capture:
+        """The dry run of this branch on its own view: sizes the heads, learns the shapes of the readings."""
+        batch = example_batch([self.view], task, rows, self.mean.device)
+        training = self.training
+        self.eval()
+        with torch.no_grad():
+            images = batch.views[self.view.name]
+            output = task.call(self.model, self.normalise(images), batch)
+            taps = self.taps.read((images.shape[2], images.shape[3]))
+            for name, head in self.heads.items():
+                head.bind(tuple(taps[self.head_taps[name]].shape[1:]), tuple(output.shape[1:]))
+            self.to(self.mean.device)
+            capture = self.run(images, batch, task)
+        if self.frozen:
+            self.requires_grad_(False)
+        self.train(training)
+        self.shapes = {name: reading.shape[1:] for name, reading in capture.items()}
+        return capture
+
+    def _absent(self, images: Tensor) -> Capture:
+        if not self.shapes:
+            raise ValueError(f"no row of the batch has view '{self.view.name}' and the branch was not bound; call Distiller.bind() first")
+        # zero, but attached to every parameter, so that distributed training sees all of them in every step
+        anchor = sum((p.sum() * 0 for p in self.parameters() if p.requires_grad), images.new_zeros((), dtype=self.mean.dtype))
+        return {name: anchor.expand(len(images), *shape) for name, shape in self.shapes.items()}
+
+
+def example_batch(views: list[View], task: Task, rows: int, device: torch.device) -> Batch:
+    """Full rows of plausible noise, for a dry run: every view present, labelled and masked."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(view: View) -> Tensor:
+        mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (view.modality.mean, view.modality.std))
+        return (torch.randn((rows, view.modality.channels, *view.size), generator=generator) * std + mean).to(device)
+
+    everything: Bool[Tensor, " b"] = torch.ones(rows, dtype=torch.bool)
+    return Batch(
+        views={view.name: noise(view) for view in views},
+        present={view.name: everything for view in views},
+        target=task.example_target(rows).to(device),
+        labelled=everything,
+        mask=torch.ones((rows, 1, *views[0].size), device=device),
+        masked=everything,
+        index=torch.arange(rows, device=device),
+        draw=torch.zeros(rows, dtype=torch.long, device=device),
+    )
+
+
+def _as_module(head: Projector, name: str) -> nn.Module:
+    if not isinstance(head, nn.Module):
+        raise ValueError(f"head '{name}' must be a module, got {type(head).__name__}")
+    return head
+
+
+def _scatter(reading: Tensor, rows: Tensor, total: int) -> Tensor:
+    return reading.new_zeros((total, *reading.shape[1:])).index_copy(0, rows, reading)

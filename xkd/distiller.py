@@ -1,0 +1,138 @@
+"""The distiller: branches are nodes, terms are edges; `forward` is the whole training step up to the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from xkd.batch import Batch
+from xkd.branch import Branch, example_batch
+from xkd.tasks.task import Task
+from xkd.term import BATCH_READINGS, Readings, Term
+from xkd.weights import EMA
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a training step gives: `loss` to call backward on, `parts` the unweighted value of each term."""
+
+    loss: Float[Tensor, ""]
+    parts: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class BoundReading:
+    """A row of the dry run's table."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class Distiller(nn.Module):
+    """One branch is named the student: it alone is evaluated, visualised and exported. Call `bind()` before you make the optimiser."""
+
+    def __init__(self, branches: Mapping[str, Branch], terms: Mapping[str, Term], student: str, task: Task) -> None:
+        super().__init__()
+        if student not in branches:
+            raise KeyError(f"no branch '{student}' to be the student; there are {sorted(branches)}")
+        if branches[student].frozen:
+            raise ValueError(f"the student '{student}' is frozen, so there is nothing to train")
+        if not terms:
+            raise ValueError("a distiller needs at least one term, such as Term(CrossEntropy(), 'rgb.output', 'batch.target')")
+        # registered as modules, typed as what they hold
+        self.branches = cast("Mapping[str, Branch]", nn.ModuleDict(branches))
+        self.terms = cast("Mapping[str, Term]", nn.ModuleDict(terms))
+        self.student_name, self.task = student, task
+        self.epoch = 0.0  # weights with a schedule read it
+        for name, term in terms.items():
+            for reading in term.readings:
+                self._check(name, reading)
+        for name, branch in branches.items():
+            if isinstance(branch.weights, EMA) and branch.weights.of not in branches:
+                raise KeyError(f"branch '{name}' averages '{branch.weights.of}'; there are {sorted(branches)}")
+
+    @property
+    def student(self) -> Branch:
+        return self.branches[self.student_name]
+
+    def forward(self, batch: Batch) -> Step:
+        captures = {name: branch(batch, self.task) for name, branch in self.branches.items()}
+        readings = Readings(captures, batch, self._views())
+        parts = {name: term(readings, batch) for name, term in self.terms.items()}
+        loss = torch.stack([term.weight_at(self.epoch) * parts[name] for name, term in self.terms.items()]).sum()
+        return Step(loss, {name: part.detach() for name, part in parts.items()})
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Probabilities by the student, from its own view alone."""
+        return self.task.predict(self.student(batch, self.task)["output"])
+
+    def after_step(self) -> None:
+        """Call after `optimizer.step()`: branches with EMA weights follow the branch they average."""
+        for branch in self.branches.values():
+            if isinstance(branch.weights, EMA):
+                _follow(branch, self.branches[branch.weights.of], branch.weights.decay)
+
+    def bind(self) -> list[BoundReading]:
+        """The dry run: each branch gets its own view, heads and projectors learn their shapes, each loss is tried once."""
+        captures = {name: branch.bind(self.task) for name, branch in self.branches.items()}
+        views = {branch.view.name: branch.view for branch in self.branches.values()}
+        batch = example_batch(list(views.values()), self.task, rows=2, device=self.student.mean.device)
+        readings = Readings(captures, batch, self._views())
+        for name, term in self.terms.items():
+            self._bind_term(name, term, readings, batch)
+        for branch in self.branches.values():
+            if isinstance(branch.weights, EMA):
+                _follow(branch, self.branches[branch.weights.of], decay=0.0)
+        return [BoundReading(f"{n}.{r}", tuple(t.shape[1:])) for n, capture in captures.items() for r, t in capture.items()]
+
+    def _bind_term(self, name: str, term: Term, readings: Readings, batch: Batch) -> None:
+        shapes = " and ".join(f"{r} {tuple(readings[r].shape[1:])}" for r in term.readings)
+        training = term.training
+        try:
+            term.bind(readings)
+            with torch.no_grad():
+                term.eval()(readings, batch)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise ValueError(f"term '{name}' cannot compare {shapes}: {error}") from error
+        term.train(training)
+
+    def _check(self, term: str, reading: str) -> None:
+        branch, name = reading.split(".", 1)
+        if branch == "batch":
+            legal: list[str] = list(BATCH_READINGS)
+        elif branch in self.branches:
+            legal = self.branches[branch].readings
+        else:
+            raise KeyError(f"term '{term}' reads '{reading}': no branch '{branch}'; there are {[*self.branches, 'batch']}")
+        if name not in legal:
+            raise KeyError(f"term '{term}' reads '{reading}': no tap '{name}'; {branch} has {legal}")
+
+    def _views(self) -> dict[str, str]:
+        return {name: branch.view.name for name, branch in self.branches.items()}
+
+
+def _follow(average: nn.Module, source: nn.Module, decay: float) -> None:
+    """average <- decay * average + (1 - decay) * source; integer buffers are copied."""
+    with torch.no_grad():
+        of = source.state_dict()
+        for key, value in average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(of[key].to(value.dtype), 1 - decay)
+            else:
+                value.copy_(of[key])
+
+
+def count_flops(branch: Branch, task: Task) -> int:
+    """Floating-point operations of one forward pass for one image, multiply and add counted as two."""
+    batch = example_batch([branch.view], task, 1, branch.mean.device)
+    training = branch.training
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        branch.eval()(batch, task)
+    branch.train(training)
+    return int(counter.get_total_flops())

@@ -1,0 +1,14 @@
+"""Losses: one paper per file, called as `loss(student, teacher)`.
+
+A further parameter named `target`, `mask` or `index` asks for that field of the batch. Each returns the mean over the rows it is
+given, in the precision it is given (half precision is widened by the `Term`).
+"""
+
+from xkd.losses.at import AT
+from xkd.losses.attention_cosine import AttentionCosine
+from xkd.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
+from xkd.losses.fitnet import FitNet
+from xkd.losses.kd import KD
+from xkd.losses.mask_energy import MaskEnergy
+
+__all__ = ["AT", "KD", "AttentionCosine", "BinaryCrossEntropy", "CrossEntropy", "FitNet", "MaskEnergy"]

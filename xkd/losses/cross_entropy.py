@@ -1,0 +1,44 @@
+"""Supervision as an edge of the graph: cross-entropy against the labels, for one label or several per image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy of logits (B, K), or (B, K, H, W) with a target (B, H, W), mean over rows.
+
+    `weight` has one factor per class, for rare classes; as in `torch.nn.CrossEntropyLoss` the mean is then the weighted one.
+    """
+
+    weight: Tensor | None
+
+    def __init__(self, label_smoothing: float = 0.0, weight: Sequence[float] = ()) -> None:
+        super().__init__()
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
+        self.label_smoothing = label_smoothing
+        self.register_buffer("weight", torch.tensor(weight) if weight else None, persistent=False)
+
+    def forward(self, student: Float[Tensor, "b k *grid"], target: Int[Tensor, "b *grid"]) -> Float[Tensor, ""]:
+        weight = None if self.weight is None else self.weight.to(student.dtype)
+        return F.cross_entropy(student, target, weight=weight, label_smoothing=self.label_smoothing)
+
+
+class BinaryCrossEntropy(nn.Module):
+    """Sigmoid cross-entropy of logits (B, K) against 0/1 targets (B, K), mean over rows and classes; `weight` multiplies positives."""
+
+    weight: Tensor | None
+
+    def __init__(self, weight: Sequence[float] = ()) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.tensor(weight) if weight else None, persistent=False)
+
+    def forward(self, student: Float[Tensor, "b k"], target: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
+        weight = None if self.weight is None else self.weight.to(student.dtype)
+        return F.binary_cross_entropy_with_logits(student, target.to(student.dtype), pos_weight=weight)

@@ -1,0 +1,18 @@
+"""FitNets: the student's features, through a projector, imitate the teacher's.
+
+Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550, equation 3; trained jointly with the other terms
+instead of in a first stage of its own, as in RepDistiller and mdistiller (weight 100 there).
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FitNet(nn.Module):
+    """Mean squared error between features of equal shape; zero if equal."""
+
+    def forward(self, student: Float[Tensor, "b *shape"], teacher: Float[Tensor, "b *shape"]) -> Float[Tensor, ""]:
+        return F.mse_loss(student, teacher)

@@ -1,0 +1,22 @@
+"""Mask energy: the share of the student's positive attention that falls outside the region of interest.
+
+The Energy loss of Rao et al., "Studying How to Efficiently and Effectively Guide Models with Explanations", ICCV 2023,
+arXiv:2303.11932: one minus the energy-based pointing game. The mask is area-averaged to the attention's grid, which equals
+scoring the attention, enlarged by repetition, at the mask's own size.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xkd.grid import resize
+
+
+class MaskEnergy(nn.Module):
+    """Of attention (B, C, H, W), averaged over channels, and masks (B, 1, I, J) in 0..1; mean over rows, 0 (all inside) to 1."""
+
+    def forward(self, student: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 i j"]) -> Float[Tensor, ""]:
+        attention = student.mean(1, keepdim=True).clamp(min=0)
+        inside = (attention * resize(mask.to(attention.dtype), (attention.shape[-2], attention.shape[-1]))).sum((1, 2, 3))
+        return (1 - inside / attention.sum((1, 2, 3)).clamp(min=1e-12)).mean()

@@ -1,0 +1,6 @@
+"""Tasks: what a network's output means, one task per file."""
+
+from xkd.tasks.classification import Classification
+from xkd.tasks.task import Task
+
+__all__ = ["Classification", "Task"]

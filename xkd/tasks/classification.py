@@ -1,0 +1,68 @@
+"""Classification of whole images, with one label or several per image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MultilabelAccuracy,
+    MultilabelAveragePrecision,
+    MultilabelF1Score,
+)
+
+from xkd.batch import Batch
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Outputs are logits (B, K). Single label: softmax, target (B,) of class indices; multi-label: sigmoid, target (B, K) of 0/1."""
+
+    classes: tuple[str, ...]
+    multilabel: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if len(self.classes) < (1 if self.multilabel else 2):
+            raise ValueError(f"classification needs at least two classes, got {list(self.classes)}")
+
+    def call(self, model: nn.Module, images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k"]:
+        output = model(images)
+        if not isinstance(output, Tensor) or output.shape[1:] != (len(self.classes),):
+            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(
+                f"{type(model).__name__} gives {got}, classification into {len(self.classes)} classes"
+                f" {list(self.classes)} needs (batch, {len(self.classes)})"
+            )
+        return output
+
+    def predict(self, output: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        return output.float().sigmoid() if self.multilabel else output.float().softmax(1)
+
+    def metrics(self) -> MetricCollection:
+        count = len(self.classes)
+        if self.multilabel:
+            return MetricCollection(
+                {
+                    "macro_f1": MultilabelF1Score(count, average="macro"),
+                    "accuracy": MultilabelAccuracy(count, average="micro"),
+                    "mean_average_precision": MultilabelAveragePrecision(count, average="macro"),
+                }
+            )
+        return MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(count, average="micro"),
+                "balanced_accuracy": MulticlassAccuracy(count, average="macro"),
+                "macro_f1": MulticlassF1Score(count, average="macro"),
+            }
+        )
+
+    def example_target(self, rows: int) -> Shaped[Tensor, "b ..."]:
+        if self.multilabel:
+            return torch.zeros(rows, len(self.classes))
+        return torch.arange(rows) % len(self.classes)

@@ -1,0 +1,147 @@
+"""A term: one edge of the graph, `weight * loss(projector(student reading), teacher reading)`, over the rows that have both."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from xkd.batch import Batch
+from xkd.branch import Capture
+from xkd.projectors import Projector
+
+Reading = str | tuple[str, ...]  # "branch.tap", "branch.output", "branch.head", "batch.target", "batch.mask", or several of them
+Schedule = Callable[[float], float]  # weight as a function of the epoch
+
+BATCH_READINGS = ("target", "mask")
+EXTRAS = ("target", "mask", "index")  # what a loss may ask for by naming a third parameter
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A weight that grows linearly from 0 at epoch `start` to `weight` at epoch `end`."""
+
+    weight: float
+    start: float
+    end: float
+
+    def __call__(self, epoch: float) -> float:
+        return self.weight * min(max((epoch - self.start) / max(self.end - self.start, 1e-9), 0.0), 1.0)
+
+
+class Term(nn.Module):
+    """Readings are named; rows are chosen here, so a loss stays plain: `(student, teacher) -> scalar`, mean over the rows it gets.
+
+    The teacher's side is detached. Half precision is widened to float32 and autocast is off for the loss; float64 stays.
+    """
+
+    def __init__(
+        self,
+        loss: nn.Module,
+        student: Reading,
+        teacher: Reading,
+        projector: nn.Module | None = None,
+        weight: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__()
+        if projector is not None and not isinstance(projector, Projector):
+            raise ValueError(f"{type(projector).__name__} has no bind(source, target), so it cannot be a projector")
+        self.loss, self.projector = loss, projector
+        self.student, self.teacher, self.weight = _names(student), _names(teacher), weight
+        first, second, *extras = [*inspect.signature(loss.forward).parameters, "", ""]
+        self.extras = [name for name in extras if name]
+        unknown = [name for name in self.extras if name not in EXTRAS]
+        if unknown or not second:
+            raise ValueError(
+                f"{type(loss).__name__}.forward must take (student, teacher) and may take {list(EXTRAS)};"
+                f" it has {[first, second, *self.extras]}"
+            )
+        for name in self.student:
+            if name.startswith("batch."):
+                raise ValueError(f"the student's side of a term must be a branch's reading, got '{name}'")
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return self.student + self.teacher
+
+    def weight_at(self, epoch: float) -> float:
+        return self.weight(epoch) if callable(self.weight) else self.weight
+
+    def needs(self, field: str) -> bool:
+        return f"batch.{field}" in self.teacher or field in self.extras
+
+    def forward(self, readings: Readings, batch: Batch) -> Float[Tensor, ""]:
+        rows = self.rows(readings, batch)
+        if not rows.any():
+            return sum((readings[name].sum() * 0 for name in self.student), torch.zeros((), device=batch.index.device))
+        chosen = None if rows.all() else rows.nonzero().flatten().to(batch.index.device, non_blocking=True)
+
+        def read(name: str) -> Tensor:
+            return readings[name] if chosen is None else readings[name][chosen]
+
+        student = [read(name) for name in self.student]
+        if self.projector is not None:
+            student = [self.projector(reading) for reading in student]
+        teacher = [read(name).detach() for name in self.teacher]
+        extras = [getattr(batch, name) if chosen is None else getattr(batch, name)[chosen] for name in self.extras]
+        with torch.autocast(batch.index.device.type, enabled=False):
+            value: Tensor = self.loss(_one_or_all(map(_widen, student)), _one_or_all(map(_widen, teacher)), *extras)
+        return value
+
+    def rows(self, readings: Readings, batch: Batch) -> Bool[Tensor, " b"]:
+        """The one row mask: both sides are present, with a label and a mask where the loss needs them. On the CPU."""
+        rows = torch.ones(len(batch), dtype=torch.bool)
+        for name in self.readings:
+            if not name.startswith("batch."):
+                rows = rows & batch.present[readings.views[name.split(".")[0]]]
+        if self.needs("target"):
+            rows = rows & batch.labelled
+        if self.needs("mask"):
+            rows = rows & batch.masked
+        return rows
+
+    def bind(self, readings: Readings) -> None:
+        """Size the projector by the shapes of a dry run."""
+        if self.projector is None:
+            return
+        if len(self.student) != 1 or len(self.teacher) != 1:
+            raise ValueError("a projector serves a term with one reading on each side")
+        source, target = (tuple(readings[side[0]].shape[1:]) for side in (self.student, self.teacher))
+        self.projector.bind(source, target)
+        self.projector.to(readings[self.student[0]].device)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """All readings of one step by name; `views` says which view each branch ate."""
+
+    captures: dict[str, Capture]
+    batch: Batch
+    views: dict[str, str]
+
+    def __getitem__(self, name: str) -> Tensor:
+        branch, reading = name.split(".", 1)
+        if branch == "batch":
+            return self.batch.target if reading == "target" else self.batch.mask
+        return self.captures[branch][reading]
+
+
+def _names(reading: Reading) -> tuple[str, ...]:
+    names = (reading,) if isinstance(reading, str) else tuple(reading)
+    for name in names:
+        if "." not in name:
+            raise ValueError(f"a reading is 'branch.tap', 'branch.output', 'branch.head', 'batch.target' or 'batch.mask', got '{name}'")
+    return names
+
+
+def _widen(reading: Tensor) -> Tensor:
+    return reading.float() if reading.dtype in (torch.float16, torch.bfloat16) else reading
+
+
+def _one_or_all(readings: map[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    several = tuple(readings)
+    return several[0] if len(several) == 1 else several
