@@ -77,7 +77,9 @@ class Term(nn.Module):
     def forward(self, readings: Readings, batch: Batch) -> Float[Tensor, ""]:
         rows = self.rows(readings, batch)
         if not rows.any():
-            return sum((readings[name].sum() * 0 for name in self.student), torch.zeros((), device=batch.index.device))
+            # zero, but attached to every parameter, so that distributed training sees all of them in every step
+            attached = [*(readings[name] for name in self.student), *self.parameters()]
+            return sum((tensor.sum() * 0 for tensor in attached), torch.zeros((), device=batch.index.device))
         chosen = None if rows.all() else rows.nonzero().flatten().to(batch.index.device, non_blocking=True)
 
         def read(name: str) -> Tensor:
