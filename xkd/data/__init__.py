@@ -1,0 +1,1 @@
+"""From a manifest's rows to batches of paired samples. Nothing here knows a model."""

@@ -1,0 +1,74 @@
+"""Choosing rows by seed: who keeps a label, who is in a small subset, who is paired with a stranger.
+
+Choices go by a hash of the row's id, never by its place in the file, so that they survive added rows and are the same
+for every dataset made from one manifest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xkd.data.manifest import Row
+
+
+def strata(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.int64]:
+    """(N,) class index of each row, -1 where unlabelled. With several labels the rarest of them counts; with none,
+    len(classes).
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    counts = Counter(label for row in rows for label in row.labels or ())
+
+    def stratum(row: Row) -> int:
+        if row.labels is None:
+            return -1
+        return index[min(row.labels, key=lambda label: (counts[label], index[label]))] if row.labels else len(classes)
+
+    return np.array([stratum(row) for row in rows], np.int64)
+
+
+def labelled_share(rows: Sequence[Row], classes: Sequence[str], fraction: float, seed: int) -> set[str]:
+    """Ids of the labelled rows that keep their label: `fraction` of each stratum, at least one; a larger fraction adds
+    to a smaller.
+    """
+    groups: dict[int, list[str]] = defaultdict(list)
+    for row, stratum in zip(rows, strata(rows, classes), strict=True):
+        if stratum >= 0:
+            groups[int(stratum)].append(row.id)
+    return {
+        row_id for ids in groups.values() for row_id in sorted(ids, key=lambda name: _lot(name, seed))[: max(1, round(fraction * len(ids)))]
+    }
+
+
+def subset(rows: Sequence[Row], classes: Sequence[str], count: int, seed: int) -> list[Row]:
+    """`count` rows in the manifest's order, drawn from the strata in turn, so that a small subset still holds every
+    class.
+    """
+    taken: Counter[int] = Counter()
+    turns = {}
+    groups = dict(zip((row.id for row in rows), strata(rows, classes).tolist(), strict=True))
+    for row in sorted(rows, key=lambda row: _lot(row.id, seed)):
+        turns[row.id] = (taken[groups[row.id]], _lot(row.id, seed))
+        taken[groups[row.id]] += 1
+    chosen = set(sorted(turns, key=lambda row_id: turns[row_id])[:count])
+    return [row for row in rows if row.id in chosen]
+
+
+def derangement(count: int, seed: int) -> NDArray[np.int64]:
+    """A random permutation of `count` places that leaves none in place: one cycle (Sattolo 1986)."""
+    if count < 2:
+        raise ValueError(f"shuffled pairs need at least two rows, got {count}")
+    order = np.arange(count)
+    rng = np.random.default_rng([seed, 0x5A77])
+    for last in range(count - 1, 0, -1):
+        other = int(rng.integers(last))
+        order[last], order[other] = order[other], order[last]
+    return order
+
+
+def _lot(row_id: str, seed: int) -> bytes:
+    return blake2b(f"{seed}:{row_id}".encode(), digest_size=8).digest()

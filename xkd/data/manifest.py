@@ -1,0 +1,284 @@
+"""The manifest: what a data set holds, read and verified before anything else happens.
+
+A data set is a folder with `manifest.toml` (classes, sensors, mask codes) and `manifest.csv` (one row per sample).
+Columns of the CSV: `id`, `split`, `group`, one per sensor (a path below the folder, empty where the row lacks it) and,
+where there are any, `label` (class; several joined by `;` if `labels = "multi"`), `mask` (path of an 8-bit grey PNG of
+codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`), both in pixels of the full image. In `label` and
+`boxes` an empty cell means "nobody looked" and `-` means "looked, and there is none". Every further column is carried
+along as text.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import tomllib
+
+from xkd.batch import Modality
+from xkd.modalities import modality
+
+SPLITS: Final = ("train", "val", "test")
+NONE: Final = "-"
+_REQUIRED: Final = ("id", "split", "group")
+_OPTIONAL: Final = ("label", "mask", "crop", "boxes")
+_TOML_KEYS: Final = {
+    "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs"),
+    "mask": ("values", "positive"),
+    "pairs": ("same_size", "size"),
+}
+
+
+class Box(NamedTuple):
+    """Corners in pixels of the full image; pixel (0, 0) covers 0..1."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sample. `labels` and `boxes` are None where nobody looked, empty where there is none."""
+
+    id: str
+    split: str
+    group: str
+    files: Mapping[str, str]  # sensor -> path below the root; a sensor that the row lacks is not in it
+    labels: tuple[str, ...] | None
+    mask: str  # path below the root, or ""
+    crop: Box | None
+    boxes: tuple[tuple[Box, str], ...] | None
+    meta: Mapping[str, str]  # id, group and the manifest's further columns
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Codes of the mask files by name, and which of them are the region of interest."""
+
+    values: Mapping[str, int]
+    positive: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Whether the images of a row have one size; if not, `size` (width, height) is the frame that crops and boxes are
+    given in.
+    """
+
+    same_size: bool = True
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A verified data set: every row makes sense, no group straddles splits. Files are looked for when a dataset uses
+    them.
+    """
+
+    root: Path
+    name: str
+    classes: tuple[str, ...]
+    multilabel: bool
+    modalities: Mapping[str, Modality]
+    mask: Mask | None
+    pairs: Pairs
+    rows: tuple[Row, ...]
+
+    @classmethod
+    def load(cls, root: str | Path) -> Manifest:
+        """Read `root` (see `data_root`); `FileNotFoundError` or `ValueError` names the file, the line, the row and what
+        is legal.
+        """
+        folder = data_root(str(root))
+        path = folder / "manifest.toml"
+        table = _read_toml(folder)
+        classes = tuple(table["classes"])
+        if not classes or len(set(classes)) < len(classes) or NONE in classes:
+            raise ValueError(f"{path}: classes must be different names, at least one and none of them '{NONE}'; got {list(classes)}")
+        if table.get("labels", "single") not in ("single", "multi"):
+            raise ValueError(f"{path}: labels must be 'single' or 'multi', got {table['labels']!r}")
+        manifest = cls(
+            root=folder,
+            name=table["name"],
+            classes=classes,
+            multilabel=table.get("labels") == "multi",
+            modalities={name: _modality(path, name, entry) for name, entry in table["modalities"].items()},
+            mask=_mask(path, table.get("mask")),
+            pairs=_pairs(path, table.get("pairs", {})),
+            rows=(),
+        )
+        object.__setattr__(manifest, "rows", tuple(_read_rows(manifest)))
+        return manifest
+
+
+def data_root(root: str) -> Path:
+    """Folder of a data set: an absolute path as it is, any other below the variable XKD_DATA_ROOT (`data` where it is
+    not set).
+    """
+    path = Path(root).expanduser()
+    return path if path.is_absolute() else Path(os.environ.get("XKD_DATA_ROOT", "data")).absolute() / path
+
+
+def sensor(root: str, column: str) -> Modality:
+    """The modality of one column, from manifest.toml alone (the rows are not read)."""
+    folder = data_root(root)
+    tables = _read_toml(folder)["modalities"]
+    if column not in tables:
+        raise KeyError(f"{folder / 'manifest.toml'}: no modality '{column}'; it has {sorted(tables)}")
+    return _modality(folder / "manifest.toml", column, tables[column])
+
+
+def _read_toml(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.toml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; a data set is a folder with manifest.toml and manifest.csv, "
+            "given by an absolute path or by its name below XKD_DATA_ROOT"
+        )
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    for section, legal in _TOML_KEYS.items():
+        part = table.get(section, {}) if section else table
+        if unknown := [key for key in part if key not in legal]:
+            raise ValueError(f"{path}: unknown key {unknown[0]!r} in [{section or 'top level'}]; legal are {list(legal)}")
+    if missing := [key for key in ("name", "classes", "modalities") if not table.get(key)]:
+        raise ValueError(f"{path}: missing key {missing[0]!r}; name, classes and modalities are required")
+    return table
+
+
+def _modality(path: Path, name: str, table: Mapping[str, Any]) -> Modality:
+    if name in _REQUIRED + _OPTIONAL:
+        raise ValueError(f"{path}: a modality cannot be called '{name}', that column has another meaning")
+    try:
+        return modality(name, table)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _mask(path: Path, table: Mapping[str, Any] | None) -> Mask | None:
+    if table is None:
+        return None
+    values, positive = table.get("values", {}), tuple(table.get("positive", ()))
+    if wrong := [name for name in positive if name not in values]:
+        raise ValueError(f"{path}: [mask] positive names {wrong[0]!r}; values has {sorted(values)}")
+    if not positive or not all(isinstance(code, int) and 0 <= code <= 255 for code in values.values()):
+        raise ValueError(f"{path}: [mask] needs values (name = code 0..255) and positive (some of these names)")
+    return Mask(values, positive)
+
+
+def _pairs(path: Path, table: Mapping[str, Any]) -> Pairs:
+    size = table.get("size")
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ValueError(f"{path}: [pairs] size must be [width, height] in pixels, got {size}")
+    return Pairs(table.get("same_size", True), tuple(size) if size else None)
+
+
+def _read_rows(manifest: Manifest) -> Iterator[Row]:
+    path = manifest.root / "manifest.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; it lists the samples of '{manifest.name}'")
+    splits: dict[str, str] = {}
+    seen: set[str] = set()
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file)
+        header = next(lines, [])
+        _check_header(path, header, manifest)
+        for line in lines:
+            try:
+                if len(line) != len(header):
+                    raise ValueError(f"{len(line)} cells where the header has {len(header)}")
+                row = _row(dict(zip(header, line, strict=True)), manifest)
+                if not row.id or row.id in seen:
+                    raise ValueError("an id must be unique and not empty")
+                if splits.setdefault(row.group, row.split) != row.split:
+                    raise ValueError(f"group '{row.group}' straddles splits '{splits[row.group]}' and '{row.split}'")
+            except ValueError as error:
+                raise ValueError(f"{path}, line {lines.line_num}, row '{line[0] if line else ''}': {error}") from error
+            seen.add(row.id)
+            yield row
+    if not seen:
+        raise ValueError(f"{path}: no rows")
+
+
+def _check_header(path: Path, header: list[str], manifest: Manifest) -> None:
+    needed = (*_REQUIRED, *manifest.modalities)
+    if missing := [name for name in needed if name not in header]:
+        raise ValueError(f"{path}: missing column '{missing[0]}'; needed are {list(needed)}, found are {header}")
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: a column is there twice: {header}")
+    if "mask" in header and manifest.mask is None:
+        raise ValueError(f"{path}: has a column 'mask', so manifest.toml needs [mask] with values and positive")
+    if not manifest.pairs.same_size and manifest.pairs.size is None and {"crop", "boxes"} & set(header):
+        raise ValueError(f"{path}: crop and boxes of images that differ in size need [pairs] size = [width, height] in manifest.toml")
+
+
+def _row(cells: dict[str, str], manifest: Manifest) -> Row:
+    if cells["split"] not in SPLITS:
+        raise ValueError(f"unknown split '{cells['split']}'; legal are {list(SPLITS)}")
+    if not cells["group"]:
+        raise ValueError("group is empty; give each capture unit (plant, scene, drive) a name, or repeat the id")
+    known = (*_REQUIRED, *_OPTIONAL, *manifest.modalities)
+    return Row(
+        id=cells["id"],
+        split=cells["split"],
+        group=cells["group"],
+        files={name: _inside(cells[name]) for name in manifest.modalities if cells[name]},
+        labels=_labels(cells.get("label", ""), manifest),
+        mask=_inside(cells.get("mask", "")),
+        crop=_box(cells["crop"].split()) if cells.get("crop") else None,
+        boxes=_boxes(cells.get("boxes", ""), manifest),
+        meta={"id": cells["id"], "group": cells["group"]} | {k: v for k, v in cells.items() if k not in known},
+    )
+
+
+def _inside(path: str) -> str:
+    if path.startswith("/") or "\\" in path or ":" in path or ".." in path.split("/"):
+        raise ValueError(f"path '{path}' must be relative, with '/' and without '..', so that it stays below the data set's folder")
+    return path
+
+
+def _labels(text: str, manifest: Manifest) -> tuple[str, ...] | None:
+    if not text:
+        return None
+    if text == NONE and manifest.multilabel:
+        return ()
+    labels = tuple(part.strip() for part in text.split(";")) if manifest.multilabel else (text,)
+    for label in labels:
+        _known_class(label, manifest)
+    return labels
+
+
+def _known_class(label: str, manifest: Manifest) -> None:
+    if label not in manifest.classes:
+        raise ValueError(f"unknown class '{label}'; manifest.toml has {list(manifest.classes)}")
+
+
+def _box(words: list[str]) -> Box:
+    try:
+        box = Box(*map(float, words))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"'{' '.join(words)}' is not a box; write x1 y1 x2 y2 in pixels") from error
+    if not (0 < box.x2 - box.x1 < float("inf") and 0 < box.y2 - box.y1 < float("inf")):
+        raise ValueError(f"box '{' '.join(words)}' is empty or not finite; write x1 y1 x2 y2 with x1 < x2 and y1 < y2")
+    return box
+
+
+def _boxes(text: str, manifest: Manifest) -> tuple[tuple[Box, str], ...] | None:
+    if not text:
+        return None
+    boxes = []
+    for part in [] if text == NONE else text.split(";"):
+        words = part.split(None, 4)
+        if len(words) < 5:
+            raise ValueError(f"box '{part.strip()}' is malformed; write x1 y1 x2 y2 class, joined by ';'")
+        _known_class(words[4].strip(), manifest)
+        boxes.append((_box(words[:4]), words[4].strip()))
+    return tuple(boxes)

@@ -1,0 +1,287 @@
+"""The paired dataset: one row, every wanted view of it, one geometric draw for all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+from zlib import crc32
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from xkd.batch import View
+from xkd.data import choose
+from xkd.data.augment import IDENTITY, Augment, Matrix, draw_boxes, warp, warp_boxes
+from xkd.data.manifest import SPLITS, Box, Manifest, Row
+from xkd.modalities.files import read_image
+
+NO_DRAW: Final = -1  # the draw of evaluation: no augmentation
+_GEOMETRY: Final = crc32(b"geometry")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row as tensors; `collate` makes a `Batch` of several. Views that the row lacks are zeros and not `present`."""
+
+    views: dict[str, Tensor]  # (C, H, W), uint8 counts or float32 in the sensor's unit
+    present: dict[str, bool]
+    target: Tensor  # () class index, -1 if unlabelled; (K,) 0/1 floats for multi-label
+    labelled: bool
+    mask: Tensor  # (1, H, W) share of each pixel inside the region of interest, at the first view's size
+    masked: bool
+    index: int
+    draw: int
+    boxes: Tensor  # (N, 4) x1 y1 x2 y2 in 0..1 of the view, whole or in part inside it
+    meta: dict[str, str]
+
+
+class PairedDataset(Dataset[Sample]):
+    """Rows of one split as paired samples of the given views; files of other sensors are never touched.
+
+    `dataset[index, draw]` is a pure function of (seed, row, draw): the geometry is drawn once per row and draw, the
+    photometric jitter once more per view name, so a view that is added or left out changes nothing in the others.
+    `dataset[index]` is the row without augmentation (draw -1).
+
+    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps
+    the labels of that share of each class among all labelled rows of the train split, chosen by `label_seed`.
+    `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other
+    view comes from another row. `mask` says what the region of interest is made of. `subset` > 0 keeps that many rows,
+    every class among them. `cache` keeps each decoded file in memory, once per process (for small data sets, and where
+    rows are crops of shared images).
+
+    Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
+    arguments and missing files here, for unreadable or mismatched images when they are read.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        split: str,
+        views: Sequence[View],
+        augment: Augment,
+        seed: int = 0,
+        mask: Literal["mask", "boxes", "none"] = "mask",
+        label_fraction: float = 1.0,
+        label_seed: int = 0,
+        shuffle_pairs_except: str = "",
+        subset: int = 0,
+        cache: bool = False,
+    ) -> None:
+        self.manifest = Manifest.load(root)
+        self.views = tuple(views)
+        self.augment, self.seed, self.mask, self.split = augment, seed, mask, split
+        _check(self.manifest, split, self.views, mask, label_fraction, shuffle_pairs_except)
+        rows = [row for row in self.manifest.rows if row.split == split]
+        if label_fraction < 1:
+            kept = choose.labelled_share(rows, self.manifest.classes, label_fraction, label_seed)
+            rows = [row if row.id in kept else replace(row, labels=None) for row in rows]
+        columns = {view.modality.name for view in self.views}
+        usable = [row for row in rows if not columns.isdisjoint(row.files)]
+        names = ", ".join(sorted(columns))
+        self.left_out = {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
+        if not usable:
+            raise ValueError(f"{self.manifest.root}: no row of split '{split}' has any of {names}; the split has {len(rows)} rows")
+        self.rows = choose.subset(usable, self.classes, subset, seed) if subset else usable
+        self._check_files(columns)
+        self.strata = choose.strata(self.rows, self.classes)
+        self.targets = self._targets()
+        self._anchor = shuffle_pairs_except
+        self._strangers = choose.derangement(len(self.rows), seed) if shuffle_pairs_except else None
+        self._images: dict[str, NDArray[Any]] | None = {} if cache else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.classes
+
+    @property
+    def multilabel(self) -> bool:
+        return self.manifest.multilabel
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
+        index, draw = key if isinstance(key, tuple) else (key, NO_DRAW)
+        if not 0 <= index < len(self.rows):
+            raise IndexError(f"no row {index}; the dataset has {len(self.rows)}")
+        row = self.rows[index]
+        sources = {view.name: self._source(index, view) for view in self.views}
+        images = self._read_views(sources)
+        shape = self._shape(row, {name: image for name, image in images.items() if sources[name] is row})
+        crop = self._crop(row, shape)
+        matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
+        mask, masked = self._region(row, shape, matrix)
+        boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
+        return Sample(
+            views={view.name: self._sample_view(view, images.get(view.name), sources[view.name], matrix, row, draw) for view in self.views},
+            present={view.name: view.name in images for view in self.views},
+            target=torch.from_numpy(self.targets[index : index + 1])[0],
+            labelled=row.labels is not None,
+            mask=_tensor(mask),
+            masked=masked,
+            index=index,
+            draw=draw,
+            boxes=torch.from_numpy(warp_boxes(boxes, matrix, crop)),
+            meta=dict(row.meta),
+        )
+
+    def _check_files(self, columns: set[str]) -> None:
+        """Every file that will be read is there: one look into each folder, not one per file."""
+        wanted = [(row.id, path) for row in self.rows for column, path in row.files.items() if column in columns]
+        if self.mask == "mask":
+            wanted += [(row.id, row.mask) for row in self.rows if row.mask]
+        folders: dict[str, set[str]] = {}
+        for folder in {os.path.dirname(path) for _, path in wanted}:
+            there = self.manifest.root / folder
+            folders[folder] = set(os.listdir(there)) if there.is_dir() else set()
+        missing = [(row_id, path) for row_id, path in wanted if os.path.basename(path) not in folders[os.path.dirname(path)]]
+        if missing:
+            row_id, path = missing[0]
+            raise FileNotFoundError(
+                f"{self.manifest.root / path}: no such file; row '{row_id}' of manifest.csv names it "
+                f"({len(missing)} of {len(wanted)} files are missing)"
+            )
+
+    def _targets(self) -> NDArray[Any]:
+        """(N,) class index, or (N, K) 0/1 floats for multi-label; -1 where unlabelled."""
+        if not self.multilabel:
+            return self.strata
+        rows = [[name in row.labels if row.labels is not None else -1 for name in self.classes] for row in self.rows]
+        return np.array(rows, np.float32)
+
+    def _source(self, index: int, view: View) -> Row:
+        """The row that a view is read from: its own, or a stranger's in the negative control."""
+        if self._strangers is None or view.name == self._anchor:
+            return self.rows[index]
+        return self.rows[int(self._strangers[index])]
+
+    def _read_views(self, sources: dict[str, Row]) -> dict[str, NDArray[Any]]:
+        images: dict[str, NDArray[Any]] = {}
+        read: dict[str, NDArray[Any]] = {}
+        for view in self.views:
+            row = sources[view.name]
+            path = row.files.get(view.modality.name)
+            if path is None:
+                continue
+            if path not in read:
+                read[path] = self._read(row, path, view.modality.read)
+            images[view.name] = read[path]
+        return images
+
+    def _read(self, row: Row, path: str, reader: Any) -> NDArray[Any]:
+        if self._images is not None and path in self._images:
+            return self._images[path]
+        try:
+            image: NDArray[Any] = reader(self.manifest.root / path)
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"row '{row.id}': {error}") from error
+        if self._images is not None:
+            self._images[path] = image
+        return image
+
+    def _shape(self, row: Row, images: dict[str, NDArray[Any]]) -> tuple[int, int]:
+        """(height, width) of the frame in which the row's crop and boxes are given."""
+        if not self.manifest.pairs.same_size and self.manifest.pairs.size is not None:
+            width, height = self.manifest.pairs.size
+            return height, width
+        sizes = {name: (image.shape[0], image.shape[1]) for name, image in images.items()}
+        if self.manifest.pairs.same_size and len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
+            raise ValueError(
+                f"{self.manifest.root}: row '{row.id}': sizes differ within the pair: {listed}; "
+                "make them equal, or say [pairs] same_size = false in manifest.toml"
+            )
+        return next(iter(sizes.values()), (1, 1))
+
+    def _crop(self, row: Row, shape: tuple[int, int]) -> Box:
+        """The row's crop, or the whole, in pixels of an image of this (height, width)."""
+        height, width = shape
+        frame = self.manifest.pairs.size
+        if row.crop is None:
+            return Box(0, 0, width, height)
+        if self.manifest.pairs.same_size or frame is None or frame == (width, height):
+            return row.crop
+        across, down = width / frame[0], height / frame[1]
+        return Box(row.crop.x1 * across, row.crop.y1 * down, row.crop.x2 * across, row.crop.y2 * down)
+
+    def _geometry(self, row: Row, draw: int, aspect: float) -> Matrix:
+        return IDENTITY if draw == NO_DRAW else self.augment.geometry(self._rng(row, draw, _GEOMETRY), aspect)
+
+    def _rng(self, row: Row, draw: int, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, crc32(row.id.encode()), draw, stream])
+
+    def _sample_view(self, view: View, image: NDArray[Any] | None, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
+        if image is None:
+            return torch.zeros((view.modality.channels, *view.size))
+        crop = self._crop(source, image.shape[:2])
+        sampled = warp(image, matrix, view.size, crop, view.modality.mean)
+        if draw != NO_DRAW and self.augment.jitter > 0:
+            rng = self._rng(row, draw, crc32(b"view " + view.name.encode()))
+            if rng.random() < self.augment.jitter:
+                sampled = view.modality.jitter(sampled, rng)
+        return _tensor(sampled)
+
+    def _region(self, row: Row, shape: tuple[int, int], matrix: Matrix) -> tuple[NDArray[np.float32], bool]:
+        """The region of interest as area shares (H, W, 1), and whether the row says where it is."""
+        size = self.views[0].size
+        if self.mask == "boxes" and row.boxes is not None:
+            boxes = np.array([box for box, _ in row.boxes], np.float64).reshape(-1, 4)
+            return draw_boxes(boxes, matrix, self._crop(row, shape), size), True
+        if self.mask != "mask" or not row.mask:
+            return np.zeros((*size, 1), np.float32), False
+        codes = self._read(row, row.mask, _read_codes)
+        if self.manifest.pairs.same_size and codes.shape[:2] != shape and shape != (1, 1):
+            raise ValueError(f"{self.manifest.root / row.mask}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
+        region = cv2.LUT(codes, self._mask_table())[..., None]
+        share = warp(region, matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])))
+        if np.isnan(share).any():
+            legal = {} if self.manifest.mask is None else dict(self.manifest.mask.values)
+            raise ValueError(
+                f"{self.manifest.root / row.mask}: row '{row.id}': mask codes {np.unique(codes).tolist()}; manifest.toml has {legal}"
+            )
+        return share, True
+
+    def _mask_table(self) -> NDArray[np.float32]:
+        """Share of the region of interest by code; not a number where manifest.toml does not know the code."""
+        table = np.full(256, np.nan, np.float32)
+        if self.manifest.mask is not None:
+            for name, code in self.manifest.mask.values.items():
+                table[code] = name in self.manifest.mask.positive
+        return table
+
+
+def _check(manifest: Manifest, split: str, views: Sequence[View], mask: str, label_fraction: float, shuffle_pairs_except: str) -> None:
+    names = [view.name for view in views]
+    if split not in SPLITS:
+        raise ValueError(f"unknown split '{split}'; legal are {list(SPLITS)}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"views need different names, at least one; got {names}")
+    for view in views:
+        if view.modality.name not in manifest.modalities:
+            raise KeyError(
+                f"{manifest.root}: view '{view.name}' wants modality '{view.modality.name}'; it has {sorted(manifest.modalities)}"
+            )
+    if mask not in ("mask", "boxes", "none"):
+        raise ValueError(f"mask must be 'mask', 'boxes' or 'none', got '{mask}'")
+    if not 0 < label_fraction <= 1 or (label_fraction < 1 and split != "train"):
+        raise ValueError(f"label_fraction is above 0 and at most 1, and below 1 only in split 'train'; got {label_fraction} in '{split}'")
+    if shuffle_pairs_except and shuffle_pairs_except not in names:
+        raise KeyError(f"shuffle_pairs_except names view '{shuffle_pairs_except}'; there are {names}")
+
+
+def _read_codes(path: Path) -> NDArray[Any]:
+    codes = read_image(path, cv2.IMREAD_UNCHANGED)
+    if codes.ndim != 2 or codes.dtype != np.uint8:
+        raise ValueError(f"{path}: a mask is an 8-bit grey image of codes, this one has shape {codes.shape} and {codes.dtype}")
+    return codes
+
+
+def _tensor(image: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)
