@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -14,26 +14,42 @@ def build(config: Any, where: str = "config") -> Any:
     `TypeError` with the legal names for an unknown or a missing argument; errors of the callables themselves pass through.
     """
     if isinstance(config, Mapping):
-        arguments = {key: build(value, f"{where}.{key}") for key, value in config.items() if key != "type"}
-        return call(config["type"], arguments, where) if "type" in config else arguments
+        arguments = {key: build(config[key], f"{where}.{key}") for key in config if key != "type"}
+        if "type" not in config:
+            return arguments
+        check_names(config["type"], arguments, where)
+        return config["type"](**arguments)
     if isinstance(config, list | tuple):
         return type(config)(build(value, f"{where}[{position}]") for position, value in enumerate(config))
     return config
 
 
-def call(target: Any, arguments: dict[str, Any], where: str) -> Any:
+def check_arguments(config: Any, where: str = "config") -> None:
+    """The check of `build` for a whole configuration, before anything is called; missing arguments are left to the call."""
+    if isinstance(config, Mapping):
+        for key in config:
+            check_arguments(config[key], f"{where}.{key}")
+        if "type" in config and not isinstance(config["type"], str):
+            check_names(config["type"], [key for key in config if key != "type"], where, complete=False)
+    elif isinstance(config, list | tuple):
+        for position, value in enumerate(config):
+            check_arguments(value, f"{where}[{position}]")
+
+
+def check_names(target: Any, names: Iterable[str], where: str, complete: bool = True) -> None:
+    """Whether `target` can be called with arguments of these names: all of them legal and, if `complete`, none missing."""
     if not callable(target):
         raise TypeError(f"{where}: type must be a class or a function, got {target!r}")
-    name = getattr(target, "__name__", repr(target))
+    called = getattr(target, "__name__", repr(target))
     parameters = inspect.signature(target).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     legal = [key for key, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    for key in arguments:
+    given = list(names)
+    for key in given:
         if key not in legal and not open_ended:
             near = difflib.get_close_matches(key, legal, n=1)
             hint = f" (did you mean '{near[0]}'?)" if near else ""
-            raise TypeError(f"{where}: {name} takes no argument '{key}'{hint}; it takes {legal}")
-    missing = [key for key in legal if parameters[key].default is inspect.Parameter.empty and key not in arguments]
-    if missing:
-        raise TypeError(f"{where}: {name} needs {missing}; it takes {legal}")
-    return target(**arguments)
+            raise TypeError(f"{where}: {called} takes no argument '{key}'{hint}; it takes {legal}")
+    missing = [key for key in legal if parameters[key].default is inspect.Parameter.empty and key not in given]
+    if missing and complete:
+        raise TypeError(f"{where}: {called} needs {missing}; it takes {legal}")

@@ -14,9 +14,14 @@ from xkd.grid import resize
 
 
 class MaskEnergy(nn.Module):
-    """Of attention (B, C, H, W), averaged over channels, and masks (B, 1, I, J) in 0..1; mean over rows, 0 (all inside) to 1."""
+    """Of attention (B, C, H, W), averaged over channels, and masks (B, 1, I, J) in 0..1; from 0 (all inside) to 1.
+
+    Mean over the rows whose mask is not empty (a healthy leaf has no lesion to look at); 0 where there is none.
+    """
 
     def forward(self, student: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 i j"]) -> Float[Tensor, ""]:
         attention = student.mean(1, keepdim=True).clamp(min=0)
-        inside = (attention * resize(mask.to(attention.dtype), (attention.shape[-2], attention.shape[-1]))).sum((1, 2, 3))
-        return (1 - inside / attention.sum((1, 2, 3)).clamp(min=1e-12)).mean()
+        region = resize(mask.to(attention.dtype), (attention.shape[-2], attention.shape[-1]))
+        share = (attention * region).sum((1, 2, 3)) / attention.sum((1, 2, 3)).clamp(min=1e-12)
+        defined = (region.sum((1, 2, 3)) > 0).to(attention.dtype)
+        return ((1 - share) * defined).sum() / defined.sum().clamp(min=1)

@@ -1,0 +1,38 @@
+"""leafsim: simulated leaves in RGB and thermal; a tenth of the training rows is labelled, the same for every branch."""
+
+from xkd.batch import View
+from xkd.data.augment import Augment
+from xkd.data.manifest import sensor
+from xkd.data.paired import PairedDataset
+from xkd.tasks import Classification
+
+data_root = "leafsim"
+rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb"), size=(64, 64))
+thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root=data_root, column="thermal"), size=(64, 64))
+task = dict(type=Classification, classes=("healthy", "rust", "blight", "mildew"))
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=1,
+    drop_last=True,
+    sampler=dict(shuffle=True),
+    dataset=dict(
+        type=PairedDataset,
+        root=data_root,
+        split="train",
+        views=[rgb, thermal],
+        augment=dict(type=Augment, flip=0.5, vertical_flip=0.5, rotate=20.0, scale=(0.8, 1.0), shift=0.1),
+        label_fraction=0.1,
+        cache=True,
+    ),
+)
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), cache=True),
+)
+test_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment)),
+)

@@ -1,0 +1,52 @@
+"""The demo: a thermal transformer teaches an RGB CNN on pairs of which a tenth is labelled."""
+
+import timm
+from mmengine.config import read_base
+
+from xkd.branch import Branch
+from xkd.distiller import Distiller
+from xkd.losses import KD, AttentionCosine, CrossEntropy
+from xkd.taps import Tap
+from xkd.term import Term
+from xkd.weights import Checkpoint, Random
+
+with read_base():
+    from .._base_.leafsim import *
+    from .._base_.runtime import *
+
+distiller = dict(
+    type=Distiller,
+    student="rgb",
+    task=task,
+    branches=dict(
+        thermal=dict(
+            type=Branch,
+            model=dict(
+                type=timm.create_model,
+                model_name="vit_tiny_patch16_224",
+                img_size=64,
+                patch_size=8,
+                depth=4,
+                in_chans=1,
+                num_classes=4,
+            ),
+            view=thermal,
+            weights=dict(type=Checkpoint, path="work_dirs/leafsim_teacher/best.pth"),
+            taps=dict(attention=dict(type=Tap, path="stage:-1", kind="attention")),
+            frozen=True,
+        ),
+        rgb=dict(
+            type=Branch,
+            model=dict(type=timm.create_model, model_name="resnet10t", num_classes=4),
+            view=rgb,
+            weights=dict(type=Random),
+            taps=dict(attention=dict(type=Tap, path="stage:2", kind="attention")),
+        ),
+    ),
+    terms=dict(
+        ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target"),
+        kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="thermal.output"),
+        attention=dict(type=Term, loss=dict(type=AttentionCosine), student="rgb.attention", teacher="thermal.attention"),
+    ),
+)
+compare = dict(teachers=dict(thermal="leafsim_teacher.py"))

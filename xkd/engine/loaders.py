@@ -1,0 +1,79 @@
+"""Data loaders and distillers from the sections of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from xkd.batch import View
+from xkd.build import build
+from xkd.data.loader import DrawSampler, collate
+from xkd.data.paired import PairedDataset
+from xkd.distiller import Distiller
+from xkd.engine.config import as_plain
+
+LOADER_KEYS = ("batch_size", "dataset", "drop_last", "num_workers", "persistent_workers", "prefetch_factor", "sampler")
+
+
+def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] = ()) -> DataLoader[Any]:
+    """A `train_dataloader`-like section; `steps` > 0 keeps that many batches (a smoke run), `views` replaces the dataset's views."""
+    plain = as_plain(section)
+    unknown = [key for key in plain if key not in LOADER_KEYS]
+    if unknown or "dataset" not in plain or "batch_size" not in plain:
+        raise KeyError(f"a dataloader takes {list(LOADER_KEYS)}, dataset and batch_size at least; got {list(plain)}")
+    if views:
+        plain["dataset"] = {**plain["dataset"], "views": list(views)}
+    dataset: PairedDataset = build(plain["dataset"], "dataset")
+    sampler: Any = DrawSampler(dataset, seed=seed, **plain.get("sampler", {"shuffle": False}))
+    batch_size, workers = plain["batch_size"], plain.get("num_workers", 0)
+    if steps:
+        batch_size, workers = min(batch_size, 8), 0
+        sampler = list(islice(sampler, steps * batch_size))
+    drop_last = plain.get("drop_last", False)
+    if drop_last and len(sampler) < batch_size:
+        raise ValueError(f"{len(sampler)} rows make no batch of {batch_size} with drop_last=True; lower batch_size")
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=plain.get("persistent_workers", True) and workers > 0,
+        prefetch_factor=plain.get("prefetch_factor", 2) if workers else None,
+        drop_last=drop_last,
+        pin_memory=torch.cuda.is_available(),
+        collate_fn=collate,
+        multiprocessing_context="fork" if workers else None,
+    )
+
+
+def build_distiller(section: Any, seed: int, smoke: bool = False) -> Distiller:
+    """The `distiller` section, bound. Each branch is initialised from (seed, its name), so it starts alike in every graph.
+
+    `smoke` needs no teacher's checkpoint: frozen branches get random weights.
+    """
+    plain = dict(as_plain(section))
+    branches = {}
+    for name, branch in plain["branches"].items():
+        torch.manual_seed(seed_of(seed, name))
+        branches[name] = build(without_weights(branch) if smoke else branch, f"distiller.branches.{name}")
+    torch.manual_seed(seed_of(seed, "terms"))
+    distiller: Distiller = build({**plain, "branches": branches}, "distiller")
+    distiller.bind()
+    return distiller
+
+
+def without_weights(branch: Mapping[str, Any]) -> dict[str, Any]:
+    from xkd.weights import EMA, Random
+
+    averages = branch["weights"].get("type") is EMA
+    return dict(branch) if averages else {**branch, "weights": {"type": Random, "frozen": bool(branch.get("frozen"))}}
+
+
+def seed_of(seed: int, name: str) -> int:
+    return int(np.random.SeedSequence([seed, crc32(name.encode())]).generate_state(1)[0])

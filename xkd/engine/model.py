@@ -1,0 +1,71 @@
+"""The Distiller as mmengine's model, and a task's metrics as mmengine's metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from xkd.batch import Batch
+from xkd.distiller import Distiller
+from xkd.tasks import Task
+
+
+class ToDevice(nn.Module):
+    """mmengine's data preprocessor; all it does is move the batch (normalisation belongs to the branches)."""
+
+    here: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("here", torch.zeros(()), persistent=False)
+
+    def forward(self, batch: Batch, training: bool = False) -> dict[str, Batch]:
+        return {"batch": batch.to(self.here.device, non_blocking=True)}
+
+
+class DistillerModel(BaseModel):  # type: ignore[misc]  # mmengine is untyped
+    """`train_step` and `val_step` are mmengine's own; the loss is exactly the Distiller's."""
+
+    def __init__(self, distiller: Distiller) -> None:
+        super().__init__(data_preprocessor=ToDevice())
+        self.distiller = distiller
+
+    def forward(self, batch: Batch, mode: str) -> dict[str, Tensor] | Tensor:
+        if mode == "predict":
+            return self.distiller.predict(batch)
+        step = self.distiller(batch)
+        return {"loss": step.loss, **{f"term_{name}": part for name, part in step.parts.items()}}
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        # mmengine would add up every entry that has "loss" in its name; under DDP this is the only step that is ours
+        return losses["loss"], {name: value.detach() for name, value in losses.items()}
+
+    def init_weights(self) -> None:
+        """Nothing: the branches' weights are named in the config and already loaded."""
+
+
+class TaskMetric(BaseMetric):  # type: ignore[misc]  # mmengine is untyped
+    """The task's own metrics over the labelled rows; keys are "val/accuracy" and the like."""
+
+    default_prefix = "val"
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(collect_device="cpu")
+        self.task = task
+
+    def process(self, data_batch: Batch, data_samples: Sequence[Tensor]) -> None:
+        for row in data_batch.labelled.nonzero().flatten().tolist():
+            self.results.append((data_samples[row].float().cpu(), data_batch.target[row]))
+
+    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
+        if not results:
+            raise ValueError("the validation split has no labelled row, so there is nothing to choose a checkpoint by")
+        predictions, targets = (torch.stack(column) for column in zip(*results, strict=True))
+        metrics = self.task.metrics()
+        metrics.update(predictions, targets)
+        return {name: float(value) for name, value in metrics.compute().items()}

@@ -1,0 +1,34 @@
+"""The student of a trained run, alone: its network, its weights, its sensor; teachers, projectors and other sensors stay away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+from xkd.branch import Branch
+from xkd.build import build
+from xkd.engine.config import as_plain
+from xkd.tasks import Task
+from xkd.weights import Checkpoint
+
+
+@dataclass(frozen=True)
+class Student:
+    """What `load_student` gives."""
+
+    branch: Branch
+    task: Task
+    name: str
+
+
+def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
+    """Build only the student's branch (or branch `name`) of the config and load it from a run's checkpoint."""
+    section = as_plain(config.distiller)
+    name = name or section["student"]
+    if name not in section["branches"]:
+        raise KeyError(f"no branch '{name}' in the config; there are {sorted(section['branches'])}")
+    plain = {key: value for key, value in section["branches"][name].items() if key != "heads"}
+    plain.update(weights=Checkpoint(checkpoint, branch=name), frozen=True)
+    branch: Branch = build(plain, f"distiller.branches.{name}")
+    return Student(branch, build(section["task"], "distiller.task"), name)

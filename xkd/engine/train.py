@@ -1,0 +1,190 @@
+"""Training: a config becomes a Distiller, loaders and mmengine's Runner; the best checkpoint on val is what comes out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import LoggerHook
+from mmengine.runner import Runner
+from mmengine.visualization import LocalVisBackend, Visualizer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from xkd.distiller import BoundReading, Distiller, count_flops
+from xkd.engine import launch
+from xkd.engine.config import as_plain
+from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, write_atomically
+from xkd.engine.loaders import build_distiller, build_loader
+from xkd.engine.model import DistillerModel, TaskMetric
+from xkd.engine.precision import BF16OptimWrapper
+from xkd.engine.progress import ProgressHook
+from xkd.evaluate import measure, predict
+from xkd.weights import EMA
+
+
+class QuietRunner(Runner):  # type: ignore[misc]  # mmengine is untyped
+    """mmengine's Runner whose log goes to its file; the console keeps the progress bar and errors."""
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None) -> logging.Logger:
+        logger: logging.Logger = super().build_logger(log_level, log_file)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.setLevel(logging.ERROR)
+        return logger
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """`result.json` of a run: where its best checkpoint is, by which score it was chosen, what it took."""
+
+    checkpoint: str
+    save_best: str
+    best: float
+    epochs: int
+    seconds: float
+    seed: int
+
+
+def train(
+    config: Config,
+    work_dir: Path,
+    console: Console,
+    progress: Progress,
+    seed: int = 0,
+    resume: bool = False,
+    amp: bool = False,
+    launcher: str = "none",
+    smoke: bool = False,
+    name: str = "train",
+) -> TrainResult:
+    """One run. Writes checkpoints, logs, the config and `result.json` below `work_dir`; `resume` goes on after the last whole epoch."""
+    settings = launch.prepare(launcher)
+    steps = 1 if smoke else 0
+    loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps) for split in ("train", "val")}
+    distiller = build_distiller(config.distiller, seed, smoke)
+    check_classes(distiller, loaders)
+    print_left_out(loaders, console)
+    if not smoke:
+        console.print(describe(distiller))
+        measure_teachers(distiller, config, seed, console)
+    runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
+    runner.register_custom_hooks([StepHook(), ProgressHook(progress, name), *(config.get("custom_hooks") or [])])
+    started = time.perf_counter()
+    runner.train()
+    seconds = time.perf_counter() - started
+    checkpoint = Path(runner.message_hub.get_info("best_ckpt"))
+    best = work_dir / "best.pth"
+    write_atomically(best, checkpoint.read_bytes())
+    result = TrainResult(
+        str(best), config.save_best, float(runner.message_hub.get_info("best_score")), int(runner.epoch), round(seconds, 2), seed
+    )
+    write_atomically(work_dir / "result.json", json.dumps(asdict(result), indent=1).encode())
+    return result
+
+
+def make_runner(
+    config: Config,
+    work_dir: Path,
+    distiller: Distiller,
+    loaders: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    seed: int,
+    resume: bool,
+    amp: bool,
+    launcher: str,
+    smoke: bool,
+) -> Runner:
+    free_or_fail(work_dir)
+    experiment = f"xkd_{time.time_ns()}"  # mmengine keeps its logger, message hub and visualizer by this name
+    optim_wrapper = dict(config.optim_wrapper)
+    if amp:
+        optim_wrapper["type"] = BF16OptimWrapper
+    train_cfg = dict(config.train_cfg)
+    if smoke:
+        train_cfg.update(max_epochs=1, val_interval=1)
+    hooks = {
+        "runtime_info": IntervalInfoHook(),
+        "logger": LoggerHook(interval=config.get("log_interval", 50)),
+        "checkpoint": PlainCheckpointHook(save_best=config.save_best),
+        **as_plain(config.get("default_hooks") or {}),
+    }
+    for key, value in settings.items():
+        config[key] = value
+    return QuietRunner(
+        model=DistillerModel(distiller),
+        work_dir=str(work_dir),
+        train_dataloader=loaders["train"],
+        val_dataloader=loaders["val"],
+        train_cfg=train_cfg,
+        val_cfg={},
+        val_evaluator=Evaluator([TaskMetric(distiller.task)]),
+        optim_wrapper=optim_wrapper,
+        param_scheduler=as_plain(config.get("param_scheduler")),
+        default_hooks=hooks,
+        resume=resume,
+        launcher=launcher,
+        env_cfg=as_plain(config.get("env_cfg") or {"dist_cfg": {"backend": "nccl"}}),
+        visualizer={"type": Visualizer, "vis_backends": as_plain(config.get("vis_backends") or [{"type": LocalVisBackend}])},
+        randomness={"seed": seed},
+        experiment_name=experiment,
+        cfg=config,
+    )
+
+
+def check_classes(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
+    for split, loader in loaders.items():
+        if tuple(loader.dataset.classes) != tuple(distiller.task.classes):
+            raise ValueError(
+                f"the task's classes {list(distiller.task.classes)} are not those of the {split} data's manifest"
+                f" {loader.dataset.manifest.root}: {list(loader.dataset.classes)}"
+            )
+
+
+def print_left_out(loaders: Mapping[str, Any], console: Console) -> None:
+    for split, loader in loaders.items():
+        for reason, count in loader.dataset.left_out.items():
+            console.print(f"{split}: {count} rows left out ({reason})")
+
+
+def measure_teachers(distiller: Distiller, config: Config, seed: int, console: Console) -> None:
+    """Each frozen teacher is measured on val before it teaches, on its own view."""
+    for name, branch in distiller.branches.items():
+        if branch.frozen and not isinstance(branch.weights, EMA):
+            loader = build_loader(config.val_dataloader, seed, views=[branch.view])
+            metrics = measure(distiller.task, predict(branch, distiller.task, loader))
+            console.print(f"teacher '{name}' on val: " + ", ".join(f"{key} {value:.3f}" for key, value in metrics.items()))
+
+
+def describe(distiller: Distiller) -> Table:
+    """The dry run as a table: each reading's shape, and what each branch and term costs."""
+    table = Table("reading", "shape (C, H, W)", "parameters", "MFLOPs per image", title="The graph", title_justify="left")
+    for name, branch in distiller.branches.items():
+        count = sum(p.numel() for p in branch.parameters())
+        label = "frozen" if branch.frozen else "learns"
+        flops = count_flops(branch, distiller.task) / 1e6
+        table.add_row(f"{name} ({label}, view {branch.view.name})", str(branch.view.size), f"{count:,}", f"{flops:.0f}")
+        for reading, shape in branch.shapes.items():
+            table.add_row(BoundReading(f"  {name}.{reading}", tuple(shape)).name, str(tuple(shape)))
+    for name, term in distiller.terms.items():
+        count = sum(p.numel() for p in term.parameters())
+        weight = "scheduled" if callable(term.weight) else f"{term.weight:g}"
+        edge = f"{weight} * {type(term.loss).__name__}({', '.join(term.readings)})"
+        table.add_row(f"term {name}", edge, f"{count:,}" if count else "")
+    return table
+
+
+def free_or_fail(work_dir: Path, least: int = 64 * 1024**2) -> None:
+    work_dir.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(work_dir).free
+    if free < least:
+        raise OSError(f"{work_dir} has {free / 2**20:.0f} MiB free, a run needs at least {least // 2**20}; nothing was written")

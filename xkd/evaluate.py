@@ -1,0 +1,57 @@
+"""Evaluation of one branch on its own view alone: probabilities for each row, and the task's metrics over the labelled ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xkd.batch import Batch
+from xkd.branch import Branch
+from xkd.tasks import Task
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One row per sample, in the loader's order."""
+
+    probabilities: Tensor  # (N, K)
+    target: Tensor  # (N,) or (N, K), as in Batch
+    labelled: Tensor  # (N,) bool
+    meta: tuple[dict[str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+
+def predict(branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable[[int], None] = lambda rows: None) -> Predictions:
+    """Run the branch over all batches in eval mode; `seen` hears of the rows done. Rows that lack the branch's view are an error."""
+    device = branch.mean.device
+    training = branch.training
+    branch.eval()
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    meta: list[dict[str, str]] = []
+    with torch.no_grad():
+        for batch in batches:
+            if not batch.present[branch.view.name].all():
+                raise ValueError(f"some rows lack view '{branch.view.name}', which is what this network sees")
+            output = branch(batch.to(device), task)["output"]
+            parts.append((task.predict(output).cpu(), batch.target, batch.labelled))
+            meta.extend(batch.meta)
+            seen(len(batch))
+    branch.train(training)
+    if not parts:
+        raise ValueError("there is nothing to evaluate: the loader is empty")
+    probabilities, target, labelled = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Predictions(probabilities, target, labelled, tuple(meta))
+
+
+def measure(task: Task, predictions: Predictions) -> dict[str, float]:
+    """The task's metrics over labelled rows; `ValueError` where no row is labelled."""
+    if not predictions.labelled.any():
+        raise ValueError("no row is labelled, so nothing can be measured")
+    metrics = task.metrics()
+    metrics.update(predictions.probabilities[predictions.labelled], predictions.target[predictions.labelled])
+    return {name: float(value) for name, value in metrics.compute().items()}
