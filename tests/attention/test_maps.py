@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from xkd.attention import attention_map
+from xkd.batch import View
+from xkd.branch import Branch
+from xkd.modalities import RGB
+from xkd.taps import Tap
+from xkd.tasks import Classification
+from xkd.weights import Random
+
+
+def test_class_token_attention_is_averaged_over_heads_on_the_patch_grid(vit: Callable[..., Branch], task: Classification) -> None:
+    branch = vit({"look": Tap("blocks.1", kind="attention")})
+    images = torch.rand(2, 3, 32, 48)
+    tapped = attention_map(branch, images, task, "tap:look")
+    assert tapped.shape == (2, 1, 4, 6)
+    assert (tapped > 0).all()
+    assert tapped.sum((1, 2, 3)).max() < 1, "the class token's own share is left out"
+    torch.testing.assert_close(tapped, attention_map(branch, images, task, "attention:blocks.1"))
+
+
+@pytest.mark.parametrize("path", ["stage:-1", "layer3"])
+def test_activation_energy_of_a_cnn(path: str, cnn: Callable[..., Branch], task: Classification) -> None:
+    branch = cnn({})
+    images = torch.rand(2, 3, 64, 96)
+    maps = attention_map(branch, images, task, f"attention:{path}")
+    assert maps.shape == ((2, 1, 2, 3) if path == "stage:-1" else (2, 1, 4, 6))
+    assert (maps >= 0).all()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("method", ["tap:look", "attention:stage:1", "grad_cam:stage:1"])
+def test_the_branch_is_left_as_it_was(method: str, frozen: bool, cnn: Callable[..., Branch], task: Classification) -> None:
+    branch = cnn({"look": Tap("layer2", kind="attention")}, frozen=frozen)
+    hooks = sum(len(module._forward_hooks) for module in branch.modules())
+    state = {key: value.clone() for key, value in branch.state_dict().items()}
+    training = branch.training
+    first = attention_map(branch, torch.rand(2, 3, 64, 96), task, method)
+    assert not first.requires_grad
+    assert branch.training == training
+    assert sum(len(module._forward_hooks) for module in branch.modules()) == hooks
+    assert all(parameter.grad is None for parameter in branch.parameters())
+    for key, value in branch.state_dict().items():
+        torch.testing.assert_close(value, state[key])
+    attention_map(branch, torch.rand(2, 3, 64, 96), task, "tap:look")  # and nothing of the first pass is still held
+
+
+class OneBright(nn.Module):
+    """Class k's score is the mean of channel k of the image, so its Grad-CAM at `read` is that channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = nn.Conv2d(3, 3, 1, bias=False)
+        nn.init.eye_(self.read.weight[:, :, 0, 0])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.read(images).mean((2, 3))
+
+
+@pytest.mark.parametrize("no_grad", [torch.no_grad, torch.inference_mode])
+def test_grad_cam_by_hand(no_grad: type, task: Classification) -> None:
+    branch = Branch(OneBright(), View("rgb", RGB(mean=(0.0,) * 3, std=(1.0,) * 3), (8, 8)), Random(frozen=True), frozen=True)
+    images = torch.zeros(2, 3, 8, 8)
+    images[0, 1, :4] = 1.0  # class 1 wins, its evidence is the upper half
+    images[1, 2, :, 4:] = 2.0
+    images[1, 0, :, :1] = -1.0
+    with no_grad():
+        maps = attention_map(branch, images, task, "grad_cam:read")
+    slope = 1 / 64  # of the mean over 8 x 8 pixels; the map's weight is the mean of that slope
+    torch.testing.assert_close(maps[:, 0], torch.stack([images[0, 1], images[1, 2]]) * slope)
+    given = attention_map(branch, images, task, "grad_cam:read", classes=torch.tensor([1, 0]))
+    torch.testing.assert_close(given[0], maps[0])
+    assert not given[1].any(), "evidence against a class is cut off"
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_grad_cam_reads_tokens(frozen: bool, vit: Callable[..., Branch], task: Classification) -> None:
+    maps = attention_map(vit({}, frozen=frozen), torch.rand(2, 3, 32, 48), task, "grad_cam:blocks.1.norm1")
+    assert maps.shape == (2, 1, 4, 6)
+    assert (maps >= 0).all()
+    assert maps.any()
+
+
+def test_grad_cam_reads_nhwc(cnn: Callable[..., Branch], task: Classification) -> None:
+    branch = cnn({}, name="test_convnext")
+    assert attention_map(branch, torch.rand(1, 3, 64, 96), task, "grad_cam:stage:-1").shape == (1, 1, 2, 3)
+    maps = attention_map(branch, torch.rand(1, 3, 64, 96), task, "grad_cam:stages.2.blocks.0.norm")
+    assert maps.shape == (1, 1, 4, 6)
+
+
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        ("rollout", "tap:NAME, attention:PATH, grad_cam:PATH"),
+        ("tap:", "unknown attention method"),
+        ("tap:deeep", r"no attention tap 'deeep'.*\['look'\]"),
+        ("tap:features", r"no attention tap 'features'.*\['look'\]"),
+        ("attention:blocks.7", "no module 'blocks.7'"),
+        ("attention:head", "no place in the image"),
+        ("grad_cam:blocks.9", "no module 'blocks.9'"),
+        ("grad_cam:head", "not a map"),
+        ("grad_cam:blocks.1", "read 'blocks.1.norm1'"),
+    ],
+)
+def test_errors_name_what_is_legal(method: str, text: str, vit: Callable[..., Branch], task: Classification) -> None:
+    branch = vit({"look": Tap("blocks.1", kind="attention"), "features": Tap("blocks.1")})
+    with pytest.raises((ValueError, KeyError), match=text):
+        attention_map(branch, torch.rand(1, 3, 32, 48), task, method)
+    attention_map(branch, torch.rand(1, 3, 32, 48), task, "tap:look")
+
+
+def test_classes_that_do_not_exist(cnn: Callable[..., Branch], task: Classification) -> None:
+    with pytest.raises(ValueError, match=r"one class in 0\.\.2"):
+        attention_map(cnn({}), torch.rand(1, 3, 64, 96), task, "grad_cam:stage:1", classes=torch.tensor([3]))

@@ -1,0 +1,59 @@
+"""One way to ask any branch where it looks: a method's name becomes a map (B, 1, H, W) of non-negative attention."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from xkd.attention.grad_cam import grad_cam
+from xkd.batch import Batch
+from xkd.branch import Branch, example_batch
+from xkd.taps import Tap, Taps
+from xkd.tasks.task import Task
+
+METHODS = ("tap:NAME", "attention:PATH", "grad_cam:PATH")
+
+
+def attention_map(
+    branch: Branch, images: Shaped[Tensor, "b c h w"], task: Task, method: str, classes: Int[Tensor, " b"] | None = None
+) -> Float[Tensor, "b 1 y x"]:
+    """Where `branch` looks in `images` (in the sensor's unit), on the grid of the module that is read.
+
+    "tap:NAME" is one of the branch's own taps of kind "attention", "attention:PATH" the same reading of any module ("stage:-1",
+    "blocks.11"): the class token's attention of a transformer block, averaged over its heads, or the mean of squares over channels.
+    "grad_cam:PATH" explains `classes`, by default the predicted ones, which only this method reads.
+    The branch is read in eval mode and left as it was. `ValueError` or `KeyError` names the legal methods, taps or modules.
+    """
+    kind, _, place = method.partition(":")
+    if kind == "grad_cam" and place:
+        return grad_cam(branch, single_view_batch(branch, images, task), task, place, classes)
+    if kind not in ("tap", "attention") or not place:
+        raise ValueError(f"unknown attention method '{method}'; legal are {', '.join(METHODS)}")
+    tap = _attention_tap(branch, place) if kind == "tap" else Tap(place, kind="attention")
+    extra = Taps(branch.model, {method: tap})
+    training = branch.training
+    try:
+        with torch.no_grad():
+            branch.eval().run(images, single_view_batch(branch, images, task), task)
+        maps = extra.read((images.shape[2], images.shape[3]))[method]
+    finally:
+        extra.close()
+        branch.train(training)
+    if maps.ndim != 4:
+        raise ValueError(f"'{method}' gives vectors {tuple(maps.shape)}, which have no place in the image: read an earlier module")
+    return maps.float().mean(1, keepdim=True)
+
+
+def single_view_batch(branch: Branch, images: Shaped[Tensor, "b c h w"], task: Task) -> Batch:
+    """The images as a batch that holds this branch's view alone, with made-up targets that nobody measures."""
+    return replace(example_batch([branch.view], task, len(images), images.device), views={branch.view.name: images})
+
+
+def _attention_tap(branch: Branch, name: str) -> Tap:
+    legal = sorted(name for name, tap in branch.taps.taps.items() if tap.kind == "attention")
+    if name not in legal:
+        raise KeyError(f"no attention tap '{name}'; the branch on view '{branch.view.name}' has {legal or 'none: use attention:PATH'}")
+    return branch.taps.taps[name]
