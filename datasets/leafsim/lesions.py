@@ -22,11 +22,11 @@ class Disease:
 
 DISEASES = {
     # pustules break the epidermis, water escapes: cooler spots
-    "rust": Disease(chlorophyll=0.6, halo=0.3, carotenoid=1.2, brown=0.55, conductance=(1.8, 2.4)),
+    "rust": Disease(chlorophyll=0.55, halo=0.3, carotenoid=0.8, brown=0.4, conductance=(1.8, 2.4)),
     # dead tissue no longer transpires: a warm area that grows from the margin
-    "blight": Disease(chlorophyll=0.6, halo=0.35, carotenoid=0.2, brown=0.5, conductance=(0.25, 0.5)),
+    "blight": Disease(chlorophyll=0.65, halo=0.35, carotenoid=0.2, brown=0.5, conductance=(0.25, 0.5)),
     # stomata are forced open under the patches long before they turn yellow: diffuse cool areas
-    "mildew": Disease(chlorophyll=0.55, halo=0.0, carotenoid=0.5, brown=0.0, conductance=(1.5, 1.9)),
+    "mildew": Disease(chlorophyll=0.65, halo=0.0, carotenoid=0.5, brown=0.0, conductance=(1.7, 2.2)),
 }
 CLASSES = ("healthy", *DISEASES)
 
@@ -37,14 +37,16 @@ def infection(rng: np.random.Generator, leaf: Leaf, label: str) -> tuple[Map, Ma
     Raises KeyError for a label that is not a disease.
     """
     draw = {"rust": _rust, "blight": _blight, "mildew": _mildew}[label]
-    sick = draw(rng, leaf) * leaf.blade
+    on_leaf = leaf.alpha > 0
+    sick = draw(rng, leaf) * on_leaf
     wide = cv2.GaussianBlur(sick, (0, 0), 2.5)
-    halo = np.clip(1.6 * wide - sick, 0, 1) * leaf.blade
+    halo = np.clip(1.6 * wide - sick, 0, 1) * on_leaf
     return sick, halo
 
 
-def spots(rng: np.random.Generator, where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], count: int,
-          radius: tuple[float, float], edge: float) -> Map:
+def spots(
+    rng: np.random.Generator, where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], count: int, radius: tuple[float, float], edge: float
+) -> Map:
     """`count` round spots with centres on `where` and an edge `edge` pixels wide, strongest value kept."""
     rows, columns = grid()
     found = np.zeros((SIZE, SIZE))
@@ -78,5 +80,5 @@ def _mildew(rng: np.random.Generator, leaf: Leaf) -> Map:
     sick = np.zeros((SIZE, SIZE))
     inner = np.argwhere(leaf.blade & (np.abs(leaf.across) < 0.7))
     for row, column in inner[rng.integers(len(inner), size=int(rng.integers(2, 5)))]:
-        sick = np.maximum(sick, blob(rng, row, column, rng.uniform(7, 11), 2.0, 4.0))
+        sick = np.maximum(sick, blob(rng, row, column, rng.uniform(7, 11), 2.0, 3.0))
     return sick * (1 - 0.6 * leaf.vein)

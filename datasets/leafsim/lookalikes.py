@@ -41,14 +41,15 @@ def _mud(rng: np.random.Generator, leaf: Leaf) -> Map:
     margin = np.argwhere(leaf.blade & (np.abs(leaf.across) > 0.8))
     row, column = margin[rng.integers(len(margin))]
     splash = blob(rng, row, column, rng.uniform(8, 17), 2.2, 1.2)
-    return rng.uniform(0.35, 0.65) * splash * np.clip(1 + 0.3 * smooth_noise(rng, 30), 0, 1.4) * leaf.blade
+    return rng.uniform(0.35, 0.65) * splash * np.clip(1 + 0.3 * smooth_noise(rng, 30), 0, 1.4) * (leaf.alpha > 0)
 
 
 def _deficiency(rng: np.random.Generator, leaf: Leaf) -> Map:
     """Pale between the veins, from the base or the tip on, on both sides alike."""
     centre, reach = rng.uniform(0, 1), rng.uniform(0.2, 0.4)
     zone = np.exp(-(((leaf.along - centre) / reach) ** 2))
-    return np.clip(rng.uniform(0.25, 0.5) * zone * (1 - leaf.vein), 0, 1)
+    pale: Map = np.clip(rng.uniform(0.25, 0.5) * zone * (1 - leaf.vein), 0, 1)
+    return pale
 
 
 def _glare(rng: np.random.Generator, leaf: Leaf) -> Map:

@@ -54,11 +54,11 @@ def write_png(path: Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None
 
 
 def lesion_boxes(mask: NDArray[np.uint8], label: str) -> str:
-    """`x1 y1 x2 y2 class; ...`, one box per connected lesion, x2 and y2 exclusive."""
+    """`x1 y1 x2 y2 class; ...`, one box per connected lesion, x2 and y2 exclusive; `-` where there is none."""
     count, _, stats, _ = cv2.connectedComponentsWithStats((mask == 2).astype(np.uint8))
     left, top, width, height = stats[1:count, :4].T
     edges = zip(left, top, left + width, top + height, strict=True)
-    return "; ".join(f"{x1} {y1} {x2} {y2} {label}" for x1, y1, x2, y2 in edges)
+    return "; ".join(f"{x1} {y1} {x2} {y2} {label}" for x1, y1, x2, y2 in edges) or "-"
 
 
 def sums(image: NDArray[np.uint8] | NDArray[np.uint16]) -> Sums:

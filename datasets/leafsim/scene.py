@@ -23,9 +23,9 @@ class Difficulty:
 
 
 DIFFICULTIES = {
-    "easy": Difficulty(visible=(0.6, 1.0), lookalikes=0.25, contrast=1.15),
-    "standard": Difficulty(visible=(0.35, 0.75), lookalikes=0.5, contrast=1.0),
-    "hard": Difficulty(visible=(0.2, 0.5), lookalikes=0.65, contrast=0.8),
+    "easy": Difficulty(visible=(0.4, 0.8), lookalikes=0.4, contrast=1.15),
+    "standard": Difficulty(visible=(0.4, 0.75), lookalikes=0.75, contrast=1.0),
+    "hard": Difficulty(visible=(0.15, 0.4), lookalikes=0.7, contrast=0.8),
 }
 
 
@@ -41,7 +41,7 @@ class Scene:
     carotenoid: Map  # relative
     brown: Map  # brown pigments of dying tissue, 0..1
     conductance: Map  # stomatal conductance to water vapour, mol m-2 s-1
-    light: Map  # share of the direct light that arrives and is not tilted away, 0..1.2
+    light: Map  # share of the direct light that arrives and is not tilted away, 0.3..1.4
     lookalikes: LookAlikes
     air: float  # air temperature, K
     radiation: float  # net isothermal radiation, W m-2
@@ -82,7 +82,7 @@ def draw_scene(seed: int, index: int, difficulty: Difficulty) -> Scene:
         conductance *= 1 + difficulty.contrast * opening * np.maximum(sick, 0.5 * halo)
     return Scene(
         label=label,
-        visible=visible,
+        visible=0.0 if label == "healthy" else visible,
         leaf=leaf,
         infection=sick,
         chlorophyll=chlorophyll,
@@ -91,7 +91,7 @@ def draw_scene(seed: int, index: int, difficulty: Difficulty) -> Scene:
         conductance=conductance,
         light=_light(rng, leaf),
         lookalikes=lookalikes,
-        air=float(rng.uniform(293, 299)),
+        air=float(rng.uniform(294, 298)),
         radiation=float(rng.uniform(260, 380)),
         deficit=float(rng.uniform(1200, 1900)),
     )
@@ -103,4 +103,5 @@ def _light(rng: np.random.Generator, leaf: Leaf) -> Map:
     direction = rng.uniform(0, 2 * np.pi)
     tangent = rng.uniform(0.3, 0.9)
     lit = 1 - tangent * (np.cos(direction) * slope_x + np.sin(direction) * slope_y)
-    return np.clip(lit / np.sqrt(1 + slope_x**2 + slope_y**2), 0.3, 1.4)
+    cosine: Map = np.clip(lit / np.sqrt(1 + slope_x**2 + slope_y**2), 0.3, 1.4)
+    return cosine

@@ -14,19 +14,15 @@ CHLOROPHYLL = np.array([1.55, 0.75, 1.75])
 CAROTENOID = np.array([0.02, 0.10, 0.75])
 BROWN = np.array([0.55, 1.25, 1.45])
 STRUCTURE = 0.62  # reflectance of the tissue without pigments
-DIRT = np.array([0.20, 0.15, 0.10])
-MUD = np.array([0.24, 0.18, 0.12])
+DUSTS = np.array([[0.15, 0.13, 0.11], [0.28, 0.17, 0.05]])  # grey soil and ochre, the ends of a range of deposits
 
 
 def rgb_image(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
     """(SIZE, SIZE, 3) RGB, sRGB-like: pigments, deposits, light, exposure, white balance, noise."""
-    pigments = (
-        scene.chlorophyll[..., None] * CHLOROPHYLL
-        + scene.carotenoid[..., None] * CAROTENOID
-        + scene.brown[..., None] * BROWN
-    )
+    pigments = scene.chlorophyll[..., None] * CHLOROPHYLL + scene.carotenoid[..., None] * CAROTENOID + scene.brown[..., None] * BROWN
     colour = STRUCTURE * np.exp(-pigments)
-    for amount, deposit in ((scene.lookalikes.dirt, DIRT), (scene.lookalikes.mud, MUD)):
+    for amount in (scene.lookalikes.dirt, scene.lookalikes.mud):
+        deposit = rng.uniform(0.8, 1.3) * (DUSTS[0] + rng.uniform() * (DUSTS[1] - DUSTS[0]))
         colour = colour + amount[..., None] * (deposit - colour)
     colour = colour * scene.light[..., None] + scene.lookalikes.glare[..., None]
     alpha = scene.leaf.alpha[..., None]
@@ -36,7 +32,8 @@ def rgb_image(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:
     seen = colour * balance * rng.uniform(1.3, 2.6)
     seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.4, 0.8))
     seen = seen + rng.standard_normal(seen.shape) * np.sqrt(0.008**2 + 0.0006 * np.clip(seen, 0, 1))
-    return np.round(255 * np.clip(seen, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+    counts: NDArray[np.uint8] = np.round(255 * np.clip(seen, 0, 1) ** (1 / 2.2)).astype(np.uint8)
+    return counts
 
 
 def _ground(rng: np.random.Generator) -> Map:
@@ -46,8 +43,9 @@ def _ground(rng: np.random.Generator) -> Map:
     cover = 1 / (1 + np.exp(-4 * (smooth_noise(rng, 5) + rng.uniform(-1.5, 1.5))))[..., None]
     brightness = np.clip(1 + 0.35 * grain, 0.2, 2)[..., None]
     ground = (cover * litter + (1 - cover) * soil) * brightness * rng.uniform(0.6, 1.3)
-    stones = soft = np.clip(3 * (smooth_noise(rng, 16) - 1.5), 0, 1)[..., None]
-    return ground + 0.5 * stones * (rng.uniform(0.2, 0.4, size=3).mean() - ground) * soft
+    stones = 0.5 * np.clip(3 * (smooth_noise(rng, 16) - 1.5), 0, 1)[..., None]
+    scattered: Map = ground + stones * (rng.uniform(0.2, 0.4) - ground)
+    return scattered
 
 
 def thermal_image(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint16]:
@@ -56,9 +54,9 @@ def thermal_image(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint16]:
     radiation = scene.radiation * (0.8 + 0.2 * scene.light) * (1 - 0.1 * scene.lookalikes.shadow)
     leaf = leaf_temperature(scene.air, radiation, scene.deficit, scene.conductance)
     leaf = cv2.GaussianBlur(leaf, (0, 0), 0.7)
-    ground = scene.air + rng.uniform(1, 6) + 0.9 * smooth_noise(rng, 7) + 0.5 * smooth_noise(rng, 20)
+    ground = scene.air + rng.uniform(1, 6) + 0.8 * smooth_noise(rng, 5) + 0.25 * smooth_noise(rng, 16)
     kelvin = scene.leaf.alpha * leaf + (1 - scene.leaf.alpha) * ground
     kelvin = apparent_temperature(kelvin, rng.uniform(0.94, 0.98), scene.air - rng.uniform(0, 15))
-    kelvin = cv2.GaussianBlur(kelvin, (0, 0), 0.7) + rng.normal(0, 0.7) + 0.1 * smooth_noise(rng, 2)
+    kelvin = cv2.GaussianBlur(kelvin, (0, 0), 0.7) + rng.normal(0, 0.5) + 0.1 * smooth_noise(rng, 2)
     kelvin = kelvin + rng.uniform(0.05, 0.08) * rng.standard_normal((SIZE, SIZE)) + 0.02 * rng.standard_normal(SIZE)
     return np.round(kelvin / KELVIN_PER_COUNT).astype(np.uint16)
