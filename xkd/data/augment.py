@@ -1,6 +1,4 @@
-"""One geometric draw for all views: a matrix in relative coordinates, and the warp that samples any image, mask or box
-by it.
-"""
+"""One geometric draw for all views: a matrix in relative coordinates, and the warp that samples any image, mask or box by it."""
 
 from __future__ import annotations
 
@@ -15,6 +13,8 @@ from numpy.typing import NDArray
 from xkd.data.manifest import Box
 
 Matrix = NDArray[np.float64]  # (3, 3): output position in [0, 1]^2 to position in the source crop's [0, 1]^2
+
+_Row = tuple[float, float, float]
 
 IDENTITY: Final[Matrix] = np.eye(3)
 IDENTITY.setflags(write=False)
@@ -65,8 +65,7 @@ class Augment:
 
 
 def warp(image: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box, fill: tuple[float, ...] = (0.0,)) -> NDArray[Any]:
-    """Sample the crop of a (H, W, C) image at `size` (height, width); pixels outside the image get `fill`; dtype is
-    kept.
+    """Sample the crop of a (H, W, C) image at `size` (height, width); pixels outside the image get `fill`; dtype is kept.
 
     Bilinear; where the step is two source pixels or more the source is first averaged down (INTER_AREA), so nothing
     aliases. With `IDENTITY` and a crop on whole pixels it is `cv2.resize` of the crop, by area if that halves it or
@@ -74,18 +73,11 @@ def warp(image: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box, 
     """
     if matrix is IDENTITY and all(edge.is_integer() for edge in map(float, crop)):
         return _channels_last(_resize(_cut(image, crop, fill), size))
-    to_source = _to_source(matrix, size, crop)
-    window, to_window = _window(image, to_source, size)
-    if window.size == 0:
-        return _blank(size, fill, image)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return _channels_last(cv2.warpAffine(window, to_window[:2], size[::-1], flags=flags, borderValue=fill))
+    return _affine(image, _to_source(matrix, size, crop), size, fill)
 
 
 def warp_boxes(boxes: NDArray[np.float64], matrix: Matrix, crop: Box) -> NDArray[np.float32]:
-    """(N, 4, 2) `corners` of boxes, clipped to the output: (M, 4) x1 y1 x2 y2 in 0..1; boxes that lie outside are left
-    out.
-    """
+    """(N, 4, 2) `corners` of boxes, clipped to the output: (M, 4) x1 y1 x2 y2 in 0..1; boxes that lie outside are left out."""
     if len(boxes) == 0:
         return np.zeros((0, 4), np.float32)
     placed = corners(boxes, matrix, crop)
@@ -113,41 +105,56 @@ def corners(boxes: NDArray[np.float64], matrix: Matrix, crop: Box) -> NDArray[np
     return placed
 
 
-def _to_source(matrix: Matrix, size: tuple[int, int], crop: Box) -> Matrix:
-    """Output pixel index to source pixel index; a pixel's centre lies half a pixel past its index in both."""
+def _to_source(matrix: Matrix, size: tuple[int, int], crop: Box) -> tuple[_Row, _Row]:
+    """Output pixel index to source pixel index, one row for x and one for y; a pixel's centre lies half a pixel past its index in both."""
     height, width = size
-    to_relative = np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
-    to_pixels = np.array([[crop.x2 - crop.x1, 0, crop.x1 - 0.5], [0, crop.y2 - crop.y1, crop.y1 - 0.5], [0, 0, 1]])
-    whole: Matrix = to_pixels @ matrix @ to_relative
-    return whole
+    (xx, xy, x0), (yx, yy, y0), _ = matrix.tolist()  # plain numbers: a few of them cost less than numpy's small arrays
+    across, down = crop.x2 - crop.x1, crop.y2 - crop.y1
+    to_x = (xx / width, xy / height, xx * 0.5 / width + xy * 0.5 / height + x0)
+    to_y = (yx / width, yy / height, yx * 0.5 / width + yy * 0.5 / height + y0)
+    return (
+        (to_x[0] * across, to_x[1] * across, to_x[2] * across + crop.x1 - 0.5),
+        (to_y[0] * down, to_y[1] * down, to_y[2] * down + crop.y1 - 0.5),
+    )
 
 
-def _window(image: NDArray[Any], to_source: Matrix, size: tuple[int, int]) -> tuple[NDArray[Any], Matrix]:
-    """The part of the image that the warp reads, averaged down to steps below two pixels, and the matrix that fits it."""
-    height, width = size
-    ends = to_source[:2] @ np.array([[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1, 1, 1, 1]])
-    steps = np.hypot(to_source[:2, 0], to_source[:2, 1])
-    (left, right, wide), (top, bottom, high) = (_span(ends[axis], int(steps[axis]), image.shape[1 - axis]) for axis in (0, 1))
-    window, matrix = image[top:bottom, left:right], to_source.copy()
+def _affine(image: NDArray[Any], rows: tuple[_Row, _Row], size: tuple[int, int], fill: tuple[float, ...]) -> NDArray[Any]:
+    """Sample by a matrix of pixel indices: cut out the window that is read, average it down to steps below two pixels, warp."""
+    left, right, wide = _span(rows[0], size, image.shape[1])
+    top, bottom, high = _span(rows[1], size, image.shape[0])
+    window = image[top:bottom, left:right]
     if window.size == 0:
-        return window, matrix
-    ratio = np.array([wide / (right - left), high / (bottom - top)])
+        return _blank(size, fill, image)
     if (wide, high) != (right - left, bottom - top):
         window = cv2.resize(window, (wide, high), interpolation=cv2.INTER_AREA)
-    matrix[:2] *= ratio[:, None]
-    matrix[:2, 2] += (0.5 - np.array([left, top])) * ratio - 0.5
-    if steps.min() < 1:
+    margin = 0
+    if min(_step(row) for row in rows) < 1:
         # magnified: without a margin the outermost half pixel inside the image would fade into the fill
+        margin = 1
         window = cv2.copyMakeBorder(window, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-        matrix[:2, 2] += 1
-    return window, matrix
+    x, y = wide / (right - left), high / (bottom - top)
+    (xx, xy, x0), (yx, yy, y0) = rows
+    to_window = np.array(
+        [
+            [xx * x, xy * x, (x0 + 0.5 - left) * x - 0.5 + margin],
+            [yx * y, yy * y, (y0 + 0.5 - top) * y - 0.5 + margin],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return _channels_last(cv2.warpAffine(window, to_window, size[::-1], flags=flags, borderValue=fill))
 
 
-def _span(ends: NDArray[np.float64], reduce: int, length: int) -> tuple[int, int, int]:
-    """Along one axis: first and last + 1 source pixel that are read, and the number they are averaged down to."""
-    reduce = max(reduce, 1)
-    start = max(math.floor(ends.min()) - reduce, 0)
-    stop = min(math.ceil(ends.max()) + reduce + 1, length)
+def _step(row: _Row) -> float:
+    """Source pixels along this axis per output pixel."""
+    return math.hypot(row[0], row[1])
+
+
+def _span(row: _Row, size: tuple[int, int], length: int) -> tuple[int, int, int]:
+    """Along one axis: the first and the last + 1 source pixel that are read, and the number they are averaged down to."""
+    reduce = max(int(_step(row)), 1)
+    ends = [row[0] * x + row[1] * y + row[2] for x in (0, size[1] - 1) for y in (0, size[0] - 1)]
+    start = max(math.floor(min(ends)) - reduce, 0)
+    stop = min(math.ceil(max(ends)) + reduce + 1, length)
     if stop <= start:
         return 0, 0, 0
     stop = min(stop + (start - stop) % reduce, length)

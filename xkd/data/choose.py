@@ -17,9 +17,7 @@ from xkd.data.manifest import Row
 
 
 def strata(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.int64]:
-    """(N,) class index of each row, -1 where unlabelled. With several labels the rarest of them counts; with none,
-    len(classes).
-    """
+    """(N,) class index of each row, -1 where unlabelled. With several labels the rarest of them counts; with none, len(classes)."""
     index = {name: number for number, name in enumerate(classes)}
     counts = Counter(label for row in rows for label in row.labels or ())
 
@@ -32,9 +30,7 @@ def strata(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.int64]:
 
 
 def labelled_share(rows: Sequence[Row], classes: Sequence[str], fraction: float, seed: int) -> set[str]:
-    """Ids of the labelled rows that keep their label: `fraction` of each stratum, at least one; a larger fraction adds
-    to a smaller.
-    """
+    """Ids of the labelled rows that keep their label: `fraction` of each stratum, at least one; a larger fraction adds to a smaller."""
     groups: dict[int, list[str]] = defaultdict(list)
     for row, stratum in zip(rows, strata(rows, classes), strict=True):
         if stratum >= 0:
@@ -45,9 +41,7 @@ def labelled_share(rows: Sequence[Row], classes: Sequence[str], fraction: float,
 
 
 def subset(rows: Sequence[Row], classes: Sequence[str], count: int, seed: int) -> list[Row]:
-    """`count` rows in the manifest's order, drawn from the strata in turn, so that a small subset still holds every
-    class.
-    """
+    """`count` rows in the manifest's order, drawn from the strata in turn, so that a small subset still holds every class."""
     taken: Counter[int] = Counter()
     turns = {}
     groups = dict(zip((row.id for row in rows), strata(rows, classes).tolist(), strict=True))

@@ -15,8 +15,7 @@ from xkd.data.paired import NO_DRAW, PairedDataset, Sample
 
 
 class DrawSampler(Sampler[tuple[int, int]]):
-    """Yields (index, draw). The order and the draws are functions of (seed, epoch) alone, whatever the workers or a
-    resume.
+    """Yields (index, draw). The order and the draws are functions of (seed, epoch) alone, whatever the workers or a resume.
 
     `shuffle=True` is training: a permutation per epoch, with draw = epoch, or epoch modulo `num_draws` where that is
     above 0 (a cached teacher then sees only so many draws). `shuffle=False` is evaluation: rows in order, draw -1.

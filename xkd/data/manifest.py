@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import csv
 import os
+import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-
-import tomllib
 
 from xkd.batch import Modality
 from xkd.modalities import modality
@@ -27,7 +26,7 @@ NONE: Final = "-"
 _REQUIRED: Final = ("id", "split", "group")
 _OPTIONAL: Final = ("label", "mask", "crop", "boxes")
 _TOML_KEYS: Final = {
-    "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs"),
+    "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs", "generator"),
     "mask": ("values", "positive"),
     "pairs": ("same_size", "size"),
 }
@@ -67,9 +66,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Whether the images of a row have one size; if not, `size` (width, height) is the frame that crops and boxes are
-    given in.
-    """
+    """Whether the images of a row have one size; if not, `size` (width, height) is the frame that crops and boxes are given in."""
 
     same_size: bool = True
     size: tuple[int, int] | None = None
@@ -77,9 +74,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A verified data set: every row makes sense, no group straddles splits. Files are looked for when a dataset uses
-    them.
-    """
+    """A verified data set: every row makes sense, no group straddles splits. Files are looked for when a dataset uses them."""
 
     root: Path
     name: str
@@ -92,9 +87,7 @@ class Manifest:
 
     @classmethod
     def load(cls, root: str | Path) -> Manifest:
-        """Read `root` (see `data_root`); `FileNotFoundError` or `ValueError` names the file, the line, the row and what
-        is legal.
-        """
+        """Read `root` (see `data_root`); `FileNotFoundError` or `ValueError` names the file, the line, the row and what is legal."""
         folder = data_root(str(root))
         path = folder / "manifest.toml"
         table = _read_toml(folder)
@@ -113,14 +106,11 @@ class Manifest:
             pairs=_pairs(path, table.get("pairs", {})),
             rows=(),
         )
-        object.__setattr__(manifest, "rows", tuple(_read_rows(manifest)))
-        return manifest
+        return replace(manifest, rows=tuple(_read_rows(manifest)))
 
 
 def data_root(root: str) -> Path:
-    """Folder of a data set: an absolute path as it is, any other below the variable XKD_DATA_ROOT (`data` where it is
-    not set).
-    """
+    """Folder of a data set: an absolute path as it is, any other below the variable XKD_DATA_ROOT (`data` where it is not set)."""
     path = Path(root).expanduser()
     return path if path.is_absolute() else Path(os.environ.get("XKD_DATA_ROOT", "data")).absolute() / path
 
@@ -154,7 +144,9 @@ def _read_toml(folder: Path) -> dict[str, Any]:
     return table
 
 
-def _modality(path: Path, name: str, table: Mapping[str, Any]) -> Modality:
+def _modality(path: Path, name: str, table: Any) -> Modality:
+    if not isinstance(table, dict):
+        raise ValueError(f"{path}: write [modalities.{name}] as a table with a key 'sensor'")
     if name in _REQUIRED + _OPTIONAL:
         raise ValueError(f"{path}: a modality cannot be called '{name}', that column has another meaning")
     try:
@@ -175,10 +167,12 @@ def _mask(path: Path, table: Mapping[str, Any] | None) -> Mask | None:
 
 
 def _pairs(path: Path, table: Mapping[str, Any]) -> Pairs:
-    size = table.get("size")
+    size, same = table.get("size"), table.get("same_size", True)
+    if not isinstance(same, bool):
+        raise ValueError(f"{path}: [pairs] same_size must be true or false, got {same!r}")
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise ValueError(f"{path}: [pairs] size must be [width, height] in pixels, got {size}")
-    return Pairs(table.get("same_size", True), tuple(size) if size else None)
+    return Pairs(same, tuple(size) if size else None)
 
 
 def _read_rows(manifest: Manifest) -> Iterator[Row]:

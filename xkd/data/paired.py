@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from xkd.batch import View
 from xkd.data import choose
 from xkd.data.augment import IDENTITY, Augment, Matrix, draw_boxes, warp, warp_boxes
 from xkd.data.manifest import SPLITS, Box, Manifest, Row
-from xkd.modalities.files import read_image
+from xkd.data.region import read_codes, region
 
 NO_DRAW: Final = -1  # the draw of evaluation: no augmentation
 _GEOMETRY: Final = crc32(b"geometry")
@@ -49,12 +49,12 @@ class PairedDataset(Dataset[Sample]):
     photometric jitter once more per view name, so a view that is added or left out changes nothing in the others.
     `dataset[index]` is the row without augmentation (draw -1).
 
-    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps
-    the labels of that share of each class among all labelled rows of the train split, chosen by `label_seed`.
-    `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other
-    view comes from another row. `mask` says what the region of interest is made of. `subset` > 0 keeps that many rows,
-    every class among them. `cache` keeps each decoded file in memory, once per process (for small data sets, and where
-    rows are crops of shared images).
+    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps the labels of that
+    share of each class among all labelled rows of the train split, chosen by `label_seed`. `shuffle_pairs_except="rgb"` is the negative
+    control: label, mask, boxes and view `rgb` stay together, every other view comes from another row of the dataset, always the same;
+    rows without `rgb` are left out. `mask` says what the region of interest is made of. `subset` > 0 keeps that many rows, every class
+    among them. `cache` keeps each decoded file in memory, once per process (for small data sets, and where rows are crops of shared
+    images).
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
@@ -83,18 +83,19 @@ class PairedDataset(Dataset[Sample]):
             kept = choose.labelled_share(rows, self.manifest.classes, label_fraction, label_seed)
             rows = [row if row.id in kept else replace(row, labels=None) for row in rows]
         columns = {view.modality.name for view in self.views}
-        usable = [row for row in rows if not columns.isdisjoint(row.files)]
-        names = ", ".join(sorted(columns))
+        wanted = {view.modality.name for view in self.views if view.name == shuffle_pairs_except} or columns
+        usable = [row for row in rows if not wanted.isdisjoint(row.files)]
+        names = " and no ".join(sorted(wanted))
         self.left_out = {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
         if not usable:
-            raise ValueError(f"{self.manifest.root}: no row of split '{split}' has any of {names}; the split has {len(rows)} rows")
+            raise ValueError(f"{self.manifest.root}: no row to use: all {len(rows)} rows of split '{split}' have no {names}")
         self.rows = choose.subset(usable, self.classes, subset, seed) if subset else usable
         self._check_files(columns)
         self.strata = choose.strata(self.rows, self.classes)
         self.targets = self._targets()
         self._anchor = shuffle_pairs_except
         self._strangers = choose.derangement(len(self.rows), seed) if shuffle_pairs_except else None
-        self._images: dict[str, NDArray[Any]] | None = {} if cache else None
+        self._images: dict[tuple[str, str], NDArray[Any]] | None = {} if cache else None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -111,6 +112,8 @@ class PairedDataset(Dataset[Sample]):
         index, draw = key if isinstance(key, tuple) else (key, NO_DRAW)
         if not 0 <= index < len(self.rows):
             raise IndexError(f"no row {index}; the dataset has {len(self.rows)}")
+        if get_worker_info() is not None and cv2.getNumThreads() > 1:
+            cv2.setNumThreads(0)  # OpenCV's thread pool does not survive the fork of a worker
         row = self.rows[index]
         sources = {view.name: self._source(index, view) for view in self.views}
         images = self._read_views(sources)
@@ -164,26 +167,26 @@ class PairedDataset(Dataset[Sample]):
 
     def _read_views(self, sources: dict[str, Row]) -> dict[str, NDArray[Any]]:
         images: dict[str, NDArray[Any]] = {}
-        read: dict[str, NDArray[Any]] = {}
+        read: dict[tuple[str, str], NDArray[Any]] = {}
         for view in self.views:
-            row = sources[view.name]
-            path = row.files.get(view.modality.name)
-            if path is None:
+            row, column = sources[view.name], view.modality.name
+            if column not in row.files:
                 continue
-            if path not in read:
-                read[path] = self._read(row, path, view.modality.read)
-            images[view.name] = read[path]
+            key = (column, row.id)  # two views of one sensor share a read
+            if key not in read:
+                read[key] = self._read(row, column, row.files[column], view.modality.read)
+            images[view.name] = read[key]
         return images
 
-    def _read(self, row: Row, path: str, reader: Any) -> NDArray[Any]:
-        if self._images is not None and path in self._images:
-            return self._images[path]
+    def _read(self, row: Row, column: str, path: str, reader: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
+        if self._images is not None and (column, path) in self._images:
+            return self._images[column, path]
         try:
-            image: NDArray[Any] = reader(self.manifest.root / path)
+            image = reader(self.manifest.root / path)
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(f"row '{row.id}': {error}") from error
         if self._images is not None:
-            self._images[path] = image
+            self._images[column, path] = image
         return image
 
     def _shape(self, row: Row, images: dict[str, NDArray[Any]]) -> tuple[int, int]:
@@ -198,7 +201,7 @@ class PairedDataset(Dataset[Sample]):
                 f"{self.manifest.root}: row '{row.id}': sizes differ within the pair: {listed}; "
                 "make them equal, or say [pairs] same_size = false in manifest.toml"
             )
-        return next(iter(sizes.values()), (1, 1))
+        return next(iter(sizes.values()))
 
     def _crop(self, row: Row, shape: tuple[int, int]) -> Box:
         """The row's crop, or the whole, in pixels of an image of this (height, width)."""
@@ -236,25 +239,15 @@ class PairedDataset(Dataset[Sample]):
             return draw_boxes(boxes, matrix, self._crop(row, shape), size), True
         if self.mask != "mask" or not row.mask:
             return np.zeros((*size, 1), np.float32), False
-        codes = self._read(row, row.mask, _read_codes)
-        if self.manifest.pairs.same_size and codes.shape[:2] != shape and shape != (1, 1):
+        codes = self._read(row, "mask", row.mask, read_codes)
+        if self.manifest.pairs.same_size and codes.shape[:2] != shape:
             raise ValueError(f"{self.manifest.root / row.mask}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
-        region = cv2.LUT(codes, self._mask_table())[..., None]
-        share = warp(region, matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])))
+        assert self.manifest.mask is not None  # verified with the header
+        share = warp(region(codes, self.manifest.mask), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])))
         if np.isnan(share).any():
-            legal = {} if self.manifest.mask is None else dict(self.manifest.mask.values)
-            raise ValueError(
-                f"{self.manifest.root / row.mask}: row '{row.id}': mask codes {np.unique(codes).tolist()}; manifest.toml has {legal}"
-            )
+            found, legal = np.unique(codes).tolist(), dict(self.manifest.mask.values)
+            raise ValueError(f"{self.manifest.root / row.mask}: row '{row.id}': mask codes {found}; manifest.toml has {legal}")
         return share, True
-
-    def _mask_table(self) -> NDArray[np.float32]:
-        """Share of the region of interest by code; not a number where manifest.toml does not know the code."""
-        table = np.full(256, np.nan, np.float32)
-        if self.manifest.mask is not None:
-            for name, code in self.manifest.mask.values.items():
-                table[code] = name in self.manifest.mask.positive
-        return table
 
 
 def _check(manifest: Manifest, split: str, views: Sequence[View], mask: str, label_fraction: float, shuffle_pairs_except: str) -> None:
@@ -274,13 +267,6 @@ def _check(manifest: Manifest, split: str, views: Sequence[View], mask: str, lab
         raise ValueError(f"label_fraction is above 0 and at most 1, and below 1 only in split 'train'; got {label_fraction} in '{split}'")
     if shuffle_pairs_except and shuffle_pairs_except not in names:
         raise KeyError(f"shuffle_pairs_except names view '{shuffle_pairs_except}'; there are {names}")
-
-
-def _read_codes(path: Path) -> NDArray[Any]:
-    codes = read_image(path, cv2.IMREAD_UNCHANGED)
-    if codes.ndim != 2 or codes.dtype != np.uint8:
-        raise ValueError(f"{path}: a mask is an 8-bit grey image of codes, this one has shape {codes.shape} and {codes.dtype}")
-    return codes
 
 
 def _tensor(image: NDArray[Any]) -> Tensor:

@@ -32,6 +32,9 @@ def modality(name: str, table: Mapping[str, Any]) -> Modality:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items() if key != "sensor"}
     if unknown := [key for key in values if key not in legal]:
         raise ValueError(f"[modalities.{name}]: unknown key {unknown[0]!r}; sensor '{kind}' takes {legal}")
+    for key, value in values.items():
+        if not all(isinstance(part, str if key == "unit" else (int, float)) for part in (value if isinstance(value, tuple) else (value,))):
+            raise ValueError(f"[modalities.{name}]: {key} must be {'text' if key == 'unit' else 'a number or numbers'}, got {value!r}")
     if missing := [key for key in required if key not in values]:
         raise ValueError(f"[modalities.{name}]: sensor '{kind}' needs {missing[0]!r} (and {list(required)} in all)")
     built: Modality = sensor(name=name, **values)

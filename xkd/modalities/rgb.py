@@ -14,6 +14,7 @@ from xkd.modalities.files import read_image
 
 _MEAN = (123.675, 116.28, 103.53)  # ImageNet's, torchvision's values times 255
 _STD = (58.395, 57.12, 57.375)
+_LEVELS = np.linspace(0.0, 1.0, 256)
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # ITU-R BT.601
 
 
@@ -64,7 +65,7 @@ class RGB:
         draw = rng.uniform(-1.0, 1.0, 7)
         exponent = float((1.0 + self.gamma) ** draw[0])
         contrast, gain = 1.0 + self.contrast * draw[1], 1.0 + self.brightness * draw[2]
-        curve = (np.linspace(0.0, 1.0, 256) ** exponent - 0.5) * contrast + 0.5
+        curve = (_LEVELS**exponent - 0.5) * contrast + 0.5
         table = curve[:, None] * (255.0 * gain * (1.0 + self.cast * draw[3:6]))
         changed = cv2.LUT(image, np.clip(table + 0.5, 0, 255).astype(np.uint8)[None])
         share = 1.0 + self.saturation * draw[6]

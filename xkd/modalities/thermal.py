@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xkd.modalities.files import read_image
 
+_BYTE_STD = (256**2 / 12) ** 0.5
 _GREY_TOLERANCE = 4  # counts by which the channels of a grey picture stored as colour may differ after JPEG
 
 
@@ -72,7 +73,9 @@ class Thermal:
         gain, drift = 1.0 + self.gain * rng.uniform(-1.0, 1.0), span * self.drift * rng.uniform(-1.0, 1.0)
         changed = image * np.float32(gain) + np.float32(middle * (1.0 - gain) + drift)
         if self.noise > 0:
-            changed += np.float32(span * self.noise) * rng.standard_normal(image.shape, np.float32)
+            # even noise from raw bytes, a tenth of the cost of normal deviates
+            counts = np.frombuffer(rng.bytes(image.size), np.uint8).reshape(image.shape)
+            changed += (counts.astype(np.float32) - np.float32(127.5)) * np.float32(span * self.noise / _BYTE_STD)
         return changed
 
     def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:

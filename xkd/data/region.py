@@ -1,0 +1,29 @@
+"""The region of interest: codes of a mask file as area shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xkd.data.manifest import Mask
+from xkd.modalities.files import read_image
+
+
+def read_codes(path: Path) -> NDArray[Any]:
+    """The mask file as (H, W) `uint8` codes; `ValueError` where it is not 8-bit grey (a palette picture holds colours, not codes)."""
+    codes = read_image(path, cv2.IMREAD_UNCHANGED)
+    if codes.ndim != 2 or codes.dtype != np.uint8:
+        raise ValueError(f"{path}: a mask is an 8-bit grey image of codes, this one has shape {codes.shape} and {codes.dtype}")
+    return codes
+
+
+def region(codes: NDArray[Any], mask: Mask) -> NDArray[np.float32]:
+    """(H, W, 1) with 1 where the code is one of `mask.positive`, 0 at the other known codes, not a number at unknown ones."""
+    table = np.full(256, np.nan, np.float32)
+    for name, code in mask.values.items():
+        table[code] = name in mask.positive
+    return np.asarray(cv2.LUT(codes, table), np.float32)[..., None]
