@@ -1,4 +1,4 @@
-"""Three diseases: where they sit on a leaf, and what they do to pigments and stomata."""
+"""Health and three diseases: where they sit on a leaf, and what they do to pigments and stomata."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Disease:
 
 
 DISEASES = {
+    "healthy": Disease(chlorophyll=0.0, halo=0.0, carotenoid=0.0, brown=0.0, conductance=(1.0, 1.0)),
     # pustules break the epidermis, water escapes: cooler spots
     "rust": Disease(chlorophyll=0.55, halo=0.3, carotenoid=0.8, brown=0.4, conductance=(1.8, 2.4)),
     # dead tissue no longer transpires: a warm area that grows from the margin
@@ -28,15 +29,15 @@ DISEASES = {
     # stomata are forced open under the patches long before they turn yellow: diffuse cool areas
     "mildew": Disease(chlorophyll=0.65, halo=0.0, carotenoid=0.5, brown=0.0, conductance=(1.7, 2.2)),
 }
-CLASSES = ("healthy", *DISEASES)
+CLASSES = tuple(DISEASES)
 
 
 def infection(rng: np.random.Generator, leaf: Leaf, label: str) -> tuple[Map, Map]:
     """(infection, halo), both 0..1 and zero off the leaf; the halo is the ring that surrounds the lesions.
 
-    Raises KeyError for a label that is not a disease.
+    Raises KeyError for a label that is not one of CLASSES.
     """
-    draw = {"rust": _rust, "blight": _blight, "mildew": _mildew}[label]
+    draw = {"healthy": _nothing, "rust": _rust, "blight": _blight, "mildew": _mildew}[label]
     on_leaf = leaf.alpha > 0
     sick = draw(rng, leaf) * on_leaf
     wide = cv2.GaussianBlur(sick, (0, 0), 2.5)
@@ -62,6 +63,10 @@ def blob(rng: np.random.Generator, row: float, column: float, radius: float, rag
     rows, columns = grid()
     distance = np.hypot(rows - row, columns - column) + ragged * smooth_noise(rng, 9)
     return soft_step((radius - distance) / edge)
+
+
+def _nothing(rng: np.random.Generator, leaf: Leaf) -> Map:
+    return np.zeros((SIZE, SIZE))
 
 
 def _rust(rng: np.random.Generator, leaf: Leaf) -> Map:

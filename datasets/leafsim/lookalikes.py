@@ -11,10 +11,12 @@ from lesions import blob, spots
 
 @dataclass(frozen=True)
 class LookAlikes:
-    """Maps 0..1, (SIZE, SIZE); all zero where the leaf is clean and evenly lit."""
+    """Square maps 0..1; all zero where the leaf is clean and evenly lit."""
 
     dirt: Map  # specks, like rust
+    dirt_shade: float  # 0 grey .. 1 ochre
     mud: Map  # a splash from the margin, like blight
+    mud_shade: float
     deficiency: Map  # share of chlorophyll that is missing between the veins, like mildew
     glare: Map  # mirrored sky
     shadow: Map  # share of the light that something else holds back
@@ -25,6 +27,8 @@ def draw_lookalikes(rng: np.random.Generator, leaf: Leaf, probability: float) ->
     dirt, mud, deficiency, glare, shadow = rng.uniform(size=5) < probability
     none = np.zeros((SIZE, SIZE))
     return LookAlikes(
+        dirt_shade=float(rng.uniform()),
+        mud_shade=float(rng.uniform()),
         dirt=_dirt(rng, leaf) if dirt else none,
         mud=_mud(rng, leaf) if mud else none,
         deficiency=_deficiency(rng, leaf) if deficiency else none,

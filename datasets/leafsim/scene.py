@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from leaf import SIZE, Leaf, Map, draw_leaf, smooth_noise
+from ground import Ground, draw_ground
+from leaf import Leaf, Map, draw_leaf, smooth_noise
 from lesions import CLASSES, DISEASES, infection
 from lookalikes import LookAlikes, draw_lookalikes
 
-# One random stream per purpose: a sensor that is added later takes the next number and changes no existing array.
-STREAMS = {"scene": 0, "rgb": 1, "thermal": 2}
+# One random stream per purpose: what one of them draws moves nothing else, and a sensor that is added later takes the next
+# number and changes no existing array.
+STREAMS = {"leaf": 0, "lesions": 1, "lookalikes": 2, "tissue": 3, "light": 4, "weather": 5, "ground": 6, "rgb": 7, "thermal": 8}
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ DIFFICULTIES = {
 
 @dataclass(frozen=True)
 class Scene:
-    """The latent description that all sensors share. Maps are (SIZE, SIZE) float arrays."""
+    """The latent description that all sensors share. Maps are square float arrays."""
 
     label: str
-    visible: float
+    visible: float  # see Difficulty; 0 for a healthy leaf
     leaf: Leaf
     infection: Map  # 0 healthy tissue .. 1 centre of a lesion
     chlorophyll: Map  # relative to a healthy leaf, 0..1.3
@@ -43,13 +45,14 @@ class Scene:
     conductance: Map  # stomatal conductance to water vapour, mol m-2 s-1
     light: Map  # share of the direct light that arrives and is not tilted away, 0.3..1.4
     lookalikes: LookAlikes
+    ground: Ground
     air: float  # air temperature, K
     radiation: float  # net isothermal radiation, W m-2
     deficit: float  # vapour pressure deficit of the air, Pa
 
     @property
     def mask(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        """(SIZE, SIZE) codes: 0 background, 1 leaf, 2 lesion."""
+        """Codes: 0 background, 1 leaf, 2 lesion."""
         leaf = self.leaf.alpha > 0.5
         return (leaf.astype(np.uint8) + (leaf & (self.infection > 0.4))).astype(np.uint8)
 
@@ -61,39 +64,35 @@ def stream(seed: int, index: int, purpose: str) -> np.random.Generator:
 
 def draw_scene(seed: int, index: int, difficulty: Difficulty) -> Scene:
     """The scene with this number. Classes take turns, so that every run of four scenes is balanced."""
-    rng = stream(seed, index, "scene")
     label = CLASSES[index % len(CLASSES)]
-    leaf = draw_leaf(rng)
+    leaf = draw_leaf(stream(seed, index, "leaf"))
+    sick, halo = infection(stream(seed, index, "lesions"), leaf, label)
+    lookalikes = draw_lookalikes(stream(seed, index, "lookalikes"), leaf, difficulty.lookalikes)
+    rng, weather = stream(seed, index, "tissue"), stream(seed, index, "weather")
+    disease = DISEASES[label]
     visible = float(rng.uniform(*difficulty.visible))
-    lookalikes = draw_lookalikes(rng, leaf, difficulty.lookalikes)
     chlorophyll = rng.uniform(0.8, 1.1) * (1 + 0.08 * smooth_noise(rng, 7)) * (1 - 0.5 * leaf.vein)
     chlorophyll *= 1 - lookalikes.deficiency
+    chlorophyll *= 1 - visible * np.clip(disease.chlorophyll * sick + disease.halo * halo, 0, 1)
+    brown = visible * disease.brown * sick * (1 + 0.25 * smooth_noise(rng, 24))
+    opening = difficulty.contrast * (float(rng.uniform(*disease.conductance)) - 1)
     conductance = rng.uniform(0.22, 0.34) * (1 + 0.05 * smooth_noise(rng, 4)) * (1 - 0.1 * leaf.vein)
-    carotenoid = np.ones((SIZE, SIZE))
-    brown = np.zeros((SIZE, SIZE))
-    sick = np.zeros((SIZE, SIZE))
-    if label != "healthy":
-        disease = DISEASES[label]
-        sick, halo = infection(rng, leaf, label)
-        chlorophyll *= 1 - visible * np.clip(disease.chlorophyll * sick + disease.halo * halo, 0, 1)
-        carotenoid += visible * disease.carotenoid * sick
-        brown = visible * disease.brown * sick * (1 + 0.25 * smooth_noise(rng, 24))
-        opening = float(rng.uniform(*disease.conductance)) - 1
-        conductance *= 1 + difficulty.contrast * opening * np.maximum(sick, 0.5 * halo)
+    conductance *= 1 + opening * np.maximum(sick, 0.5 * halo)
     return Scene(
         label=label,
-        visible=0.0 if label == "healthy" else visible,
+        visible=visible if sick.any() else 0.0,
         leaf=leaf,
         infection=sick,
         chlorophyll=chlorophyll,
-        carotenoid=carotenoid,
+        carotenoid=1 + visible * disease.carotenoid * sick,
         brown=np.clip(brown, 0, 1),
         conductance=conductance,
-        light=_light(rng, leaf),
+        light=_light(stream(seed, index, "light"), leaf),
         lookalikes=lookalikes,
-        air=float(rng.uniform(294, 298)),
-        radiation=float(rng.uniform(260, 380)),
-        deficit=float(rng.uniform(1200, 1900)),
+        ground=draw_ground(stream(seed, index, "ground")),
+        air=float(weather.uniform(294, 298)),
+        radiation=float(weather.uniform(260, 380)),
+        deficit=float(weather.uniform(1200, 1900)),
     )
 
 
