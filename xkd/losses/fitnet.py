@@ -15,4 +15,6 @@ class FitNet(nn.Module):
     """Mean squared error between features of equal shape; zero if equal."""
 
     def forward(self, student: Float[Tensor, "b *shape"], teacher: Float[Tensor, "b *shape"]) -> Float[Tensor, ""]:
+        if student.shape != teacher.shape:  # some unlike shapes would broadcast
+            raise ValueError(f"FitNet compares equal shapes, got {tuple(student.shape)} and {tuple(teacher.shape)}; give the term a projector")
         return F.mse_loss(student, teacher)

@@ -23,6 +23,8 @@ class KD(nn.Module):
         self.standardize = standardize
 
     def forward(self, student: Float[Tensor, "b k *grid"], teacher: Float[Tensor, "b k *grid"]) -> Float[Tensor, ""]:
+        if student.shape != teacher.shape:  # some unlike shapes would broadcast
+            raise ValueError(f"KD compares logits over the same classes, got {tuple(student.shape)} and {tuple(teacher.shape)}")
         if self.standardize:
             student, teacher = _z_score(student), _z_score(teacher)
         log_student = F.log_softmax(student / self.tau, dim=1)
