@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -104,3 +106,14 @@ def state(module: nn.Module) -> dict[str, Tensor]:
 def changed(module: nn.Module, before: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors that differ from `before`."""
     return [key for key, value in module.state_dict().items() if not torch.equal(value, before[key])]
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Without jaxtyping's checks of shapes: what a user sees, who has them off."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)

@@ -5,7 +5,7 @@ import torch
 from core_models import RGB, make_batch
 
 from xkd.batch import Modality, View
-from xkd.modalities import RGB as ShippedRGB
+from xkd.modalities import Thermal
 
 
 @pytest.mark.parametrize("size", [(0, 4), (4, -1), (4,), (4, 4, 4)])
@@ -15,7 +15,7 @@ def test_a_view_has_a_positive_height_and_width(size: tuple[int, int]) -> None:
 
 
 def test_shipped_sensors_and_a_users_own_keep_the_protocol() -> None:
-    assert isinstance(ShippedRGB(), Modality)
+    assert isinstance(Thermal(), Modality)
     assert isinstance(RGB, Modality)
 
 

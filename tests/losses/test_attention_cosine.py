@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from xkd.losses import AttentionCosine
+
+
+def literal(student: Tensor, teacher: Tensor) -> float:
+    total = 0.0
+    for s, t in zip(student.mean(1).flatten(1).tolist(), teacher.mean(1).flatten(1).tolist(), strict=True):
+        dot = sum(a * b for a, b in zip(s, t, strict=True))
+        total += 1 - dot / math.sqrt(sum(a * a for a in s)) / math.sqrt(sum(b * b for b in t))
+    return total / len(student)
+
+
+def wave(size: int, phase: float) -> Tensor:
+    """One smooth pattern, sampled at the cells' centres of a size x size grid."""
+    centres = (torch.arange(size, dtype=torch.float64) + 0.5) / size
+    return (1.5 + torch.sin(5 * centres + phase)[:, None] * torch.cos(4 * centres - phase)[None, :]).reshape(1, 1, size, size)
+
+
+def test_the_formula() -> None:
+    student, teacher = torch.rand(3, 4, 5, 6, dtype=torch.float64), torch.rand(3, 2, 5, 6, dtype=torch.float64)
+    assert AttentionCosine()(student, teacher).item() == pytest.approx(literal(student, teacher), rel=1e-12)
+
+
+def test_the_maps_size_does_not_matter_exactly_for_repeated_cells() -> None:
+    student, teacher = torch.rand(2, 3, 7, 7, dtype=torch.float64), torch.rand(2, 1, 7, 7, dtype=torch.float64)
+    fine_student, fine_teacher = (maps.repeat_interleave(4, 2).repeat_interleave(4, 3) for maps in (student, teacher))
+    value = AttentionCosine()(student, teacher).item()
+    for pair in ((fine_student, teacher), (student, fine_teacher), (fine_student, fine_teacher)):
+        assert AttentionCosine()(*pair).item() == pytest.approx(value, abs=1e-12)
+
+
+def test_the_maps_size_hardly_matters_for_a_smooth_pattern() -> None:
+    coarse = AttentionCosine()(wave(7, 0.0), wave(7, 1.0)).item()
+    fine = AttentionCosine()(wave(28, 0.0), wave(28, 1.0)).item()
+    mixed = AttentionCosine()(wave(28, 0.0), wave(7, 1.0)).item()
+    assert coarse > 0.02
+    assert fine == pytest.approx(coarse, rel=0.03)
+    assert mixed == pytest.approx(coarse, rel=0.03)
+
+
+def test_heads_and_scale_do_not_matter_and_opposite_maps_are_two() -> None:
+    maps = torch.rand(2, 3, 4, 4)
+    assert AttentionCosine()(7 * maps, maps.mean(1, keepdim=True)).item() == pytest.approx(0, abs=1e-6)
+    assert AttentionCosine()(-maps, maps).item() == pytest.approx(2, abs=1e-6)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from xkd.losses import MaskEnergy
+
+
+def energy_inside(attention: Tensor, mask: Tensor) -> float:
+    """The energy-based pointing game of one row at the mask's own size: the attention's cells are repeated, not smoothed."""
+    down, right = mask.shape[-2] // attention.shape[-2], mask.shape[-1] // attention.shape[-1]
+    positive = attention.mean(0).clamp(min=0).repeat_interleave(down, 0).repeat_interleave(right, 1)
+    return float((positive * mask[0]).sum() / positive.sum())
+
+
+@pytest.mark.parametrize("size", [(4, 6), (16, 12), (20, 30)])
+def test_it_is_one_minus_the_energy_inside_the_mask_at_the_masks_size(size: tuple[int, int]) -> None:
+    attention = torch.randn(5, 3, 4, 6, dtype=torch.float64)
+    mask = (torch.rand(5, 1, *size) > 0.6).double()
+    expected = sum(1 - energy_inside(a, m) for a, m in zip(attention, mask, strict=True)) / 5
+    assert MaskEnergy()(attention, mask).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_all_inside_is_zero_and_all_outside_is_one() -> None:
+    attention, mask = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 8, 8)
+    attention[..., :2, :2] = 3.0
+    mask[..., :4, :4] = 1.0
+    assert MaskEnergy()(attention, mask).item() == 0
+    assert MaskEnergy()(attention, 1 - mask).item() == 1
+
+
+def test_negative_attention_does_not_count() -> None:
+    attention = torch.tensor([[[[1.0, -5.0], [1.0, -5.0]]]])
+    assert MaskEnergy()(attention, torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])).item() == pytest.approx(0.5)
+
+
+def test_rows_with_an_empty_mask_neither_count_nor_pull() -> None:
+    attention = torch.rand(3, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    mask = (torch.rand(3, 1, 4, 4) > 0.5).double()
+    mask[1] = 0
+    loss = MaskEnergy()(attention, mask)
+    assert loss.item() == pytest.approx(MaskEnergy()(attention[[0, 2]], mask[[0, 2]]).item(), rel=1e-12)
+    (gradient,) = torch.autograd.grad(loss, attention)
+    assert gradient[1].abs().max() == 0
+    assert gradient[0].abs().max() > 0
+    assert MaskEnergy()(attention, torch.zeros_like(mask)).item() == 0
+
+
+def test_attention_that_is_nowhere_positive_gives_no_nan() -> None:
+    attention = torch.full((1, 1, 2, 2), -1.0, requires_grad=True)
+    loss = MaskEnergy()(attention, torch.ones(1, 1, 2, 2))
+    loss.backward()
+    assert loss.item() == 1
+    assert torch.isfinite(attention.grad).all()
+
+
+def test_a_gradient_step_moves_attention_into_the_mask() -> None:
+    attention = torch.ones(1, 1, 2, 2, requires_grad=True)
+    mask = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+    (gradient,) = torch.autograd.grad(MaskEnergy()(attention, mask), attention)
+    assert gradient[0, 0, 0, 0] < 0
+    assert (gradient.flatten()[1:] > 0).all()
