@@ -27,7 +27,7 @@ class CrossEntropy(nn.Module):
 
     def forward(self, student: Float[Tensor, "b k *grid"], target: Int[Tensor, "b *grid"]) -> Float[Tensor, ""]:
         if target.is_floating_point():  # torch would take them for probabilities
-            raise ValueError("CrossEntropy needs class indices, got floats; use KD for another network's logits, BinaryCrossEntropy for 0/1")
+            raise ValueError("CrossEntropy needs class indices, got floats; use KD for a network's logits, BinaryCrossEntropy for 0/1")
         weight = None if self.weight is None else self.weight.to(student.dtype)
         return F.cross_entropy(student, target, weight=weight, label_smoothing=self.label_smoothing)
 

@@ -16,5 +16,6 @@ class FitNet(nn.Module):
 
     def forward(self, student: Float[Tensor, "b *shape"], teacher: Float[Tensor, "b *shape"]) -> Float[Tensor, ""]:
         if student.shape != teacher.shape:  # some unlike shapes would broadcast
-            raise ValueError(f"FitNet compares equal shapes, got {tuple(student.shape)} and {tuple(teacher.shape)}; give the term a projector")
+            shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
+            raise ValueError(f"FitNet compares equal shapes, got {shapes}; give the term a projector")
         return F.mse_loss(student, teacher)
