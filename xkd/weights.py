@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,9 @@ def load_file(path: str) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen unrelated types for a damaged or pickled file
-        raise ValueError(f"{path} is not a readable weights-only checkpoint: {str(error).splitlines()[0]}") from error
+        held = re.search(r"Unsupported (?:global|class)\S* (?:GLOBAL )?(\S+)", str(error))
+        reason = f"it pickles {held[1]}, which could run code" if held else str(error).splitlines()[0]
+        raise ValueError(f"{path} is not a readable weights-only checkpoint: {reason}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds {type(content).__name__}, not a checkpoint (a dict)")
     return content

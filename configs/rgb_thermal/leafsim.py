@@ -49,4 +49,7 @@ distiller = dict(
         attention=dict(type=Term, loss=dict(type=AttentionCosine), student="rgb.attention", teacher="thermal.attention"),
     ),
 )
-compare = dict(teachers=dict(thermal="leafsim_teacher.py"))
+compare = dict(
+    teachers=dict(thermal="leafsim_teacher.py"),
+    attention=dict(rgb="grad_cam:stage:2"),
+)

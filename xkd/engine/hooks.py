@@ -120,7 +120,8 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {key: value for key, value in state.items() if not key.startswith(reproducible)}
         # the message hub pickles its history of scalars, which a weights-only load refuses; what a resume needs of it is plain
-        plain = {k: v for k, v in checkpoint["message_hub"]["runtime_info"].items() if isinstance(v, str | int | float | bool)}
+        # by exact type: a NumPy scalar is a float too, and is refused as well
+        plain = {k: v for k, v in checkpoint["message_hub"]["runtime_info"].items() if type(v) in (str, int, float, bool)}
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": {}}
         checkpoint["meta"]["xkd"] = {"student": distiller.student_name, "classes": list(distiller.task.classes)}
 

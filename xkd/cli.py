@@ -1,0 +1,32 @@
+"""The console command: `xkd train|test|compare|visualize|predict|export|inspect-taps`; `tools/*.py` call the same code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+COMMANDS = ("train", "test", "compare", "visualize", "predict", "export", "inspect-taps")
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] not in COMMANDS:
+        print(f"usage: xkd {{{','.join(COMMANDS)}}} ...   (xkd COMMAND --help tells more)", file=sys.stderr)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    return run(arguments[0], arguments[1:])
+
+
+def run(command: str, arguments: Sequence[str]) -> int:
+    """Run one command; a user's mistake ends as one short message and exit code 2."""
+    module = importlib.import_module(f"xkd.commands.{command.replace('-', '_')}")
+    entry: Callable[[Sequence[str]], int] = module.main
+    try:
+        return entry(arguments)
+    except (ValueError, TypeError, LookupError, OSError, FloatingPointError) as error:
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"xkd {command}: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"xkd {command}: interrupted; what was finished is kept", file=sys.stderr)
+        return 130

@@ -1,0 +1,1 @@
+"""The commands of `xkd` and `tools/`: argparse and one call each."""

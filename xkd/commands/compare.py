@@ -1,0 +1,117 @@
+"""`xkd compare CONFIG`: does the teacher help? Arms over seeds on the same test rows; what is finished is reused."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from xkd.compare import METRICS, Comparison, Estimate, Summary, summarise
+from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
+from xkd.engine.config import parse_options
+from xkd.engine.hooks import write_atomically
+from xkd.engine.progress import progress_display
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="xkd compare", description="Train and test the arms of a comparison over seeds.")
+    parser.add_argument("config", help="the config of the distilled student; its `compare` section names the teachers' configs")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--work-dir", help="where runs and the report go (work_dirs/compare_NAME-OF-CONFIG)")
+    parser.add_argument(
+        "--arms", nargs="+", default=[], help="leave arms out by naming the others; alone, distilled and the teachers are needed"
+    )
+    parser.add_argument("--metric", default="accuracy", choices=list(METRICS))
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="for the students' arms")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
+    parser.add_argument("--smoke", action="store_true", help="one step per run: does it run at all?")
+    a = parser.parse_args(arguments)
+    if a.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {a.seeds}")
+    path = Path(a.config)
+    root = Path(a.work_dir or f"work_dirs/compare_{path.stem}")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms)
+    runs = run_all(arms, a.seeds, root, {"amp": a.amp, "smoke": a.smoke}, console)
+    comparison = Comparison({arm.name: [run.test for run in runs[arm.name]] for arm in arms})
+    summary = summarise(comparison, a.metric, teacher=arms[0].name)
+    console.print(as_table(arms, runs, summary))
+    console.print(summary.finding)
+    write_atomically(root / "summary.json", json.dumps(as_json(arms, runs, summary, a.seeds), indent=1).encode())
+    console.print(f"written: {root / 'summary.json'}")
+    return 0
+
+
+def chosen(arms: list[Arm], names: list[str]) -> list[Arm]:
+    """Keep the named arms; what every comparison needs cannot be left out."""
+    known = [arm.name for arm in arms]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no arm '{name}'; there are {known}")
+    needed = [name for name in known if name.startswith("teacher")] + ["alone", "distilled"]
+    missing = [name for name in needed if names and name not in names]
+    if missing:
+        raise ValueError(f"a comparison needs the arms {needed}; --arms leaves out {missing}")
+    return [arm for arm in arms if not names or arm.name in names]
+
+
+def run_all(arms: list[Arm], seeds: int, root: Path, settings: Mapping[str, Any], console: Console) -> dict[str, list[ArmRun]]:
+    runs: dict[str, list[ArmRun]] = {arm.name: [] for arm in arms}
+    with progress_display(console) as progress:
+        bar = progress.add_task("runs", total=len(arms) * seeds)
+        for seed in range(seeds):
+            done: dict[str, ArmRun] = {}
+            for arm in arms:
+                done[arm.name] = run_arm(arm, seed, root, done, settings, console, progress)
+                runs[arm.name].append(done[arm.name])
+                progress.advance(bar)
+    return runs
+
+
+def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> Table:
+    table = Table(
+        "arm", *(name.replace("_", " ") for name in METRICS), "energy inside mask", "seconds", title="Test split, mean [95 % interval]"
+    )
+    for arm in arms:
+        estimates = [str(summary.arms[arm.name][name]) for name in METRICS]
+        energy = summary.energy[arm.name]
+        seconds = sum(run.seconds for run in runs[arm.name]) / len(runs[arm.name])
+        table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{seconds:.0f}")
+    table.add_section()
+    table.add_row("share of the gap", summary.metric.replace("_", " "), str(summary.share))
+    if summary.control is not None:
+        table.add_row("shuffled - alone", summary.metric.replace("_", " "), str(summary.control))
+    return table
+
+
+def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary, seeds: int) -> dict[str, Any]:
+    """Everything that the table says, and where the checkpoints are."""
+
+    def plain(estimate: Estimate | None) -> dict[str, Any] | None:
+        return None if estimate is None else asdict(estimate)
+
+    return {
+        "finding": summary.finding,
+        "metric": summary.metric,
+        "seeds": seeds,
+        "gain": plain(summary.gain),
+        "share_of_gap": plain(summary.share),
+        "shuffled_minus_alone": plain(summary.control),
+        "arms": {
+            arm.name: {
+                "title": arm.title,
+                "metrics": {name: plain(value) for name, value in summary.arms[arm.name].items()},
+                "energy": plain(summary.energy[arm.name]),
+                "seconds": [run.seconds for run in runs[arm.name]],
+                "checkpoints": [str(run.checkpoint) for run in runs[arm.name]],
+            }
+            for arm in arms
+        },
+    }

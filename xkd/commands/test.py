@@ -1,0 +1,41 @@
+"""`xkd test CONFIG CHECKPOINT`: the student alone, on its own sensor; files of other sensors are not opened."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from xkd.data.paired import PairedDataset
+from xkd.engine.config import load_config, parse_options
+from xkd.engine.loaders import build_loader
+from xkd.engine.student import load_student
+from xkd.evaluate import measure, predict
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="xkd test", description="Measure a trained student on its single sensor.")
+    parser.add_argument("config")
+    parser.add_argument("checkpoint", help="a checkpoint of `xkd train`, such as work_dirs/NAME/best.pth")
+    parser.add_argument("--split", choices=["test", "val"], default="test")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    a = parser.parse_args(arguments)
+    config = load_config(a.config, parse_options(a.cfg_options))
+    student = load_student(config, a.checkpoint)
+    loader = build_loader(config[f"{a.split}_dataloader"], seed=0, views=[student.branch.view])
+    metrics = measure(student.task, predict(student.branch, student.task, loader))
+    if a.json:
+        print(json.dumps(metrics))
+        return 0
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
+    console.print(
+        f"{student.name} on view '{student.branch.view.name}' alone, {a.split} split of {dataset.manifest.root}: {len(dataset)} rows"
+    )
+    for name, value in metrics.items():
+        console.print(f"  {name} {value:.4f}")
+    return 0

@@ -1,0 +1,221 @@
+"""Evidence: did the teacher help? Arms over seeds, intervals by bootstrap over images, the share of the gap that was recovered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.float64]  # (..., K, K): rows are true classes, columns predicted ones; multi-label: (..., K, 2, 2)
+Metric = Callable[[Counts], NDArray[np.float64]]
+
+NUM_RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """One trained network on the labelled test rows."""
+
+    probabilities: NDArray[np.float32]  # (N, K)
+    target: NDArray[np.int64]  # (N,) class index or (N, K) 0/1
+    clusters: NDArray[np.str_]  # (N,) what is resampled together: the image that a crop is from, the plant, the drive
+    energy: NDArray[np.float64]  # (N,) attention energy inside the mask, not a number where there is none
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.probabilities), len(self.target), len(self.clusters), len(self.energy)}
+        if len(lengths) != 1:
+            raise ValueError(f"a run's columns have unlike lengths {sorted(lengths)}")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with their standard deviation and a 95 % bootstrap interval; `defined` false means that it means nothing."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    defined: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]" if self.defined else "undefined"
+
+
+def accuracy(counts: Counts) -> NDArray[np.float64]:
+    """Share of right answers; multi-label: over all (row, class) decisions."""
+    right: NDArray[np.float64] = np.einsum("...ii->...", counts)
+    total: NDArray[np.float64] = counts.sum((-2, -1))
+    if counts.ndim >= 4:
+        right, total = right.sum(-1), total.sum(-1)
+    share: NDArray[np.float64] = right / total
+    return share
+
+
+def balanced_accuracy(counts: Counts) -> NDArray[np.float64]:
+    """Mean recall over the classes that occur."""
+    return _mean_defined(recall(counts))
+
+
+def recall(counts: Counts) -> NDArray[np.float64]:
+    """(..., K) per class; not a number for a class that does not occur."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if counts.ndim >= 4:
+            per_class: NDArray[np.float64] = counts[..., 1, 1] / counts[..., 1, :].sum(-1)
+        else:
+            per_class = np.einsum("...ii->...i", counts) / counts.sum(-1)
+    return per_class
+
+
+def macro_f1(counts: Counts) -> NDArray[np.float64]:
+    """Mean over classes of 2 TP / (2 TP + FP + FN), over the classes that occur or are predicted."""
+    if counts.ndim >= 4:
+        hits, wrong = counts[..., 1, 1], counts[..., 0, 1] + counts[..., 1, 0]
+    else:
+        hits = np.einsum("...ii->...i", counts)
+        wrong = counts.sum(-1) + counts.sum(-2) - 2 * hits
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _mean_defined(2 * hits / (2 * hits + wrong))
+
+
+METRICS: Mapping[str, Metric] = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
+
+
+def confusion(run: TestRun, rows: NDArray[np.bool_] | slice = slice(None)) -> Counts:
+    """Counts of a run over some rows: (K, K), or (K, 2, 2) for multi-label at a threshold of one half."""
+    probabilities, target = run.probabilities[rows], run.target[rows]
+    classes = probabilities.shape[1]
+    if target.ndim == 1:
+        counts = np.zeros((classes, classes))
+        np.add.at(counts, (target, probabilities.argmax(1)), 1)
+        return counts
+    counts = np.zeros((classes, 2, 2))
+    for k in range(classes):
+        np.add.at(counts[k], (target[:, k].astype(int), (probabilities[:, k] > 0.5).astype(int)), 1)
+    return counts
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All arms on the same test rows; resampled together, so differences are paired."""
+
+    arms: Mapping[str, Sequence[TestRun]]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = {name: len(runs) for name, runs in self.arms.items()}
+        if len(set(sizes.values())) != 1 or not next(iter(sizes.values())):
+            raise ValueError(f"every arm needs the same seeds, at least one; got {sizes}")
+
+    @property
+    def num_seeds(self) -> int:
+        return len(next(iter(self.arms.values())))
+
+    def resamples(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """How often each cluster, and which seed, is drawn in each resample: (R, clusters) and (R, seeds)."""
+        rng = np.random.default_rng(self.seed)
+        clusters = len(self._clusters())
+        weights = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=NUM_RESAMPLES).astype(np.float64)
+        return weights, rng.integers(self.num_seeds, size=(NUM_RESAMPLES, self.num_seeds))
+
+    def values(self, arm: str, metric: Metric) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The metric per seed (S,), and per resample averaged over its seeds (R,)."""
+        weights, seeds = self.resamples()
+        runs = self.arms[arm]
+        per_seed = np.stack([metric(confusion(run)) for run in runs])
+        # a resample's confusion counts are a weighted sum of the clusters' counts
+        per_cluster = [np.stack([confusion(run, rows) for rows in self._rows(run)]) for run in runs]
+        drawn = np.stack([metric(np.tensordot(weights, counts, 1)) for counts in per_cluster])
+        return per_seed, np.take_along_axis(drawn.T, seeds, axis=1).mean(1)
+
+    def estimate(self, arm: str, metric: Metric) -> Estimate:
+        return interval(*self.values(arm, metric))
+
+    def difference(self, arm: str, other: str, metric: Metric) -> Estimate:
+        (a, a_drawn), (b, b_drawn) = self.values(arm, metric), self.values(other, metric)
+        return interval(a - b, a_drawn - b_drawn)
+
+    def gap_share(self, alone: str, distilled: str, teacher: str, metric: Metric) -> Estimate:
+        """(distilled - alone) / (teacher - alone) of the means; undefined where the gap's own interval touches zero."""
+        names = (alone, distilled, teacher)
+        (a, a_drawn), (d, d_drawn), (t, t_drawn) = (self.values(name, metric) for name in names)
+        gap = interval(t - a, t_drawn - a_drawn)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = (d_drawn - a_drawn) / (t_drawn - a_drawn)
+            share = float((d.mean() - a.mean()) / (t.mean() - a.mean()))
+            spread = (d - a) / (t - a)
+        estimate = interval(spread, drawn)
+        return replace(estimate, mean=share, defined=gap.low > 0)
+
+    def energy(self, arm: str) -> Estimate:
+        """Attention energy inside the mask (EPG), over the rows that have one; undefined without masks."""
+        weights, seeds = self.resamples()
+        sums = np.array([[np.nansum(run.energy[rows]) for rows in self._rows(run)] for run in self.arms[arm]])
+        counts = np.array([[np.isfinite(run.energy[rows]).sum() for rows in self._rows(run)] for run in self.arms[arm]])
+        if not counts.sum():
+            return Estimate(np.nan, np.nan, np.nan, np.nan, defined=False)
+        drawn = (weights @ sums.T) / np.maximum(weights @ counts.T, 1)
+        return interval(sums.sum(1) / counts.sum(1), np.take_along_axis(drawn, seeds, axis=1).mean(1))
+
+    def _clusters(self) -> list[str]:
+        return sorted({str(name) for runs in self.arms.values() for run in runs for name in run.clusters})
+
+    def _rows(self, run: TestRun) -> list[NDArray[np.bool_]]:
+        return [run.clusters == name for name in self._clusters()]
+
+
+def interval(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
+    tail = (1 - CONFIDENCE) / 2 * 100
+    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+    std = float(per_seed.std(ddof=1)) if len(per_seed) > 1 else 0.0
+    return Estimate(float(per_seed.mean()), std, float(low), float(high))
+
+
+def finding(gain: Estimate, share: Estimate, metric: str) -> str:
+    """One sentence for the top of a report."""
+    size = f"{100 * gain.mean:+.1f} points of {metric.replace('_', ' ')} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+    if gain.low <= 0 <= gain.high:
+        return f"No evidence of a gain: distilled against the student alone is {size}, and the interval covers zero."
+    verb = "better" if gain.mean > 0 else "worse"
+    rest = f", {100 * share.mean:.0f} % of the gap to the teacher recovered" if share.defined and gain.mean > 0 else ""
+    return f"The distilled student is {verb} than the student alone by {size}{rest}."
+
+
+def _mean_defined(per_class: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the last axis of what is a number."""
+    known = np.isfinite(per_class)
+    mean: NDArray[np.float64] = np.where(known, per_class, 0).sum(-1) / np.maximum(known.sum(-1), 1)
+    return mean
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a comparison found; `share`, `gain` and `control` are in the metric that it is judged by."""
+
+    metric: str
+    arms: Mapping[str, Mapping[str, Estimate]]  # arm -> metric -> estimate
+    energy: Mapping[str, Estimate]
+    gain: Estimate  # distilled - alone
+    share: Estimate  # of the gap between alone and teacher
+    control: Estimate | None  # shuffled - alone: must cover or lie below zero
+    finding: str
+
+
+def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "alone", distilled: str = "distilled") -> Summary:
+    """`KeyError` for a metric or an arm that is not there."""
+    if metric not in METRICS:
+        raise KeyError(f"unknown metric '{metric}'; there are {list(METRICS)}")
+    measure = METRICS[metric]
+    gain = comparison.difference(distilled, alone, measure)
+    share = comparison.gap_share(alone, distilled, teacher, measure)
+    return Summary(
+        metric=metric,
+        arms={arm: {name: comparison.estimate(arm, of) for name, of in METRICS.items()} for arm in comparison.arms},
+        energy={arm: comparison.energy(arm) for arm in comparison.arms},
+        gain=gain,
+        share=share,
+        control=comparison.difference("shuffled", alone, measure) if "shuffled" in comparison.arms else None,
+        finding=finding(gain, share, metric),
+    )

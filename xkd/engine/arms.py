@@ -1,0 +1,187 @@
+"""The arms of a comparison, derived from one config, and how each is trained and tested once per seed; finished runs are reused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+import xkd
+from xkd.attention.maps import attention_map
+from xkd.attention.scores import energy_pointing_game
+from xkd.compare import TestRun
+from xkd.data.manifest import data_root
+from xkd.engine.config import SECTIONS, as_plain, load_config
+from xkd.engine.hooks import write_atomically
+from xkd.engine.loaders import build_loader
+from xkd.engine.student import Student, load_student
+from xkd.engine.train import train
+from xkd.evaluate import predict
+
+COMPARE_KEYS = ("attention", "cluster", "teachers")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train; `teachers` are the arms whose checkpoints it loads, by branch."""
+
+    name: str
+    title: str
+    config: Callable[[], Config]
+    branch: str
+    teachers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """A finished run: its folder, its checkpoint, its answers on the test split, the seconds its training took."""
+
+    folder: Path
+    checkpoint: Path
+    test: TestRun
+    seconds: float
+
+
+def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
+    """Teachers, the student alone, the distilled student, and the distilled student on shuffled pairs, in the order to be run."""
+    config = load_config(path, options)
+    section = as_plain(config.get("compare") or {})
+    unknown = [key for key in section if key not in COMPARE_KEYS]
+    if unknown:
+        raise KeyError(f"{path}: compare has no key '{unknown[0]}'; it takes {list(COMPARE_KEYS)}")
+    branches = as_plain(config.distiller.branches)
+    frozen = [name for name, branch in branches.items() if branch.get("frozen")]
+    teachers = section.get("teachers", {})
+    if set(teachers) != set(frozen):
+        raise KeyError(f"{path}: compare.teachers must name the config that trains each frozen branch {frozen}; it names {list(teachers)}")
+    student = config.distiller.student
+    arms, sources = [], {}
+    for branch, file in teachers.items():
+        teacher_path = path.parent / file
+        name = "teacher" if len(teachers) == 1 else f"teacher_{branch}"
+        sources[branch] = name
+        arms.append(Arm(name, f"teacher on {branch}", _loader(teacher_path, {}), load_config(teacher_path).distiller.student))
+    return [
+        *arms,
+        Arm("alone", "student alone", lambda: alone(load_config(path, options)), student),
+        Arm("distilled", "student distilled", _loader(path, options), student, sources),
+        Arm("shuffled", "student, shuffled pairs", lambda: shuffled(load_config(path, options)), student, sources),
+    ]
+
+
+def alone(config: Config) -> Config:
+    """The same student, data, steps and augmentation, with its labels as the only supervision."""
+    student = config.distiller.student
+    for name in list(config.distiller.branches):
+        if name != student:
+            config.distiller.branches.pop(name)
+    for name, term in as_plain(config.distiller.terms).items():
+        if term["teacher"] != "batch.target" or term["student"].split(".")[0] != student:
+            config.distiller.terms.pop(name)
+    if not config.distiller.terms:
+        raise ValueError(f"the student '{student}' has no term with 'batch.target', so it cannot be trained alone")
+    return config
+
+
+def shuffled(config: Config) -> Config:
+    """The negative control: every view but the student's comes from another row."""
+    student = as_plain(config.distiller.branches)[config.distiller.student]
+    config.train_dataloader.dataset.shuffle_pairs_except = student["view"]["name"]
+    return config
+
+
+def run_arm(
+    arm: Arm,
+    seed: int,
+    root: Path,
+    done: Mapping[str, ArmRun],
+    settings: Mapping[str, Any],
+    console: Console,
+    progress: Progress,
+) -> ArmRun:
+    """Train and test one arm with one seed, or take what an earlier call has finished with the same config, data and teachers."""
+    config = arm.config()
+    for branch, teacher in arm.teachers.items():
+        config.distiller.branches[branch].weights.path = str(done[teacher].checkpoint)
+    key = fingerprint(config, seed, [done[teacher].folder.name for teacher in arm.teachers.values()])
+    folder = root / arm.name / f"seed{seed}_{key[:8]}"
+    result, answers = folder / "result.json", folder / "test.npz"
+    if not result.is_file():
+        resume = (folder / "last_checkpoint").is_file()
+        train(config, folder, console, progress, seed, resume, name=f"{arm.title}, seed {seed}", **settings)
+    checkpoint = folder / "best.pth"
+    if not answers.is_file():
+        student = load_student(config, str(checkpoint), arm.branch)
+        write_atomically(answers, to_bytes(answer(config, student, seed)))
+    return ArmRun(folder, checkpoint, from_file(answers), float(json.loads(result.read_text())["seconds"]))
+
+
+def answer(config: Config, student: Student, seed: int) -> TestRun:
+    """The trained network on the labelled rows of the test split, on its own view alone."""
+    section = as_plain(config.get("compare") or {})
+    loader = build_loader(config.test_dataloader, seed, views=[student.branch.view])
+    predictions = predict(student.branch, student.task, loader)
+    labelled = predictions.labelled.numpy()
+    cluster = section.get("cluster", "id")
+    if cluster not in predictions.meta[0]:
+        raise KeyError(f"compare.cluster = '{cluster}' is no column of the manifest; there are {sorted(predictions.meta[0])}")
+    clusters = np.array([meta[cluster] for meta in predictions.meta])
+    method = section.get("attention", {}).get(student.name, "")
+    energy = mask_energies(student, loader, method) if method else np.full(len(labelled), np.nan)
+    return TestRun(
+        predictions.probabilities.numpy()[labelled],
+        predictions.target.numpy()[labelled].astype(np.int64),
+        clusters[labelled],
+        energy[labelled],
+    )
+
+
+def mask_energies(student: Student, loader: Any, method: str) -> NDArray[np.float64]:
+    """Share of attention inside the mask for each row; not a number for rows without a mask."""
+    energies = []
+    for batch in loader:
+        maps = attention_map(student.branch, batch.views[student.branch.view.name], student.task, method)
+        energy = energy_pointing_game(maps, batch.mask)
+        energies.append(torch.where(batch.masked, energy, torch.nan).double())
+    return torch.cat(energies).numpy()
+
+
+def fingerprint(config: Config, seed: int, teachers: list[str]) -> str:
+    """Changes with anything that a result depends on: the config, the data's manifest, the seed, the teachers, the version."""
+    text = json.dumps({name: as_plain(config.get(name)) for name in SECTIONS}, default=_name, sort_keys=True)
+    digest = hashlib.sha256(f"{text} {seed} {teachers} {xkd.__version__}".encode())
+    for split in ("train", "val", "test"):
+        folder = data_root(config[f"{split}_dataloader"].dataset.root)
+        for file in ("manifest.csv", "manifest.toml"):
+            digest.update((folder / file).read_bytes())
+    return digest.hexdigest()
+
+
+def to_bytes(run: TestRun) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, probabilities=run.probabilities, target=run.target, clusters=run.clusters, energy=run.energy)
+    return buffer.getvalue()
+
+
+def from_file(path: Path) -> TestRun:
+    with np.load(path, allow_pickle=False) as columns:
+        return TestRun(columns["probabilities"], columns["target"], columns["clusters"], columns["energy"])
+
+
+def _loader(path: Path, options: Mapping[str, Any]) -> Callable[[], Config]:
+    return lambda: load_config(path, options)
+
+
+def _name(value: Any) -> str:
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"
