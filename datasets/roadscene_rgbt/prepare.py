@@ -1,0 +1,137 @@
+"""Make the paired RGB/thermal crops of RoadScene into a data set: one row per crop of a frame.
+
+    python datasets/roadscene_rgbt/prepare.py --source DIR --out data/roadscene_rgbt
+
+README.md beside this file says what DIR has to hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xkd.data.manifest import Box
+from xkd.data.write import new_dataset, read_table, write_rows
+
+CLASSES = ("background", "person", "car")
+MARGIN = 1.15  # side of a crop over the longest side of its box: how crops64.npz was cut
+NEEDED = ("rgb", "thermal", "images.csv", "boxes.csv", "crops64.npz")
+
+TOML = """name = "roadscene_rgbt"
+licence = "FLIR ADAS starter set: non-commercial research and education, no redistribution"
+source = "RoadScene (Xu et al., AAAI 2020), boxes of FLIR ADAS v1"
+labels = "single"
+classes = {classes}
+
+[modalities.rgb]
+sensor = "rgb"
+mean = {rgb_mean}
+std = {rgb_std}
+
+[modalities.thermal]
+sensor = "thermal"
+unit = "8-bit counts"
+scale = 1.0
+range = [0.0, 255.0]
+mean = {thermal_mean}
+std = {thermal_std}
+"""
+
+
+def prepare(source: Path, out: Path) -> dict[str, int]:
+    """Write the data set; returns how many crops were left out, by class."""
+    if missing := [name for name in NEEDED if not (source / name).exists()]:
+        raise FileNotFoundError(f"{source}: lacks {missing}; README.md beside this script describes the layout {list(NEEDED)}")
+    with np.load(source / "crops64.npz", allow_pickle=False) as archive:
+        crops = {name: archive[name] for name in archive.files}
+    labels = [str(crops["classes"][label]) for label in crops["label"]]
+    rows, left_out = _rows(source, crops, labels)
+    with new_dataset(out) as draft:
+        for sensor in ("rgb", "thermal"):
+            (draft / sensor).mkdir()
+            for name in sorted({row[sensor] for row in rows}):
+                shutil.copyfile(source / name, draft / name)
+        write_rows(draft, rows)
+        (draft / "manifest.toml").write_text(_toml(crops), "utf-8")
+    return left_out
+
+
+def square(box: NDArray[np.floating[Any]]) -> Box:
+    """The crop of an object's box: a square about its centre; it may reach outside the frame."""
+    x1, y1, x2, y2 = (float(edge) for edge in box)
+    half = MARGIN * max(x2 - x1, y2 - y1) / 2
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    return Box(*(round(edge, 3) for edge in (x - half, y - half, x + half, y + half)))
+
+
+def _rows(source: Path, crops: dict[str, NDArray[Any]], labels: list[str]) -> tuple[list[dict[str, str]], dict[str, int]]:
+    frames = {row["id"]: row for row in read_table(source / "images.csv")}
+    objects: dict[str, list[tuple[Box, str]]] = defaultdict(list)
+    for entry in read_table(source / "boxes.csv"):
+        if entry["label"] in CLASSES:
+            objects[entry["id"]].append((Box(*(float(entry[edge]) for edge in ("x1", "y1", "x2", "y2"))), entry["label"]))
+    rows: list[dict[str, str]] = []
+    left_out: dict[str, int] = defaultdict(int)
+    for number, (label, frame, box) in enumerate(zip(labels, crops["image_id"].tolist(), crops["box"], strict=True)):
+        if label not in CLASSES:
+            left_out[label] += 1
+            continue
+        crop = square(box)
+        inside = [(other, name) for other, name in objects[frame] if _overlap(other, crop)]
+        rows.append(
+            {
+                "id": f"{frame}-{number:04d}",
+                "split": frames[frame]["split"],
+                "group": frames[frame]["group"],
+                "rgb": f"rgb/{frame}.jpg",
+                "thermal": f"thermal/{frame}.jpg",
+                "label": label,
+                "crop": " ".join(f"{edge:g}" for edge in crop),
+                "boxes": ";".join(f"{_text(other)} {name}" for other, name in inside) or "-",
+                "frame": frame,
+                "day_night": frames[frame]["day_night"],
+            }
+        )
+    return rows, dict(left_out)
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return max(one.x1, other.x1) < min(one.x2, other.x2) and max(one.y1, other.y1) < min(one.y2, other.y2)
+
+
+def _text(box: Box) -> str:
+    return " ".join(f"{edge:g}" for edge in box)
+
+
+def _toml(crops: dict[str, NDArray[Any]]) -> str:
+    train = crops["split"] == "train"
+    statistics: dict[str, list[float]] = {}
+    for sensor in ("rgb", "thermal"):
+        pixels = crops[sensor][train].astype(np.float64)
+        pixels = pixels.reshape(-1, pixels.shape[-1] if pixels.ndim == 4 else 1)
+        statistics[f"{sensor}_mean"] = [round(float(value), 2) for value in pixels.mean(0)]
+        statistics[f"{sensor}_std"] = [round(float(value), 2) for value in pixels.std(0)]
+    quoted = "[" + ", ".join(f'"{name}"' for name in CLASSES) + "]"
+    return TOML.format(classes=quoted, **statistics)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=Path, required=True, help="folder with rgb/ thermal/ images.csv boxes.csv crops64.npz")
+    parser.add_argument("--out", type=Path, default=Path("data/roadscene_rgbt"), help="folder to make (%(default)s)")
+    arguments = parser.parse_args()
+    try:
+        left_out = prepare(arguments.source, arguments.out)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from error
+    print(f"{arguments.out}: written; crops left out, too few of their class: {left_out}")
+
+
+if __name__ == "__main__":
+    main()
