@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 Layout = Literal["found", "NCHW", "NHWC", "tokens"]
 
@@ -18,8 +20,8 @@ class Tap:
     """Where to read: a module path ("blocks.11", "layer4") or "stage:k" of a timm model (k may be negative).
 
     kind "features" gives the module's output (B, C, H, W), or (B, C) where it is a vector. kind "attention" gives, for a
-    transformer block with fused q, k and v, the attention of the class token (B, heads, H, W), or the mean over queries where
-    there is no class token; for any other map the activation energy, the mean of squares over channels (B, 1, H, W).
+    transformer block with fused q, k and v, the attention of the class token (B, heads, H, W), or the mean over the patches' queries
+    where there is no class token; for any other map the activation energy, the mean of squares over channels (B, 1, H, W).
     """
 
     path: str
@@ -39,49 +41,70 @@ class Taps:
     def __init__(self, model: nn.Module, taps: Mapping[str, Tap]) -> None:
         self.model = model
         self.taps = dict(taps)
-        self._seen: dict[str, list[tuple[Any, int]]] = {name: [] for name in taps}
+        self._seen: dict[str, list[tuple[Any, int | None]]] = {name: [] for name in taps}
         self._attention: dict[str, nn.Module] = {}
-        self._handles = [self._install(name, tap) for name, tap in self.taps.items()]
+        self._handles: list[Any] = []
+        for name, tap in self.taps.items():
+            self._install(name, tap)
 
     def read(self, image_size: tuple[int, int]) -> dict[str, Tensor]:
         """The readings of the forward pass that has just ended, always NCHW (or (B, C)); they are forgotten here."""
-        seen, self._seen = self._seen, {name: [] for name in self.taps}
+        seen = self._seen
+        self.forget()
         return {name: self._reading(name, seen[name], image_size) for name in self.taps}
+
+    def forget(self) -> None:
+        """Drop what an unread forward pass left behind: one that broke, or one that was not the branch's own."""
+        self._seen = {name: [] for name in self.taps}
 
     def close(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
-    def _install(self, name: str, tap: Tap) -> Any:
+    def _install(self, name: str, tap: Tap) -> None:
         module = find_module(self.model, tap.path)
         if tap.kind == "attention" and (attention := fused_attention(module)) is not None:
             self._attention[name] = attention
+            self._verify_once(name, attention)
             module = attention.get_submodule("qkv")
 
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            self._seen[name].append((output, output._version if isinstance(output, Tensor) else 0))
+            self._seen[name].append((output, _version(output)))
 
-        return module.register_forward_hook(keep)
+        self._handles.append(module.register_forward_hook(keep))
 
-    def _reading(self, name: str, seen: list[tuple[Any, int]], image_size: tuple[int, int]) -> Tensor:
+    def _verify_once(self, name: str, attention: nn.Module) -> None:
+        def verify(module: nn.Module, inputs: Any, output: Any) -> None:
+            if module.training:  # dropout would make them differ; the dry run is in eval mode
+                return
+            handle.remove()
+            if not is_plain_attention(module, inputs[0], output):
+                raise ValueError(
+                    f"tap '{name}' ({self.taps[name].path}): {type(module).__name__} is not softmax(q k) v alone (windows, rotary or"
+                    " relative positions, gates), so its map would be wrong; use kind='features'"
+                )
+
+        handle = attention.register_forward_hook(verify)
+        self._handles.append(handle)
+
+    def _reading(self, name: str, seen: list[tuple[Any, int | None]], image_size: tuple[int, int]) -> Tensor:
         tap = self.taps[name]
         if len(seen) != 1:
             raise ValueError(f"tap '{name}' ({tap.path}) fired {len(seen)} times in one forward pass: tap a module that runs exactly once")
         output, version = seen[0]
         if not isinstance(output, Tensor):
             raise ValueError(f"tap '{name}' ({tap.path}) gives {type(output).__name__}, not a tensor: tap a module inside it")
-        if output._version != version:
+        if version is not None and output._version != version:
             raise ValueError(f"tap '{name}' ({tap.path}) was overwritten in place after it was read: tap the module that overwrites it")
         if name in self._attention:
-            weights = class_token_attention(output, self._attention[name], num_prefix_tokens(self.model))
+            has_class_token = getattr(self.model, "cls_token", None) is not None
+            weights = token_attention(output, self._attention[name], num_prefix_tokens(self.model), has_class_token)
             return tokens_to_map(weights.transpose(1, 2), token_grid(self.model, weights.shape[2], image_size, name))
-        maps = self._to_nchw(name, output, image_size)
-        if tap.kind == "features":
-            return maps
-        if output.ndim == 3:
+        if tap.kind == "attention" and output.ndim != 4:
             raise ValueError(f"tap '{name}' ({tap.path}): no fused q, k, v in this block to compute attention from; use kind='features'")
-        return maps.pow(2).mean(1, keepdim=True)
+        maps = self._to_nchw(name, output, image_size)
+        return maps if tap.kind == "features" else maps.pow(2).mean(1, keepdim=True)
 
     def _to_nchw(self, name: str, output: Tensor, image_size: tuple[int, int]) -> Tensor:
         if output.ndim == 2:
@@ -114,23 +137,50 @@ def find_module(model: nn.Module, path: str) -> nn.Module:
 def fused_attention(block: nn.Module) -> nn.Module | None:
     """The attention of a transformer block (or the block, if it is one) that has one linear layer for q, k and v."""
     for candidate in (block, getattr(block, "attn", None)):
-        if isinstance(candidate, nn.Module) and isinstance(getattr(candidate, "qkv", None), nn.Linear) and hasattr(candidate, "num_heads"):
+        if isinstance(candidate, nn.Module) and isinstance(getattr(candidate, "qkv", None), nn.Linear) and hasattr(candidate, "scale"):
             return candidate
     return None
 
 
-def class_token_attention(qkv: Float[Tensor, "b n 3d"], attention: Any, num_prefix: int) -> Float[Tensor, "b heads patches"]:
+def token_attention(
+    qkv: Float[Tensor, "b n qkv"], attention: Any, num_prefix: int, has_class_token: bool
+) -> Float[Tensor, "b heads patches"]:
     """Softmax attention of the class token to the patches; without a class token, the mean over the patches' queries.
 
     Computed from the block's own q and k, so the network keeps its fused attention. Rows sum to one before prefix tokens are dropped.
     """
+    q, k, _ = _split_heads(qkv, attention)
+    q = q[:, :, :1] if has_class_token else q[:, :, num_prefix:]
+    return _softmax(q, k, attention.scale).mean(2)[:, :, num_prefix:]
+
+
+def is_plain_attention(attention: Any, tokens: Tensor, output: Tensor) -> bool:
+    """Whether the module's output is that of softmax(q k) v and nothing else, so that q and k tell the whole of its attention."""
+    if tokens.ndim != 3:
+        return False
+    with torch.no_grad():
+        q, k, v = _split_heads(F.linear(tokens, attention.qkv.weight, attention.qkv.bias), attention)
+        mixed = (_softmax(q, k, attention.scale).to(v.dtype) @ v).transpose(1, 2).flatten(2)
+        expected = attention.proj(getattr(attention, "norm", nn.Identity())(mixed))
+        tolerance = 5e-2 if output.dtype in (torch.float16, torch.bfloat16) else 1e-3
+        return bool((expected - output).abs().max() <= tolerance * expected.abs().max())
+
+
+def _split_heads(qkv: Tensor, attention: Any) -> tuple[Tensor, Tensor, Tensor]:
     batch, tokens, _ = qkv.shape
-    q, k, _ = qkv.reshape(batch, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-    if num_prefix:
-        q = q[:, :, :1]
-    q, k = getattr(attention, "q_norm", nn.Identity())(q), getattr(attention, "k_norm", nn.Identity())(k)
-    weights: Tensor = (q @ k.transpose(-2, -1) * attention.scale).float().softmax(-1)
-    return weights.mean(2)[:, :, num_prefix:]
+    q, k, v = qkv.reshape(batch, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+    return getattr(attention, "q_norm", nn.Identity())(q), getattr(attention, "k_norm", nn.Identity())(k), v
+
+
+def _softmax(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    scores = q @ k.transpose(-2, -1) * scale
+    return (scores if scores.dtype == torch.float64 else scores.float()).softmax(-1)
+
+
+def _version(output: Any) -> int | None:
+    """torch's count of writes in place; None where it keeps none (compiled code, which had its dry run; `inference_mode`)."""
+    counted = isinstance(output, Tensor) and not torch.compiler.is_compiling() and not output.is_inference()
+    return output._version if counted else None
 
 
 def num_prefix_tokens(model: nn.Module) -> int:
