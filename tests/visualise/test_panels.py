@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from xkd.visualise import Panel, Row, draw_rows
+
+GREY = np.full((40, 60, 3), 128, np.uint8)
+
+
+def drawn(path: Path, *panels: Panel, rows: int = 1) -> NDArray[np.uint8]:
+    draw_rows([Row(f"leaf {k}", "rust", panels) for k in range(rows)], path)
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
+
+
+def test_the_same_picture_for_the_same_input_and_no_other(tmp_path: Path) -> None:
+    looks = np.zeros((4, 6))
+    looks[1, 2] = 1.0
+    mask = np.zeros((40, 60))
+    mask[10:20, 20:30] = 1.0
+    plain = Panel("student", GREY, looks, mask, "rust 90 %", "right")
+    first = drawn(tmp_path / "a.png", plain)
+    assert (first == drawn(tmp_path / "b.png", plain)).all()
+    for number, other in enumerate(
+        [
+            Panel("student", GREY, looks[::-1], mask, "rust 90 %", "right"),
+            Panel("student", GREY, looks, mask[::-1], "rust 90 %", "right"),
+            Panel("student", GREY, looks, None, "rust 90 %", "right"),
+            Panel("student", GREY, looks, mask, "rust 90 %", "wrong"),
+            Panel("student", GREY, np.zeros((4, 6)), mask, "rust 90 %", "right"),
+        ]
+    ):
+        second = drawn(tmp_path / f"{number}.png", other)
+        assert second.shape == first.shape
+        assert (second != first).any(), number
+    assert len(list(tmp_path.iterdir())) == 7, "and no temporary file is left"
+
+
+def test_attention_is_relative_so_its_unit_does_not_matter(tmp_path: Path) -> None:
+    looks = np.random.default_rng(0).random((4, 6))
+    first, second = (drawn(tmp_path / "a.png", Panel("s", GREY, looks * scale)) for scale in (1.0, 1000.0))
+    assert np.abs(first.astype(int) - second).max() <= 1
+
+
+def test_attention_is_where_it_should_be(tmp_path: Path) -> None:
+    looks = np.zeros((4, 6))
+    looks[0, 5] = 1.0
+    plain = drawn(tmp_path / "a.png", Panel("s", GREY, np.ones((4, 6))))
+    image = drawn(tmp_path / "b.png", Panel("s", GREY, looks))
+    rows, columns = np.nonzero((image.astype(int) - plain)[..., 2] > 60)  # redder
+    cells, across = np.nonzero(np.ptp(plain[: len(plain) // 2], axis=2) > 0)  # the picture: nothing else there has colour
+    assert rows.max() < (cells.min() + cells.max()) / 2
+    assert columns.min() > (across.min() + across.max()) / 2
+
+
+def test_sheets_grow_by_rows_and_columns(tmp_path: Path) -> None:
+    one = drawn(tmp_path / "a.png", Panel("input", GREY))
+    wide = drawn(tmp_path / "b.png", Panel("input", GREY), Panel("teacher", GREY))
+    tall = drawn(tmp_path / "c.png", Panel("input", GREY), rows=3)
+    assert wide.shape[1] > 1.5 * one.shape[1]
+    assert wide.shape[0] == one.shape[0]
+    assert tall.shape[0] > 2 * one.shape[0]
+
+
+def test_rows_may_leave_a_column_out(tmp_path: Path) -> None:
+    rows = [Row("a", "", (Panel("input", GREY), Panel("teacher", GREY))), Row("b", "", (Panel("teacher", GREY),)), Row("c", "", ())]
+    draw_rows(rows[:2], tmp_path / "sheet.png")
+    with pytest.raises(ValueError, match="row 'c' has no panels"):
+        draw_rows(rows, tmp_path / "sheet.png")
+
+
+@pytest.mark.parametrize(
+    ("panel", "text"),
+    [
+        (Panel("input", GREY[..., 0]), r"'input': image must be \(H, W, 3\) uint8"),
+        (Panel("input", GREY.astype(np.float32)), "uint8"),  # type: ignore[arg-type]
+        (Panel("looks", GREY, np.full((2, 2), np.nan)), "'looks': attention must be"),
+        (Panel("looks", GREY, -np.ones((2, 2))), "not negative"),
+    ],
+)
+def test_malformed_panels_are_named(panel: Panel, text: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=text):
+        draw_rows([Row("a", "", (panel,))], tmp_path / "sheet.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_to_draw(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no panels"):
+        draw_rows([], tmp_path / "sheet.png")
+
+
+def test_dollars_in_a_name_are_no_formula(tmp_path: Path) -> None:
+    hostile = Panel(r"$\frac$", GREY, caption=r"$\frac$")
+    draw_rows([Row(r"$\frac$", r"$\frac$", (hostile,))], tmp_path / "sheet.png")

@@ -1,0 +1,161 @@
+"""Panels: rows of pictures with attention over them, one colour scale for all, as one PNG."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+SCALE_TOP: Final = 5.0  # times evenly spread; more is shown alike
+Verdict = Literal["", "right", "wrong"]
+
+# sequential in lightness, apart from the thermal camera's inferno and from leaves; clear where nobody looks
+_ATTENTION: Final = LinearSegmentedColormap.from_list(
+    "attention", [(0.10, 0.30, 0.90, 0.0), (0.10, 0.62, 1.0, 0.3), (1.0, 0.95, 0.25, 0.7), (1.0, 0.25, 0.10, 0.85)]
+)
+_OUTLINE, _OUTLINE_SHADOW = "#ffffff", "#00000080"
+_VERDICTS: Final = {"": ("", "#333333"), "right": ("✓ ", "#12743b"), "wrong": ("✗ ", "#b3261e")}
+_CELL, _HEAD, _CAPTION, _GAP, _BAR = 1.9, 0.34, 0.3, 0.1, 0.6  # inches
+_MARGIN, _LETTER = 0.12, 0.085  # inches, of the labels on the left
+_DIM = 0.55  # how much colour and contrast an image keeps under attention
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture: an (H, W, 3) image, with what a network attends to over it, if any, and the outline of a mask.
+
+    `attention` (h, w) may have any size and unit, not negative; `outline` (H', W') is the share of each pixel inside the region.
+    """
+
+    title: str
+    image: NDArray[np.uint8]
+    attention: NDArray[np.floating] | None = None
+    outline: NDArray[np.floating] | None = None
+    caption: str = ""
+    verdict: Verdict = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A sample: its name, a line of its own (the true class) and its panels, which stand under those of the same title."""
+
+    name: str
+    note: str
+    panels: tuple[Panel, ...]
+
+
+def draw_rows(rows: Sequence[Row], path: Path, dpi: int = 110) -> None:
+    """Write the rows as a PNG: one row is a panel, many are a contact sheet. Titles head the columns, a row may leave one out.
+
+    Attention is shown relative to evenly spread attention (1), so maps of unlike networks can be compared, on one colour scale that
+    is the same in every picture and ends at `SCALE_TOP`. Raises `ValueError` for no rows or a malformed panel.
+    """
+    if not rows:
+        raise ValueError("no panels to draw")
+    if empty := [row.name for row in rows if not row.panels]:
+        raise ValueError(f"row '{empty[0]}' has no panels")
+    titles = list(dict.fromkeys(panel.title for row in rows for panel in row.panels))
+    attention = any(panel.attention is not None for row in rows for panel in row.panels)
+    label = _label_width(rows)
+    heights = [_CELL * max(panel.image.shape[0] / panel.image.shape[1] for panel in row.panels) for row in rows]
+    width = label + len(titles) * (_CELL + _GAP) + _GAP
+    foot = _BAR if attention else _GAP
+    height = _HEAD + sum(heights) + len(rows) * (_CAPTION + _GAP) + foot
+    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
+    for column, title in enumerate(titles):
+        x = (label + column * (_CELL + _GAP) + _CELL / 2) / width
+        figure.text(
+            x, 1 - 0.6 * _HEAD / height, title, ha="center", va="center", fontsize=9.5, fontweight="bold", color="#222222", parse_math=False
+        )
+    y = height - _HEAD
+    for row, cell in zip(rows, heights, strict=True):
+        y -= cell
+        middle = (y + cell / 2) / height
+        figure.text(_MARGIN / width, middle, f"{row.name}\n", va="center", fontsize=9, fontweight="bold", color="#222222", parse_math=False)
+        figure.text(_MARGIN / width, middle, f"\n{row.note}", va="center", fontsize=9, color="#444444", parse_math=False)
+        for panel in row.panels:
+            x = label + titles.index(panel.title) * (_CELL + _GAP)
+            axes = figure.add_axes((x / width, y / height, _CELL / width, cell / height))
+            _draw(axes, panel)
+        y -= _CAPTION + _GAP
+    if attention:
+        _legend(figure, label, width, height)
+    _save(figure, path)
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    if panel.image.ndim != 3 or panel.image.shape[2] != 3 or panel.image.dtype != np.uint8:
+        raise ValueError(f"panel '{panel.title}': image must be (H, W, 3) uint8, got {panel.image.shape} {panel.image.dtype}")
+    height, width = panel.image.shape[:2]
+    box = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.set_anchor("N")
+    image = panel.image if panel.attention is None else _dimmed(panel.image)
+    axes.imshow(image, extent=box, interpolation="bilinear")
+    if panel.attention is not None:
+        shown = _relative(panel)
+        if shown is None:
+            plate = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+            axes.text(width / 2, height / 2, "no attention\n(all zero)", ha="center", va="center", fontsize=8, bbox=plate)
+        else:
+            large = cv2.resize(shown.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+            axes.imshow(large, extent=box, cmap=_ATTENTION, vmin=0.0, vmax=SCALE_TOP, interpolation="bilinear")
+    if panel.outline is not None and panel.outline.max() >= 0.5 > panel.outline.min():
+        for colour, line in ((_OUTLINE_SHADOW, 1.8), (_OUTLINE, 0.8)):
+            axes.contour(panel.outline, levels=[0.5], colors=[colour], linewidths=line, extent=box, origin="upper")
+    axes.set(xlim=box[:2], ylim=box[2:], xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    mark, colour = _VERDICTS[panel.verdict]
+    if panel.caption:
+        axes.set_xlabel(mark + panel.caption, fontsize=8.5, color=colour, labelpad=3, parse_math=False)
+
+
+def _dimmed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Paler and greyer, so that the colours over it are those of the attention."""
+    grey = image.mean(2, keepdims=True)
+    pale = 255 * (1 - _DIM) * 0.6 + (_DIM + (1 - _DIM) * 0.4) * (grey + _DIM * (image - grey))
+    return np.asarray(np.clip(pale, 0, 255), np.uint8)
+
+
+def _relative(panel: Panel) -> NDArray[np.float64] | None:
+    """Attention over its mean, so that 1 is evenly spread; none where all of it is zero."""
+    attention = np.asarray(panel.attention, np.float64)
+    if attention.ndim != 2 or not np.isfinite(attention).all() or attention.min() < 0:
+        raise ValueError(f"panel '{panel.title}': attention must be (h, w), finite and not negative, got shape {attention.shape}")
+    mean = attention.mean()
+    return attention / mean if mean > 0 else None
+
+
+def _label_width(rows: Sequence[Row]) -> float:
+    return 2 * _MARGIN + _LETTER * max(len(line) for row in rows for text in (row.name, row.note) for line in text.splitlines() or [""])
+
+
+def _legend(figure: Figure, left: float, width: float, height: float) -> None:
+    axes = figure.add_axes((left / width, 0.28 / height, _CELL / width, 0.1 / height))
+    axes.set_facecolor("#c4c4c4")
+    scale = ScalarMappable(Normalize(0, SCALE_TOP), _ATTENTION)
+    ticks = [float(tick) for tick in range(int(SCALE_TOP) + 1)]
+    figure.colorbar(scale, cax=axes, orientation="horizontal", extend="max", ticks=ticks, drawedges=False)
+    axes.tick_params(labelsize=7.5, length=2, color="#444444", labelcolor="#444444")
+    text = "attention, times evenly spread; outline: region of interest"
+    figure.text((left + _CELL + 2 * _GAP) / width, 0.33 / height, text, va="center", fontsize=8, color="#444444")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
