@@ -51,6 +51,8 @@ class Branch(nn.Module):
             )
         self.model = model
         mean, std = weights.load(model, view)
+        if len(mean) != view.modality.channels:  # would broadcast
+            raise ValueError(f"the weights normalise {len(mean)} channels, the sensor of view '{view.name}' has {view.modality.channels}")
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, -1, 1, 1))
         self.taps = Taps(model, taps or {})

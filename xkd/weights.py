@@ -50,8 +50,8 @@ class Pretrained:
     """timm's pretrained weights of the model's own architecture and tag, with a fresh classifier where the classes differ.
 
     `channels` says what becomes of the first convolution where the sensor has another number of channels: "refuse", "average"
-    (each channel gets the mean over the old ones) or "inflate" (old channels are repeated), both rescaled so that a
-    constant image answers alike.
+    (each channel gets the mean over the old ones) or "inflate" (old channels are repeated to more), both rescaled so that an
+    image of one constant answers alike.
     """
 
     channels: Literal["refuse", "average", "inflate"] = "refuse"
@@ -62,7 +62,10 @@ class Pretrained:
         config: Any = getattr(model, "pretrained_cfg", None)
         if not config:
             raise ValueError(f"Pretrained() needs a timm model with pretrained weights, got {type(model).__name__}; use Checkpoint(path)")
-        donor = timm.create_model(config["architecture"], pretrained=True, pretrained_cfg_overlay=dict(config))
+        # a transformer for images of another size: timm resizes the positions when it loads them into one of that size
+        size = getattr(getattr(model, "patch_embed", None), "img_size", None)
+        options: dict[str, Any] = {} if size is None else {"img_size": tuple(size)}
+        donor = timm.create_model(config["architecture"], pretrained=True, pretrained_cfg_overlay=dict(config), **options)
         state = donor.state_dict()
         may_miss: list[str] = []
         names = config.get("classifier") or ()
@@ -120,7 +123,7 @@ def load_file(path: str) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen unrelated types for a damaged or pickled file
         held = re.search(r"Unsupported (?:global|class)\S* (?:GLOBAL )?(\S+)", str(error))
-        reason = f"it pickles {held[1]}, which could run code" if held else str(error).splitlines()[0]
+        reason = f"it pickles {held[1]}, which could run code" if held else (str(error).splitlines() or ["it is empty"])[0]
         raise ValueError(f"{path} is not a readable weights-only checkpoint: {reason}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds {type(content).__name__}, not a checkpoint (a dict)")
@@ -147,8 +150,11 @@ def adapt_channels(weight: Tensor, channels: int, policy: str) -> Tensor:
     given = weight.shape[1]
     if policy == "average":
         return weight.mean(1, keepdim=True).expand(-1, channels, -1, -1) * (given / channels)
+    if policy == "inflate" and channels > given:
+        repeated = torch.arange(channels) % given
+        return weight[:, repeated] / repeated.bincount()[repeated].reshape(1, -1, 1, 1)
     if policy == "inflate":
-        return weight[:, torch.arange(channels) % given] * (given / channels)
+        raise ValueError(f"'inflate' repeats {given} channels, the sensor has {channels}; say Pretrained(channels='average')")
     raise ValueError(f"the weights expect {given} channels, the sensor has {channels}; say Pretrained(channels='average') or 'inflate'")
 
 
