@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from xkd.compare import Estimate
+from xkd.report import Arm, Chart, Confusion, Finding, Made, Metric, Picture, Report, Table, write_report
+
+HOSTILE = '<script src="https://evil.example/x.js">alert(1)</script>"\'&'
+UNDEFINED = Estimate(float("nan"), 0.0, float("nan"), float("nan"), defined=False)
+ALONE, DISTILLED = Estimate(0.6817, 0.0123, 0.6421, 0.7219), Estimate(0.8234, 0.0061, 0.7917, 0.8518)
+GAIN, SHARE = Estimate(0.1417, 0.021, 0.1032, 0.1741), Estimate(0.534, 0.05, 0.412, 0.638)
+
+
+class Reader(HTMLParser):
+    """Text, attributes, and whether every element is closed."""
+
+    VOID = frozenset({"meta", "img", "br", "line", "polyline"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    picture = tmp_path / "sheet.png"
+    cv2.imwrite(str(picture), np.zeros((4, 4, 3), np.uint8))
+    lift = Estimate(3.42, 0.21, 3.04, 3.87)
+    return Report(
+        title="Thermal teaches RGB",
+        introduction="Tested on RGB alone.",
+        finding=Finding("Distilled is better.", "accuracy", GAIN, SHARE, Estimate(-0.013, 0.01, -0.031, 0.004), (ALONE, DISTILLED)),
+        classes=("healthy", HOSTILE),
+        arms=(
+            Arm("Student alone", "CNN on RGB", {"accuracy": ALONE, "lift": UNDEFINED}, {"training": "58 s"}),
+            Arm(HOSTILE, "", {"accuracy": DISTILLED, "lift": lift}, {"training": "81 s", "parameters": "4.9 M"}),
+            Arm("Teacher", "", {}),
+        ),
+        tables=(
+            Table("Results", "three seeds", (Metric("accuracy", "accuracy"),), chart=True),
+            Table("Attention", "", (Metric("lift", "lift", "times"),), chart=True),
+        ),
+        made=Made("xkd compare x.py", "a = '<b>'", "leafsim", "CC0", (0, 1, 2), "2026-01-01", {"torch": "2.15.0"}, {"images": "180"}),
+        pictures=(Picture("Panels", HOSTILE, picture),),
+        charts=(Chart("Accuracy", "epoch", "share", {"alone": [(1, 0.5), (2, 0.75), (3, float("nan"))], HOSTILE: []}),),
+        confusions=(Confusion("alone", ((7, 3), (0, 0))),),
+        caveats=("Simulated & small.",),
+    )
+
+
+def read(path: Path) -> Reader:
+    reader = Reader()
+    reader.feed(path.read_text("utf-8"))
+    reader.close()
+    assert not reader.open
+    return reader
+
+
+def test_every_number_is_on_the_page(report: Report, tmp_path: Path) -> None:
+    write_report(tmp_path / "out" / "report.html", report)
+    text = " ".join(" ".join(read(tmp_path / "out" / "report.html").text).split())
+    for part in (
+        *("68.2", "± 1.2", "64.2 to 72.2", "82.3", "± 0.6", "79.2 to 85.2", "× 3.42", "3.04 to 3.87"),  # noqa: RUF001
+        *("+14.2 points", "+10.3 to +17.4", "53 %", "41 to 64 %", "−1.3 points", "68.2 → 82.3 %"),  # noqa: RUF001
+        *("Distilled is better.", "58 s", "81 s", "4.9 M", "xkd compare x.py", "a = '<b>'", "CC0", "0, 1, 2", "torch 2.15.0", "180"),
+        *("Simulated & small.", "undefined", "Tested on RGB alone.", "–", HOSTILE),  # noqa: RUF001
+    ):
+        assert part in text, part
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.html"]
+
+
+def test_nothing_is_asked_of_the_network_and_nothing_runs(report: Report, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", report)
+    page = read(tmp_path / "report.html")
+    tags = {tag for tag, _, _ in page.attributes}
+    assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    for tag, name, value in page.attributes:
+        if name in ("src", "href", "srcset", "action", "poster", "background", "data"):
+            assert value.startswith("data:image/png;base64,"), (tag, name)
+        assert not name.startswith("on")
+        if name == "style":
+            assert re.fullmatch(r"((left|top|width):-?[\d.]+%;?|--share:[\d.]+;?)+", value), value
+    style = (tmp_path / "report.html").read_text("utf-8").split("<style>")[1].split("</style>")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert ("meta", "content", "default-src 'none'; img-src data:; style-src 'unsafe-inline'") in page.attributes
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [
+        (GAIN, "gain"),
+        (Estimate(0.01, 0.0, -0.01, 0.03), "none"),
+        (Estimate(-0.04, 0.0, -0.06, -0.02), "loss"),
+        (UNDEFINED, "none"),
+    ],
+)
+def test_the_colour_of_the_finding_is_that_of_its_interval(report: Report, tmp_path: Path, gain: Estimate, verdict: str) -> None:
+    write_report(tmp_path / "report.html", replace(report, finding=replace(report.finding, gain=gain)))
+    assert ("p", "class", f"finding {verdict}") in read(tmp_path / "report.html").attributes
+
+
+def test_a_share_of_no_gap_is_undefined(report: Report, tmp_path: Path) -> None:
+    share = Estimate(2.13, 9.0, -8.0, 12.0, defined=False)
+    write_report(tmp_path / "report.html", replace(report, finding=replace(report.finding, share=share)))
+    text = " ".join(read(tmp_path / "report.html").text)
+    assert "213" not in text
+    assert "there is no gap to share" in text
+
+
+def test_a_page_with_the_least(report: Report, tmp_path: Path) -> None:
+    finding = replace(report.finding, control=None, attention=None)
+    write_report(tmp_path / "report.html", replace(report, finding=finding, pictures=(), charts=(), confusions=(), caveats=(), tables=()))
+    text = " ".join(read(tmp_path / "report.html").text)
+    for heading in ("Confusion", "Learning curves", "beware", "Control", "Attention inside"):
+        assert heading not in text
+
+
+def test_nothing_half_written(report: Report, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text("the last good one")
+    (tmp_path / "sheet.gif").write_bytes(b"GIF89a")
+    for broken, text in (
+        (replace(report, pictures=(Picture("a", "b", tmp_path / "none.png"),)), "none.png"),
+        (replace(report, pictures=(Picture("a", "b", tmp_path / "sheet.gif"),)), "a PNG or a JPEG"),
+        (replace(report, confusions=(Confusion("alone", ((1, 2, 3),)),)), "'alone' must be 2 x 2"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=text):
+            write_report(page, broken)
+    assert page.read_text() == "the last good one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "sheet.gif", "sheet.png"]

@@ -1,0 +1,195 @@
+"""What a report holds, and how it becomes one HTML file: no script, no request, pictures inside, written then renamed."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+
+from xkd.compare import Estimate
+from xkd.report.charts import Chart, Span, Tick, draw_lines, draw_spans, is_known
+
+Style = Literal["percent", "number", "times"]
+Verdict = Literal["gain", "none", "loss"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The top of the page. `gain` is distilled minus alone, `share` the part of the gap to the teacher, `control` shuffled minus alone."""
+
+    sentence: str
+    metric: str  # a person's word for it: "accuracy"
+    gain: Estimate
+    share: Estimate
+    control: Estimate | None = None
+    attention: tuple[Estimate, Estimate] | None = None  # energy inside the mask: student alone, distilled
+
+    @property
+    def verdict(self) -> Verdict:
+        if not is_known(self.gain) or self.gain.low <= 0 <= self.gain.high:
+            return "none"
+        return "gain" if self.gain.mean > 0 else "loss"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column: `key` into `Arm.metrics`. "percent" shows 0.5 as 50.0, "times" as x 0.50."""
+
+    key: str
+    title: str
+    style: Style = "percent"
+
+    @property
+    def heading(self) -> str:
+        return f"{self.title}, %" if self.style == "percent" else self.title
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of every table: what was trained how, its estimates, and facts in words (times, sizes) for the table of costs."""
+
+    title: str
+    note: str
+    metrics: Mapping[str, Estimate]
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """All arms against some metrics; where an arm lacks a metric the cell is a dash. `chart` draws the first one's intervals."""
+
+    title: str
+    note: str
+    metrics: tuple[Metric, ...]
+    chart: bool = False
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts (or sums over seeds): `counts[true][predicted]`."""
+
+    title: str
+    counts: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG or JPEG, copied into the page. `note` is its caption and what is read aloud."""
+
+    title: str
+    note: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Made:
+    """How to get these numbers again."""
+
+    command: str
+    config: str
+    data: str
+    licence: str
+    seeds: tuple[int, ...]
+    date: str
+    versions: Mapping[str, str]
+    facts: Mapping[str, str] = field(default_factory=dict)  # anything else: number of images, machine, hash of the data
+
+
+@dataclass(frozen=True)
+class Report:
+    """The page from top to bottom; an empty part is left out, with its heading."""
+
+    title: str
+    introduction: str
+    finding: Finding
+    classes: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    tables: tuple[Table, ...]
+    made: Made
+    pictures: tuple[Picture, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
+    caveats: tuple[str, ...] = ()
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the page, whole or not at all.
+
+    Raises `FileNotFoundError` for a picture that is not there and `ValueError` for one that is no PNG or JPEG, or for a confusion
+    matrix that does not fit the classes.
+    """
+    for confusion in report.confusions:
+        count = len(report.classes)
+        if len(confusion.counts) != count or any(len(row) != count for row in confusion.counts):
+            raise ValueError(f"confusion '{confusion.title}' must be {count} x {count}, as there are classes {list(report.classes)}")
+    text = _environment().get_template("page.html").render(report=report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, "utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        mean=show_mean, spread=show_spread, interval=show_interval, points=show_points, data_uri=data_uri, lines=draw_lines, known=is_known
+    )
+    environment.globals["spans"] = _interval_chart
+    return environment
+
+
+def show_mean(estimate: Estimate, style: Style) -> str:
+    if not is_known(estimate):
+        return "undefined"
+    return {
+        "percent": f"{100 * estimate.mean:.1f}",
+        "number": f"{estimate.mean:.3g}",
+        "times": f"\N{MULTIPLICATION SIGN} {estimate.mean:.2f}",
+    }[style]
+
+
+def show_spread(estimate: Estimate, style: Style) -> str:
+    return f"± {100 * estimate.std:.1f}" if style == "percent" else f"± {estimate.std:.2g}"
+
+
+def show_interval(estimate: Estimate, style: Style) -> str:
+    if style == "percent":
+        return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
+    digits = ".2f" if style == "times" else ".3g"
+    return f"{estimate.low:{digits}} to {estimate.high:{digits}}"
+
+
+def show_points(value: float) -> str:
+    """A difference of shares in signed points, with a true minus sign."""
+    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def data_uri(path: Path) -> str:
+    content = path.read_bytes()
+    if content.startswith(b"\x89PNG"):
+        kind = "png"
+    elif content.startswith(b"\xff\xd8"):
+        kind = "jpeg"
+    else:
+        raise ValueError(f"{path}: a report's picture is a PNG or a JPEG")
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _interval_chart(arms: Sequence[Arm], metric: Metric) -> tuple[list[tuple[str, Span | None]], list[Tick]]:
+    having = [arm for arm in arms if metric.key in arm.metrics]
+    drawn, axis = draw_spans([arm.metrics[metric.key] for arm in having], scale=100.0 if metric.style == "percent" else 1.0)
+    return [(arm.title, span) for arm, span in zip(having, drawn, strict=True)], axis
