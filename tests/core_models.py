@@ -52,12 +52,12 @@ THERMAL_VIEW = View("thermal", THERMAL, (16, 24))
 
 
 class CNN(nn.Module):
-    """Two stages with batch normalisation and dropout: "stem" (B, 8, H/2, W/2), "deep" (B, width, H/4, W/4), then logits."""
+    """Two stages with batch normalisation and dropout: "stem" (B, 10, H/2, W/2), "deep" (B, width, H/4, W/4), then logits."""
 
     def __init__(self, channels: int = 3, width: int = 12, num_classes: int = len(CLASSES)) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(channels, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.GELU())
-        self.deep = nn.Sequential(nn.Conv2d(8, width, 3, 2, 1), nn.BatchNorm2d(width), nn.GELU())
+        self.stem = nn.Sequential(nn.Conv2d(channels, 10, 3, 2, 1), nn.BatchNorm2d(10), nn.GELU())
+        self.deep = nn.Sequential(nn.Conv2d(10, width, 3, 2, 1), nn.BatchNorm2d(width), nn.GELU())
         self.drop = nn.Dropout(0.5)
         self.fc = nn.Linear(width, num_classes)
 

@@ -41,6 +41,7 @@ class Branch(nn.Module):
         taps: Mapping[str, Tap] | None = None,
         heads: Mapping[str, Head] | None = None,
         frozen: bool = False,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
@@ -49,7 +50,9 @@ class Branch(nn.Module):
                 f"a frozen branch on view '{view.name}' has random weights: give it weights=Checkpoint(path) or"
                 " Pretrained(), or Random(frozen=True) if you mean it"
             )
-        self.model = model
+        # the order of memory in which convolutions are fastest; values are the same
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = model.to(memory_format=self.memory_format)
         mean, std = weights.load(model, view)
         if len(mean) != view.modality.channels:  # would broadcast
             raise ValueError(f"the weights normalise {len(mean)} channels, the sensor of view '{view.name}' has {view.modality.channels}")
@@ -63,6 +66,11 @@ class Branch(nn.Module):
         self.head_taps = {name: head.tap for name, head in heads.items()}
         modules = nn.ModuleDict({name: _as_module(head.module, name) for name, head in heads.items()})
         self.heads = cast("Mapping[str, Projector]", modules)  # registered as modules, typed as what they hold
+        twice = sorted({name for name in self.readings if self.readings.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"branch on view '{view.name}': two readings named '{twice[0]}'; 'output', taps and heads share one space"
+            )
         self.shapes: dict[str, torch.Size] = {}  # of each reading, without the batch; filled by the dry run
         if self.frozen:
             self.requires_grad_(False)
@@ -82,6 +90,8 @@ class Branch(nn.Module):
             raise KeyError(f"no view '{self.view.name}' in the batch; it has {sorted(batch.views)}")
         present = batch.present[self.view.name]
         images = batch.views[self.view.name]
+        if self.frozen and any(module.training for module in self.modules()):
+            self.eval()  # somebody called train() on a module inside
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if present.all():
                 return self.run(images, batch, task)
@@ -100,7 +110,8 @@ class Branch(nn.Module):
         return capture
 
     def normalise(self, images: Shaped[Tensor, "b c h w"]) -> Tensor:
-        return (images.to(self.mean.dtype) - self.mean) / self.std
+        normalised: Tensor = (images.to(self.mean.dtype) - self.mean) / self.std
+        return normalised.contiguous(memory_format=self.memory_format)
 
     def bind(self, task: Task, rows: int = 2) -> Capture:
         """The dry run of this branch on its own view: sizes the heads, learns the shapes of the readings."""
