@@ -24,9 +24,14 @@ def run(command: str, arguments: Sequence[str]) -> int:
     try:
         return entry(arguments)
     except (ValueError, TypeError, LookupError, OSError, FloatingPointError) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"xkd {command}: {message}", file=sys.stderr)
+        print(f"xkd {command}: {message_of(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"xkd {command}: interrupted; what was finished is kept", file=sys.stderr)
         return 130
+
+
+def message_of(error: Exception) -> str:
+    """What the error says, without the traceback that a DataLoader's worker wraps it in."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return text.rstrip().rpartition(f"\n{type(error).__name__}: ")[2] if text.startswith("Caught ") else text
