@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Counts = NDArray[np.float64]  # (..., K, K): rows are true classes, columns predicted ones; multi-label: (..., K, 2, 2)
+Counts = NDArray[np.float64]  # (R, K, K): rows are true classes, columns predicted ones; multi-label: (R, K, 2, 2)
 Metric = Callable[[Counts], NDArray[np.float64]]
 
 NUM_RESAMPLES = 2000
@@ -44,11 +44,14 @@ class Estimate:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]" if self.defined else "undefined"
 
 
+UNDEFINED = Estimate(np.nan, np.nan, np.nan, np.nan, defined=False)
+
+
 def accuracy(counts: Counts) -> NDArray[np.float64]:
     """Share of right answers; multi-label: over all (row, class) decisions."""
     right: NDArray[np.float64] = np.einsum("...ii->...", counts)
     total: NDArray[np.float64] = counts.sum((-2, -1))
-    if counts.ndim >= 4:
+    if counts.ndim == 4:
         right, total = right.sum(-1), total.sum(-1)
     share: NDArray[np.float64] = right / total
     return share
@@ -60,9 +63,9 @@ def balanced_accuracy(counts: Counts) -> NDArray[np.float64]:
 
 
 def recall(counts: Counts) -> NDArray[np.float64]:
-    """(..., K) per class; not a number for a class that does not occur."""
+    """(R, K) per class; not a number for a class that does not occur."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        if counts.ndim >= 4:
+        if counts.ndim == 4:
             per_class: NDArray[np.float64] = counts[..., 1, 1] / counts[..., 1, :].sum(-1)
         else:
             per_class = np.einsum("...ii->...i", counts) / counts.sum(-1)
@@ -71,7 +74,7 @@ def recall(counts: Counts) -> NDArray[np.float64]:
 
 def macro_f1(counts: Counts) -> NDArray[np.float64]:
     """Mean over classes of 2 TP / (2 TP + FP + FN), over the classes that occur or are predicted."""
-    if counts.ndim >= 4:
+    if counts.ndim == 4:
         hits, wrong = counts[..., 1, 1], counts[..., 0, 1] + counts[..., 1, 0]
     else:
         hits = np.einsum("...ii->...i", counts)
@@ -108,6 +111,10 @@ class Comparison:
         sizes = {name: len(runs) for name, runs in self.arms.items()}
         if len(set(sizes.values())) != 1 or not next(iter(sizes.values())):
             raise ValueError(f"every arm needs the same seeds, at least one; got {sizes}")
+        first = next(iter(self.arms.values()))[0]
+        for name, runs in self.arms.items():
+            if not all(np.array_equal(run.target, first.target) and np.array_equal(run.clusters, first.clusters) for run in runs):
+                raise ValueError(f"arm '{name}' was tested on other rows than '{next(iter(self.arms))}', so they cannot be compared")
 
     @property
     def num_seeds(self) -> int:
@@ -124,7 +131,7 @@ class Comparison:
         """The metric per seed (S,), and per resample averaged over its seeds (R,)."""
         weights, seeds = self.resamples()
         runs = self.arms[arm]
-        per_seed = np.stack([metric(confusion(run)) for run in runs])
+        per_seed = metric(np.stack([confusion(run) for run in runs]))
         # a resample's confusion counts are a weighted sum of the clusters' counts
         per_cluster = [np.stack([confusion(run, rows) for rows in self._rows(run)]) for run in runs]
         drawn = np.stack([metric(np.tensordot(weights, counts, 1)) for counts in per_cluster])
@@ -142,12 +149,11 @@ class Comparison:
         names = (alone, distilled, teacher)
         (a, a_drawn), (d, d_drawn), (t, t_drawn) = (self.values(name, metric) for name in names)
         gap = interval(t - a, t_drawn - a_drawn)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            drawn = (d_drawn - a_drawn) / (t_drawn - a_drawn)
-            share = float((d.mean() - a.mean()) / (t.mean() - a.mean()))
-            spread = (d - a) / (t - a)
-        estimate = interval(spread, drawn)
-        return replace(estimate, mean=share, defined=gap.low > 0)
+        if gap.low <= 0:
+            return UNDEFINED
+        with np.errstate(invalid="ignore", divide="ignore"):  # one seed, or one resample, may have no gap
+            estimate = interval((d - a) / (t - a), (d_drawn - a_drawn) / (t_drawn - a_drawn))
+        return replace(estimate, mean=float((d.mean() - a.mean()) / (t.mean() - a.mean())))
 
     def energy(self, arm: str) -> Estimate:
         """Attention energy inside the mask (EPG), over the rows that have one; undefined without masks."""
@@ -155,8 +161,9 @@ class Comparison:
         sums = np.array([[np.nansum(run.energy[rows]) for rows in self._rows(run)] for run in self.arms[arm]])
         counts = np.array([[np.isfinite(run.energy[rows]).sum() for rows in self._rows(run)] for run in self.arms[arm]])
         if not counts.sum():
-            return Estimate(np.nan, np.nan, np.nan, np.nan, defined=False)
-        drawn = (weights @ sums.T) / np.maximum(weights @ counts.T, 1)
+            return UNDEFINED
+        with np.errstate(invalid="ignore"):  # a resample may hold no row with a mask; the interval leaves it out
+            drawn = (weights @ sums.T) / (weights @ counts.T)
         return interval(sums.sum(1) / counts.sum(1), np.take_along_axis(drawn, seeds, axis=1).mean(1))
 
     def _clusters(self) -> list[str]:

@@ -71,13 +71,13 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
         teacher_path = path.parent / file
         name = "teacher" if len(teachers) == 1 else f"teacher_{branch}"
         sources[branch] = name
-        arms.append(Arm(name, f"teacher on {branch}", _loader(teacher_path, {}), load_config(teacher_path).distiller.student))
-    return [
-        *arms,
-        Arm("alone", "student alone", lambda: alone(load_config(path, options)), student),
-        Arm("distilled", "student distilled", _loader(path, options), student, sources),
-        Arm("shuffled", "student, shuffled pairs", lambda: shuffled(load_config(path, options)), student, sources),
-    ]
+        arms.append(Arm(name, f"teacher on {branch}", _teacher(teacher_path, section), load_config(teacher_path).distiller.student))
+    arms.append(Arm("alone", "student alone", lambda: alone(load_config(path, options)), student))
+    arms.append(Arm("distilled", "student distilled", lambda: load_config(path, options), student, sources))
+    if {branch["view"]["name"] for branch in branches.values()} != {branches[student]["view"]["name"]}:
+        # on one view there are no pairs to shuffle
+        arms.append(Arm("shuffled", "student, shuffled pairs", lambda: shuffled(load_config(path, options)), student, sources))
+    return arms
 
 
 def alone(config: Config) -> Config:
@@ -87,7 +87,8 @@ def alone(config: Config) -> Config:
         if name != student:
             config.distiller.branches.pop(name)
     for name, term in as_plain(config.distiller.terms).items():
-        if term["teacher"] != "batch.target" or term["student"].split(".")[0] != student:
+        readings = term["student"] if isinstance(term["student"], list | tuple) else [term["student"]]
+        if term["teacher"] != "batch.target" or any(reading.split(".")[0] != student for reading in readings):
             config.distiller.terms.pop(name)
     if not config.distiller.terms:
         raise ValueError(f"the student '{student}' has no term with 'batch.target', so it cannot be trained alone")
@@ -114,12 +115,11 @@ def run_arm(
     config = arm.config()
     for branch, teacher in arm.teachers.items():
         config.distiller.branches[branch].weights.path = str(done[teacher].checkpoint)
-    key = fingerprint(config, seed, [done[teacher].folder.name for teacher in arm.teachers.values()])
+    key = fingerprint(config, seed, [done[teacher].folder.name for teacher in arm.teachers.values()], settings)
     folder = root / arm.name / f"seed{seed}_{key[:8]}"
     result, answers = folder / "result.json", folder / "test.npz"
     if not result.is_file():
-        resume = (folder / "last_checkpoint").is_file()
-        train(config, folder, console, progress, seed, resume, name=f"{arm.title}, seed {seed}", **settings)
+        train(config, folder, console, progress, seed, resume=True, name=f"{arm.title}, seed {seed}", **settings)
     checkpoint = folder / "best.pth"
     if not answers.is_file():
         student = load_student(config, str(checkpoint), arm.branch)
@@ -157,10 +157,10 @@ def mask_energies(student: Student, loader: Any, method: str) -> NDArray[np.floa
     return torch.cat(energies).numpy()
 
 
-def fingerprint(config: Config, seed: int, teachers: list[str]) -> str:
-    """Changes with anything that a result depends on: the config, the data's manifest, the seed, the teachers, the version."""
+def fingerprint(config: Config, seed: int, teachers: list[str], settings: Mapping[str, Any]) -> str:
+    """Changes with anything that a result depends on: config, the data's manifest, seed, teachers, settings (a smoke run), version."""
     text = json.dumps({name: as_plain(config.get(name)) for name in SECTIONS}, default=_name, sort_keys=True)
-    digest = hashlib.sha256(f"{text} {seed} {teachers} {xkd.__version__}".encode())
+    digest = hashlib.sha256(f"{text} {seed} {teachers} {sorted(settings.items())} {xkd.__version__}".encode())
     for split in ("train", "val", "test"):
         folder = data_root(config[f"{split}_dataloader"].dataset.root)
         for file in ("manifest.csv", "manifest.toml"):
@@ -179,8 +179,15 @@ def from_file(path: Path) -> TestRun:
         return TestRun(columns["probabilities"], columns["target"], columns["clusters"], columns["energy"])
 
 
-def _loader(path: Path, options: Mapping[str, Any]) -> Callable[[], Config]:
-    return lambda: load_config(path, options)
+def _teacher(path: Path, section: Mapping[str, Any]) -> Callable[[], Config]:
+    """A teacher's own config, but tested like the others: the same clusters, the attention that the comparison names."""
+
+    def load() -> Config:
+        config = load_config(path)
+        config["compare"] = dict(section)
+        return config
+
+    return load
 
 
 def _name(value: Any) -> str:
