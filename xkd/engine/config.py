@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.config.utils import ConfigParsingError
+from mmengine.runner import EpochBasedTrainLoop
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from xkd.build import check_arguments
+from xkd.data.loader import DrawSampler
 
 SECTIONS = (
     "compare",
@@ -31,11 +36,17 @@ SECTIONS = (
 REQUIRED = ("distiller", "train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "train_cfg", "save_best")
 
 
+LOADER_KEYS = ("batch_size", "dataset", "drop_last", "num_workers", "persistent_workers", "prefetch_factor", "sampler")
+
+
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
     """The config with `options` ("distiller.terms.kd.weight": 2.0) applied; errors name the file, the key and the legal keys."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no config {path}")
-    config = Config.fromfile(str(path))
+    try:
+        config = Config.fromfile(str(path))
+    except (SyntaxError, ImportError, NameError, ConfigParsingError) as error:
+        raise ValueError(f"{path}: not a config that can be read: {error}") from error
     for key, value in (options or {}).items():
         override(config, key, value, str(path))
     for name in config:
@@ -46,8 +57,53 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     if missing:
         raise KeyError(f"{path}: sections {missing} are missing; it has {[name for name in config if name in SECTIONS]}")
     for name in SECTIONS:
-        check_arguments(as_plain(config.get(name)), f"{path}: {name}")
+        check_section(name, as_plain(config.get(name)), str(path))
     return config
+
+
+def check_section(name: str, section: Any, path: str) -> None:
+    """The arguments of every `type`, and of the sections that have none; `KeyError` or `TypeError` names the legal ones."""
+    where = f"{path}: {name}"
+    if name.endswith("_dataloader"):
+        check_keys(section, LOADER_KEYS, where)
+        if missing := [key for key in ("dataset", "batch_size") if key not in section]:
+            raise KeyError(f"{where} needs {missing}; it takes {list(LOADER_KEYS)}")
+        check_keys(section.get("sampler", {}), _parameters(DrawSampler, "dataset", "seed", "rank", "world_size"), f"{where}.sampler")
+    elif name == "train_cfg":
+        check_keys(section, ["by_epoch", *_parameters(EpochBasedTrainLoop, "runner", "dataloader")], where)
+        if not section.get("by_epoch", True):
+            raise ValueError(f"{where}: runs are counted in epochs, by_epoch must be True")
+        if section.get("val_begin", 1) > section.get("max_epochs", 1):
+            raise ValueError(
+                f"{where}: val_begin {section['val_begin']} lies after max_epochs {section['max_epochs']}: nothing would be chosen"
+            )
+    elif name == "optim_wrapper":
+        clip = section.get("clip_grad") or {}
+        function = clip_grad_value_ if clip.get("type") == "value" else clip_grad_norm_
+        check_keys(clip, ["type", *_parameters(function, "parameters")], f"{where}.clip_grad")
+        section = {key: value for key, value in section.items() if key not in ("constructor", "paramwise_cfg")}
+    elif name == "param_scheduler":
+        for position, entry in enumerate(section if isinstance(section, list) else [section] if section else []):
+            # mmengine's schedulers hand their arguments up with **kwargs, so the legal ones are those of all parents
+            parents = getattr(entry.get("type"), "__mro__", ())
+            legal = {key: None for parent in parents for key in _parameters(parent, "self", "optimizer", "args", "kwargs")}
+            check_keys(entry if parents else (), ["type", *legal, "convert_to_iter_based"], f"{where}[{position}]")
+    elif name in ("custom_hooks", "default_hooks"):
+        hooks = section.items() if isinstance(section, Mapping) else enumerate(section or [])
+        section = {str(at): {k: v for k, v in hook.items() if k != "priority"} for at, hook in hooks}
+    check_arguments(section, where)
+
+
+def check_keys(section: Iterable[str], legal: Sequence[str], where: str) -> None:
+    for key in section:
+        if key not in legal:
+            near = difflib.get_close_matches(key, legal, n=1)
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            raise KeyError(f"{where} has no key '{key}'{hint}; it takes {list(legal)}")
+
+
+def _parameters(function: Any, *without: str) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name not in without]
 
 
 def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
@@ -65,8 +121,16 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def override(config: Config, key: str, value: Any, where: str) -> None:
-    """Set one value; every part of the dotted key but the last must exist, and the last too unless it is an argument of a `type`."""
+    """Set one value; every part of the dotted key but the last must exist."""
     *parents, last = key.split(".")
+    if key.split(".")[0] not in SECTIONS:
+        near = difflib.get_close_matches(key.split(".")[0], SECTIONS, n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        # a variable of the file has already been used where it stands, so changing it now would change nothing
+        raise KeyError(f"{where}: '{key}' lies in no section{hint}; the sections are {list(SECTIONS)}")
+    if not parents:
+        config[last] = value
+        return
     node: Any = config
     for position, part in enumerate(parents):
         node = _child(node, part, ".".join(parents[: position + 1]), where)
@@ -77,9 +141,9 @@ def override(config: Config, key: str, value: Any, where: str) -> None:
         return
     if not hasattr(node, "keys"):
         raise KeyError(f"{where}: '{key}' lies inside {'.'.join(parents)} = {node!r}, which has no keys")
-    if last not in node and "type" not in node:
-        raise KeyError(f"{where}: no key '{key}' to override; {'.'.join(parents) or 'the config'} has {_keys(node)}")
-    node[last] = value
+    if parents[0] == "distiller" and last not in node and "type" not in node:
+        raise KeyError(f"{where}: no key '{key}' to override; {'.'.join(parents)} has {_keys(node)}")
+    node[last] = value  # an argument; whether it is legal is checked with the whole section
 
 
 def _child(node: Any, part: str, path: str, where: str) -> Any:
@@ -93,7 +157,8 @@ def _child(node: Any, part: str, path: str, where: str) -> Any:
 def _keys(node: Any) -> list[str]:
     if isinstance(node, list | tuple):
         return [str(position) for position in range(len(node))]
-    return [key for key in node if key != "type"] if hasattr(node, "keys") else []
+    names = SECTIONS if isinstance(node, Config) else node
+    return [key for key in names if key != "type" and key in node] if hasattr(node, "keys") else []
 
 
 def as_plain(node: Any) -> Any:

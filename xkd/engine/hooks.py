@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook, LoggerHook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
@@ -46,41 +47,45 @@ class StepHook(Hook):  # type: ignore[misc]  # mmengine is untyped
 
 
 class IntervalInfoHook(RuntimeInfoHook):  # type: ignore[misc]  # mmengine is untyped
-    """mmengine's own hook turns each logged value into a number in each step; this one sums on the device until the log interval.
+    """mmengine's own hook turns each logged value into a number in each step; this one keeps them on the device until the log interval.
 
-    At the interval a value that is not finite ends the run, named.
+    What is logged is the mean over the interval. The first value that is not finite ends the run, named.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
+        self.names: list[str] = []
+        self.steps: list[Tensor] = []  # the values of one step each, in the order of `names`
 
     def before_train_epoch(self, runner: Any) -> None:
         super().before_train_epoch(runner)
-        self.sums, self.count = {}, 0
+        self.steps = []
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        for name, value in outputs.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.count += 1
+        self.names = list(outputs)
+        self.steps.append(torch.stack(list(outputs.values())))
         if self.every_n_inner_iters(batch_idx, log_interval(runner)) or self.end_of_epoch(runner.train_dataloader, batch_idx):
             self.flush(runner)
 
     def flush(self, runner: Any) -> None:
-        means = (torch.stack(list(self.sums.values())).double() / self.count).tolist()
-        values = dict(zip(self.sums, means, strict=True))
-        wrong = [name.removeprefix("term_") for name, value in values.items() if not np.isfinite(value) and name != "loss"]
-        if wrong or not np.isfinite(values["loss"]):
-            learning_rates = {name: rates[0] for name, rates in runner.optim_wrapper.get_lr().items()}
-            raise FloatingPointError(
-                f"epoch {runner.epoch + 1}, within the {self.count} steps up to iteration {runner.iter + 1}:"
-                f" term {', '.join(wrong) or 'sum'} is not finite ({values}); learning rate {learning_rates}."
-                " Lower the learning rate or the term's weight, clip gradients (optim_wrapper.clip_grad), or look for bad pixels"
-            )
-        for name, value in values.items():
-            runner.message_hub.update_scalar(f"train/{name}", value)
-        self.sums, self.count = {}, 0
+        values = torch.stack(self.steps).double().cpu()
+        if not values.isfinite().all():
+            raise FloatingPointError(self._not_finite(runner, values))
+        for name, mean in zip(self.names, values.mean(0).tolist(), strict=True):
+            runner.message_hub.update_scalar(f"train/{name}", mean)
+        self.steps = []
+
+    def _not_finite(self, runner: Any, values: Tensor) -> str:
+        # one step later every term is not a number, so only the first such step names the culprit
+        step = int((~values.isfinite()).any(1).nonzero()[0])
+        found = dict(zip(self.names, values[step].tolist(), strict=True))
+        wrong = [name.removeprefix("term_") for name, value in found.items() if not np.isfinite(value) and name != "loss"]
+        rates = ", ".join(f"{name} {rate[0]:.3g}" for name, rate in runner.optim_wrapper.get_lr().items())
+        return (
+            f"epoch {runner.epoch + 1}, iteration {runner.iter + 2 - len(values) + step}: term {', '.join(wrong) or 'sum'} is not finite"
+            f" ({', '.join(f'{name} {value:.4g}' for name, value in found.items())}; {rates}). Lower the learning rate or the"
+            " term's weight, clip gradients (optim_wrapper.clip_grad), or look for bad pixels; the last checkpoint is whole"
+        )
 
 
 def log_interval(runner: Any) -> int:
@@ -91,10 +96,16 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
     """Checkpoints that load weights-only, without the branches that can be loaded from their source, never half-written.
 
     The periodic one is written after the epoch's validation, so that it knows the best score so far; mmengine's would be written
-    before, and a resumed run would skip that validation.
+    before, and a resumed run would skip that validation. A file goes only when the one that replaces it is there.
     """
 
+    best_ckpt_path: str | None
+
     def __init__(self, interval: int = 1, max_keep_ckpts: int = 2, save_best: str = "") -> None:
+        if max_keep_ckpts in (0, 1):
+            raise ValueError(
+                f"max_keep_ckpts must be at least 2, so that the last one stays while the next is written; got {max_keep_ckpts}"
+            )
         super().__init__(
             interval=interval,
             max_keep_ckpts=max_keep_ckpts,
@@ -108,11 +119,13 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
             super().after_train_epoch(runner)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
-        if self.save_best and self.key_indicators[0] not in metrics:
-            raise KeyError(f"save_best = '{self.key_indicators[0]}' is not measured; there are {sorted(metrics)}")
+        previous, self.best_ckpt_path, self.last_ckpt = self.best_ckpt_path, None, None  # what mmengine does not know it cannot remove
         super().after_val_epoch(runner, metrics)
-        if runner.epoch % self.interval == 0 or runner.epoch == runner.max_epochs:
+        best, self.best_ckpt_path = self.best_ckpt_path, self.best_ckpt_path or previous
+        if best or runner.epoch % self.interval == 0 or runner.epoch == runner.max_epochs:
             self._save_checkpoint_with_step(runner, runner.epoch, {"epoch": runner.epoch, "iter": runner.iter})
+        if best and previous not in (None, best) and is_main_process():
+            Path(previous).unlink(missing_ok=True)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         distiller = distiller_of(runner)
@@ -120,10 +133,14 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {key: value for key, value in state.items() if not key.startswith(reproducible)}
         # the message hub pickles its history of scalars, which a weights-only load refuses; what a resume needs of it is plain
-        # by exact type: a NumPy scalar is a float too, and is refused as well
-        plain = {k: v for k, v in checkpoint["message_hub"]["runtime_info"].items() if type(v) in (str, int, float, bool)}
+        plain = {key: value for key, value in as_python(checkpoint["message_hub"]["runtime_info"]).items() if is_plain(value)}
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": {}}
         checkpoint["meta"]["xkd"] = {"student": distiller.student_name, "classes": list(distiller.task.classes)}
+        for key in {"meta", "optimizer", "param_schedulers"} & set(checkpoint):
+            checkpoint[key] = as_python(checkpoint[key])
+        if "optimizer" in checkpoint:
+            # an epoch may end between two optimiser steps (accumulative_counts); of several processes only the first's are kept
+            checkpoint["gradients"] = {name: p.grad.cpu() for name, p in distiller.named_parameters() if p.grad is not None}
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         distiller = distiller_of(runner)
@@ -131,18 +148,47 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
         for name in reproducible_branches(distiller):
             for key, value in distiller.branches[name].state_dict().items():
                 state[f"distiller.branches.{name}.{key}"] = value
-        own = {f"distiller.{key}" for key in distiller.state_dict()}
-        if own != set(state):
-            odd = sorted(own ^ set(state))
+        own = {f"distiller.{key}": value.shape for key, value in distiller.state_dict().items()}
+        held = {key: value.shape for key, value in state.items()}
+        odd = sorted(key for key in own.keys() | held.keys() if own.get(key) != held.get(key))
+        if odd:
             raise ValueError(
-                f"the checkpoint is of another graph: {len(own & set(state))} of {len(own)} tensors match, '{odd[0]}' is on one side only"
-                " (different branches, taps or terms?); start a new --work-dir"
+                f"the checkpoint is of another graph: {len([key for key in own if key not in odd])} of {len(own)} tensors match, '{odd[0]}'"
+                f" is {_shape(held, odd[0])} in the checkpoint and {_shape(own, odd[0])} in the config; start a new --work-dir"
             )
+        if checkpoint["meta"]["seed"] != runner.seed:
+            raise ValueError(f"the run that is to be resumed has seed {checkpoint['meta']['seed']}, not {runner.seed}; say --seed")
+        for name, parameter in distiller.named_parameters():
+            if name in checkpoint.get("gradients", {}):
+                parameter.grad = checkpoint["gradients"][name].to(parameter.device)
 
     def _validates_now(self, runner: Any) -> bool:
         epoch = runner.epoch + 1
         loop = runner.train_loop
         return bool(epoch >= loop.val_begin and (epoch % loop.val_interval == 0 or epoch == runner.max_epochs))
+
+
+def last_checkpoint(work_dir: Path) -> Path | None:
+    """The checkpoint of the last whole epoch. By the files themselves: mmengine's note `last_checkpoint` may be half-written."""
+    found = {int(path.stem.removeprefix("epoch_")): path for path in work_dir.glob("epoch_*.pth")}
+    return found[max(found)] if found else None
+
+
+def as_python(node: Any) -> Any:
+    """The same with NumPy's scalars, which a weights-only load refuses, as Python's numbers."""
+    if isinstance(node, Mapping):
+        return {key: as_python(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return type(node)(as_python(value) for value in node)
+    return node.item() if isinstance(node, np.generic) else node
+
+
+def is_plain(value: Any) -> bool:
+    return type(value) in (str, int, float, bool) or (type(value) is list and all(map(is_plain, value)))
+
+
+def _shape(shapes: Mapping[str, torch.Size], key: str) -> str:
+    return str(tuple(shapes[key])) if key in shapes else "absent"
 
 
 def reproducible_branches(distiller: Distiller) -> list[str]:
@@ -169,5 +215,6 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}; what was there is untouched") from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write {path}: {error.strerror}; what was there is untouched") from error

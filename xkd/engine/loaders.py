@@ -18,15 +18,10 @@ from xkd.data.paired import PairedDataset
 from xkd.distiller import Distiller
 from xkd.engine.config import as_plain
 
-LOADER_KEYS = ("batch_size", "dataset", "drop_last", "num_workers", "persistent_workers", "prefetch_factor", "sampler")
-
 
 def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] = ()) -> DataLoader[Any]:
     """A `train_dataloader`-like section; `steps` > 0 keeps that many batches (a smoke run), `views` replaces the dataset's views."""
     plain = as_plain(section)
-    unknown = [key for key in plain if key not in LOADER_KEYS]
-    if unknown or "dataset" not in plain or "batch_size" not in plain:
-        raise KeyError(f"a dataloader takes {list(LOADER_KEYS)}, dataset and batch_size at least; got {list(plain)}")
     if views:
         plain["dataset"] = {**plain["dataset"], "views": list(views)}
     dataset: PairedDataset = build(plain["dataset"], "dataset")

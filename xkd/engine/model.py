@@ -55,17 +55,19 @@ class TaskMetric(BaseMetric):  # type: ignore[misc]  # mmengine is untyped
     default_prefix = "val"
 
     def __init__(self, task: Task) -> None:
-        super().__init__(collect_device="cpu")
+        super().__init__(collect_device="gpu")  # by messages; "cpu" means by files in the current folder
         self.task = task
 
     def process(self, data_batch: Batch, data_samples: Sequence[Tensor]) -> None:
-        for row in data_batch.labelled.nonzero().flatten().tolist():
-            self.results.append((data_samples[row].float().cpu(), data_batch.target[row]))
+        # unlabelled rows too: mmengine puts the processes' results in order and drops the sampler's repeats by their number
+        for row, labelled in enumerate(data_batch.labelled.tolist()):
+            self.results.append((data_samples[row].float().cpu(), data_batch.target[row], labelled))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        if not results:
+        labelled = [(prediction, target) for prediction, target, known in results if known]
+        if not labelled:
             raise ValueError("the validation split has no labelled row, so there is nothing to choose a checkpoint by")
-        predictions, targets = (torch.stack(column) for column in zip(*results, strict=True))
+        predictions, targets = (torch.stack(column) for column in zip(*labelled, strict=True))
         metrics = self.task.metrics()
         metrics.update(predictions, targets)
         return {name: float(value) for name, value in metrics.compute().items()}

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import LoggerHook
+from mmengine.hooks import LoggerHook, SyncBuffersHook
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend, Visualizer
 from rich.console import Console
@@ -23,13 +24,13 @@ from rich.table import Table
 from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
 from xkd.engine.config import as_plain
-from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, write_atomically
+from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, last_checkpoint, write_atomically
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper
 from xkd.engine.progress import ProgressHook
 from xkd.evaluate import measure, predict
-from xkd.weights import EMA
+from xkd.weights import EMA, load_file
 
 
 class QuietRunner(Runner):  # type: ignore[misc]  # mmengine is untyped
@@ -73,22 +74,27 @@ def train(
     loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps) for split in ("train", "val")}
     distiller = build_distiller(config.distiller, seed, smoke)
     check_classes(distiller, loaders)
+    check_views(distiller, loaders)
+    check_save_best(distiller, config.save_best)
     print_left_out(loaders, console)
     if not smoke:
         console.print(describe(distiller))
         measure_teachers(distiller, config, seed, console)
     runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
-    runner.register_custom_hooks([StepHook(), ProgressHook(progress, name), *(config.get("custom_hooks") or [])])
+    runner.register_custom_hooks([StepHook(), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])])
     started = time.perf_counter()
-    runner.train()
-    seconds = time.perf_counter() - started
-    checkpoint = Path(runner.message_hub.get_info("best_ckpt"))
-    best = work_dir / "best.pth"
-    write_atomically(best, checkpoint.read_bytes())
-    result = TrainResult(
-        str(best), config.save_best, float(runner.message_hub.get_info("best_score")), int(runner.epoch), round(seconds, 2), seed
-    )
-    write_atomically(work_dir / "result.json", json.dumps(asdict(result), indent=1).encode())
+    try:
+        runner.train()
+    finally:
+        close(runner)
+    seconds = round(time.perf_counter() - started, 2)
+    best, score = work_dir / "best.pth", float(runner.message_hub.get_info("best_score"))
+    result = TrainResult(str(best), config.save_best, score, int(runner.epoch), seconds, seed)
+    if is_main_process():
+        # the name alone: a run may have been moved before it was resumed
+        write_atomically(best, (work_dir / Path(runner.message_hub.get_info("best_ckpt")).name).read_bytes())
+        write_atomically(work_dir / "result.json", json.dumps(asdict(result), indent=1).encode())
+    barrier()
     return result
 
 
@@ -111,13 +117,16 @@ def make_runner(
         optim_wrapper["type"] = BF16OptimWrapper
     train_cfg = dict(config.train_cfg)
     if smoke:
-        train_cfg.update(max_epochs=1, val_interval=1)
+        train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)
+    own_hooks = as_plain(config.get("default_hooks") or {})
     hooks = {
         "runtime_info": IntervalInfoHook(),
         "logger": LoggerHook(interval=config.get("log_interval", 50)),
-        "checkpoint": PlainCheckpointHook(save_best=config.save_best),
-        **as_plain(config.get("default_hooks") or {}),
+        **own_hooks,
+        "checkpoint": {"type": PlainCheckpointHook, "save_best": config.save_best, **own_hooks.get("checkpoint", {})},
+        **({"sync_buffers": {"type": SyncBuffersHook}} if launcher != "none" else {}),
     }
+    last = find_last(work_dir) if resume else None
     for key, value in settings.items():
         config[key] = value
     return QuietRunner(
@@ -131,14 +140,33 @@ def make_runner(
         optim_wrapper=optim_wrapper,
         param_scheduler=as_plain(config.get("param_scheduler")),
         default_hooks=hooks,
-        resume=resume,
+        load_from=last,
+        resume=last is not None,
         launcher=launcher,
         env_cfg=as_plain(config.get("env_cfg") or {"dist_cfg": {"backend": "nccl"}}),
+        # mmengine averages all that has "loss" in its name over ten entries; an entry is the mean of an interval already
+        log_processor={"mean_pattern": "(^|/)(time|data_time)$"},
         visualizer={"type": Visualizer, "vis_backends": as_plain(config.get("vis_backends") or [{"type": LocalVisBackend}])},
         randomness={"seed": seed},
         experiment_name=experiment,
         cfg=config,
     )
+
+
+def find_last(work_dir: Path) -> str | None:
+    """Path of the checkpoint to go on from, None where there is none yet; `ValueError` where it cannot be read."""
+    last = last_checkpoint(work_dir)
+    if last is None:
+        return None
+    load_file(str(last))
+    return str(last)
+
+
+def close(runner: Runner) -> None:
+    """A process may train many times; each run's log files are closed with it."""
+    runner.visualizer.close()
+    for handler in runner.logger.handlers:
+        handler.close()
 
 
 def check_classes(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
@@ -148,6 +176,21 @@ def check_classes(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
                 f"the task's classes {list(distiller.task.classes)} are not those of the {split} data's manifest"
                 f" {loader.dataset.manifest.root}: {list(loader.dataset.classes)}"
             )
+
+
+def check_views(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
+    """What a branch was built for is what it is fed: every branch in training, the student in validation."""
+    for split, branches in (("train", distiller.branches), ("val", {distiller.student_name: distiller.student})):
+        views = {view.name: view for view in loaders[split].dataset.views}
+        for name, branch in branches.items():
+            if branch.view != views.get(branch.view.name):
+                raise ValueError(f"branch '{name}' eats {branch.view}; the {split} data has {list(views.values())}")
+
+
+def check_save_best(distiller: Distiller, save_best: str) -> None:
+    legal = [f"{TaskMetric.default_prefix}/{name}" for name in distiller.task.metrics().keys()]  # noqa: SIM118  # not a dict
+    if save_best not in legal:
+        raise KeyError(f"save_best = '{save_best}' is not measured; there are {legal}")
 
 
 def print_left_out(loaders: Mapping[str, Any], console: Console) -> None:
