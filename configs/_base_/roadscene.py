@@ -1,0 +1,38 @@
+"""RoadScene: aligned RGB and thermal frames of roads; objects of 64 pixels, cut out where a box is, classified."""
+
+from xkd.batch import View
+from xkd.data.augment import Augment
+from xkd.data.manifest import sensor
+from xkd.data.paired import PairedDataset
+from xkd.tasks import Classification
+
+data_root = "roadscene_rgbt"
+rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb"), size=(64, 64))
+thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root=data_root, column="thermal"), size=(64, 64))
+task = dict(type=Classification, classes=("background", "person", "car"))
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=1,
+    drop_last=True,
+    sampler=dict(shuffle=True),
+    dataset=dict(
+        type=PairedDataset,
+        root=data_root,
+        split="train",
+        views=[rgb, thermal],
+        augment=dict(type=Augment, flip=0.5, rotate=5.0, scale=(0.8, 1.1), shift=0.08),
+        mask="none",
+        cache=True,
+    ),
+)
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
+)
+test_dataloader = dict(
+    batch_size=128,
+    num_workers=0,
+    dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
+)

@@ -1,0 +1,43 @@
+"""RoadScene: a thermal ResNet-18 teaches an RGB ResNet-10t to tell persons, cars and background apart."""
+
+import timm
+from mmengine.config import read_base
+
+from xkd.branch import Branch
+from xkd.distiller import Distiller
+from xkd.losses import KD, CrossEntropy
+from xkd.taps import Tap
+from xkd.term import Term
+from xkd.weights import Checkpoint, Random
+
+with read_base():
+    from .._base_.roadscene import *
+    from .._base_.runtime import *
+
+distiller = dict(
+    type=Distiller,
+    student="rgb",
+    task=task,
+    branches=dict(
+        thermal=dict(
+            type=Branch,
+            model=dict(type=timm.create_model, model_name="resnet18", in_chans=1, num_classes=3),
+            view=thermal,
+            weights=dict(type=Checkpoint, path="work_dirs/roadscene_teacher/best.pth"),
+            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+            frozen=True,
+        ),
+        rgb=dict(
+            type=Branch,
+            model=dict(type=timm.create_model, model_name="resnet10t", num_classes=3),
+            view=rgb,
+            weights=dict(type=Random),
+            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+        ),
+    ),
+    terms=dict(
+        ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target"),
+        kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="thermal.output"),
+    ),
+)
+compare = dict(teachers=dict(thermal="roadscene_teacher.py"), cluster="frame")

@@ -1,0 +1,34 @@
+"""The teacher on RoadScene: a ResNet-18 on the thermal camera."""
+
+import timm
+from mmengine.config import read_base
+
+from xkd.branch import Branch
+from xkd.distiller import Distiller
+from xkd.losses import CrossEntropy
+from xkd.taps import Tap
+from xkd.term import Term
+from xkd.weights import Random
+
+with read_base():
+    from .._base_.roadscene import *
+    from .._base_.runtime import *
+
+distiller = dict(
+    type=Distiller,
+    student="thermal",
+    task=task,
+    branches=dict(
+        thermal=dict(
+            type=Branch,
+            model=dict(type=timm.create_model, model_name="resnet18", in_chans=1, num_classes=3),
+            view=thermal,
+            weights=dict(type=Random),
+            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+        ),
+    ),
+    terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy), student="thermal.output", teacher="batch.target")),
+)
+train_dataloader.merge(dict(dataset=dict(views=[thermal])))
+val_dataloader.merge(dict(dataset=dict(views=[thermal])))
+test_dataloader.merge(dict(dataset=dict(views=[thermal])))
