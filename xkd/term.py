@@ -29,6 +29,10 @@ class Ramp:
     start: float
     end: float
 
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise ValueError(f"a ramp's end must not lie before its start, got start={self.start}, end={self.end}")
+
     def __call__(self, epoch: float) -> float:
         return self.weight * min(max((epoch - self.start) / max(self.end - self.start, 1e-9), 0.0), 1.0)
 
@@ -52,14 +56,14 @@ class Term(nn.Module):
             raise ValueError(f"{type(projector).__name__} has no bind(source, target), so it cannot be a projector")
         self.loss, self.projector = loss, projector
         self.student, self.teacher, self.weight = _names(student), _names(teacher), weight
-        first, second, *extras = [*inspect.signature(loss.forward).parameters, "", ""]
-        self.extras = [name for name in extras if name]
-        unknown = [name for name in self.extras if name not in EXTRAS]
-        if unknown or not second:
-            raise ValueError(
-                f"{type(loss).__name__}.forward must take (student, teacher) and may take {list(EXTRAS)};"
-                f" it has {[first, second, *self.extras]}"
-            )
+        if not isinstance(loss, nn.Module):
+            raise ValueError(f"the loss of a term must be a module, such as KD(), got {loss!r}")
+        parameters = list(inspect.signature(loss.forward).parameters)
+        self.extras = parameters[2:]
+        if len(parameters) < 2 or not set(self.extras) <= set(EXTRAS):
+            raise ValueError(f"{type(loss).__name__}.forward must take (student, teacher) and may take {list(EXTRAS)}; it has {parameters}")
+        if not self.student or not self.teacher:
+            raise ValueError(f"a term needs at least one reading on each side, got {self.student} and {self.teacher}")
         for name in self.student:
             if name.startswith("batch."):
                 raise ValueError(f"the student's side of a term must be a branch's reading, got '{name}'")
@@ -79,7 +83,7 @@ class Term(nn.Module):
         if not rows.any():
             # zero, but attached to every parameter, so that distributed training sees all of them in every step
             attached = [*(readings[name] for name in self.student), *self.parameters()]
-            return sum((tensor.sum() * 0 for tensor in attached), torch.zeros((), device=batch.index.device))
+            return sum((_widen(tensor).sum() * 0 for tensor in attached), torch.zeros((), device=batch.index.device))
         chosen = None if rows.all() else rows.nonzero().flatten().to(batch.index.device, non_blocking=True)
 
         def read(name: str) -> Tensor:

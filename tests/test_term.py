@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from core_models import make_batch
+from torch import Tensor, nn
+
+from xkd.batch import Batch
+from xkd.losses import AT, KD, CrossEntropy, FitNet, MaskEnergy
+from xkd.projectors import Conv1x1
+from xkd.term import Ramp, Readings, Term
+
+VIEWS = {"rgb": "rgb", "thermal": "thermal"}
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+class Recorder(nn.Module):
+    """Keeps what it was given; its value is the student's mean."""
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        self.given = (student, teacher)
+        return student.mean()
+
+
+class WithExtras(Recorder):
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor, mask: Tensor, index: Tensor) -> Tensor:
+        self.extras = (target, mask, index)
+        return super().forward(student, teacher)
+
+
+class WithTarget(Recorder):
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+        return super().forward(student, teacher)
+
+
+def readings(batch: Batch, dtype: torch.dtype = torch.float32) -> Readings:
+    rows = len(batch)
+    captures = {
+        name: {
+            "output": torch.randn(rows, 3, dtype=dtype, requires_grad=True),
+            "mid": torch.randn(rows, channels, 4, 4, dtype=dtype, requires_grad=True),
+        }
+        for name, channels in (("rgb", 5), ("thermal", 7))
+    }
+    return Readings(captures, batch, VIEWS)
+
+
+class TestRows:
+    @pytest.mark.parametrize(
+        ("loss", "teacher", "absent", "kept"),
+        [
+            (Recorder, "thermal.output", {}, [0, 1, 2, 3, 4, 5]),
+            (Recorder, "thermal.output", {"rgb": [0], "thermal": [2, 3]}, [1, 4, 5]),
+            (Recorder, "thermal.output", {"labelled": [0], "masked": [1]}, [0, 1, 2, 3, 4, 5]),
+            (Recorder, "batch.target", {"labelled": [1, 2], "thermal": [0]}, [0, 3, 4, 5]),
+            (Recorder, "batch.mask", {"masked": [5], "labelled": [0]}, [0, 1, 2, 3, 4]),
+            (WithTarget, "thermal.output", {"labelled": [4], "thermal": [5], "rgb": [0], "masked": [1]}, [1, 2, 3]),
+            (WithExtras, "thermal.output", {"labelled": [4], "masked": [1]}, [0, 2, 3, 5]),
+        ],
+    )
+    def test_a_loss_gets_the_rows_that_have_all_it_needs(
+        self, loss: Callable[[], Recorder], teacher: str, absent: dict[str, list[int]], kept: list[int]
+    ) -> None:
+        batch, recorder = make_batch(6), loss()
+        for name, rows in absent.items():
+            (batch.present[name] if name in batch.present else getattr(batch, name))[rows] = False
+        found = readings(batch)
+        Term(recorder, "rgb.output", teacher)(found, batch)
+        student, target = recorder.given
+        assert torch.equal(student, found["rgb.output"][kept])
+        assert torch.equal(target, found[teacher][kept])
+
+    def test_extras_are_of_the_same_rows(self) -> None:
+        batch, recorder = make_batch(6), WithExtras()
+        batch.labelled[0] = False
+        Term(recorder, "rgb.output", "thermal.output")(readings(batch), batch)
+        target, mask, index = recorder.extras
+        assert target.tolist() == [1, 2, 0, 1, 2]
+        assert torch.equal(mask, batch.mask[1:])
+        assert index.tolist() == [1, 2, 3, 4, 5]
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+    def test_no_rows_give_a_zero_that_keeps_readings_and_projector_in_the_graph(self, dtype: torch.dtype) -> None:
+        batch = make_batch(4)
+        batch.present["thermal"][:] = False
+        term, found = Term(FitNet(), "rgb.mid", "thermal.mid", Conv1x1()), readings(batch, dtype)
+        term.bind(found)
+        value = term(found, batch)
+        assert value.shape == ()
+        assert value.item() == 0
+        value.backward()
+        assert not found["rgb.mid"].grad.any()
+        assert all(parameter.grad is not None and not parameter.grad.any() for parameter in term.parameters())
+
+    def test_no_rows_are_zero_even_where_a_sum_in_half_precision_overflows(self) -> None:
+        batch = make_batch(4)
+        batch.present["thermal"][:] = False
+        found = readings(batch, torch.float16)
+        found.captures["rgb"]["mid"] = torch.full((4, 5, 40, 40), 60.0, dtype=torch.float16)
+        assert Term(AT(), "rgb.mid", "thermal.mid")(found, batch).item() == 0
+
+    def test_several_readings_come_as_a_tuple(self) -> None:
+        batch, recorder = make_batch(3), Recorder()
+        recorder.forward = lambda student, teacher: student[0].detach().sum() + teacher[1].sum()  # type: ignore[method-assign]
+        found = readings(batch)
+        value = Term(recorder, ("rgb.output", "rgb.mid"), ("thermal.mid", "thermal.output"))(found, batch)
+        assert value.item() == pytest.approx(float((found["rgb.output"] + found["thermal.output"]).detach().sum()), rel=1e-5)
+
+
+class TestGradient:
+    def test_the_teachers_side_gets_none(self) -> None:
+        batch = make_batch(4)
+        found = readings(batch)
+        Term(KD(), "rgb.output", "thermal.output")(found, batch).backward()
+        assert found["rgb.output"].grad.abs().max() > 0
+        assert found["thermal.output"].grad is None
+
+    def test_the_projector_learns(self) -> None:
+        batch = make_batch(4)
+        term, found = Term(FitNet(), "rgb.mid", "thermal.mid", Conv1x1()), readings(batch)
+        term.bind(found)
+        term(found, batch).backward()
+        assert all(parameter.grad.abs().max() > 0 for parameter in term.parameters())
+
+
+class TestPrecision:
+    @pytest.mark.parametrize(
+        ("given", "computed"),
+        [(torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
+    )
+    def test_half_is_widened_and_double_stays(self, given: torch.dtype, computed: torch.dtype) -> None:
+        batch, recorder = make_batch(3), Recorder()
+        Term(recorder, "rgb.output", "thermal.output")(readings(batch, given), batch)
+        assert [reading.dtype for reading in recorder.given] == [computed, computed]
+
+    def test_a_loss_never_runs_in_autocast(self) -> None:
+        class Product(nn.Module):
+            def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+                product = student @ teacher.T
+                self.dtype = product.dtype
+                return product.mean()
+
+        batch, loss = make_batch(3), Product()
+        with torch.autocast("cpu", torch.bfloat16):
+            Term(loss, "rgb.output", "thermal.output")(readings(batch), batch)
+        assert loss.dtype == torch.float32
+
+
+class TestConstruction:
+    @pytest.mark.parametrize(
+        ("forward", "shown"),
+        [
+            (lambda student, teacher, depth: 0, "['student', 'teacher', 'depth']"),
+            (lambda student: 0, "['student']"),
+            (lambda student, teacher, eps=1e-8: 0, "['student', 'teacher', 'eps']"),
+            (lambda student, teacher, *rest: 0, "['student', 'teacher', 'rest']"),
+        ],
+    )
+    def test_a_signature_that_cannot_be_served_names_what_can(self, forward: Any, shown: str) -> None:
+        loss = Recorder()
+        loss.forward = forward  # type: ignore[method-assign]
+        with pytest.raises(ValueError, match=r"Recorder.forward must take \(student, teacher\).*\['target', 'mask', 'index'\]") as caught:
+            Term(loss, "rgb.output", "thermal.output")
+        assert shown in str(caught.value)
+
+    def test_a_class_in_place_of_a_loss(self) -> None:
+        with pytest.raises(ValueError, match=r"the loss of a term must be a module, such as KD\(\), got"):
+            Term(KD, "rgb.output", "thermal.output")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("name", ["output", ""])
+    def test_a_reading_names_its_branch(self, name: str) -> None:
+        with pytest.raises(ValueError, match=rf"a reading is 'branch.tap'.*'batch.mask', got '{name}'"):
+            Term(KD(), name, "thermal.output")
+
+    @pytest.mark.parametrize("side", ["student", "teacher"])
+    def test_each_side_has_a_reading(self, side: str) -> None:
+        sides: dict[str, Any] = {"student": "rgb.output", "teacher": "thermal.output", side: ()}
+        with pytest.raises(ValueError, match=r"a term needs at least one reading on each side"):
+            Term(KD(), **sides)
+
+    def test_the_students_side_is_a_branchs(self) -> None:
+        with pytest.raises(ValueError, match=r"student's side of a term must be a branch's reading, got 'batch.target'"):
+            Term(CrossEntropy(), "batch.target", "rgb.output")
+
+    def test_a_projector_must_be_one(self) -> None:
+        with pytest.raises(ValueError, match=r"Linear has no bind\(source, target\)"):
+            Term(FitNet(), "rgb.mid", "thermal.mid", nn.Linear(3, 3))
+
+    def test_a_projector_serves_one_reading_on_each_side(self) -> None:
+        batch = make_batch(2)
+        term = Term(AT(), ("rgb.mid", "rgb.output"), "thermal.mid", Conv1x1())
+        with pytest.raises(ValueError, match="one reading on each side"):
+            term.bind(readings(batch))
+
+
+class TestWeight:
+    @pytest.mark.parametrize(("epoch", "weight"), [(0, 0.0), (2, 0.0), (3, 0.5), (4, 1.0), (6, 2.0), (9, 2.0)])
+    def test_a_ramp_grows_linearly_and_then_stays(self, epoch: float, weight: float) -> None:
+        assert Term(KD(), "rgb.output", "thermal.output", weight=Ramp(2.0, 2, 6)).weight_at(epoch) == pytest.approx(weight)
+
+    @pytest.mark.parametrize(("epoch", "weight"), [(2.9, 0.0), (3, 0.0), (3.001, 5.0)])
+    def test_a_ramp_of_no_length_is_a_switch(self, epoch: float, weight: float) -> None:
+        assert Ramp(5.0, 3, 3)(epoch) == pytest.approx(weight)
+
+    def test_a_ramp_does_not_end_before_it_starts(self) -> None:
+        with pytest.raises(ValueError, match=r"ramp.*end.*start"):
+            Ramp(1.0, 5, 2)
+
+    def test_a_number_is_the_same_in_every_epoch(self) -> None:
+        assert Term(KD(), "rgb.output", "thermal.output", weight=0.3).weight_at(17) == 0.3
+
+
+def test_supervision_by_masks_is_a_term_like_any_other() -> None:
+    batch = make_batch(4)
+    found = readings(batch)
+    value = Term(MaskEnergy(), "rgb.mid", "batch.mask")(found, batch)
+    assert value.item() == pytest.approx(MaskEnergy()(found["rgb.mid"], batch.mask).item())
