@@ -1,0 +1,49 @@
+# `make demo` and `make test` do all that is needed, from a fresh clone on. `make PYTHON=/path/to/python3.12 ...` chooses the interpreter.
+
+PYTHON := python3.13 python3.12 python3.11 python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+USABLE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+NO_PYTHON := Python 3.11, 3.12 or 3.13 with its venv module is needed, found none among: $(PYTHON). \
+	Do 'apt install python3-venv' (for another Python than the system's: python3.12-venv, say) or name one, 'make PYTHON=/path/to/python3.12'.
+# One thread each for two workers on two cores
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+.PHONY: help install demo test test-full lint clean
+
+help:
+	@echo 'make demo       install, simulate leafsim, train, compare, and say where the page is'
+	@echo 'make test       install and run the suite without its slow tests'
+	@echo 'make test-full  install and run all of the suite'
+	@echo 'make lint       install, then ruff, mypy and import-linter'
+	@echo 'make install    make $(VENV) with the tested versions'
+	@echo 'make clean      remove $(VENV), builds and caches; data and results stay'
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@for python in $(PYTHON); do \
+		if $$python -c '$(USABLE)' 2>/dev/null; then exec $$python tools/install.py $(VENV); fi; \
+	done; echo "$(NO_PYTHON)" >&2; exit 1
+	@touch $@
+
+demo: install
+	$(BIN)/python datasets/leafsim/prepare.py --out data/leafsim --seed 0
+	XKD_DATA_ROOT=data $(BIN)/xkd compare configs/rgb_thermal/leafsim.py --seeds 1 --arms teacher alone distilled --work-dir work_dirs/demo
+
+test: install
+	$(PYTEST) -m 'not slow'
+
+test-full: install
+	$(PYTEST)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .pytest_cache
+	find configs datasets tests tools xkd -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,182 @@
+"""What ships and what guards it: pinned versions, import contracts, the wheel's content, the README's example, the two commands."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tools import check_readme, check_wheel, install
+from xkd.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+CONTRACTS: list[dict[str, Any]] = PROJECT["tool"]["importlinter"]["contracts"]
+DECLARED = [Requirement(line) for line in [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]]
+COMES_WITH_TORCH = ("nvidia-", "cuda-")
+
+
+def pins() -> dict[str, str]:
+    lines = [line for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9.]*(\.post\d+)?", line) for line in lines), (
+        "a pin is NAME==VERSION, no place, no marker"
+    )
+    assert lines == sorted(lines, key=str.lower)
+    return {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in lines}
+
+
+def needed() -> set[str]:
+    """Names of all that an install brings here, found by walking what the installed packages declare."""
+    found: set[str] = set()
+    todo = [(requirement, frozenset(requirement.extras)) for requirement in DECLARED]
+    while todo:
+        requirement, extras = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if name in found:
+            continue
+        found.add(name)
+        for line in distribution(name).requires or []:
+            inner = Requirement(line)
+            if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in extras or {""}):
+                todo.append((inner, frozenset(inner.extras)))
+    return found
+
+
+@pytest.mark.parametrize("requirement", DECLARED, ids=lambda requirement: requirement.name)
+def test_the_tested_version_is_in_the_declared_range(requirement: Requirement) -> None:
+    assert requirement.specifier.contains(Version(pins()[canonicalize_name(requirement.name)]))
+
+
+def test_every_package_that_an_install_brings_is_pinned() -> None:
+    try:
+        unpinned = {name for name in needed() - pins().keys() if not name.startswith(COMES_WITH_TORCH)}
+    except PackageNotFoundError as error:
+        pytest.skip(f"not installed with its dev extra: {error}")
+    assert not unpinned, "run `make install` in a new folder and write what pip took into constraints.txt"
+
+
+def test_the_tested_versions_are_the_installed_ones() -> None:
+    torch = distribution("torch").version.split("+")[0]  # +cpu and the like are the same release
+    assert torch == pins()["torch"]
+
+
+def modules() -> set[str]:
+    return {f"xkd.{path.stem}" for path in (ROOT / "xkd").iterdir() if path.stem not in ("__init__", "__pycache__", "py")}
+
+
+@pytest.mark.parametrize(
+    ("contracts", "exceptions"),
+    [
+        (["mmengine lives in the engine", "the commands reach mmengine through the engine"], {"xkd.engine"}),
+        (["OpenCV only where pixels are read or drawn"], {"xkd.data", "xkd.modalities", "xkd.visualise", "xkd.report"}),
+    ],
+)
+def test_a_new_module_must_take_its_place_in_the_contracts(contracts: list[str], exceptions: set[str]) -> None:
+    named = {module for contract in CONTRACTS if contract["name"] in contracts for module in contract["source_modules"]}
+    assert named | exceptions == modules()
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract["name"])
+def test_every_import_contract_breaks_when_its_first_source_imports_the_last_forbidden(contract: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "xkd", tmp_path / "xkd", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    source = tmp_path / contract["source_modules"][0].replace(".", "/")
+    file = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
+    file.write_text(f"{file.read_text('utf-8')}\nimport {contract['forbidden_modules'][-1]}\n", "utf-8")
+    program = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run([sys.executable, "-c", program, "--no-cache"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{contract['name']} BROKEN" in " ".join(done.stdout.split())
+
+
+def test_the_wheel_may_hold_the_package_and_nothing_else() -> None:
+    wanted = check_wheel.sources(ROOT)
+    assert {"xkd/__init__.py", "xkd/py.typed"} <= wanted
+    licence = "xkd-0.1.0.dist-info/licenses/LICENSE"
+    check_wheel.check_content([*wanted, licence], wanted)
+    with pytest.raises(ValueError, match=r"holds \['tests/test_batch.py'\]"):
+        check_wheel.check_content([*wanted, licence, "tests/test_batch.py"], wanted)
+    with pytest.raises(ValueError, match=r"lacks \['xkd/py.typed'\]"):
+        check_wheel.check_content([*wanted - {"xkd/py.typed"}, licence], wanted)
+    with pytest.raises(ValueError, match="no licence"):
+        check_wheel.check_content(wanted, wanted)
+
+
+def test_the_readme_example_is_found_and_a_mark_without_a_block_is_an_error() -> None:
+    text = "# xkd\n```python\nother\n```\n<!-- run this -->\n```python\nx = 1\ny = 2\n```\nend\n"
+    assert check_readme.examples(text) == ["x = 1\ny = 2\n"]
+    for wrong in ("# xkd\n", text + "<!-- run this -->\nwords\n"):
+        with pytest.raises(ValueError, match="at least"):
+            check_readme.examples(wrong)
+
+
+def test_an_example_that_fails_is_seen() -> None:
+    check_readme.run("from pathlib import Path\nassert list(Path().iterdir()) == [Path('example.py')]\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        check_readme.run("raise SystemExit(3)\n")
+
+
+def test_progress_says_what_pip_is_at() -> None:
+    log = "Collecting torch\n  Downloading torch.metadata (3 kB)\nCollecting numpy\n"
+    assert install.progress("", 0) == "collecting, 0 packages so far"
+    assert install.progress(log, 0) == "collecting, 2 packages so far"
+    assert install.progress(f"{log}  Downloading torch-2.15.0-cp312-x86_64.whl (800.1 MB)\n", 0) == "downloading torch (800.1 MB)"
+    assert install.progress(f"{log}Installing collected packages: numpy, torch, xkd\n", 2) == "installing, 2 of 3"
+
+
+@pytest.mark.parametrize("library", ["libGL.so.1", "libgthread-2.0.so.0", "libglib-2.0.so.0"])
+def test_what_pip_cannot_bring_is_named(library: str) -> None:
+    message = f"ImportError: {library}: cannot open shared object file: No such file or directory"
+    assert install.advice(message).endswith("apt install libgl1 libglib2.0-0")
+    assert "apt" not in install.advice("ModuleNotFoundError: No module named 'cv2'")
+
+
+def test_a_half_made_environment_is_an_error_and_stays(tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(RuntimeError, match="remove the folder"):
+        install.make_environment(tmp_path)
+    assert python.exists()
+
+
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_without_a_usable_python_make_names_the_package_to_install(tmp_path: Path) -> None:
+    done = make("install", f"VENV={tmp_path / 'venv'}", "PYTHON=no-such-python false")
+    assert done.returncode == 2
+    assert "apt install python3-venv" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_clean_leaves_data_and_results() -> None:
+    removed = make("--dry-run", "clean").stdout
+    assert ".venv" in removed
+    assert not re.search(r"\b(data|work_dirs)\b", removed)
+
+
+def test_every_command_has_its_tool() -> None:
+    assert {name.replace("-", "_") for name in COMMANDS} <= {path.stem for path in (ROOT / "tools").glob("*.py")}
+
+
+def test_the_ci_script_and_the_hooks_stand_on_their_own() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    assert re.findall(r"repo: (.*)", hooks) == ["local"]
