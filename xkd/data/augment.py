@@ -19,6 +19,7 @@ _Row = tuple[float, float, float]
 IDENTITY: Final[Matrix] = np.eye(3)
 IDENTITY.setflags(write=False)
 
+_SIGNS: Final = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])  # into a box, from each of its `corners`
 _SUBPIXELS: Final = 4  # per side, where boxes are drawn as area shares
 
 
@@ -91,6 +92,10 @@ def draw_boxes(boxes: NDArray[np.float64], matrix: Matrix, crop: Box, size: tupl
     canvas = np.zeros((height, width), np.uint8)
     if len(boxes):
         points = corners(boxes, matrix, crop) * (width, height) - 0.5
+        # OpenCV also fills the pixels that the outline touches: draw it half a (sub)pixel further in
+        across, down = points[:, 1] - points[:, 0], points[:, 3] - points[:, 0]
+        across, down = (0.5 * side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1.0) for side in (across, down))
+        points += across[:, None] * _SIGNS[:, :1] + down[:, None] * _SIGNS[:, 1:]
         for quad in np.round(points * 16).astype(np.int32):
             cv2.fillConvexPoly(canvas, quad, 255, shift=4)
     return (cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0)[..., None]

@@ -1,0 +1,241 @@
+"""Pairs stay pairs: geometry shared, photometry apart, absences said, labels where they belong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from xkd.batch import View
+from xkd.data import choose
+from xkd.data.augment import Augment
+from xkd.data.manifest import Manifest, sensor
+from xkd.data.paired import PairedDataset
+from xkd.modalities import RGB
+
+SIZES = {"rgb": (40, 48), "thermal": (20, 24)}
+WILD = Augment(rotate=25, scale=(0.8, 1.1), shift=0.05)
+
+
+def make(root: Path, *names: str, split: str = "val", augment: Augment = WILD, **options: Any) -> PairedDataset:
+    views = [View(name, sensor(str(root), name), SIZES[name]) for name in names or ("rgb", "thermal")]
+    return PairedDataset(str(root), split, views, augment, **options)
+
+
+@pytest.fixture
+def copy(tiny_dataset: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_dataset, tmp_path / "tiny"))
+
+
+def centre(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape
+    rows, columns = np.nonzero(image)
+    return np.array([(columns.mean() + 0.5) / width, (rows.mean() + 0.5) / height])
+
+
+def offset_between_sensors(root: Path) -> float:
+    """Largest distance, in pixels of the full image, from the thermal object to the mask over many draws (noise-free sensors)."""
+    dataset = make(root, augment=Augment(rotate=25, scale=(0.8, 1.1), shift=0.05, jitter=0))
+    worst = 0.0
+    for index in (1, 4, 7, 10):  # discs
+        for draw in range(20):
+            sample = dataset[index, draw]
+            hot = sample.views["thermal"][0].numpy() > 296
+            worst = max(worst, float(np.abs((centre(hot) - centre(sample.mask[0].numpy() > 0.5)) * (48, 40)).max()))
+    return worst
+
+
+def test_every_view_and_the_mask_get_the_same_geometry(tiny_dataset: Path) -> None:
+    assert offset_between_sensors(tiny_dataset) < 0.6
+
+
+def test_the_check_sees_a_misaligned_sensor(copy: Path) -> None:
+    for path in (copy / "thermal").iterdir():
+        cv2.imwrite(str(path), np.roll(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), 2, axis=1))
+    assert offset_between_sensors(copy) > 1.2
+
+
+def test_a_sample_is_a_function_of_seed_row_and_draw(tiny_dataset: Path) -> None:
+    one, other = make(tiny_dataset), make(tiny_dataset)
+    for _ in range(3):
+        one[5, 1]
+    assert torch.equal(one[2, 7].views["rgb"], other[2, 7].views["rgb"])
+    assert not torch.equal(one[2, 7].mask, one[1, 8].mask)
+    assert not torch.equal(one[2, 7].views["rgb"], one[2, 8].views["rgb"])
+    assert not torch.equal(one[2, 7].views["rgb"], make(tiny_dataset, seed=1)[2, 7].views["rgb"])
+    assert torch.equal(one[2].views["rgb"], one[2, -1].views["rgb"])
+
+
+def test_adding_a_view_changes_nothing_in_the_others(tiny_dataset: Path) -> None:
+    alone, both = make(tiny_dataset, "rgb")[3, 2], make(tiny_dataset, "rgb", "thermal")[3, 2]
+    assert torch.equal(alone.views["rgb"], both.views["rgb"])
+    assert torch.equal(alone.mask, both.mask)
+
+
+def test_no_augmentation_is_a_resize_of_the_crop(tiny_dataset: Path) -> None:
+    dataset = make(tiny_dataset, "rgb", split="train")
+    image = RGB().read(tiny_dataset / "rgb/00.png")
+    assert np.array_equal(dataset[0].views["rgb"].permute(1, 2, 0), image)
+    crop = next(index for index, row in enumerate(dataset.rows) if row.id == "train-7")
+    source = RGB().read(tiny_dataset / dataset.rows[crop].files["rgb"])
+    fill = [round(value) for value in RGB().mean]
+    padded = cv2.copyMakeBorder(source[4:40, :42], 0, 4, 6, 0, cv2.BORDER_CONSTANT, value=fill)
+    assert np.array_equal(dataset[crop].views["rgb"].permute(1, 2, 0), cv2.resize(padded, (48, 40)))
+
+
+def test_rows_say_what_is_missing(tiny_dataset: Path) -> None:
+    dataset = make(tiny_dataset, split="train")
+    assert dataset.left_out == {"no rgb and no thermal": 1}
+    assert make(tiny_dataset, "rgb", split="train").left_out == {"no rgb": 2}
+    ids = [row.id for row in dataset.rows]
+    assert "train-5" not in ids
+    sample = dataset[ids.index("train-3")]
+    assert sample.present == {"rgb": True, "thermal": False}
+    assert sample.views["thermal"].shape == (1, 20, 24)
+    assert not sample.views["thermal"].any()
+    assert not dataset[ids.index("train-6")].masked
+    unlabelled = dataset[ids.index("train-9")]
+    assert (unlabelled.labelled, unlabelled.target.item()) == (False, -1)
+    assert unlabelled.masked
+
+
+def test_boxes_make_a_mask(tiny_dataset: Path) -> None:
+    from_boxes, from_masks = make(tiny_dataset, mask="boxes"), make(tiny_dataset)
+    for index in (2, 5, 8, 11):  # bars fill their boxes
+        for draw in range(5):
+            drawn, read = from_boxes[index, draw].mask, from_masks[index, draw].mask
+            assert (drawn - read).abs().mean() < 0.012
+    assert from_boxes[0].masked
+    assert from_boxes[0].mask.sum() == 0
+    assert not make(tiny_dataset, mask="none")[1].masked
+
+
+def test_other_sensors_files_are_never_touched(copy: Path) -> None:
+    shutil.rmtree(copy / "thermal")
+    shutil.rmtree(copy / "mask")
+    assert make(copy, "rgb", mask="none")[0].present == {"rgb": True}
+    with pytest.raises(FileNotFoundError, match=r"thermal/24\.png: no such file; row 'val-0' .*24 of 36"):
+        make(copy)
+
+
+def test_label_fraction_is_stratified_nested_and_free_of_order(copy: Path) -> None:
+    few, more = make(copy, split="train", label_fraction=0.3), make(copy, split="train", label_fraction=0.6)
+
+    def kept(dataset: PairedDataset) -> set[str]:
+        return {row.id for row in dataset.rows if row.labels is not None}
+
+    assert kept(few) < kept(more) < kept(make(copy, split="train"))
+    tiny_share = make(copy, split="train", label_fraction=0.01)
+    assert sorted(tiny_share.targets[tiny_share.targets >= 0]) == [0, 1, 2]
+    assert kept(make(copy, split="train", label_fraction=0.3, label_seed=1)) != kept(few)
+    header, *lines = (copy / "manifest.csv").read_text("utf-8").splitlines()
+    (copy / "manifest.csv").write_text("\n".join([header, *lines[::-1]]), "utf-8")
+    assert kept(make(copy, split="train", label_fraction=0.3)) == kept(few)
+    assert kept(make(copy, "thermal", split="train", label_fraction=0.3)) | {"train-3"} >= kept(few)
+    with pytest.raises(ValueError, match="below 1 only in split 'train'"):
+        make(copy, label_fraction=0.5)
+
+
+def test_shuffled_pairs_leave_the_named_view_with_its_label(tiny_dataset: Path) -> None:
+    plain, shuffled = make(tiny_dataset), make(tiny_dataset, shuffle_pairs_except="rgb")
+    thermals = [plain[index].views["thermal"] for index in range(len(plain))]
+    for index in range(len(plain)):
+        one, other = plain[index, 1], shuffled[index, 1]
+        assert torch.equal(one.views["rgb"], other.views["rgb"])
+        assert torch.equal(one.mask, other.mask)
+        assert torch.equal(one.target, other.target)
+        strange = shuffled[index].views["thermal"]
+        sources = [number for number, thermal in enumerate(thermals) if torch.equal(thermal, strange)]
+        assert len(sources) == 1
+        assert sources != [index]
+    assert make(tiny_dataset, split="train", shuffle_pairs_except="rgb").left_out == {"no rgb": 2}
+    assert sorted(choose.derangement(50, 3)) == list(range(50))
+    assert (choose.derangement(50, 3) != np.arange(50)).all()
+
+
+def test_a_subset_holds_every_class(tiny_dataset: Path) -> None:
+    dataset = make(tiny_dataset, subset=4, split="train")
+    assert sorted(dataset.targets) == [-1, 0, 1, 2]
+
+
+def test_cache_changes_nothing(tiny_dataset: Path) -> None:
+    plain, cached = make(tiny_dataset), make(tiny_dataset, cache=True)
+    for draw in (-1, 0, 1):
+        for _ in range(2):
+            assert torch.equal(plain[1, draw].views["thermal"], cached[1, draw].views["thermal"])
+            assert torch.equal(plain[1, draw].views["rgb"], cached[1, draw].views["rgb"])
+
+
+def test_several_labels(copy: Path) -> None:
+    text = (copy / "manifest.toml").read_text("utf-8")
+    (copy / "manifest.toml").write_text('labels = "multi"\n' + text, "utf-8")
+    rows = (copy / "manifest.csv").read_text("utf-8").replace("thermal/24.png,blank", "thermal/24.png,disc;bar")
+    (copy / "manifest.csv").write_text(rows, "utf-8")
+    dataset = make(copy)
+    assert dataset[0].target.tolist() == [0, 1, 1]
+    assert dataset.targets.shape == (12, 3)
+    assert dataset.strata[0] == 1  # discs and bars are equally rare: the first
+    assert make(copy, split="train").targets.min() == -1
+
+
+def test_sizes_within_a_pair(copy: Path) -> None:
+    cv2.imwrite(str(copy / "thermal/24.png"), np.full((20, 24), 29000, np.uint16))
+    with pytest.raises(ValueError, match=r"row 'val-0': sizes differ within the pair: rgb 48x40, thermal 24x20; .*same_size = false"):
+        make(copy)[0]
+    with (copy / "manifest.toml").open("a", encoding="utf-8") as file:
+        file.write("[pairs]\nsame_size = false\nsize = [48, 40]\n")
+    assert make(copy)[0].present == {"rgb": True, "thermal": True}
+    assert Manifest.load(copy).pairs.size == (48, 40)
+
+
+def test_crops_scale_with_images_of_other_sizes(copy: Path) -> None:
+    for path in (copy / "thermal").iterdir():
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), cv2.resize(image, (24, 20), interpolation=cv2.INTER_AREA))
+    with (copy / "manifest.toml").open("a", encoding="utf-8") as file:
+        file.write("[pairs]\nsame_size = false\nsize = [48, 40]\n")
+    assert offset_between_sensors(copy) < 0.8
+    dataset = make(copy, split="train", augment=Augment(jitter=0))
+    crop = next(index for index, row in enumerate(dataset.rows) if row.id == "train-7")
+    sample = dataset[crop]
+    hot = sample.views["thermal"][0].numpy() > 296
+    assert np.abs((centre(hot) - centre(sample.mask[0].numpy() > 0.5)) * (48, 40)).max() < 1
+
+
+def test_unreadable_files_name_file_and_row(copy: Path) -> None:
+    dataset = make(copy)
+    (copy / "rgb/24.png").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"row 'val-0': .*rgb/24\.png: not an image"):
+        dataset[0]
+    (copy / "rgb/24.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"row 'val-0': .*rgb/24\.png"):
+        dataset[0]
+    cv2.imwrite(str(copy / "mask/25.png"), np.full((40, 48), 9, np.uint8))
+    with pytest.raises(ValueError, match=r"mask/25\.png: row 'val-1': mask codes \[9\]; manifest.toml has {'background': 0, 'object': 1}"):
+        dataset[1]
+    cv2.imwrite(str(copy / "mask/26.png"), np.zeros((40, 48, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"row 'val-2': .*8-bit grey image of codes"):
+        dataset[2]
+    cv2.imwrite(str(copy / "mask/27.png"), np.zeros((20, 24), np.uint8))
+    with pytest.raises(ValueError, match=r"mask/27\.png: row 'val-3'"):
+        dataset[3]
+
+
+def test_wrong_arguments(tiny_dataset: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown split 'tset'; legal are"):
+        make(tiny_dataset, split="tset")
+    with pytest.raises(ValueError, match="mask must be"):
+        make(tiny_dataset, mask="lesion")
+    with pytest.raises(KeyError, match=r"names view 'rbg'; there are \['rgb', 'thermal'\]"):
+        make(tiny_dataset, shuffle_pairs_except="rbg")
+    with pytest.raises(KeyError, match=r"view 'eye' wants modality 'lidar'; it has \['rgb', 'thermal'\]"):
+        PairedDataset(str(tiny_dataset), "val", [View("eye", RGB(name="lidar"), (8, 8))], WILD)
+    with pytest.raises(ValueError, match="different names"):
+        make(tiny_dataset, "rgb", "rgb")
+    with pytest.raises(IndexError, match="no row 12"):
+        make(tiny_dataset)[12]
