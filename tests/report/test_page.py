@@ -131,6 +131,13 @@ def test_a_share_of_no_gap_is_undefined(report: Report, tmp_path: Path) -> None:
     assert "there is no gap to share" in text
 
 
+def test_a_control_that_helps_is_said_to(report: Report, tmp_path: Path) -> None:
+    for low, said in ((0.01, True), (-0.01, False)):
+        control = Estimate(0.03, 0.01, low, 0.05)
+        write_report(tmp_path / "report.html", replace(report, finding=replace(report.finding, control=control)))
+        assert ("what helps is not the pairing" in " ".join(read(tmp_path / "report.html").text)) is said
+
+
 def test_a_page_with_the_least(report: Report, tmp_path: Path) -> None:
     finding = replace(report.finding, control=None, attention=None)
     write_report(tmp_path / "report.html", replace(report, finding=finding, pictures=(), charts=(), confusions=(), caveats=(), tables=()))

@@ -35,6 +35,11 @@ class Finding:
             return "none"
         return "gain" if self.gain.mean > 0 else "loss"
 
+    @property
+    def control_helps(self) -> bool:
+        """Whether mixed-up pairs help too: then the gain is no evidence that the other sensor taught anything."""
+        return self.control is not None and is_known(self.control) and self.control.low > 0
+
 
 @dataclass(frozen=True)
 class Metric:
