@@ -12,6 +12,7 @@ import tomllib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -133,7 +134,8 @@ def write_set(recipe: Recipe, root: Path, workers: int) -> None:
     """Fill the folder `root`, which exists and is empty."""
     for sensor in ("rgb", "thermal", "mask"):
         (root / sensor).mkdir()
-    with ProcessPoolExecutor(workers) as pool:
+    # forking a process whose libraries have threads can hang
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         scenes = pool.map(partial(make_scene, recipe, root), range(recipe.num_scenes), chunksize=16)
         made = list(track(scenes, description="leafsim", total=recipe.num_scenes))
     with (root / "manifest.csv").open("w", newline="", encoding="utf-8") as file:

@@ -25,9 +25,9 @@ class Difficulty:
 
 
 DIFFICULTIES = {
-    "easy": Difficulty(visible=(0.4, 0.8), lookalikes=0.4, contrast=1.15),
-    "standard": Difficulty(visible=(0.4, 0.75), lookalikes=0.75, contrast=1.0),
-    "hard": Difficulty(visible=(0.15, 0.4), lookalikes=0.7, contrast=0.8),
+    "easy": Difficulty(visible=(0.6, 1.0), lookalikes=0.5, contrast=1.15),
+    "standard": Difficulty(visible=(0.42, 0.8), lookalikes=0.75, contrast=1.0),
+    "hard": Difficulty(visible=(0.3, 0.65), lookalikes=0.85, contrast=0.8),
 }
 
 
