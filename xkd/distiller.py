@@ -50,12 +50,14 @@ class Distiller(nn.Module):
         self.terms = cast("Mapping[str, Term]", nn.ModuleDict(terms))
         self.student_name, self.task = student, task
         self.epoch = 0.0  # weights with a schedule read it
+        self._bound: list[BoundReading] = []
         for name, term in terms.items():
             for reading in term.readings:
                 self._check(name, reading)
         for name, branch in branches.items():
-            if isinstance(branch.weights, EMA) and branch.weights.of not in branches:
-                raise KeyError(f"branch '{name}' averages '{branch.weights.of}'; there are {sorted(branches)}")
+            others = sorted(set(branches) - {name})
+            if isinstance(branch.weights, EMA) and branch.weights.of not in others:
+                raise KeyError(f"branch '{name}' averages '{branch.weights.of}'; it can average {others}")
 
     @property
     def student(self) -> Branch:
@@ -79,7 +81,12 @@ class Distiller(nn.Module):
                 _follow(branch, self.branches[branch.weights.of], branch.weights.decay)
 
     def bind(self) -> list[BoundReading]:
-        """The dry run: each branch gets its own view, heads and projectors learn their shapes, each loss is tried once."""
+        """The dry run: each branch gets its own view, heads and projectors learn their shapes, each loss is tried once.
+
+        A second call changes nothing: layers may have been trained by then.
+        """
+        if self._bound:
+            return self._bound
         captures = {name: branch.bind(self.task) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}
         batch = example_batch(list(views.values()), self.task, rows=2, device=self.student.mean.device)
@@ -88,8 +95,10 @@ class Distiller(nn.Module):
             self._bind_term(name, term, readings, batch)
         for branch in self.branches.values():
             if isinstance(branch.weights, EMA):
+                _check_alike(branch, self.branches[branch.weights.of], branch.weights.of)
                 _follow(branch, self.branches[branch.weights.of], decay=0.0)
-        return [BoundReading(f"{n}.{r}", tuple(t.shape[1:])) for n, capture in captures.items() for r, t in capture.items()]
+        self._bound = [BoundReading(f"{n}.{r}", tuple(t.shape[1:])) for n, capture in captures.items() for r, t in capture.items()]
+        return self._bound
 
     def _bind_term(self, name: str, term: Term, readings: Readings, batch: Batch) -> None:
         shapes = " and ".join(f"{r} {tuple(readings[r].shape[1:])}" for r in term.readings)
@@ -115,6 +124,13 @@ class Distiller(nn.Module):
 
     def _views(self) -> dict[str, str]:
         return {name: branch.view.name for name, branch in self.branches.items()}
+
+
+def _check_alike(average: nn.Module, source: nn.Module, name: str) -> None:
+    of = source.state_dict()
+    unlike = [key for key, value in average.state_dict().items() if key not in of or of[key].shape != value.shape]
+    if unlike:
+        raise ValueError(f"an average of '{name}' needs the same network, sensor and heads; '{unlike[0]}' is not alike")
 
 
 def _follow(average: nn.Module, source: nn.Module, decay: float) -> None:

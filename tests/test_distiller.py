@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+from core_models import (
+    CNN,
+    RGB_VIEW,
+    TASK,
+    THERMAL,
+    THERMAL_VIEW,
+    changed,
+    make_batch,
+    rgb_branch,
+    state,
+    thermal_branch,
+    unchecked,
+)
+from torch.nn import functional as F
+
+from xkd.batch import View
+from xkd.branch import Branch, Head
+from xkd.distiller import Distiller, count_flops
+from xkd.losses import AT, KD, CrossEntropy, FitNet
+from xkd.projectors import Conv1x1, PooledLinear
+from xkd.taps import Tap
+from xkd.term import Ramp, Term
+from xkd.weights import EMA, Random
+
+TAPS = {"mid": Tap("stem"), "deep": Tap("deep")}
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def supervision(branch: str = "rgb") -> Term:
+    return Term(CrossEntropy(), f"{branch}.output", "batch.target")
+
+
+def offline(**more: Term) -> Distiller:
+    branches = {"rgb": rgb_branch(TAPS), "thermal": thermal_branch(TAPS, frozen=True)}
+    terms = {"ce": supervision(), "kd": Term(KD(2.0), "rgb.output", "thermal.output", weight=0.7), **more}
+    return Distiller(branches, terms, "rgb", TASK)
+
+
+class TestStep:
+    def test_it_is_what_one_would_write_by_hand(self) -> None:
+        distiller = offline(
+            at=Term(AT(), "rgb.mid", "thermal.mid", weight=50.0), hint=Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1())
+        )
+        distiller.bind()
+        distiller.eval()
+        batch = make_batch(6)
+        batch.labelled[:2] = False
+        batch.present["thermal"][3] = False
+        batch.views["thermal"][3] = 0
+        step = distiller(batch)
+
+        def pixels(view: View) -> torch.Tensor:
+            mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (view.modality.mean, view.modality.std))
+            return (batch.views[view.name] - mean) / std
+
+        pairs = [0, 1, 2, 4, 5]
+        student, teacher = distiller.branches["rgb"].model, distiller.branches["thermal"].model
+        stem_s, stem_t = student.stem(pixels(RGB_VIEW)), teacher.stem(pixels(THERMAL_VIEW)[pairs])
+        deep_s, deep_t = student.deep(stem_s), teacher.deep(stem_t)
+        logits_s, logits_t = student.fc(deep_s.mean((2, 3))), teacher.fc(deep_t.mean((2, 3)))
+        ce = F.cross_entropy(logits_s[2:], batch.target[2:])
+        kd = 4 * F.kl_div((logits_s[pairs] / 2).log_softmax(1), (logits_t / 2).softmax(1), reduction="batchmean")
+        energy_s = F.adaptive_avg_pool2d(stem_s[pairs], (8, 8)).pow(2).mean(1).flatten(1)
+        energy_t = F.adaptive_avg_pool2d(stem_t, (8, 8)).pow(2).mean(1).flatten(1)
+        at = (F.normalize(energy_s) - F.normalize(energy_t)).pow(2).mean()
+        projected = distiller.terms["hint"].projector.layers(deep_s[pairs])
+        hint = F.mse_loss(F.interpolate(projected, (4, 6), mode="bilinear"), deep_t)
+        for name, expected in {"ce": ce, "kd": kd, "at": at, "hint": hint}.items():
+            assert step.parts[name].item() == pytest.approx(expected.item(), rel=1e-4)
+            assert not step.parts[name].requires_grad
+        expected = ce + 0.7 * kd + 50 * at + hint
+        assert step.loss.item() == pytest.approx(expected.item(), rel=1e-4)
+        wanted = torch.autograd.grad(expected, list(student.parameters()), retain_graph=True)
+        step.loss.backward()
+        for parameter, gradient in zip(student.parameters(), wanted, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+        assert all(parameter.grad is None for parameter in teacher.parameters())
+
+    def test_a_scheduled_weight_reads_the_epoch(self) -> None:
+        distiller = Distiller(
+            {"rgb": rgb_branch()}, {"ce": Term(CrossEntropy(), "rgb.output", "batch.target", weight=Ramp(2.0, 0, 4))}, "rgb", TASK
+        )
+        distiller.eval()
+        distiller.epoch = 1.0
+        step = distiller(make_batch())
+        assert step.loss.item() == pytest.approx(0.5 * step.parts["ce"].item())
+
+    def test_a_batch_that_serves_no_term_still_reaches_every_learning_parameter(self) -> None:
+        distiller = offline(hint=Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1()))
+        distiller.bind()
+        batch = make_batch(4)
+        batch.labelled[:] = False
+        batch.present["thermal"][:] = False
+        batch.present["rgb"][:] = False
+        step = distiller(batch)
+        step.loss.backward()
+        assert step.loss.item() == 0
+        assert all(p.grad is not None and not p.grad.any() for p in distiller.parameters() if p.requires_grad)
+
+    def test_predictions_come_from_the_students_view_alone(self) -> None:
+        distiller = offline().eval()
+        batch = make_batch(4)
+        full = distiller.predict(batch)
+        for other in (batch.views, batch.present):
+            other.pop("thermal")
+        assert torch.equal(distiller.predict(batch), full)
+        torch.testing.assert_close(full.sum(1), torch.ones(4))
+
+    def test_inference_mode_predicts_too(self) -> None:
+        distiller = offline().eval()
+        with torch.inference_mode():
+            assert distiller.predict(make_batch(2)).shape == (2, 3)
+
+
+class TestGraph:
+    def test_an_unknown_student_lists_the_branches(self) -> None:
+        with pytest.raises(KeyError, match=r"no branch 'student' to be the student; there are \['rgb'\]"):
+            Distiller({"rgb": rgb_branch()}, {"ce": supervision()}, "student", TASK)
+
+    def test_a_frozen_student_has_nothing_to_learn(self) -> None:
+        with pytest.raises(ValueError, match="the student 'rgb' is frozen"):
+            Distiller({"rgb": rgb_branch(weights=Random(True), frozen=True)}, {"ce": supervision()}, "rgb", TASK)
+
+    def test_a_graph_without_an_edge(self) -> None:
+        with pytest.raises(ValueError, match="at least one term, such as Term"):
+            Distiller({"rgb": rgb_branch()}, {}, "rgb", TASK)
+
+    def test_a_term_of_an_unknown_branch(self) -> None:
+        with pytest.raises(KeyError, match=r"term 'kd' reads 'therml.output': no branch 'therml'; there are \['rgb', 'thermal', 'batch'\]"):
+            offline(kd=Term(KD(), "rgb.output", "therml.output"))
+
+    @pytest.mark.parametrize(
+        ("reading", "legal"),
+        [("thermal.deeep", r"thermal has \['output', 'mid', 'deep'\]"), ("batch.tarxet", r"batch has \['target', 'mask'\]")],
+    )
+    def test_a_term_of_an_unknown_reading(self, reading: str, legal: str) -> None:
+        with pytest.raises(KeyError, match=rf"term 'kd' reads '{reading}': no tap '{reading.split('.')[1]}'; {legal}"):
+            offline(kd=Term(KD(), "rgb.output", reading))
+
+    def test_an_average_of_an_unknown_branch(self) -> None:
+        with pytest.raises(KeyError, match=r"branch 'mean' averages 'rbg'; it can average \['rgb'\]"):
+            Distiller({"rgb": rgb_branch(), "mean": rgb_branch(weights=EMA("rbg"))}, {"ce": supervision()}, "rgb", TASK)
+
+    def test_an_average_of_itself(self) -> None:
+        with pytest.raises(KeyError, match=r"branch 'mean' averages 'mean'; it can average \['rgb'\]"):
+            Distiller({"rgb": rgb_branch(), "mean": rgb_branch(weights=EMA("mean"))}, {"ce": supervision()}, "rgb", TASK)
+
+    def test_an_average_of_another_architecture(self) -> None:
+        distiller = Distiller({"rgb": rgb_branch(), "mean": thermal_branch(weights=EMA("rgb"))}, {"ce": supervision()}, "rgb", TASK)
+        with pytest.raises(ValueError, match=r"an average of 'rgb' needs the same network, sensor and heads; 'mean' is not alike"):
+            distiller.bind()
+
+
+class TestDryRun:
+    def test_it_lists_every_reading_with_its_shape(self) -> None:
+        assert {row.name: row.shape for row in offline().bind()} == {
+            "rgb.output": (3,),
+            "rgb.mid": (10, 8, 8),
+            "rgb.deep": (12, 4, 4),
+            "thermal.output": (3,),
+            "thermal.mid": (10, 8, 12),
+            "thermal.deep": (20, 4, 6),
+        }
+
+    def test_it_sizes_projectors_and_leaves_modes_and_statistics_alone(self) -> None:
+        distiller = offline(hint=Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1(norm=True)))
+        before = state(distiller)
+        distiller.bind()
+        assert tuple(distiller.terms["hint"].projector.layers[0].weight.shape) == (20, 12, 1, 1)
+        assert [key for key in before if not torch.equal(distiller.state_dict()[key], before[key])] == []
+        assert distiller.terms["hint"].projector.layers[1].num_batches_tracked == 0
+        assert distiller.terms["hint"].training
+        assert distiller.branches["rgb"].training
+
+    @pytest.mark.parametrize(
+        ("term", "shapes"),
+        [
+            (Term(FitNet(), "rgb.deep", "thermal.deep"), r"rgb.deep \(12, 4, 4\) and thermal.deep \(20, 4, 6\)"),
+            (Term(AT(), "rgb.output", "thermal.deep"), r"rgb.output \(3,\) and thermal.deep \(20, 4, 6\)"),
+            (Term(KD(), "rgb.mid", "thermal.deep"), r"rgb.mid \(10, 8, 8\) and thermal.deep \(20, 4, 6\)"),
+            (Term(KD(), "rgb.output", "batch.target"), r"rgb.output \(3,\) and batch.target \(\)"),
+            (Term(CrossEntropy(), "rgb.output", "thermal.output"), r"rgb.output \(3,\) and thermal.output \(3,\)"),
+            (Term(CrossEntropy(weight=(1.0, 2.0)), "rgb.output", "batch.target"), r"rgb.output \(3,\) and batch.target \(\)"),
+            (Term(FitNet(), "rgb.output", "thermal.deep", Conv1x1()), r"rgb.output \(3,\) and thermal.deep \(20, 4, 6\)"),
+        ],
+    )
+    def test_readings_that_cannot_be_compared_are_named_with_their_shapes(self, term: Term, shapes: str) -> None:
+        with unchecked(), pytest.raises(ValueError, match=rf"term 'wrong' cannot compare {shapes}: "):
+            offline(wrong=term).bind()
+
+    def test_once_is_enough(self) -> None:
+        distiller = offline(hint=Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1()))
+        first = distiller.bind()
+        before = state(distiller)
+        assert distiller.bind() == first
+        assert state(distiller).keys() == before.keys()
+        assert not changed(distiller, before)
+
+    def test_it_leaves_a_trained_average_alone_the_second_time(self) -> None:
+        distiller = Distiller({"rgb": rgb_branch(), "mean": rgb_branch(weights=EMA("rgb", 0.5))}, {"ce": supervision()}, "rgb", TASK)
+        distiller.bind()
+        torch.nn.init.ones_(distiller.branches["rgb"].model.fc.weight)
+        distiller.bind()
+        assert changed(distiller.branches["rgb"], distiller.branches["mean"].state_dict()) == ["model.fc.weight"]
+
+    def test_heads_and_projectors_are_in_the_optimiser_afterwards(self) -> None:
+        branches = {"rgb": rgb_branch(TAPS, heads={"exit": Head("mid", PooledLinear())}), "thermal": thermal_branch(TAPS, frozen=True)}
+        terms = {
+            "ce": supervision(),
+            "exit": Term(KD(), "rgb.exit", "rgb.output"),
+            "hint": Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1()),
+        }
+        distiller = Distiller(branches, terms, "rgb", TASK)
+        distiller.bind()
+        names = {name for name, parameter in distiller.named_parameters() if parameter.requires_grad}
+        assert {"branches.rgb.heads.exit.layers.0.weight", "terms.hint.projector.layers.0.weight", "branches.rgb.model.fc.weight"} <= names
+        assert not any(name.startswith("branches.thermal.") for name in names)
+
+
+class TestAverage:
+    def test_it_starts_equal_and_follows_exactly(self) -> None:
+        distiller = Distiller({"rgb": rgb_branch(), "mean": rgb_branch(weights=EMA("rgb", 0.9))}, {"ce": supervision()}, "rgb", TASK)
+        distiller.bind()
+        source, average = distiller.branches["rgb"], distiller.branches["mean"]
+        assert not changed(average, source.state_dict())
+        optimizer = torch.optim.SGD(source.parameters(), 0.5)
+        expected = state(average)
+        for number in range(3):
+            optimizer.zero_grad()
+            distiller(make_batch(seed=number)).loss.backward()
+            optimizer.step()
+            distiller.after_step()
+            for key, value in source.state_dict().items():
+                expected[key] = 0.9 * expected[key] + 0.1 * value if value.is_floating_point() else value.clone()
+        assert changed(average, source.state_dict())
+        for key, value in average.state_dict().items():
+            torch.testing.assert_close(value, expected[key], rtol=1e-6, atol=1e-7)
+        assert average.model.stem[1].num_batches_tracked == 3
+        assert not average.model.training
+
+
+class TestCost:
+    def test_a_convolution_and_a_linear_layer_are_counted_as_by_hand(self) -> None:
+        by_hand = 2 * (3 * 9 * 10 * 8 * 8 + 10 * 9 * 12 * 4 * 4 + 12 * 3)
+        branch = rgb_branch()
+        assert count_flops(branch, TASK) == by_hand
+        assert branch.training
+
+    def test_a_transformer_is_counted_with_its_attention(self) -> None:
+        dim, depth, tokens, hidden = 48, 2, 4 * 4 + 1, 4 * 48
+        model = timm.create_model("vit_tiny_patch16_224", num_classes=3, img_size=32, patch_size=8, depth=depth, embed_dim=dim, num_heads=3)
+        view = View("rgb", RGB_VIEW.modality, (32, 32))
+        linear = tokens * (3 * dim * dim + dim * dim + 2 * dim * hidden)
+        attention = 2 * tokens * tokens * dim
+        by_hand = 2 * (16 * 3 * 64 * dim + depth * (linear + attention) + 3 * dim)
+        assert count_flops(Branch(model, view, Random()), TASK) == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_the_core_does_not_know_the_engine() -> None:
+    code = """
+import sys
+import xkd.distiller, xkd.losses, xkd.projectors, xkd.build, xkd.tasks
+sys.exit(" ".join(name for name in sys.modules if name.startswith(("mmengine", "cv2", "xkd.engine"))))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert found.stderr.strip() == ""
+
+
+def test_readme_sized_training_loop_learns() -> None:
+    distiller = Distiller(
+        {"rgb": Branch(CNN(3), RGB_VIEW, Random()), "thermal": Branch(CNN(1), View("thermal", THERMAL, (16, 16)), Random())},
+        {"rgb": supervision("rgb"), "thermal": supervision("thermal")},
+        "rgb",
+        TASK,
+    )
+    views = (RGB_VIEW, View("thermal", THERMAL, (16, 16)))
+    distiller.bind()
+    optimizer = torch.optim.AdamW(distiller.parameters(), 1e-2)
+    for number in range(30):
+        optimizer.zero_grad()
+        distiller(make_batch(12, seed=number, views=views)).loss.backward()
+        optimizer.step()
+        distiller.after_step()
+    batch = make_batch(12, seed=99, views=views)
+    assert (distiller.eval().predict(batch).argmax(1) == batch.target).float().mean() > 0.9
