@@ -134,7 +134,7 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
         checkpoint["state_dict"] = {key: value for key, value in state.items() if not key.startswith(reproducible)}
         # the message hub pickles its history of scalars, which a weights-only load refuses; what a resume needs of it is plain
         plain = {key: value for key, value in as_python(checkpoint["message_hub"]["runtime_info"]).items() if is_plain(value)}
-        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": {}}
+        checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": dict.fromkeys(plain, True)}
         checkpoint["meta"]["xkd"] = {"student": distiller.student_name, "classes": list(distiller.task.classes)}
         for key in {"meta", "optimizer", "param_schedulers"} & set(checkpoint):
             checkpoint[key] = as_python(checkpoint[key])

@@ -44,6 +44,8 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
         pin_memory=torch.cuda.is_available(),
         collate_fn=collate,
         multiprocessing_context="fork" if workers else None,
+        # its own, or starting workers would draw from the model's randomness, once in a run and once more in a resumed one
+        generator=torch.Generator().manual_seed(seed),
     )
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -84,7 +85,11 @@ def train(
     runner.register_custom_hooks([StepHook(), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])])
     started = time.perf_counter()
     try:
-        runner.train()
+        with warnings.catch_warnings():
+            if config.optim_wrapper.get("accumulative_counts", 1) > 1:
+                # schedules go by iteration, and the first optimiser step comes some iterations later
+                warnings.filterwarnings("ignore", r"Detected call of `scheduler\.step\(\)` before `optimizer\.step\(\)`")
+            runner.train()
     finally:
         close(runner)
     seconds = round(time.perf_counter() - started, 2)

@@ -1,0 +1,166 @@
+"""A run that was interrupted and resumed is, bit for bit, the run that was not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import engine_runs as runs
+import pytest
+import torch
+
+from xkd.engine import train as engine_train
+from xkd.engine.hooks import PlainCheckpointHook, StepHook
+
+
+def interrupted(config: Callable[[], Any], work_dir: Path, epoch: int) -> None:
+    """A run that ends at the start of an epoch, as by a power cut."""
+    seed = StepHook.before_train_epoch
+
+    def stop(hook: StepHook, runner: Any) -> None:
+        if runner.epoch == epoch:
+            raise InterruptedError(f"stopped before epoch {epoch + 1}")
+        seed(hook, runner)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StepHook, "before_train_epoch", stop)
+        with pytest.raises(InterruptedError):
+            runs.run_training(config(), work_dir)
+
+
+def same_runs(first: Path, second: Path) -> None:
+    """Weights, optimiser, schedules, running average, the best checkpoint and its score; not paths and times."""
+    for name in ("epoch_3.pth", "best.pth"):
+        one, two = runs.read(first / name), runs.read(second / name)
+        for key in one.keys() - {"meta", "message_hub"}:
+            assert runs.differences(one[key], two[key], key) == []
+        assert {key: one["meta"][key] for key in ("epoch", "iter")} == {key: two["meta"][key] for key in ("epoch", "iter")}
+        scores = [content["message_hub"]["runtime_info"]["best_score"] for content in (one, two)]
+        assert scores[0] == scores[1]
+    assert sorted(path.name for path in first.glob("*.pth")) == sorted(path.name for path in second.glob("*.pth"))
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "dropout, frozen teacher, running average": {},
+    "workers": {"train_dataloader.num_workers": 1},
+    "balanced": {"train_dataloader.sampler": dict(shuffle=True, balanced=True)},
+    # four steps an epoch: an optimiser step is made of the last of one epoch and the first two of the next
+    "accumulation across epochs": {"optim_wrapper.accumulative_counts": 3, "train_dataloader.batch_size": 6},
+    "validation every other epoch": {"train_cfg.val_interval": 2},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
+def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_path: Path) -> None:
+    def config() -> Any:
+        return runs.config_of(tmp_path, runs.GRAPH, options)
+
+    runs.run_training(config(), tmp_path / "whole")
+    interrupted(config, tmp_path / "parts", epoch=2)
+    runs.run_training(config(), tmp_path / "parts", resume=True)
+    same_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_the_comparison_of_runs_can_fail(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / str(seed), seed=seed)
+    one, two = (runs.read(tmp_path / str(seed) / "epoch_3.pth")["state_dict"] for seed in (0, 1))
+    assert "state.distiller.branches.rgb.model.fc.weight" in runs.differences(one, two, "state")
+
+
+def test_a_killed_process_goes_on(data_root: Path, tmp_path: Path) -> None:
+    config = runs.write(tmp_path, config=runs.GRAPH)
+    tool = str(runs.REPOSITORY / "tools" / "train.py")
+    runs.run_training(runs.load_config(config, {"train_cfg.max_epochs": 3}), tmp_path / "whole")
+    slow = "from mmengine.hooks import Hook\nimport time\n\n\nclass Wait(Hook):\n    def before_train_epoch(self, runner):\n        time.sleep(60 * (runner.epoch == 2))\n"
+    runs.write(tmp_path, wait_hook=slow)
+    runs.write(tmp_path, slow=f"from wait_hook import Wait\n{runs.GRAPH}\ncustom_hooks = [dict(type=Wait)]\n")
+    environment = runs.environment_of(data_root)
+    environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    parts = tmp_path / "parts"
+    with subprocess.Popen(
+        [sys.executable, tool, str(tmp_path / "slow.py"), "--work-dir", str(parts)], env=environment, stdout=subprocess.DEVNULL, cwd=tmp_path
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not (parts / "epoch_2.pth").is_file() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert (parts / "epoch_2.pth").is_file()
+    assert not (parts / "result.json").exists()
+    runs.run_training(runs.load_config(config), parts, resume=True)
+    same_runs(tmp_path / "whole", parts)
+
+
+def test_nothing_to_resume_is_a_new_run(tmp_path: Path) -> None:
+    result = runs.run_training(runs.config_of(tmp_path, runs.PLAIN, {"train_cfg.max_epochs": 1}), tmp_path / "run", resume=True)
+    assert result.epochs == 1
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = runs.config_of(tmp_path, runs.PLAIN)
+    first = runs.run_training(config, tmp_path / "run")
+    monkeypatch.setattr(engine_train.DistillerModel, "train_step", lambda *_: pytest.fail("trained"))
+    again = runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run", resume=True)
+    assert (again.best, again.epochs) == (first.best, first.epochs)
+
+
+def test_a_run_that_was_moved_goes_on(tmp_path: Path) -> None:
+    def config() -> Any:
+        return runs.config_of(tmp_path, runs.PLAIN)
+
+    interrupted(config, tmp_path / "old", epoch=2)
+    (tmp_path / "old").rename(tmp_path / "new")
+    runs.run_training(config(), tmp_path / "new", resume=True)
+    assert not (tmp_path / "old").exists()
+
+
+def test_resuming_with_another_seed_or_graph_is_an_error(tmp_path: Path) -> None:
+    runs.run_training(runs.config_of(tmp_path, runs.PLAIN, {"train_cfg.max_epochs": 1}), tmp_path / "run")
+    with pytest.raises(ValueError, match="has seed 0, not 1; say --seed"):
+        runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run", resume=True, seed=1)
+    wider = runs.config_of(tmp_path, runs.PLAIN, {"distiller.branches.rgb.model.width": 16})
+    with pytest.raises(ValueError, match=r"another graph: \d+ of \d+ tensors match.* is \(12,\) in the checkpoint and \(16,\) in"):
+        runs.run_training(wider, tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match=r"another graph.*average\..* is absent in the checkpoint"):
+        runs.run_training(runs.config_of(tmp_path, runs.GRAPH), tmp_path / "run", resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    config = runs.config_of(tmp_path, runs.PLAIN, {"train_cfg.max_epochs": 1})
+    runs.run_training(config, tmp_path / "run")
+    last = tmp_path / "run" / "epoch_1.pth"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"epoch_1\.pth is not a readable weights-only checkpoint"):
+        runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run", resume=True)
+
+
+def test_only_the_asked_number_of_checkpoints_is_kept_across_a_resume(tmp_path: Path) -> None:
+    def config() -> Any:
+        return runs.config_of(tmp_path, runs.PLAIN, {"train_cfg.max_epochs": 4})
+
+    interrupted(config, tmp_path / "run", epoch=2)
+    runs.run_training(config(), tmp_path / "run", resume=True)
+    assert sorted(path.name for path in (tmp_path / "run").glob("epoch_*.pth")) == ["epoch_3.pth", "epoch_4.pth"]
+    with pytest.raises(ValueError, match="max_keep_ckpts must be at least 2"):
+        PlainCheckpointHook(max_keep_ckpts=1)
+
+
+def test_without_the_epochs_seed_dropout_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shows that the equality above is the seed's work."""
+    monkeypatch.setattr(StepHook, "before_train_epoch", lambda *_: None)
+
+    def config() -> Any:
+        return runs.config_of(tmp_path, runs.PLAIN)
+
+    runs.run_training(config(), tmp_path / "whole")
+    interrupted(config, tmp_path / "parts", epoch=2)
+    torch.manual_seed(123)
+    runs.run_training(config(), tmp_path / "parts", resume=True)
+    whole, parts = (runs.read(tmp_path / name / "epoch_3.pth")["state_dict"] for name in ("whole", "parts"))
+    assert runs.differences(whole, parts)

@@ -1,0 +1,161 @@
+"""Tiny configs and runs for the tests of the engine: seconds for the whole suite, the tiny data set of conftest.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from xkd.engine.config import load_config
+from xkd.engine.train import TrainResult, train
+
+REPOSITORY = Path(__file__).parent.parent
+
+HEAD = '''
+from core_models import CNN
+from mmengine.config import read_base
+from mmengine.optim import CosineAnnealingLR, OptimWrapper
+from torch.optim import AdamW
+
+from xkd.batch import View
+from xkd.branch import Branch, Head
+from xkd.data.augment import Augment
+from xkd.data.manifest import sensor
+from xkd.data.paired import PairedDataset
+from xkd.distiller import Distiller
+from xkd.losses import KD, CrossEntropy
+from xkd.projectors import PooledLinear
+from xkd.taps import Tap
+from xkd.tasks import Classification
+from xkd.term import Term
+from xkd.weights import EMA, Checkpoint, Random
+
+rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root="tiny", column="rgb"), size=(16, 16))
+thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root="tiny", column="thermal"), size=(16, 24))
+task = dict(type=Classification, classes=("blank", "disc", "bar"))
+train_dataloader = dict(
+    batch_size=6,
+    sampler=dict(shuffle=True),
+    dataset=dict(type=PairedDataset, root="tiny", split="train", views=[rgb, thermal], augment=dict(type=Augment, flip=0.5)),
+)
+val_dataloader = dict(batch_size=12, dataset=dict(type=PairedDataset, root="tiny", split="val", views=[rgb], augment=dict(type=Augment)))
+test_dataloader = dict(batch_size=12, dataset=dict(type=PairedDataset, root="tiny", split="test", views=[rgb], augment=dict(type=Augment)))
+train_cfg = dict(by_epoch=True, max_epochs=3, val_interval=1)
+optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=3e-3), clip_grad=dict(max_norm=5.0))
+param_scheduler = [dict(type=CosineAnnealingLR, T_max=3, by_epoch=True, begin=0, end=3, convert_to_iter_based=True)]
+save_best = "val/macro_f1"
+log_interval = 2
+'''
+
+_RGB = "rgb=dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=Random))"
+_CE = 'ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target")'
+_KD = 'kd=dict(type=Term, loss=dict(type=KD, tau=2.0), student="rgb.output", teacher="thermal.output")'
+
+PLAIN = f'{HEAD}\ndistiller = dict(type=Distiller, student="rgb", task=task, branches=dict({_RGB}), terms=dict({_CE}))\n'
+"""The student alone."""
+
+GRAPH = f'''{HEAD}
+distiller = dict(
+    type=Distiller,
+    student="rgb",
+    task=task,
+    branches=dict(
+        {_RGB},
+        thermal=dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Random, frozen=True), frozen=True),
+        average=dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=EMA, of="rgb", decay=0.9)),
+    ),
+    terms=dict(
+        {_CE},
+        {_KD},
+        loss_mean=dict(type=Term, loss=dict(type=KD), student="rgb.output", teacher="average.output", weight=0.5),
+    ),
+)
+'''
+"""A student with dropout, a frozen teacher and a running average; one term's name holds "loss"."""
+
+TEACHER = f'''{HEAD}
+distiller = dict(
+    type=Distiller,
+    student="thermal",
+    task=task,
+    branches=dict(thermal=dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Random))),
+    terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy), student="thermal.output", teacher="batch.target")),
+)
+train_dataloader.update(dict(dataset=dict(type=PairedDataset, root="tiny", split="train", views=[thermal], augment=dict(type=Augment))))
+val_dataloader.update(dict(dataset=dict(type=PairedDataset, root="tiny", split="val", views=[thermal], augment=dict(type=Augment))))
+test_dataloader.update(dict(dataset=dict(type=PairedDataset, root="tiny", split="test", views=[thermal], augment=dict(type=Augment))))
+'''
+
+STUDENT = f'''{HEAD}
+distiller = dict(
+    type=Distiller,
+    student="rgb",
+    task=task,
+    branches=dict(
+        {_RGB},
+        thermal=dict(
+            type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Checkpoint, path="teacher.pth"), frozen=True
+        ),
+    ),
+    terms=dict({_CE}, {_KD}),
+)
+compare = dict(teachers=dict(thermal="teacher.py"), cluster="frame")
+'''
+"""Taught by what `TEACHER` trains."""
+
+
+def write(folder: Path, **configs: str) -> Path:
+    """`name=text` becomes `folder/name.py`; the last one's path comes back."""
+    path = folder
+    for name, text in configs.items():
+        path = folder / f"{name}.py"
+        path.write_text(text, "utf-8")
+    return path
+
+
+def config_of(folder: Path, text: str, options: Mapping[str, Any] | None = None) -> Config:
+    return load_config(write(folder, config=text), options)
+
+
+def run_training(config: Config, work_dir: Path, console: Console | None = None, **settings: Any) -> TrainResult:
+    """`train` without a word on the screen."""
+    console = console or Console(quiet=True)
+    return train(config, work_dir, console, Progress(console=console, disable=True), **settings)
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    return content
+
+
+def differences(first: Any, second: Any, where: str = "") -> list[str]:
+    """Paths at which two nested structures differ, tensors compared bit for bit."""
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return [] if first.dtype == second.dtype and torch.equal(first, second) else [where]
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        if list(first) != list(second):
+            return [f"{where}: keys {list(first)} and {list(second)}"]
+        return [path for key in first for path in differences(first[key], second[key], f"{where}.{key}")]
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple) and len(first) == len(second):
+        pairs = enumerate(zip(first, second, strict=True))
+        return [path for place, (a, b) in pairs for path in differences(a, b, f"{where}[{place}]")]
+    return [] if first == second else [f"{where}: {first!r} and {second!r}"]
+
+
+def run_python(arguments: Sequence[str], data: Path, timeout: float = 120.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A Python process that sees the tests' models and the data set; one thread."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, env=environment_of(data, **environment))
+
+
+def environment_of(data: Path, **more: str) -> dict[str, str]:
+    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "tests")))
+    return {**os.environ, "PYTHONPATH": paths, "XKD_DATA_ROOT": str(data.parent), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", **more}
