@@ -15,8 +15,9 @@ from rich.table import Table
 
 from xkd.compare import METRICS, Comparison, Estimate, Summary, summarise
 from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
-from xkd.engine.config import parse_options
+from xkd.engine.config import load_config, parse_options
 from xkd.engine.hooks import write_atomically
+from xkd.engine.page import write_page
 from xkd.engine.progress import progress_display
 
 
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
     write_atomically(root / "summary.json", json.dumps(as_json(arms, runs, summary, a.seeds), indent=1).encode())
-    console.print(f"written: {root / 'summary.json'}")
+    command = " ".join(["xkd compare", *arguments])
+    write_page(root / "report.html", load_config(path, parse_options(a.cfg_options)), arms, runs, summary, command, console)
+    console.print(f"numbers: {root / 'summary.json'}")
     return 0
 
 

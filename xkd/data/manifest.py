@@ -78,6 +78,8 @@ class Manifest:
 
     root: Path
     name: str
+    licence: str
+    source: str
     classes: tuple[str, ...]
     multilabel: bool
     modalities: Mapping[str, Modality]
@@ -99,6 +101,8 @@ class Manifest:
         manifest = cls(
             root=folder,
             name=table["name"],
+            licence=str(table.get("licence", "not stated")),
+            source=str(table.get("source", "not stated")),
             classes=classes,
             multilabel=table.get("labels") == "multi",
             modalities={name: _modality(path, name, entry) for name, entry in table["modalities"].items()},

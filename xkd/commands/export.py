@@ -1,0 +1,47 @@
+"""`xkd export CONFIG CHECKPOINT`: the student as ONNX with the normalisation inside, and its model card."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from xkd.data.paired import PairedDataset
+from xkd.engine.config import load_config, parse_options
+from xkd.engine.loaders import build_loader
+from xkd.engine.student import load_student
+from xkd.evaluate import measure, predict
+from xkd.export import CardNotes, export_onnx
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="xkd export", description="Export the student to ONNX, checked against PyTorch before it is kept."
+    )
+    parser.add_argument("config")
+    parser.add_argument("checkpoint")
+    parser.add_argument("--out", default="student.onnx")
+    parser.add_argument("--no-test", action="store_true", help="leave the test split's metrics out of the card (the data may be elsewhere)")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
+    a = parser.parse_args(arguments)
+    config = load_config(a.config, parse_options(a.cfg_options))
+    student = load_student(config, a.checkpoint)
+    metrics: dict[str, float] = {}
+    data = ""
+    if not a.no_test:
+        loader = build_loader(config.test_dataloader, seed=0, views=[student.branch.view])
+        metrics = measure(student.task, predict(student.branch, student.task, loader))
+        dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
+        data = f"{dataset.manifest.name}, test split of {len(dataset)} rows"
+    notes = CardNotes(
+        name=Path(a.config).stem, description=f"the student '{student.name}' of {Path(a.config).name}", data=data, metrics=metrics
+    )
+    report = export_onnx(student.branch, student.task, Path(a.out), notes)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(f"{report.model}: {report.num_bytes / 1e6:.1f} MB, {report.card.parameters:,} parameters")
+    console.print(f"largest difference of a probability from PyTorch on {report.num_compared} images: {report.max_difference:.1e}")
+    console.print(f"model card: {report.model.with_suffix('.md')} and {report.model.with_suffix('.json')}")
+    return 0

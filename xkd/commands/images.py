@@ -1,0 +1,46 @@
+"""Images from anywhere, as a student's view: no manifest, no other sensor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from xkd.batch import View
+from xkd.data.augment import IDENTITY, warp
+from xkd.data.manifest import Box
+from xkd.data.paired import Sample
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def find_images(places: list[str]) -> list[Path]:
+    """Files as given, folders searched; `FileNotFoundError` for a place that is not there or holds no image."""
+    found: list[Path] = []
+    for place in map(Path, places):
+        if not place.exists():
+            raise FileNotFoundError(f"no file or folder {place}")
+        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES) if place.is_dir() else [place]
+        if not files:
+            raise FileNotFoundError(f"no image in {place}; looked for {', '.join(SUFFIXES)}")
+        found.extend(files)
+    return found
+
+
+def read_sample(path: Path, view: View) -> Sample:
+    """One image, resized to the view as in evaluation; unlabelled. Errors name the file."""
+    image = view.modality.read(path)
+    pixels = warp(image, IDENTITY, view.size, Box(0, 0, image.shape[1], image.shape[0]), view.modality.mean)
+    return Sample(
+        views={view.name: torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)},
+        present={view.name: True},
+        target=torch.tensor(-1),
+        labelled=False,
+        mask=torch.zeros(1, *view.size),
+        masked=False,
+        index=0,
+        draw=-1,
+        boxes=torch.zeros(0, 4),
+        meta={"id": path.name},
+    )

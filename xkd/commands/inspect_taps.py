@@ -1,0 +1,72 @@
+"""`xkd inspect-taps MODEL`: what can be tapped in a timm model, ready to paste into a config."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import timm
+import torch
+from torch import nn
+
+from xkd.engine.config import parse_options
+from xkd.taps import Tap, Taps, find_module, fused_attention
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="xkd inspect-taps", description="List the taps of a timm model with their shapes.")
+    parser.add_argument("model", help="a timm name, such as resnet10t or vit_tiny_patch16_224")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="the view's size (the model's own)")
+    parser.add_argument("--channels", type=int, default=3)
+    parser.add_argument("--all", action="store_true", help="every module with a map as output, not the stages alone")
+    parser.add_argument("--model-args", nargs="+", default=[], metavar="KEY=VALUE", help="for timm.create_model: img_size=64 patch_size=8")
+    a = parser.parse_args(arguments)
+    if a.model not in timm.list_models():
+        near = timm.list_models(f"*{a.model}*")[:8] or timm.list_models(f"{a.model[:4]}*")[:8]
+        raise KeyError(f"timm has no model '{a.model}'; near it: {near}")
+    options = parse_options(a.model_args)
+    model = timm.create_model(a.model, in_chans=a.channels, **options).eval()
+    size = (a.size[0], a.size[1]) if a.size else own_size(model, options)
+    print(f"# {a.model}, input ({a.channels}, {size[0]}, {size[1]}), {sum(p.numel() for p in model.parameters()):,} parameters")
+    for name, tap in candidates(model, a.all).items():
+        print(line(model, name, tap, size, a.channels))
+    return 0
+
+
+def own_size(model: nn.Module, options: dict[str, object]) -> tuple[int, int]:
+    given = options.get("img_size")
+    if isinstance(given, int):
+        return given, given
+    if isinstance(given, tuple):
+        return given[0], given[1]
+    _, height, width = model.pretrained_cfg["input_size"]  # type: ignore[index]  # timm's dict
+    return int(height), int(width)
+
+
+def candidates(model: nn.Module, every_module: bool) -> dict[str, Tap]:
+    """Taps by a name that can be a keyword: the stages, their attention, and on demand every named module."""
+    taps: dict[str, Tap] = {}
+    for k in range(len(getattr(model, "feature_info", []))):
+        path = f"stage:{k}"
+        taps[f"stage{k}"] = Tap(path)
+        if fused_attention(find_module(model, path)) is not None:
+            taps[f"attention{k}"] = Tap(path, kind="attention")
+    if every_module or not taps:
+        taps.update({name.replace(".", "_"): Tap(name) for name, _ in model.named_modules() if name})
+    return taps
+
+
+def line(model: nn.Module, name: str, tap: Tap, size: tuple[int, int], channels: int) -> str:
+    """One tap, tried on its own: `name=dict(type=Tap, path=...),  # (C, H, W)`, or a comment that says why it cannot be read."""
+    kind = ', kind="attention"' if tap.kind == "attention" else ""
+    text = f'{name}=dict(type=Tap, path="{tap.path}"{kind}),'
+    try:
+        taps = Taps(model, {name: tap})
+        try:
+            with torch.no_grad():
+                model(torch.zeros(1, channels, *size))
+            return f"{text}  # {tuple(taps.read(size)[name].shape[1:])}"
+        finally:
+            taps.close()
+    except ValueError as error:
+        return f"# {text}  {str(error).split(': ', 1)[-1]}"

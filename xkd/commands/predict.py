@@ -1,0 +1,81 @@
+"""`xkd predict CONFIG CHECKPOINT IMAGES`: the student's answers for a folder of images from anywhere, as a CSV."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from xkd.commands.images import find_images, read_sample
+from xkd.data.loader import collate
+from xkd.data.paired import Sample
+from xkd.engine.config import load_config
+from xkd.engine.hooks import write_atomically
+from xkd.engine.progress import progress_display
+from xkd.engine.student import Student, load_student
+
+BATCH_SIZE = 64
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="xkd predict", description="Classify images with a trained student, from its sensor alone.")
+    parser.add_argument("config")
+    parser.add_argument("checkpoint")
+    parser.add_argument("images", nargs="+", help="image files or folders (searched for images)")
+    parser.add_argument("--out", default="predictions.csv")
+    a = parser.parse_args(arguments)
+    student = load_student(load_config(a.config), a.checkpoint)
+    paths = find_images(a.images)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    rows: list[list[str]] = []
+    with progress_display(console) as progress:
+        bar = progress.add_task("images", total=len(paths))
+        for start in range(0, len(paths), BATCH_SIZE):
+            rows.extend(answers(student, paths[start : start + BATCH_SIZE]))
+            progress.advance(bar, len(paths[start : start + BATCH_SIZE]))
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["file", "prediction", *student.task.classes, "error"])
+    writer.writerows(rows)
+    write_atomically(Path(a.out), table.getvalue().encode())
+    failed = [row for row in rows if row[-1]]
+    console.print(f"{len(rows) - len(failed)} images answered: {a.out}")
+    if failed:
+        console.print(f"{len(failed)} images could not be read, the first: {failed[0][-1]}")
+    return 1 if failed else 0
+
+
+def answers(student: Student, paths: Sequence[Path]) -> list[list[str]]:
+    """A row per image: file, prediction (all classes above one half for multi-label), probabilities, error."""
+    samples: dict[Path, Sample] = {}
+    errors: dict[Path, str] = {}
+    for path in paths:
+        try:
+            samples[path] = read_sample(path, student.branch.view)
+        except (ValueError, OSError) as error:
+            errors[path] = str(error)
+    found: dict[Path, torch.Tensor] = {}
+    if samples:
+        batch = collate(list(samples.values()))
+        with torch.no_grad():
+            output = student.branch.run(batch.views[student.branch.view.name], batch, student.task)["output"]
+        found = dict(zip(samples, student.task.predict(output), strict=True))
+    classes = student.task.classes
+    rows = []
+    for path in paths:
+        if path in errors:
+            rows.append([str(path), "", *[""] * len(classes), errors[path]])
+            continue
+        values = found[path].tolist()
+        several = getattr(student.task, "multilabel", False)
+        chosen = (
+            [name for name, value in zip(classes, values, strict=True) if value > 0.5] if several else [classes[values.index(max(values))]]
+        )
+        rows.append([str(path), ";".join(chosen), *(f"{value:.4f}" for value in values), ""])
+    return rows

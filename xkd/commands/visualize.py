@@ -1,0 +1,65 @@
+"""`xkd visualize CONFIG CHECKPOINT`: panels of where the student looks, on a split or on images from anywhere."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from rich.console import Console
+
+from xkd.batch import View
+from xkd.commands.images import find_images, read_sample
+from xkd.engine.config import as_plain, load_config, parse_options
+from xkd.engine.panels import Looker, attention_method, panel_rows, test_samples
+from xkd.engine.student import load_student
+from xkd.visualise import draw_rows
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="xkd visualize", description="Draw what the student saw and where it looked.")
+    parser.add_argument("config")
+    parser.add_argument("checkpoint", help="the trained (distilled) student")
+    parser.add_argument("--before", help="checkpoint of the student alone, to compare with")
+    parser.add_argument("--image", nargs="+", default=[], help="images or folders from outside any data set; the student's sensor alone")
+    parser.add_argument("--split", choices=["val", "test"], default="test")
+    parser.add_argument("--num", type=int, default=12)
+    parser.add_argument("--method", help="tap:NAME, attention:PATH or grad_cam:PATH, such as grad_cam:stage:-1 (the config's choice)")
+    parser.add_argument("--no-teachers", action="store_true", help="leave out the teachers' attention (their checkpoints may be gone)")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", default="panels", help="folder for one PNG per sample and contact_sheet.png")
+    a = parser.parse_args(arguments)
+    if a.num < 1:
+        raise ValueError(f"--num must be at least 1, got {a.num}")
+    config = load_config(a.config, parse_options(a.cfg_options))
+    student = load_student(config, a.checkpoint)
+    method = a.method or attention_method(config, student.name)
+    lookers = [Looker("student", student, method)]
+    if a.before:
+        lookers = [Looker("student alone", load_student(config, a.before), method), Looker("distilled", student, method)]
+    if a.image:
+        view = student.branch.view
+        samples = [read_sample(path, view) for path in find_images(a.image)]
+        views: tuple[View, ...] = (view,)
+    else:
+        samples, views = test_samples(config, a.split, a.num)
+        if not a.no_teachers:
+            lookers = [*teachers(config), *lookers]
+    rows = panel_rows(samples, views, lookers, student.task.classes)
+    out = Path(a.out)
+    for row in rows:
+        draw_rows([row], out / f"{Path(row.name).stem}.png")
+    draw_rows(rows, out / "contact_sheet.png")
+    Console(width=None if sys.stdout.isatty() else 120).print(f"{len(rows)} panels and contact_sheet.png in {out}")
+    return 0
+
+
+def teachers(config: Config) -> list[Looker]:
+    """The frozen branches of the config, loaded from the checkpoints that it names."""
+    found = []
+    for name, branch in as_plain(config.distiller.branches).items():
+        if branch.get("frozen") and "path" in branch["weights"]:
+            found.append(Looker(f"teacher ({name})", load_student(config, branch["weights"]["path"], name), attention_method(config, name)))
+    return found

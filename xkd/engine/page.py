@@ -1,0 +1,147 @@
+"""The page of a comparison: its tables, learning curves and panels, gathered from the finished runs."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from mmengine.config import Config
+from rich.console import Console
+
+import xkd
+from xkd.compare import METRICS, Summary, confusion, interval, recall
+from xkd.data.manifest import Manifest
+from xkd.engine.arms import Arm, ArmRun
+from xkd.engine.panels import Looker, attention_method, panel_rows, test_samples
+from xkd.engine.student import load_student
+from xkd.report import page
+from xkd.report.charts import Chart
+from xkd.visualise import draw_rows
+
+NUM_PANELS = 8
+INTRODUCTION = (
+    "Every arm is measured on the same test images, each network on its own sensor alone. Teacher and student learned from the same labels."
+)
+CAVEAT_SEEDS = "One seed: the interval speaks of the test images alone, not of the luck of initialisation. Use --seeds 3 or more."
+
+
+def write_page(
+    path: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary, command: str, console: Console
+) -> None:
+    """Write `path` (HTML) and the pictures below `panels/` beside it."""
+    manifest = Manifest.load(config.test_dataloader.dataset.root)
+    sheet = draw_panels(path.parent / "panels", config, arms, runs)
+    rows = tuple(report_arm(arm, runs[arm.name], summary, manifest.classes) for arm in arms)
+    seeds = len(runs[arms[0].name])
+    chosen = summary.metric
+    overall = [page.Metric(name, name.replace("_", " ")) for name in sorted(METRICS, key=lambda name: name != chosen)]
+    tables = [page.Table("Test split", "mean over seeds, 95 % bootstrap interval over images", tuple(overall), chart=True)]
+    tables.append(page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in manifest.classes)))
+    attention = None
+    if summary.energy["distilled"].defined:
+        tables.append(page.Table("Where it looks", "share of attention inside the mask", (page.Metric("energy", "energy inside"),)))
+        attention = (summary.energy["alone"], summary.energy["distilled"])
+    report = page.Report(
+        title=f"{manifest.name}: does the teacher help?",
+        introduction=INTRODUCTION,
+        finding=page.Finding(summary.finding, chosen.replace("_", " "), summary.gain, summary.share, summary.control, attention),
+        classes=manifest.classes,
+        arms=rows,
+        tables=tuple(tables),
+        made=page.Made(
+            command=command,
+            config=config.pretty_text,
+            data=manifest.name,
+            licence=manifest.licence,
+            seeds=tuple(range(seeds)),
+            date=datetime.date.today().isoformat(),
+            versions={
+                "xkd": xkd.__version__,
+                "torch": torch.__version__,
+                "timm": timm.__version__,
+                "python": platform.python_version(),
+            },
+            facts={"test images": str(len(runs["alone"][0].test.target))},
+        ),
+        pictures=(
+            page.Picture(
+                "Where they look", "Student's input, teacher's sensor, attention of each network; the outline is the mask.", sheet
+            ),
+        ),
+        charts=(curves(arms, runs),),
+        confusions=tuple(confusions(arms, runs, manifest)),
+        caveats=tuple(caveats(manifest, seeds)),
+    )
+    page.write_report(path, report)
+    console.print(f"page: {path}")
+
+
+def draw_panels(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Path:
+    """A contact sheet of test images with the networks of the first seed, and one PNG for each image."""
+    lookers = []
+    for arm in arms:
+        if arm.name == "shuffled":
+            continue
+        source = arm.config()
+        student = load_student(source, str(runs[arm.name][0].checkpoint), arm.branch)
+        lookers.append(Looker(arm.title, student, attention_method(source, arm.branch)))
+    samples, views = test_samples(config, "test", NUM_PANELS)
+    rows = panel_rows(samples, views, lookers, lookers[-1].student.task.classes)
+    for row in rows:
+        draw_rows([row], folder / f"{row.name}.png")
+    sheet = folder / "contact_sheet.png"
+    draw_rows(rows, sheet)
+    return sheet
+
+
+def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[str, ...]) -> page.Arm:
+    metrics = dict(summary.arms[arm.name])
+    per_seed = np.stack([recall(confusion(run.test)) for run in runs])
+    for k, name in enumerate(classes):
+        # by class the spread over seeds is shown, an interval would suggest more than a few images can say
+        metrics[f"recall {name}"] = replace(interval(per_seed[:, k], per_seed[:, k]), low=float("nan"), high=float("nan"))
+    if summary.energy[arm.name].defined:
+        metrics["energy"] = summary.energy[arm.name]
+    parameters = sum(p.numel() for p in load_student(arm.config(), str(runs[0].checkpoint), arm.branch).branch.model.parameters())
+    seconds = sum(run.seconds for run in runs) / len(runs)
+    facts = {"training": f"{seconds:.0f} s", "parameters": f"{parameters / 1e6:.2f} M"}
+    return page.Arm(arm.title, f"sees {as_view(arm)}", metrics, facts)
+
+
+def as_view(arm: Arm) -> str:
+    return str(arm.config().distiller.branches[arm.branch].view.name)
+
+
+def curves(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Chart:
+    """The score that checkpoints were chosen by, over epochs, of the first seed."""
+    lines = {}
+    score = json.loads((runs["distilled"][0].folder / "result.json").read_text())["save_best"]
+    for arm in arms:
+        points = []
+        for log in sorted(runs[arm.name][0].folder.glob("*/vis_data/scalars.json")):
+            for entry in map(json.loads, log.read_text().splitlines()):
+                if score in entry:
+                    points.append((float(entry["step"]), float(entry[score])))
+        lines[arm.title] = points
+    return Chart("Learning curves (first seed)", "epoch", score, lines)
+
+
+def confusions(arms: list[Arm], runs: Mapping[str, list[ArmRun]], manifest: Manifest) -> list[page.Confusion]:
+    if manifest.multilabel:
+        return []
+    shown = [arm for arm in arms if arm.name in ("alone", "distilled")]
+    return [page.Confusion(arm.title, np.sum([confusion(run.test) for run in runs[arm.name]], axis=0).tolist()) for arm in shown]
+
+
+def caveats(manifest: Manifest, seeds: int) -> list[str]:
+    found = [CAVEAT_SEEDS] if seeds == 1 else []
+    if "simulated" in manifest.source:
+        found.append("This data set is simulated: nothing here is evidence about the world.")
+    return found

@@ -1,0 +1,104 @@
+"""Panels of a trained student: what it saw, what the teacher's sensor saw, where each network looked, what it answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from xkd.attention.maps import attention_map
+from xkd.batch import Batch, View
+from xkd.build import build
+from xkd.data.loader import collate
+from xkd.data.paired import PairedDataset
+from xkd.engine.config import as_plain
+from xkd.engine.student import Student
+from xkd.visualise import Panel, Row
+
+
+@dataclass(frozen=True)
+class Looker:
+    """A network whose attention is shown, under which title, by which method of `xkd.attention.maps`."""
+
+    title: str
+    student: Student
+    method: str
+
+
+def attention_method(config: Config, branch: str) -> str:
+    """What the config's `compare.attention` says of a branch, else its first attention tap, else Grad-CAM of its last stage."""
+    named = as_plain(config.get("compare") or {}).get("attention", {})
+    if branch in named:
+        return str(named[branch])
+    taps = as_plain(config.distiller.branches[branch]).get("taps") or {}
+    attention = [name for name, tap in taps.items() if tap.get("kind") == "attention"]
+    return f"tap:{attention[0]}" if attention else "grad_cam:stage:-1"
+
+
+def test_samples(config: Config, split: str, number: int) -> tuple[list[Any], tuple[View, ...]]:
+    """`number` rows of a split with every sensor that the config names, the classes in turn, and those views."""
+    section = as_plain(config[f"{split}_dataloader"].dataset)
+    views = {}
+    for branch in as_plain(config.distiller.branches).values():
+        view: View = build(branch["view"])
+        views[view.name] = view
+    dataset: PairedDataset = build({**section, "views": list(views.values())}, "dataset")
+    by_class = [np.flatnonzero(dataset.strata == k).tolist() for k in range(len(dataset.classes))]
+    turns = [index for round_ in zip_longest(*by_class) for index in round_ if index is not None]
+    return [dataset[index] for index in turns[:number]], tuple(views.values())
+
+
+def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[Looker], classes: Sequence[str]) -> list[Row]:
+    """One row per sample: each sensor as a person sees it, then each network's attention over its own input."""
+    batch = collate(list(samples))
+    shown = [_look(looker, batch) for looker in lookers]
+    rows = []
+    for position, sample in enumerate(samples):
+        outline = sample.mask[0].numpy() if sample.masked and sample.mask.any() else None
+        images = {view.name: _picture(view, batch.views[view.name][position]) for view in views if sample.present[view.name]}
+        panels = [Panel(view.name, images[view.name], outline=outline) for view in views if view.name in images]
+        for looker, (maps, probabilities) in zip(lookers, shown, strict=True):
+            name = looker.student.branch.view.name
+            if name not in images:
+                continue
+            predicted = int(probabilities[position].argmax())
+            target = int(sample.target) if sample.labelled and sample.target.ndim == 0 else -1
+            panels.append(
+                Panel(
+                    looker.title,
+                    images[name],
+                    attention=maps[position, 0].numpy(),
+                    outline=outline,
+                    caption=f"{classes[predicted]} {probabilities[position, predicted]:.2f}",
+                    verdict="" if target < 0 else "right" if predicted == target else "wrong",
+                )
+            )
+        rows.append(Row(sample.meta.get("id", str(position)), _truth(sample, classes), tuple(panels)))
+    return rows
+
+
+def _look(looker: Looker, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Maps (B, 1, h, w) and probabilities (B, K); rows that lack the network's view give whatever zeros give, and are not shown."""
+    branch, task = looker.student.branch, looker.student.task
+    images = batch.views[branch.view.name]
+    with torch.no_grad():
+        probabilities = task.predict(branch.run(images, batch, task)["output"])
+    return attention_map(branch, images, task, looker.method).clamp(min=0), probabilities
+
+
+def _picture(view: View, image: Tensor) -> Any:
+    return view.modality.show(image.permute(1, 2, 0).contiguous().numpy())
+
+
+def _truth(sample: Any, classes: Sequence[str]) -> str:
+    if not sample.labelled:
+        return "unlabelled"
+    if sample.target.ndim == 0:
+        return classes[int(sample.target)]
+    return ", ".join(name for name, there in zip(classes, sample.target, strict=True) if there) or "none"
