@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from xkd.attention import attention_map
 from xkd.batch import View
@@ -79,12 +80,36 @@ def test_grad_cam_by_hand(no_grad: type, task: Classification) -> None:
     assert not given[1].any(), "evidence against a class is cut off"
 
 
+class Tokens(nn.Module):
+    """The same with patches of 8 x 8 as tokens behind a class token that means nothing."""
+
+    num_prefix_tokens = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = nn.Identity()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        patches = F.avg_pool2d(images, 8).flatten(2).transpose(1, 2)
+        tokens = self.read(torch.cat([torch.full_like(patches[:, :1], 9.0), patches], 1))
+        scores: torch.Tensor = tokens[:, 1:].mean(1)
+        return scores
+
+
+def test_grad_cam_puts_tokens_on_their_grid(task: Classification) -> None:
+    branch = Branch(Tokens(), View("rgb", RGB(mean=(0.0,) * 3, std=(1.0,) * 3), (32, 48)), Random())
+    images = torch.zeros(1, 3, 32, 48)
+    images[0, 2, 8:16, 40:48] = 24.0
+    expected = torch.zeros(1, 1, 4, 6)
+    expected[0, 0, 1, 5] = 1.0
+    torch.testing.assert_close(attention_map(branch, images, task, "grad_cam:read"), expected)
+
+
 @pytest.mark.parametrize("frozen", [False, True])
-def test_grad_cam_reads_tokens(frozen: bool, vit: Callable[..., Branch], task: Classification) -> None:
-    maps = attention_map(vit({}, frozen=frozen), torch.rand(2, 3, 32, 48), task, "grad_cam:blocks.1.norm1")
-    assert maps.shape == (2, 1, 4, 6)
-    assert (maps >= 0).all()
-    assert maps.any()
+def test_grad_cam_reads_a_vit(frozen: bool, vit: Callable[..., Branch], task: Classification) -> None:
+    images = torch.rand(2, 3, 32, 48)
+    maps = [attention_map(vit({}, frozen), images, task, "grad_cam:blocks.1.norm1", torch.tensor([k, k])) for k in range(3)]
+    assert all(each.shape == (2, 1, 4, 6) and (each >= 0).all() for each in maps)
 
 
 def test_grad_cam_reads_nhwc(cnn: Callable[..., Branch], task: Classification) -> None:
@@ -102,7 +127,7 @@ def test_grad_cam_reads_nhwc(cnn: Callable[..., Branch], task: Classification) -
         ("tap:deeep", r"no attention tap 'deeep'.*\['look'\]"),
         ("tap:features", r"no attention tap 'features'.*\['look'\]"),
         ("attention:blocks.7", "no module 'blocks.7'"),
-        ("attention:head", "no place in the image"),
+        ("attention:head", "no fused q, k, v"),
         ("grad_cam:blocks.9", "no module 'blocks.9'"),
         ("grad_cam:head", "not a map"),
         ("grad_cam:blocks.1", "read 'blocks.1.norm1'"),
