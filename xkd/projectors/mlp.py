@@ -21,7 +21,7 @@ class MLP(nn.Module):
     def bind(self, source: tuple[int, ...], target: tuple[int, ...]) -> None:
         if len(source) != len(target) or len(source) not in (1, 3):
             raise ValueError(f"MLP projects vectors to vectors or maps to maps, got {source} -> {target}")
-        hidden = round(self.ratio * max(source[0], target[0]))
+        hidden = max(1, round(self.ratio * max(source[0], target[0])))
         self.layers.extend([nn.Linear(source[0], hidden), nn.GELU(), nn.Linear(hidden, target[0])])
         self.size = target[1:]
 

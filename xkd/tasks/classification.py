@@ -29,7 +29,10 @@ class Classification:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         if len(self.classes) < (1 if self.multilabel else 2):
-            raise ValueError(f"classification needs at least two classes, got {list(self.classes)}")
+            raise ValueError(f"classification needs at least two classes (multi-label: one), got {list(self.classes)}")
+        twice = [name for name in self.classes if self.classes.count(name) > 1]
+        if twice:
+            raise ValueError(f"classification has class '{twice[0]}' twice in {list(self.classes)}")
 
     def call(self, model: nn.Module, images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k"]:
         output = model(images)
@@ -47,7 +50,7 @@ class Classification:
     def metrics(self) -> MetricCollection:
         count = len(self.classes)
         if self.multilabel:
-            return MetricCollection(
+            return _ZeroOneMetrics(
                 {
                     "macro_f1": MultilabelF1Score(count, average="macro"),
                     "accuracy": MultilabelAccuracy(count, average="micro"),
@@ -66,3 +69,10 @@ class Classification:
         if self.multilabel:
             return torch.zeros(rows, len(self.classes))
         return torch.arange(rows) % len(self.classes)
+
+
+class _ZeroOneMetrics(MetricCollection):
+    """Takes a batch's 0/1 floats, which the metrics themselves refuse."""
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
+        super().update(prediction, target.long())
