@@ -42,10 +42,11 @@ def attention_method(config: Config, branch: str) -> str:
 
 
 def test_samples(config: Config, split: str, number: int) -> tuple[list[Any], tuple[View, ...]]:
-    """`number` rows of a split with every sensor that the config names, the classes in turn, and those views."""
+    """`number` rows of a split with every sensor that the config names, the student's first, the classes in turn; and those views."""
     section = as_plain(config[f"{split}_dataloader"].dataset)
     views = {}
-    for branch in as_plain(config.distiller.branches).values():
+    branches = as_plain(config.distiller.branches)
+    for branch in sorted(branches.values(), key=lambda branch: branch is not branches[config.distiller.student]):
         view: View = build(branch["view"])
         views[view.name] = view
     dataset: PairedDataset = build({**section, "views": list(views.values())}, "dataset")
