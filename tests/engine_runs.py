@@ -123,7 +123,9 @@ def write(folder: Path, **configs: str) -> Path:
 
 
 def config_of(folder: Path, text: str, options: Mapping[str, Any] | None = None) -> Config:
-    return load_config(write(folder, config=text), options)
+    config = load_config(write(folder, config=text), options)
+    config.__dict__["_format_python_code"] = False  # laying out its text takes longer than these runs
+    return config
 
 
 def run_training(config: Config, work_dir: Path, console: Console | None = None, **settings: Any) -> TrainResult:

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
-from xkd.engine.config import as_plain
+from xkd.engine.config import as_plain, settle
 from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, last_checkpoint, write_atomically
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.model import DistillerModel, TaskMetric
@@ -132,8 +132,6 @@ def make_runner(
         **({"sync_buffers": {"type": SyncBuffersHook}} if launcher != "none" else {}),
     }
     last = find_last(work_dir) if resume else None
-    for key, value in settings.items():
-        config[key] = value
     return QuietRunner(
         model=DistillerModel(distiller),
         work_dir=str(work_dir),
@@ -154,7 +152,7 @@ def make_runner(
         visualizer={"type": Visualizer, "vis_backends": as_plain(config.get("vis_backends") or [{"type": LocalVisBackend}])},
         randomness={"seed": seed},
         experiment_name=experiment,
-        cfg=config,
+        cfg=settle(config, settings),
     )
 
 
