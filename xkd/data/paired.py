@@ -49,7 +49,7 @@ class PairedDataset(Dataset[Sample]):
     photometric jitter once more per view name, so a view that is added or left out changes nothing in the others.
     `dataset[index]` is the row without augmentation (draw -1).
 
-    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps the labels of that
+    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps the labels, masks and boxes of that
     share of each class among all labelled rows of the train split, chosen by `label_seed`. `shuffle_pairs_except="rgb"` is the negative
     control: label, mask, boxes and view `rgb` stay together, every other view comes from another row of the dataset, always the same;
     rows without `rgb` are left out. `mask` says what the region of interest is made of. `subset` > 0 keeps that many rows, every class
@@ -81,7 +81,8 @@ class PairedDataset(Dataset[Sample]):
         rows = [row for row in self.manifest.rows if row.split == split]
         if label_fraction < 1:
             kept = choose.labelled_share(rows, self.manifest.classes, label_fraction, label_seed)
-            rows = [row if row.id in kept else replace(row, labels=None) for row in rows]
+            # a mask is an annotation too: rows without a label keep their pixels alone
+            rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=None) for row in rows]
         columns = {view.modality.name for view in self.views}
         wanted = {view.modality.name for view in self.views if view.name == shuffle_pairs_except} or columns
         usable = [row for row in rows if not wanted.isdisjoint(row.files)]
