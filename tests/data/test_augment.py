@@ -128,6 +128,13 @@ def test_boxes_outside_are_left_out_and_others_clipped() -> None:
     assert warp_boxes(boxes[:0], IDENTITY, Box(0, 0, 20, 20)).shape == (0, 4)
 
 
+def test_a_rotation_does_not_shear_a_crop_that_is_not_square() -> None:
+    linear = Augment(flip=0, rotate=30).geometry(np.random.default_rng(8), aspect=2.0)[:2, :2]
+    in_pixels = np.diag([2.0, 1.0]) @ linear @ np.diag([0.5, 1.0])
+    assert in_pixels @ in_pixels.T == pytest.approx(np.eye(2))
+    assert abs(in_pixels[0, 1]) > 0.1
+
+
 def test_settings_draw_from_the_same_stream() -> None:
     alone = Augment(flip=0, shift=0.1).geometry(np.random.default_rng(6))
     turned = Augment(flip=0, rotate=10, shift=0.1).geometry(np.random.default_rng(6))

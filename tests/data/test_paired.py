@@ -77,6 +77,15 @@ def test_adding_a_view_changes_nothing_in_the_others(tiny_dataset: Path) -> None
     assert torch.equal(alone.mask, both.mask)
 
 
+def test_views_of_one_sensor_share_the_geometry_and_jitter_apart(tiny_dataset: Path) -> None:
+    camera = sensor(str(tiny_dataset), "rgb")
+    views = [View("left", camera, (40, 48)), View("right", camera, (40, 48))]
+    still = PairedDataset(str(tiny_dataset), "val", views, Augment(rotate=25, jitter=0))[1, 0]
+    assert torch.equal(still.views["left"], still.views["right"])
+    lively = PairedDataset(str(tiny_dataset), "val", views, Augment(rotate=25))[1, 0]
+    assert not torch.equal(lively.views["left"], lively.views["right"])
+
+
 def test_no_augmentation_is_a_resize_of_the_crop(tiny_dataset: Path) -> None:
     dataset = make(tiny_dataset, "rgb", split="train")
     image = RGB().read(tiny_dataset / "rgb/00.png")
@@ -153,7 +162,11 @@ def test_shuffled_pairs_leave_the_named_view_with_its_label(tiny_dataset: Path) 
         sources = [number for number, thermal in enumerate(thermals) if torch.equal(thermal, strange)]
         assert len(sources) == 1
         assert sources != [index]
-    assert make(tiny_dataset, split="train", shuffle_pairs_except="rgb").left_out == {"no rgb": 2}
+    plain, shuffled = make(tiny_dataset, split="train"), make(tiny_dataset, split="train", shuffle_pairs_except="rgb")
+    all_thermals = {plain[index].views["thermal"].numpy().tobytes() for index in range(len(plain))}
+    for index in range(len(shuffled)):
+        assert shuffled[index].views["thermal"].numpy().tobytes() in all_thermals, "a stranger comes with its own crop"
+    assert shuffled.left_out == {"no rgb": 2}
     assert sorted(choose.derangement(50, 3)) == list(range(50))
     assert (choose.derangement(50, 3) != np.arange(50)).all()
 

@@ -84,7 +84,7 @@ def test_command_line(
     monkeypatch.setattr(sys, "argv", ["prepare.py", "--source", str(source), "--out", str(tmp_path / "out")])
     script.main()
     assert "{'bicycle': 1}" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match="error: .*is there already; remove it"):
+    with pytest.raises(SystemExit, match=r"error: .*is there already; remove it"):
         script.main()
 
 

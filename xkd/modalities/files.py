@@ -30,7 +30,7 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
 
 
 def _is_whole(data: bytes) -> bool:
-    """OpenCV fills the rest of a truncated JPEG or PNG with grey or black and says nothing, so the end is looked for here."""
+    """OpenCV fills the rest of a truncated JPEG with grey and says nothing, so the end is looked for here."""
     if data.startswith(_JPEG_START):
         # entropy-coded data never hold an end marker, and an embedded thumbnail's lies before the last scan
         return data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
