@@ -49,12 +49,12 @@ class PairedDataset(Dataset[Sample]):
     photometric jitter once more per view name, so a view that is added or left out changes nothing in the others.
     `dataset[index]` is the row without augmentation (draw -1).
 
-    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps the labels, masks and boxes of that
-    share of each class among all labelled rows of the train split, chosen by `label_seed`. `shuffle_pairs_except="rgb"` is the negative
-    control: label, mask, boxes and view `rgb` stay together, every other view comes from another row of the dataset, always the same;
-    rows without `rgb` are left out. `mask` says what the region of interest is made of. `subset` > 0 keeps that many rows, every class
-    among them. `cache` keeps each decoded file in memory, once per process (for small data sets, and where rows are crops of shared
-    images).
+    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps the labels, masks
+    and boxes of that share of each class among all labelled rows of the train split, chosen by `label_seed`.
+    `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other view comes from
+    another row of the dataset, always the same; rows without `rgb` are left out. `mask` says what the region of interest is made of.
+    `subset` > 0 keeps that many rows, every class among them. `cache` keeps each decoded file in memory, once per process (for small
+    data sets, and where rows are crops of shared images).
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
