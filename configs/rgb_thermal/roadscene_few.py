@@ -1,0 +1,9 @@
+"""RoadScene with a fifth of the labels, the same for teacher and student; the unlabelled pairs feed the distillation term."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .roadscene import *
+
+train_dataloader.merge(dict(dataset=dict(label_fraction=0.2)))
+compare.merge(dict(teachers=dict(thermal="roadscene_few_teacher.py")))

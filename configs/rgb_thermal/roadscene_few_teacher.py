@@ -1,0 +1,8 @@
+"""The teacher on RoadScene with a fifth of the labels."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .roadscene_teacher import *
+
+train_dataloader.merge(dict(dataset=dict(label_fraction=0.2)))
