@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--metric", default="accuracy", choices=list(METRICS))
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="for the students' arms")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast where the processor computes in it")
     parser.add_argument("--smoke", action="store_true", help="one step per run: does it run at all?")
     a = parser.parse_args(arguments)
     if a.seeds < 1:

@@ -10,6 +10,13 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 
+def bf16_is_native() -> bool:
+    """Whether this machine computes in bfloat16; where it does not, torch converts back and forth, slower than float32."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
 class BF16OptimWrapper(OptimWrapper):  # type: ignore[misc]  # mmengine is untyped
     """mmengine's `OptimWrapper` whose forward passes run under bfloat16 autocast; weights and optimiser states stay float32."""
 
