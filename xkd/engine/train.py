@@ -28,7 +28,7 @@ from xkd.engine.config import as_plain, settle
 from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, last_checkpoint, write_atomically
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.model import DistillerModel, TaskMetric
-from xkd.engine.precision import BF16OptimWrapper
+from xkd.engine.precision import BF16OptimWrapper, bf16_is_native
 from xkd.engine.progress import ProgressHook
 from xkd.evaluate import measure, predict
 from xkd.weights import EMA, load_file
@@ -81,6 +81,9 @@ def train(
     if not smoke:
         console.print(describe(distiller))
         measure_teachers(distiller, config, seed, console)
+    if amp and not bf16_is_native():
+        console.print("--amp: this processor has no bfloat16 arithmetic, so the run stays in float32")
+        amp = False
     runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
     runner.register_custom_hooks([StepHook(), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])])
     started = time.perf_counter()
