@@ -67,15 +67,15 @@ class Batch:
     The boolean fields and `meta` stay on the CPU whatever the device, so that choosing rows never waits for an accelerator.
     """
 
-    views: dict[str, Shaped[Tensor, "b c h w"]]
+    views: dict[str, Shaped[Tensor, "b _ _ _"]]  # (B, C, H, W), each view of its own size
     present: dict[str, Bool[Tensor, " b"]]
     target: Shaped[Tensor, "b ..."]  # (B,) class index, -1 if unlabelled; (B, K) 0/1 floats for multi-label
     labelled: Bool[Tensor, " b"]
-    mask: Float[Tensor, "b 1 h w"]  # share of each pixel inside the region of interest, 0..1
+    mask: Float[Tensor, "b 1 _ _"]  # share of each pixel inside the region of interest, 0..1
     masked: Bool[Tensor, " b"]  # the row has a mask
     index: Int[Tensor, " b"]  # row in the dataset
     draw: Int[Tensor, " b"]  # which draw of the augmentation; -1 is none
-    boxes: list[Float[Tensor, "n 4"]] = field(default_factory=list)  # x1 y1 x2 y2, relative to the view, 0..1
+    boxes: list[Float[Tensor, "_ 4"]] = field(default_factory=list)  # x1 y1 x2 y2, relative to the view, 0..1
     cached: dict[str, Tensor] = field(default_factory=dict)
     meta: list[dict[str, str]] = field(default_factory=list)  # the manifest's other columns
 

@@ -102,7 +102,8 @@ class Checkpoint:
         content = load_file(self.path)
         meta = content.get("meta", {}).get("xkd")
         if meta is None:
-            state = content.get("state_dict", content)
+            saved = content.get("state_dict", content)
+            state = {key: value for key, value in saved.items() if isinstance(value, Tensor)}
             return state, (view.modality.mean, view.modality.std)
         branch = self.branch or meta["student"]
         prefix = f"distiller.branches.{branch}."

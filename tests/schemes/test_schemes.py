@@ -33,7 +33,7 @@ def edge(loss: Callable[..., Any], student: str, teacher: str, **more: Any) -> d
 
 
 def graph(branches: dict[str, Any], terms: dict[str, Any]) -> Distiller:
-    task = dict(type=Classification, classes=list(CLASSES))
+    task = dict(type=Classification, classes=CLASSES)
     config = dict(type=Distiller, branches=branches, terms=terms, student="rgb", task=task)
     torch.manual_seed(0)
     distiller: Distiller = build(config)
