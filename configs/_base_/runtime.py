@@ -4,15 +4,16 @@ from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from mmengine.visualization import LocalVisBackend
 from torch.optim import AdamW
 
-train_cfg = dict(by_epoch=True, max_epochs=30, val_interval=1)
+train_cfg = dict(by_epoch=True, max_epochs=24, val_interval=1)
 optim_wrapper = dict(
     type=OptimWrapper,
     optimizer=dict(type=AdamW, lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
 )
+# without an `end` the cosine runs to the last epoch
 param_scheduler = [
-    dict(type=LinearLR, start_factor=0.01, by_epoch=True, begin=0, end=2, convert_to_iter_based=True),
-    dict(type=CosineAnnealingLR, eta_min_ratio=0.01, by_epoch=True, begin=2, end=30, convert_to_iter_based=True),
+    dict(type=LinearLR, start_factor=0.01, by_epoch=True, end=2, convert_to_iter_based=True),
+    dict(type=CosineAnnealingLR, eta_min_ratio=0.01, by_epoch=True, begin=2, convert_to_iter_based=True),
 ]
 save_best = "val/macro_f1"
 log_interval = 20

@@ -1,0 +1,36 @@
+"""Coffee leaves with lesion masks: one sensor, five classes, few images."""
+
+from xkd.batch import View
+from xkd.data.augment import Augment
+from xkd.data.manifest import sensor
+from xkd.data.paired import PairedDataset
+from xkd.tasks import Classification
+
+data_root = "coffee_leaf_lesions"
+rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb"), size=(96, 192))
+task = dict(type=Classification, classes=("healthy", "miner", "rust", "phoma", "cercospora"))
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    drop_last=True,
+    sampler=dict(shuffle=True, balanced=True),
+    dataset=dict(
+        type=PairedDataset,
+        root=data_root,
+        split="train",
+        views=[rgb],
+        augment=dict(type=Augment, flip=0.5, vertical_flip=0.5, rotate=15.0, scale=(0.8, 1.0), shift=0.05),
+        cache=True,
+    ),
+)
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), cache=True),
+)
+test_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), cache=True),
+)

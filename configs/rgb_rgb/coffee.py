@@ -1,0 +1,56 @@
+"""Coffee leaves: a transformer teaches a CNN on the same camera, and the lesion masks steer where the CNN looks."""
+
+import timm
+from mmengine.config import read_base
+
+from xkd.branch import Branch
+from xkd.distiller import Distiller
+from xkd.losses import KD, CrossEntropy, MaskEnergy
+from xkd.taps import Tap
+from xkd.term import Term
+from xkd.weights import Checkpoint, Random
+
+with read_base():
+    from .._base_.coffee import *
+    from .._base_.runtime import *
+
+distiller = dict(
+    type=Distiller,
+    student="cnn",
+    task=task,
+    branches=dict(
+        vit=dict(
+            type=Branch,
+            model=dict(
+                type=timm.create_model,
+                model_name="vit_tiny_patch16_224",
+                img_size=(96, 192),
+                patch_size=12,
+                depth=6,
+                num_classes=5,
+            ),
+            view=rgb,
+            weights=dict(type=Checkpoint, path="work_dirs/coffee_teacher/best.pth"),
+            taps=dict(attention=dict(type=Tap, path="stage:-1", kind="attention")),
+            frozen=True,
+        ),
+        cnn=dict(
+            type=Branch,
+            model=dict(type=timm.create_model, model_name="resnet10t", num_classes=5),
+            view=rgb,
+            weights=dict(type=Random),
+            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+            channels_last=True,
+        ),
+    ),
+    terms=dict(
+        ce=dict(type=Term, loss=dict(type=CrossEntropy, label_smoothing=0.1), student="cnn.output", teacher="batch.target"),
+        kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="cnn.output", teacher="vit.output", weight=0.5),
+        mask=dict(type=Term, loss=dict(type=MaskEnergy), student="cnn.attention", teacher="batch.mask"),
+    ),
+)
+train_cfg.merge(dict(max_epochs=60))
+compare = dict(
+    teachers=dict(vit="coffee_teacher.py"),
+    attention=dict(cnn="grad_cam:stage:3"),
+)

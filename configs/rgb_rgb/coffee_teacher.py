@@ -1,0 +1,39 @@
+"""The teacher on coffee leaves: a small vision transformer on the same camera."""
+
+import timm
+from mmengine.config import read_base
+
+from xkd.branch import Branch
+from xkd.distiller import Distiller
+from xkd.losses import CrossEntropy
+from xkd.taps import Tap
+from xkd.term import Term
+from xkd.weights import Random
+
+with read_base():
+    from .._base_.coffee import *
+    from .._base_.runtime import *
+
+distiller = dict(
+    type=Distiller,
+    student="vit",
+    task=task,
+    branches=dict(
+        vit=dict(
+            type=Branch,
+            model=dict(
+                type=timm.create_model,
+                model_name="vit_tiny_patch16_224",
+                img_size=(96, 192),
+                patch_size=12,
+                depth=6,
+                num_classes=5,
+            ),
+            view=rgb,
+            weights=dict(type=Random),
+            taps=dict(attention=dict(type=Tap, path="stage:-1", kind="attention")),
+        ),
+    ),
+    terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy, label_smoothing=0.1), student="vit.output", teacher="batch.target")),
+)
+train_cfg.merge(dict(max_epochs=60))
