@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from xkd.attention import attention_map
+from xkd.attention.maps import single_view_batch
 from xkd.batch import View
 from xkd.branch import Branch
 from xkd.modalities import RGB
@@ -24,6 +25,9 @@ def test_class_token_attention_is_averaged_over_heads_on_the_patch_grid(vit: Cal
     assert (tapped > 0).all()
     assert tapped.sum((1, 2, 3)).max() < 1, "the class token's own share is left out"
     torch.testing.assert_close(tapped, attention_map(branch, images, task, "attention:blocks.1"))
+    heads = branch.eval()(single_view_batch(branch, images, task), task)["look"]
+    assert heads.shape[1] == 3
+    torch.testing.assert_close(tapped, (heads[:, :1] + heads[:, 1:2] + heads[:, 2:]) / 3)
 
 
 @pytest.mark.parametrize("path", ["stage:-1", "layer3"])
@@ -138,6 +142,14 @@ def test_errors_name_what_is_legal(method: str, text: str, vit: Callable[..., Br
     with pytest.raises((ValueError, KeyError), match=text):
         attention_map(branch, torch.rand(1, 3, 32, 48), task, method)
     attention_map(branch, torch.rand(1, 3, 32, 48), task, "tap:look")
+
+
+@pytest.mark.parametrize("method", ["tap:look", "grad_cam:layer2"])
+def test_a_network_that_breaks_leaves_nothing_behind(method: str, cnn: Callable[..., Branch], task: Classification) -> None:
+    branch = cnn({"look": Tap("layer2", kind="attention")})
+    with pytest.raises(ValueError, match="needs \\(batch, 2\\)"):
+        attention_map(branch, torch.rand(1, 3, 64, 96), Classification(("healthy", "rust")), method)
+    branch.eval()(single_view_batch(branch, torch.rand(1, 3, 64, 96), task), task)
 
 
 def test_classes_that_do_not_exist(cnn: Callable[..., Branch], task: Classification) -> None:

@@ -41,7 +41,6 @@ def grad_cam(branch: Branch, batch: Batch, task: Task, path: str, classes: Int[T
             gradient = torch.autograd.grad(_score(output, classes), features, allow_unused=True)[0]
     finally:
         handle.remove()
-        branch.taps.forget()
         branch.train(training)
     size = (images.shape[2], images.shape[3])
     maps = _as_map(branch.model, features.detach(), size, path)

@@ -41,7 +41,6 @@ def attention_map(
         maps = extra.read((images.shape[2], images.shape[3]))[method]
     finally:
         extra.close()
-        branch.taps.forget()
         branch.train(training)
     return maps.float().mean(1, keepdim=True)
 
