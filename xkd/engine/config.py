@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         raise FileNotFoundError(f"no config {path}")
     try:
         config = Config.fromfile(str(path))
+        for name in config:
+            as_plain(config[name])  # imports what the file names
     except (SyntaxError, ImportError, NameError, ConfigParsingError) as error:
         raise ValueError(f"{path}: not a config that can be read: {error}") from error
     for key, value in (options or {}).items():
@@ -177,9 +180,19 @@ def _keys(node: Any) -> list[str]:
 
 
 def as_plain(node: Any) -> Any:
-    """A section as plain dicts, lists and tuples whose `type`s are the classes themselves."""
+    """A section as plain dicts, lists and tuples whose `type`s are the classes themselves, of a dumped config too."""
     if isinstance(node, Mapping):
-        return {key: as_plain(node[key]) for key in node}
+        plain = {key: as_plain(node[key]) for key in node}
+        if isinstance(plain.get("type"), str) and "." in plain["type"]:
+            plain["type"] = _imported(plain["type"])
+        return plain
     if isinstance(node, list | tuple):
         return type(node)(as_plain(value) for value in node)
     return node
+
+
+def _imported(name: str) -> Any:
+    try:
+        return pkgutil.resolve_name(name)
+    except AttributeError as error:
+        raise ImportError(f"type '{name}': {error}") from error

@@ -1,0 +1,39 @@
+"""The tiny data set where the configs of engine_runs.py find it, and one trained student."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import engine_runs as runs
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def data_root(tiny_dataset: Path) -> Iterator[Path]:
+    """`root="tiny"` is the session's data set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XKD_DATA_ROOT", str(tiny_dataset.parent))
+        yield tiny_dataset
+
+
+@pytest.fixture
+def own_data(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the data set that a test may damage, where the configs find it."""
+    shutil.copytree(tiny_dataset, tmp_path / "data" / "tiny")
+    monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path / "data"))
+    return tmp_path / "data" / "tiny"
+
+
+@pytest.fixture(scope="module")
+def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with teacher.py, student.py, teacher.pth and the student's best.pth; read-only."""
+    folder = tmp_path_factory.mktemp("trained")
+    teacher = runs.write(folder, teacher=runs.TEACHER)
+    result = runs.run_training(runs.load_config(teacher, {"train_cfg.max_epochs": 1}), folder / "teacher_run")
+    shutil.copy(result.checkpoint, folder / "teacher.pth")
+    student = runs.write(folder, student=runs.STUDENT.replace('path="teacher.pth"', f'path="{folder / "teacher.pth"}"'))
+    result = runs.run_training(runs.load_config(student, {"train_cfg.max_epochs": 1}), folder / "student_run")
+    shutil.copy(result.checkpoint, folder / "best.pth")
+    return folder

@@ -1,0 +1,114 @@
+"""Configs: overrides, and mistakes that are named together with what is legal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import engine_runs as runs
+import pytest
+
+from xkd.engine.config import load_config, parse_options
+
+
+def test_options_are_literals_or_text() -> None:
+    assert parse_options(["a.b=2", "c=adam", "d=(1, 2)", "e=a=b"]) == {"a.b": 2, "c": "adam", "d": (1, 2), "e": "a=b"}
+    with pytest.raises(ValueError, match="takes KEY=VALUE.*; got 'lr'"):
+        parse_options(["lr"])
+
+
+def test_options_reach_every_depth(tmp_path: Path) -> None:
+    options = {
+        "distiller.terms.kd.weight": 2.0,
+        "distiller.terms.kd.loss.tau": 3.0,
+        "train_dataloader.dataset.views.0.size": (8, 8),
+        "train_dataloader.sampler.balanced": True,
+        "param_scheduler.0.T_max": 9,
+        "train_cfg.val_begin": 2,
+        "vis_backends": [],
+    }
+    config = runs.config_of(tmp_path, runs.GRAPH, options)
+    assert config.distiller.terms.kd.weight == 2.0  # was not in the file
+    assert config.distiller.terms.kd.loss.tau == 3.0
+    assert config.train_dataloader.dataset.views[0]["size"] == (8, 8)
+    assert config.train_dataloader.sampler == {"shuffle": True, "balanced": True}
+    assert config.param_scheduler[0]["T_max"] == 9
+    assert config.train_cfg.val_begin == 2
+    assert config.vis_backends == []
+
+
+OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "section": ({"train_cgf.max_epochs": 1}, r"'train_cgf.max_epochs' lies in no section \(did you mean 'train_cfg'\?\); .*'distiller'"),
+    "variable of the file": ({"task": 1}, r"'task' lies in no section; the sections are"),
+    "part of the path": ({"distiller.term.kd.weight": 1}, r"no key 'distiller.term'; there are \['student', 'task', 'branches', 'terms'\]"),
+    "name of a term": ({"distiller.terms.kdd": 1}, r"no key 'distiller.terms.kdd' to override; distiller.terms has \['ce', 'kd', 'loss_mean'\]"),
+    "inside a number": ({"log_interval.a": 1}, r"'log_interval.a' lies inside log_interval = 2, which has no keys"),
+    "place in a list": ({"param_scheduler.4": 1}, r"no 'param_scheduler.4'; there are 1 entries, counted from 0"),
+    "nested argument": ({"distiller.terms.kd.loss.tua": 1}, r"KD takes no argument 'tua' \(did you mean 'tau'\?\); it takes \['tau'"),
+    "loop": ({"train_cfg.max_epoch": 1}, r"train_cfg has no key 'max_epoch' \(did you mean 'max_epochs'\?\); it takes"),
+    "iterations": ({"train_cfg.by_epoch": False}, r"by_epoch must be True"),
+    "never validated": ({"train_cfg.val_begin": 9}, r"val_begin 9 lies after max_epochs 3"),
+    "optimiser": ({"optim_wrapper.optimizer.lrr": 1}, r"AdamW takes no argument 'lrr' \(did you mean 'lr'\?\)"),
+    "wrapper": ({"optim_wrapper.accumulative_count": 1}, r"OptimWrapper takes no argument 'accumulative_count' \(did you mean"),
+    "clipping": ({"optim_wrapper.clip_grad.max_nrom": 1}, r"clip_grad has no key 'max_nrom' \(did you mean 'max_norm'\?\)"),
+    "schedule": ({"param_scheduler.0.T_maks": 1}, r"param_scheduler\[0\] has no key 'T_maks' \(did you mean 'T_max'\?\); it takes .*'eta_min'"),
+    "loader": ({"train_dataloader.batchsize": 1}, r"train_dataloader has no key 'batchsize' \(did you mean 'batch_size'\?\)"),
+    "sampler": ({"train_dataloader.sampler.balance": 1}, r"sampler has no key 'balance' \(did you mean 'balanced'\?\)"),
+    "dataset": ({"train_dataloader.dataset.splitt": 1}, r"PairedDataset takes no argument 'splitt' \(did you mean 'split'\?\)"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), OPTIONS.values(), ids=list(OPTIONS))
+def test_a_wrong_option_is_an_error(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError), match=message) as error:
+        runs.config_of(tmp_path, runs.GRAPH, options)
+    assert "config.py" in str(error.value)
+
+
+FILES = {
+    "section": ("save_best =", "safe_best =", r"unknown section 'safe_best' \(did you mean 'save_best'\?\)"),
+    "missing section": ("train_cfg =", "my_cfg =", r"sections \['train_cfg'\] are missing"),
+    "argument": ("student=\"rgb.output\"", "students=\"rgb.output\"", r"Term takes no argument 'students' \(did you mean 'student'\?\)"),
+    "syntax": ("save_best =", "save best =", r"not a config that can be read: invalid syntax"),
+    "name": ("from xkd.term import Term", "from xkd.term import Terms as Term", r"not a config that can be read: .*Terms"),
+    "import": ("from xkd.term import Term", "from xkd.terms import Term", r"not a config that can be read: .*xkd.terms"),
+}
+
+
+@pytest.mark.parametrize(("right", "wrong", "message"), FILES.values(), ids=list(FILES))
+def test_a_wrong_file_is_an_error(right: str, wrong: str, message: str, tmp_path: Path) -> None:
+    assert right in runs.PLAIN
+    with pytest.raises((KeyError, TypeError, ValueError), match=message) as error:
+        runs.config_of(tmp_path, runs.PLAIN.replace(right, wrong, 1))
+    assert "config.py" in str(error.value)
+
+
+def test_no_config(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no config .*absent\.py"):
+        load_config(tmp_path / "absent.py")
+
+
+def test_a_dumped_config_trains_the_same(tmp_path: Path) -> None:
+    config = load_config(runs.write(tmp_path, first=runs.GRAPH), {"train_cfg.max_epochs": 1, "distiller.terms.kd.weight": 2.0})
+    config.dump(tmp_path / "dumped.py")
+    runs.run_training(config, tmp_path / "a")
+    runs.run_training(load_config(tmp_path / "a" / "first.py"), tmp_path / "b")  # what the run itself has written down
+    runs.run_training(load_config(tmp_path / "dumped.py"), tmp_path / "c")
+    states = [runs.read(tmp_path / name / "epoch_1.pth")["state_dict"] for name in "abc"]
+    assert runs.differences(states[0], states[1]) == []
+    assert runs.differences(states[0], states[2]) == []
+
+
+WRONG_RUNS = {
+    "score": ({"save_best": "val/f1"}, r"save_best = 'val/f1' is not measured; there are \['val/accuracy'"),
+    "classes": ({"distiller.task.classes": ("blank", "disc", "ring")}, r"classes \['blank', 'disc', 'ring'\] are not those of the train data"),
+    "view": ({"distiller.branches.rgb.view.size": (8, 8)}, r"branch 'rgb' eats View\(name='rgb'.*\(8, 8\).*train data has .*\(16, 16\)"),
+    "batch": ({"train_dataloader.batch_size": 99, "train_dataloader.drop_last": True}, r"23 rows make no batch of 99"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_RUNS.values(), ids=list(WRONG_RUNS))
+def test_what_does_not_fit_together_is_said_before_training(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises((KeyError, ValueError), match=message):
+        runs.run_training(runs.config_of(tmp_path, runs.PLAIN, options), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,112 @@
+"""Two processes without a GPU: they train, and hold the same network after each step."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import engine_runs as runs
+import pytest
+import torch
+
+from xkd.data.loader import DrawSampler
+from xkd.engine import launch
+from xkd.engine.loaders import build_loader
+
+RANK = """
+import sys, torch
+from xkd import cli
+from xkd.engine import hooks
+
+save = hooks.StepHook.after_train_iter
+states = []
+
+
+def after_train_iter(hook, runner, **context):
+    save(hook, runner, **context)
+    distiller = hooks.distiller_of(runner)
+    states.append({name: value.clone() for name, value in distiller.named_parameters()})
+
+
+def after_val_epoch(hook, runner, metrics=None):
+    torch.save((states, hooks.distiller_of(runner).state_dict(), metrics), f"{sys.argv[1]}/rank{runner.rank}.pth")
+
+
+hooks.StepHook.after_train_iter, hooks.StepHook.after_val_epoch = after_train_iter, after_val_epoch
+sys.exit(cli.run("train", sys.argv[2:]))
+"""
+
+OPTIONS = ["train_cfg.max_epochs=1", "train_dataloader.batch_size=2", "val_dataloader.batch_size=4"]
+
+
+def free_port() -> str:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return str(server.getsockname()[1])
+
+
+def check(folder: Path) -> None:
+    (steps, state, metrics), (other_steps, other_state, other_metrics) = (
+        torch.load(folder / f"rank{rank}.pth", weights_only=True) for rank in (0, 1)
+    )
+    assert len(steps) == 6  # 23 rows, two processes of two
+    for one, other in zip(steps, other_steps, strict=True):
+        assert runs.differences(one, other) == []
+    assert runs.differences(steps[0], steps[-1])
+    assert runs.differences(state, other_state) == []  # batch statistics too, so both validate one network
+    assert metrics == other_metrics
+    written = runs.read(folder / "run" / "epoch_1.pth")["state_dict"]
+    assert all(torch.equal(value, state[key.removeprefix("distiller.")]) for key, value in written.items())
+    assert (folder / "run" / "result.json").is_file()
+
+
+def test_two_processes_train_one_network(data_root: Path, tmp_path: Path) -> None:
+    config = runs.write(tmp_path, config=runs.GRAPH)
+    dataset = build_loader(runs.load_config(config).train_dataloader, 0).dataset
+    orders = [[index for index, _ in DrawSampler(dataset, rank=rank, world_size=2)] for rank in (0, 1)]  # type: ignore[arg-type]
+    labelled = [[any(dataset.strata[order[at : at + 2]] >= 0) for at in range(0, 12, 2)] for order in orders]  # type: ignore[attr-defined]
+    assert any(one != other for one, other in zip(*labelled, strict=True)), "no step in which one process alone has labels"
+
+    (tmp_path / "rank.py").write_text(RANK, "utf-8")
+    arguments = [str(config), "--work-dir", str(tmp_path / "run"), "--launcher", "pytorch", "--cfg-options", *OPTIONS]
+    port = free_port()
+    processes = []
+    for rank in ("0", "1"):
+        environment = runs.environment_of(data_root, RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+        command = [sys.executable, "rank.py", str(tmp_path), *arguments]
+        processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    check(tmp_path)
+    assert "best val/macro_f1" in outputs[0][0]
+    assert outputs[1][0].count("epoch") == 0  # the second process is silent
+    assert not (tmp_path / ".dist_test").exists()
+
+
+@pytest.mark.slow
+def test_torchrun(data_root: Path, tmp_path: Path) -> None:
+    config = runs.write(tmp_path, config=runs.GRAPH)
+    (tmp_path / "rank.py").write_text(RANK, "utf-8")
+    done = runs.run_python(
+        ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port(), str(tmp_path / "rank.py"), str(tmp_path)]
+        + [str(config), "--work-dir", str(tmp_path / "run"), "--launcher", "pytorch", "--cfg-options", *OPTIONS],
+        data_root,
+        CUDA_VISIBLE_DEVICES="",
+    )
+    assert done.returncode == 0, done.stderr
+    check(tmp_path)
+
+
+def test_a_launcher_that_cannot_work_says_what_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("RANK", raising=False)
+    assert launch.prepare("none") == {}
+    with pytest.raises(ValueError, match="only --launcher pytorch works"):
+        launch.prepare("slurm")
+    with pytest.raises(ValueError, match="started by torchrun: torchrun --nproc-per-node"):
+        launch.prepare("pytorch")
+    with pytest.raises(ValueError, match=r"unknown launcher 'ssh'; there are \['none'"):
+        launch.prepare("ssh")
