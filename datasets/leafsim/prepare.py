@@ -24,10 +24,10 @@ from rich.progress import track
 from scene import DIFFICULTIES, draw_scene, stream
 from sensors import rgb_image, thermal_image
 
-VERSION = 1  # of the generator: raise it with every change of a decoded array
+VERSION = 2  # of the generator: raise it with every change of a decoded array
 SPLITS = ("train",) * 8 + ("val",) + ("test",) * 2  # scenes take turns
 COLUMNS = ("id", "split", "group", "rgb", "thermal", "mask", "label", "boxes", "visible")
-THERMAL_RANGE = (285.0, 315.0)  # kelvin
+THERMAL_RANGE = (290.0, 310.0)  # kelvin
 
 
 @dataclass(frozen=True)
