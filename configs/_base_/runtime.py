@@ -4,7 +4,7 @@ from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from mmengine.visualization import LocalVisBackend
 from torch.optim import AdamW
 
-train_cfg = dict(by_epoch=True, max_epochs=24, val_interval=1)
+train_cfg = dict(by_epoch=True, max_epochs=18, val_interval=1)
 optim_wrapper = dict(
     type=OptimWrapper,
     optimizer=dict(type=AdamW, lr=1e-3, weight_decay=0.05),

@@ -119,7 +119,9 @@ class SettledConfig(Config):  # type: ignore[misc]  # mmengine is untyped
 
 def settle(config: Config, settings: Mapping[str, Any]) -> SettledConfig:
     """A copy with `settings` as further sections, whose text is laid out once."""
-    settled = SettledConfig({**config, **settings}, filename=config.filename)
+    # an imported module (`import timm`) is a name of the config too, and cannot be copied
+    sections = {name: config[name] for name in config if not inspect.ismodule(config[name])}
+    settled = SettledConfig({**sections, **settings}, filename=config.filename)
     settled.__dict__["settled_text"] = config.pretty_text
     return settled
 
