@@ -7,6 +7,7 @@ from typing import Any
 
 import engine_runs as runs
 import pytest
+import torch
 
 from xkd.engine.config import load_config, parse_options
 
@@ -95,8 +96,9 @@ def test_a_dumped_config_trains_the_same(tmp_path: Path) -> None:
     runs.run_training(load_config(tmp_path / "a" / "first.py"), tmp_path / "b")  # what the run itself has written down
     runs.run_training(load_config(tmp_path / "dumped.py"), tmp_path / "c")
     states = [runs.read(tmp_path / name / "epoch_1.pth")["state_dict"] for name in "abc"]
-    assert runs.differences(states[0], states[1]) == []
-    assert runs.differences(states[0], states[2]) == []
+    for state in states[1:]:  # mmengine sorts keys when it dumps, so terms are added up in another order
+        assert sorted(state) == sorted(states[0])
+        torch.testing.assert_close({key: state[key] for key in states[0]}, dict(states[0]), rtol=1e-4, atol=1e-6)
 
 
 WRONG_RUNS = {

@@ -78,7 +78,11 @@ def test_two_processes_train_one_network(data_root: Path, tmp_path: Path) -> Non
         environment["CUDA_VISIBLE_DEVICES"] = ""
         command = [sys.executable, "rank.py", str(tmp_path), *arguments]
         processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    outputs = [process.communicate(timeout=60) for process in processes]
+    try:
+        outputs = [process.communicate(timeout=60) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], outputs
     check(tmp_path)
     assert "best val/macro_f1" in outputs[0][0]

@@ -28,4 +28,4 @@ def prepare(launcher: str) -> dict[str, Any]:
         )
     if not distributed.is_initialized():
         distributed.init_process_group("gloo")
-    return {"model_wrapper_cfg": {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}}
+    return {"model_wrapper_cfg": {"type": "MMDistributedDataParallel", "device_ids": None}}

@@ -69,5 +69,8 @@ class TaskMetric(BaseMetric):  # type: ignore[misc]  # mmengine is untyped
             raise ValueError("the validation split has no labelled row, so there is nothing to choose a checkpoint by")
         predictions, targets = (torch.stack(column) for column in zip(*labelled, strict=True))
         metrics = self.task.metrics()
+        for metric in metrics.values():
+            # mmengine has gathered the rows and calls this in the first process alone; a metric that waits for the others would hang
+            metric.distributed_available_fn = lambda: False
         metrics.update(predictions, targets)
         return {name: float(value) for name, value in metrics.compute().items()}

@@ -144,7 +144,7 @@ def make_runner(
         val_cfg={},
         val_evaluator=Evaluator([TaskMetric(distiller.task)]),
         optim_wrapper=optim_wrapper,
-        param_scheduler=as_plain(config.get("param_scheduler")),
+        param_scheduler=with_ends(as_plain(config.get("param_scheduler")), config.train_cfg.max_epochs),
         default_hooks=hooks,
         load_from=last,
         resume=last is not None,
@@ -157,6 +157,15 @@ def make_runner(
         experiment_name=experiment,
         cfg=settle(config, settings),
     )
+
+
+def with_ends(schedulers: Any, max_epochs: int) -> Any:
+    """Schedules by epoch that name no `end` last as long as the config's run, in a smoke run too."""
+    if isinstance(schedulers, list):
+        return [with_ends(scheduler, max_epochs) for scheduler in schedulers]
+    if isinstance(schedulers, dict) and schedulers.get("by_epoch", True):
+        return {"end": max_epochs, **schedulers}
+    return schedulers
 
 
 def find_last(work_dir: Path) -> str | None:
