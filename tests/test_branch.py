@@ -90,6 +90,13 @@ class TestFrozen:
         assert not any(parameter.requires_grad for parameter in branch.parameters())
         assert not any(reading.requires_grad for reading in branch(make_batch(2), TASK).values())
 
+    def test_it_builds_no_graph_even_if_its_parameters_are_told_to_learn(self) -> None:
+        branch = self.frozen().requires_grad_(True)
+        assert not any(reading.requires_grad for reading in branch(make_batch(2), TASK).values())
+
+    def test_train_does_not_put_it_in_training_mode(self) -> None:
+        assert not any(module.training for module in self.frozen().train().modules())
+
     def test_nor_do_heads_that_are_sized_later(self) -> None:
         branch = Branch(CNN(), RGB_VIEW, Random(frozen=True), TAPS, {"exit": Head("deep", PooledLinear())}, frozen=True)
         branch.bind(TASK)

@@ -95,6 +95,10 @@ class TestFeatures:
             theirs = model.forward_intermediates(images, indices=[0], intermediates_only=True)[0]
         assert torch.equal(ours, theirs)
 
+    def test_the_grid_is_the_models_own_where_patches_are_not_square(self) -> None:
+        # 4 x 12 tokens of an image of 2:3, where the aspect alone allows no grid
+        assert read(vit(patch_size=(16, 8)), Tap("blocks.0")).shape == (2, 48, 4, 12)
+
     def test_channels_last_maps_equal_timms_own(self) -> None:
         model, images = network("swin_tiny_patch4_window7_224", img_size=SIZE, **SWIN), torch.randn(2, 3, *SIZE)
         taps = Taps(model, {"it": Tap("stage:1")})
