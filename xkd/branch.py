@@ -68,9 +68,7 @@ class Branch(nn.Module):
         self.heads = cast("Mapping[str, Projector]", modules)  # registered as modules, typed as what they hold
         twice = sorted({name for name in self.readings if self.readings.count(name) > 1})
         if twice:
-            raise ValueError(
-                f"branch on view '{view.name}': two readings named '{twice[0]}'; 'output', taps and heads share one space"
-            )
+            raise ValueError(f"branch on view '{view.name}': two readings named '{twice[0]}'; 'output', taps and heads share one space")
         self.shapes: dict[str, torch.Size] = {}  # of each reading, without the batch; filled by the dry run
         if self.frozen:
             self.requires_grad_(False)

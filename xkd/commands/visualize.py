@@ -7,13 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config
 from rich.console import Console
 
 from xkd.batch import View
 from xkd.commands.images import find_images, read_sample
-from xkd.engine.config import as_plain, load_config, parse_options
-from xkd.engine.panels import Looker, attention_method, panel_rows, test_samples
+from xkd.engine.config import load_config, parse_options
+from xkd.engine.panels import Looker, attention_method, panel_rows, teachers, test_samples
 from xkd.engine.student import load_student
 from xkd.visualise import draw_rows
 
@@ -54,12 +53,3 @@ def main(arguments: Sequence[str]) -> int:
     draw_rows(rows, out / "contact_sheet.png")
     Console(width=None if sys.stdout.isatty() else 120).print(f"{len(rows)} panels and contact_sheet.png in {out}")
     return 0
-
-
-def teachers(config: Config) -> list[Looker]:
-    """The frozen branches of the config, loaded from the checkpoints that it names."""
-    found = []
-    for name, branch in as_plain(config.distiller.branches).items():
-        if branch.get("frozen") and "path" in branch["weights"]:
-            found.append(Looker(f"teacher ({name})", load_student(config, branch["weights"]["path"], name), attention_method(config, name)))
-    return found

@@ -18,7 +18,7 @@ from xkd.build import build
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import as_plain
-from xkd.engine.student import Student
+from xkd.engine.student import Student, load_student
 from xkd.visualise import Panel, Row
 
 
@@ -53,6 +53,15 @@ def test_samples(config: Config, split: str, number: int) -> tuple[list[Any], tu
     by_class = [np.flatnonzero(dataset.strata == k).tolist() for k in range(len(dataset.classes))]
     turns = [index for round_ in zip_longest(*by_class) for index in round_ if index is not None]
     return [dataset[index] for index in turns[:number]], tuple(views.values())
+
+
+def teachers(config: Config) -> list[Looker]:
+    """The frozen branches of the config, loaded from the checkpoints that it names."""
+    found = []
+    for name, branch in as_plain(config.distiller.branches).items():
+        if branch.get("frozen") and "path" in branch["weights"]:
+            found.append(Looker(f"teacher ({name})", load_student(config, branch["weights"]["path"], name), attention_method(config, name)))
+    return found
 
 
 def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[Looker], classes: Sequence[str]) -> list[Row]:
