@@ -50,7 +50,7 @@ train_dataloader = dict(
 val_dataloader = dict(batch_size=12, dataset=dict(type=PairedDataset, root="tiny", split="val", views=[rgb], augment=dict(type=Augment)))
 test_dataloader = dict(batch_size=12, dataset=dict(type=PairedDataset, root="tiny", split="test", views=[rgb], augment=dict(type=Augment)))
 train_cfg = dict(by_epoch=True, max_epochs=3, val_interval=1)
-optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=3e-3), clip_grad=dict(max_norm=5.0))
+optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=3e-3, weight_decay=0.01), clip_grad=dict(max_norm=5.0))
 param_scheduler = [dict(type=CosineAnnealingLR, T_max=3, by_epoch=True, begin=0, end=3, convert_to_iter_based=True)]
 save_best = "val/macro_f1"
 log_interval = 2
@@ -108,7 +108,7 @@ distiller = dict(
     ),
     terms=dict({_CE}, {_KD}),
 )
-compare = dict(teachers=dict(thermal="teacher.py"), cluster="frame")
+compare = dict(teachers=dict(thermal="teacher.py"), cluster="frame", attention=dict(rgb="grad_cam:deep", thermal="grad_cam:deep"))
 '''
 """Taught by what `TEACHER` trains."""
 

@@ -13,6 +13,7 @@ from xkd.data.paired import PairedDataset
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import load_student
+from xkd.engine.train import check_classes
 from xkd.evaluate import measure, predict
 
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     config = load_config(a.config, parse_options(a.cfg_options))
     student = load_student(config, a.checkpoint)
     loader = build_loader(config[f"{a.split}_dataloader"], seed=0, views=[student.branch.view])
+    check_classes(student.task, {a.split: loader})
     metrics = measure(student.task, predict(student.branch, student.task, loader))
     if a.json:
         print(json.dumps(metrics))

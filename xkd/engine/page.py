@@ -103,7 +103,7 @@ def draw_panels(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str
 
 def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[str, ...]) -> page.Arm:
     metrics = dict(summary.arms[arm.name])
-    per_seed = np.stack([recall(confusion(run.test)) for run in runs])
+    per_seed = recall(np.stack([confusion(run.test) for run in runs]))
     for k, name in enumerate(classes):
         # by class the spread over seeds is shown, an interval would suggest more than a few images can say
         metrics[f"recall {name}"] = replace(interval(per_seed[:, k], per_seed[:, k]), low=float("nan"), high=float("nan"))

@@ -10,7 +10,7 @@ from xkd.branch import Branch
 from xkd.build import build
 from xkd.engine.config import as_plain
 from xkd.tasks import Task
-from xkd.weights import Checkpoint
+from xkd.weights import Checkpoint, load_file
 
 
 @dataclass(frozen=True)
@@ -31,4 +31,8 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
     plain = {key: value for key, value in section["branches"][name].items() if key != "heads"}
     plain.update(weights=Checkpoint(checkpoint, branch=name), frozen=True)
     branch: Branch = build(plain, f"distiller.branches.{name}")
-    return Student(branch, build(section["task"], "distiller.task"), name)
+    task: Task = build(section["task"], "distiller.task")
+    trained = load_file(checkpoint).get("meta", {}).get("xkd", {}).get("classes", list(task.classes))
+    if trained != list(task.classes):
+        raise ValueError(f"{checkpoint} was trained on classes {trained}; the config's task has {list(task.classes)}")
+    return Student(branch, task, name)

@@ -31,6 +31,7 @@ from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, bf16_is_native
 from xkd.engine.progress import ProgressHook
 from xkd.evaluate import measure, predict
+from xkd.tasks import Task
 from xkd.weights import EMA, load_file
 
 
@@ -74,7 +75,7 @@ def train(
     steps = 1 if smoke else 0
     loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps) for split in ("train", "val")}
     distiller = build_distiller(config.distiller, seed, smoke)
-    check_classes(distiller, loaders)
+    check_classes(distiller.task, loaders)
     check_views(distiller, loaders)
     check_save_best(distiller, config.save_best)
     print_left_out(loaders, console)
@@ -184,11 +185,11 @@ def close(runner: Runner) -> None:
         handler.close()
 
 
-def check_classes(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
+def check_classes(task: Task, loaders: Mapping[str, Any]) -> None:
     for split, loader in loaders.items():
-        if tuple(loader.dataset.classes) != tuple(distiller.task.classes):
+        if tuple(loader.dataset.classes) != tuple(task.classes):
             raise ValueError(
-                f"the task's classes {list(distiller.task.classes)} are not those of the {split} data's manifest"
+                f"the task's classes {list(task.classes)} are not those of the {split} data's manifest"
                 f" {loader.dataset.manifest.root}: {list(loader.dataset.classes)}"
             )
 

@@ -1,0 +1,49 @@
+"""`xkd compare`: from a config to a table and a summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from xkd import cli
+
+
+def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(trained / "student.py"), "--smoke", "--seeds", "2", "--work-dir", str(tmp_path)]
+    assert cli.run("compare", arguments) == 0
+    shown = capsys.readouterr().out
+    assert "student distilled" in shown
+    assert "share of the gap" in shown
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert list(summary["arms"]) == ["teacher", "alone", "distilled", "shuffled"]
+    assert summary["seeds"] == 2
+    assert summary["finding"] in shown.replace("\n", " ")
+    for arm in summary["arms"].values():
+        assert len(arm["checkpoints"]) == len(arm["seconds"]) == 2
+        assert all(Path(path).is_file() for path in arm["checkpoints"])
+        assert 0 <= arm["metrics"]["accuracy"]["low"] <= arm["metrics"]["accuracy"]["high"] <= 1
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("best.pth")}
+    assert cli.run("compare", arguments) == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("best.pth")} == before
+
+
+MISTAKES = {
+    "arm": (["--arms", "alnoe"], "no arm 'alnoe'; there are ['teacher', 'alone', 'distilled', 'shuffled']"),
+    "needed arm": (["--arms", "alone", "shuffled"], "needs the arms ['teacher', 'alone', 'distilled']; --arms leaves out ['teacher', 'distilled']"),
+    "seeds": (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES.values(), ids=list(MISTAKES))
+def test_mistakes(arguments: list[str], message: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run("compare", [str(trained / "student.py"), "--work-dir", str(tmp_path / "work"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+def test_an_unknown_metric_lists_the_known(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.run("compare", [str(trained / "student.py"), "--metric", "f1"])
+    assert stop.value.code == 2
+    assert "accuracy" in capsys.readouterr().err

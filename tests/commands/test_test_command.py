@@ -1,0 +1,59 @@
+"""`xkd test`: the student on its own sensor; the other sensor's files may be gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from xkd import cli
+
+
+def metrics_of(trained: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, float]:
+    assert cli.run("test", [str(trained / "student.py"), str(trained / "best.pth"), "--json", *more]) == 0
+    metrics: dict[str, float] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return metrics
+
+
+def test_the_other_sensors_files_are_not_needed(trained: Path, own_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = metrics_of(trained, capsys)
+    assert set(before) == {"accuracy", "balanced_accuracy", "macro_f1"}
+    shutil.rmtree(own_data / "thermal")
+    (trained / "teacher.pth").rename(trained / "away.pth")
+    try:
+        assert metrics_of(trained, capsys) == before
+    finally:
+        (trained / "away.pth").rename(trained / "teacher.pth")
+    shutil.rmtree(own_data / "rgb")
+    assert cli.run("test", [str(trained / "student.py"), str(trained / "best.pth")]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_val_is_what_the_checkpoint_was_chosen_by(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = json.loads((trained / "student_run" / "result.json").read_text("utf-8"))
+    assert metrics_of(trained, capsys, "--split", "val")["macro_f1"] == pytest.approx(chosen["best"], abs=1e-6)
+
+
+def test_the_table_says_what_was_seen(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run("test", [str(trained / "student.py"), str(trained / "best.pth")]) == 0
+    shown = capsys.readouterr().out
+    assert "rgb on view 'rgb' alone, test split of" in shown
+    assert "12 rows" in shown.replace("\n", " ")
+
+
+def test_other_classes_are_an_error(trained: Path, own_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("manifest.toml", "manifest.csv"):
+        file = own_data / name
+        file.write_text(file.read_text("utf-8").replace("disc", "ring"), "utf-8")
+    assert cli.run("test", [str(trained / "student.py"), str(trained / "best.pth")]) == 2
+    message = capsys.readouterr().err
+    assert "['blank', 'disc', 'bar']" in message
+    assert "['blank', 'ring', 'bar']" in message
+
+
+def test_a_checkpoint_of_other_classes_is_an_error(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--cfg-options", "distiller.task.classes=('disc','blank','bar')"]
+    assert cli.run("test", [str(trained / "student.py"), str(trained / "best.pth"), *options]) == 2
+    assert "['disc', 'blank', 'bar']" in capsys.readouterr().err

@@ -1,0 +1,159 @@
+"""The arms of a comparison: what each trains on, what makes a finished run stale, what is reused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import engine_runs as runs
+import numpy as np
+import pytest
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import Progress
+
+from xkd.engine import arms
+from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
+from xkd.engine.config import as_plain
+from xkd.engine.loaders import build_distiller, build_loader
+
+SMOKE = {"smoke": True, "amp": False}
+
+
+@pytest.fixture
+def student(tmp_path: Path) -> Path:
+    return runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT)
+
+
+def run_all(made: list[Arm], root: Path, settings: dict[str, Any]) -> dict[str, ArmRun]:
+    console = Console(quiet=True)
+    done: dict[str, ArmRun] = {}
+    for arm in made:
+        done[arm.name] = run_arm(arm, 0, root, done, settings, console, Progress(console=console, disable=True))
+    return done
+
+
+def test_the_arms_in_the_order_to_be_run(student: Path) -> None:
+    made = make_arms(student, {})
+    assert [arm.name for arm in made] == ["teacher", "alone", "distilled", "shuffled"]
+    assert [arm.branch for arm in made] == ["thermal", "rgb", "rgb", "rgb"]
+    assert [dict(arm.teachers) for arm in made] == [{}, {}, {"thermal": "teacher"}, {"thermal": "teacher"}]
+
+
+def test_alone_keeps_the_student_its_labels_and_its_steps(student: Path) -> None:
+    _, alone, distilled, _ = make_arms(student, {"distiller.terms.ce.weight": 2.0})
+    config = alone.config()
+    assert list(config.distiller.branches) == ["rgb"]
+    assert list(config.distiller.terms) == ["ce"]
+    assert config.distiller.terms.ce.weight == 2.0
+    assert as_plain(config.train_dataloader) == as_plain(distilled.config().train_dataloader)
+    build_distiller(config.distiller, 0)
+
+
+def test_alone_keeps_the_labels_of_its_own_exits_and_nothing_else(tmp_path: Path) -> None:
+    text = runs.STUDENT.replace(
+        "terms=dict(",
+        'terms=dict(\n        other=dict(type=Term, loss=dict(type=CrossEntropy), student="thermal.output", teacher="batch.target"),\n'
+        '        pair=dict(type=Term, loss=dict(type=CrossEntropy), student=("rgb.output", "thermal.output"), teacher="batch.target"),\n        ',
+    )
+    config = arms.alone(runs.config_of(tmp_path, text))
+    assert list(config.distiller.terms) == ["ce"]
+    with pytest.raises(ValueError, match="'rgb' has no term with 'batch.target', so it cannot be trained alone"):
+        arms.alone(runs.config_of(tmp_path, runs.STUDENT.replace('"batch.target"', '"thermal.output"')))
+
+
+def test_shuffled_pairs_keep_the_students_view_with_its_label(student: Path) -> None:
+    _, _, distilled, shuffled = make_arms(student, {})
+    assert shuffled.config().train_dataloader.dataset.shuffle_pairs_except == "rgb"
+    paired, strange = (build_loader(arm.config().train_dataloader, 0).dataset for arm in (distilled, shuffled))
+    row = strange[0].meta["id"]  # type: ignore[index]
+    own = next(sample for sample in (paired[at] for at in range(len(paired))) if sample.meta["id"] == row)  # type: ignore[arg-type, index]
+    assert strange[0].views["rgb"].equal(own.views["rgb"])
+    assert not strange[0].views["thermal"].equal(own.views["thermal"])
+
+
+def test_one_view_has_no_pairs_to_shuffle(tmp_path: Path) -> None:
+    teacher = runs.TEACHER.replace('student="thermal"', 'student="rgb"').replace("thermal=dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal", "rgb=dict(type=Branch, model=dict(type=CNN), view=rgb")
+    text = runs.STUDENT.replace("model=dict(type=CNN, channels=1), view=thermal", "model=dict(type=CNN), view=rgb")
+    path = runs.write(tmp_path, teacher=teacher.replace('"thermal.output"', '"rgb.output"'), student=text)
+    assert [arm.name for arm in make_arms(path, {})] == ["teacher", "alone", "distilled"]
+
+
+def test_a_config_that_compares_nothing_says_what_it_needs(tmp_path: Path) -> None:
+    runs.write(tmp_path, teacher=runs.TEACHER)
+    absent = runs.write(tmp_path, student=runs.STUDENT.replace("teachers=dict(thermal=", "teachers=dict(lidar="))
+    with pytest.raises(KeyError, match=r"must name the config that trains each frozen branch \['thermal'\]; it names \['lidar'\]"):
+        make_arms(absent, {})
+    with pytest.raises(KeyError, match=r"compare has no key 'clusters'; it takes \['attention', 'cluster', 'teachers'\]"):
+        make_arms(runs.write(tmp_path, student=runs.STUDENT), {"compare.clusters": "frame"})
+
+
+def test_a_fingerprint_changes_with_whatever_a_result_depends_on(student: Path, tmp_path: Path, data_root: Path) -> None:
+    def load(**options: Any) -> Config:
+        return runs.load_config(student, {key.replace("__", "."): value for key, value in options.items()})
+
+    whole = {"amp": False, "smoke": False}
+    marks = [
+        arms.fingerprint(load(), 0, ["a"], whole),
+        arms.fingerprint(load(distiller__terms__kd__weight=2.0), 0, ["a"], whole),
+        arms.fingerprint(load(distiller__branches__rgb__model__width=16), 0, ["a"], whole),
+        arms.fingerprint(load(), 1, ["a"], whole),
+        arms.fingerprint(load(), 0, ["b"], whole),
+        arms.fingerprint(load(), 0, ["a"], SMOKE),
+        arms.fingerprint(load(), 0, ["a"], {"amp": True, "smoke": False}),
+        arms.fingerprint(arms.shuffled(load()), 0, ["a"], whole),
+    ]
+    manifest = data_root / "manifest.toml"
+    text = manifest.read_text("utf-8")
+    manifest.write_text(f"{text}\n# another version\n", "utf-8")
+    try:
+        marks.append(arms.fingerprint(load(), 0, ["a"], whole))
+    finally:
+        manifest.write_text(text, "utf-8")
+    assert len(set(marks)) == len(marks)
+    assert arms.fingerprint(load(), 0, ["a"], whole) == marks[0]
+
+
+def test_finished_arms_are_reused_after_an_interruption(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, trained = arms.train, []
+
+    def until_the_third(config: Config, folder: Path, *rest: Any, **settings: Any) -> Any:
+        trained.append(folder.parent.name)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return train(config, folder, *rest, **settings)
+
+    monkeypatch.setattr(arms, "train", until_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(make_arms(student, {}), tmp_path / "work", SMOKE)
+    done = run_all(make_arms(student, {}), tmp_path / "work", SMOKE)
+    assert trained == ["teacher", "alone", "distilled", "distilled", "shuffled"]
+    again = run_all(make_arms(student, {}), tmp_path / "work", SMOKE)
+    assert len(trained) == 5
+    assert again["distilled"].folder == done["distilled"].folder
+    assert np.array_equal(again["distilled"].test.probabilities, done["distilled"].test.probabilities)
+    # another weight is another run of the arms that have that term
+    run_all(make_arms(student, {"distiller.terms.kd.weight": 3.0}), tmp_path / "work", SMOKE)
+    assert trained[5:] == ["distilled", "shuffled"]
+    # the distilled student was taught by the teacher's checkpoint, on the same test rows, in the comparison's clusters
+    assert json.loads((done["teacher"].folder / "result.json").read_text())["checkpoint"] == str(done["teacher"].checkpoint)
+    for run in done.values():
+        assert np.array_equal(run.test.target, np.arange(12) % 3)
+        assert set(run.test.clusters) == {f"frame-{number}" for number in range(18, 24)}
+
+
+def test_an_unknown_cluster_names_the_columns(student: Path, tmp_path: Path) -> None:
+    teacher = make_arms(student, {"compare.cluster": "plant"})[:1]
+    with pytest.raises(KeyError, match=r"compare.cluster = 'plant' is no column of the manifest; there are \['frame', 'group', 'id'\]"):
+        run_all(teacher, tmp_path / "work", SMOKE)
+
+
+def test_attention_is_measured_where_it_is_named(student: Path, tmp_path: Path) -> None:
+    done = run_all(make_arms(student, {"compare.attention": {"rgb": "grad_cam:deep"}})[:2], tmp_path / "work", SMOKE)
+    assert np.isnan(done["teacher"].test.energy).all()
+    energy = done["alone"].test.energy
+    assert np.isnan(energy[::3]).all()  # the masks of blank rows are empty
+    known = energy[np.isfinite(energy)]
+    assert len(known)
+    assert ((known >= 0) & (known <= 1)).all()

@@ -1,0 +1,189 @@
+"""The evidence: metrics against literal code, paired and clustered intervals, the share of the gap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from xkd import compare
+from xkd.compare import METRICS, Comparison, confusion, summarise
+
+NO_ENERGY = np.nan
+
+
+def run(target: Any, predicted: Any, clusters: Any = None, classes: int = 3, energy: Any = None) -> compare.TestRun:
+    target, predicted = np.asarray(target), np.asarray(predicted)
+    probabilities = (np.eye(classes)[predicted] if target.ndim == 1 else predicted).astype(np.float32)
+    names = np.array([str(name) for name in (range(len(target)) if clusters is None else clusters)])
+    return compare.TestRun(probabilities, target, names, np.full(len(target), NO_ENERGY) if energy is None else np.asarray(energy, float))
+
+
+def value(name: str, of: compare.TestRun) -> float:
+    return Comparison({"a": [of]}).estimate("a", METRICS[name]).mean
+
+
+def f1(truth: NDArray[Any], answer: NDArray[Any]) -> float:
+    hits, wrong = int((truth & answer).sum()), int((truth ^ answer).sum())
+    return 2 * hits / (2 * hits + wrong)
+
+
+def test_single_label_metrics() -> None:
+    rng = np.random.default_rng(0)
+    target, predicted = rng.integers(3, size=50), rng.integers(3, size=50)
+    one = run(target, predicted)
+    assert value("accuracy", one) == pytest.approx(np.mean(target == predicted))
+    assert value("balanced_accuracy", one) == pytest.approx(np.mean([np.mean(predicted[target == k] == k) for k in range(3)]))
+    assert value("macro_f1", one) == pytest.approx(np.mean([f1(target == k, predicted == k) for k in range(3)]))
+
+
+def test_a_class_that_neither_occurs_nor_is_predicted_counts_for_nothing() -> None:
+    one = run([0, 0, 1, 1], [0, 1, 1, 1])
+    assert value("balanced_accuracy", one) == pytest.approx(0.75)
+    assert value("macro_f1", one) == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3])
+def test_multi_label_metrics(classes: int) -> None:
+    rng = np.random.default_rng(1)
+    target, probabilities = rng.integers(2, size=(40, classes)), rng.random((40, classes))
+    one, answer = run(target, probabilities), probabilities > 0.5
+    truth = target.astype(bool)
+    assert value("accuracy", one) == pytest.approx(np.mean(truth == answer))
+    assert value("balanced_accuracy", one) == pytest.approx(np.mean([answer[truth[:, k], k].mean() for k in range(classes)]))
+    assert value("macro_f1", one) == pytest.approx(np.mean([f1(truth[:, k], answer[:, k]) for k in range(classes)]))
+
+
+def test_estimates_agree_with_the_tasks_own_metrics() -> None:
+    import torch
+
+    from xkd.tasks import Classification
+
+    rng = np.random.default_rng(2)
+    target, probabilities = rng.integers(3, size=60), rng.random((60, 3)).astype(np.float32)
+    metrics = Classification(("a", "b", "c")).metrics()
+    metrics.update(torch.from_numpy(probabilities), torch.from_numpy(target))
+    one = compare.TestRun(probabilities, target, np.arange(60).astype(str), np.full(60, np.nan))
+    for name, expected in metrics.compute().items():
+        assert value(name, one) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_confusion_counts_rows_by_truth() -> None:
+    assert confusion(run([0, 0, 2], [0, 1, 2])).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+
+
+def resampled(rows: NDArray[np.float64], clusters: NDArray[Any], rng: np.random.Generator) -> tuple[float, float]:
+    """Literal bootstrap of a mean over clusters."""
+    names = np.unique(clusters)
+    drawn = []
+    for _ in range(2000):
+        chosen = rng.choice(names, size=len(names))
+        drawn.append(np.concatenate([rows[clusters == name] for name in chosen]).mean())
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+@pytest.fixture
+def correlated() -> compare.TestRun:
+    """Twenty images with ten crops each, all right or all wrong."""
+    images = np.repeat(np.arange(20), 10)
+    return run(np.zeros(200, int), (images % 4 == 0).astype(int), images)
+
+
+def test_intervals_are_the_bootstraps() -> None:
+    rng = np.random.default_rng(4)
+    images = rng.integers(150, size=600)
+    one = run(np.zeros(600, int), (rng.random(600) + 0.4 * (images % 3 == 0) > 0.7).astype(int), images)
+    estimate = Comparison({"a": [one]}).estimate("a", METRICS["accuracy"])
+    rows = (one.probabilities.argmax(1) == 0).astype(float)
+    low, high = resampled(rows, one.clusters, np.random.default_rng(3))
+    assert estimate.mean == pytest.approx(rows.mean())
+    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=0.006)
+
+
+def test_clusters_widen_the_interval(correlated: compare.TestRun) -> None:
+    by_row = compare.TestRun(correlated.probabilities, correlated.target, np.arange(200).astype(str), correlated.energy)
+    clustered, naive = (Comparison({"a": [one]}).estimate("a", METRICS["accuracy"]) for one in (correlated, by_row))
+    assert clustered.high - clustered.low > 2.5 * (naive.high - naive.low)
+
+
+def noisy(accuracy: float, rows: int = 400, seed: int = 0) -> compare.TestRun:
+    """Right in this share of rows, those that are hardest wrong in every run: paired differences are small."""
+    hardness = np.random.default_rng(9).permutation(rows) / rows
+    target = np.arange(rows) % 3
+    return run(target, np.where(hardness + 0.01 * seed < accuracy, target, (target + 1) % 3))
+
+
+def test_differences_are_paired() -> None:
+    comparison = Comparison({"a": [noisy(0.8)], "b": [noisy(0.75)]})
+    difference = comparison.difference("a", "b", METRICS["accuracy"])
+    a, b = (comparison.estimate(name, METRICS["accuracy"]) for name in "ab")
+    assert difference.mean == pytest.approx(0.05, abs=0.003)
+    assert 0 < difference.low < difference.mean < difference.high
+    unpaired = np.hypot(a.high - a.low, b.high - b.low)
+    assert difference.high - difference.low < 0.7 * unpaired
+
+
+def test_seeds_are_averaged_and_spread() -> None:
+    runs = [noisy(0.8, seed=seed) for seed in range(3)]
+    estimate = Comparison({"a": runs}).estimate("a", METRICS["accuracy"])
+    each = [value("accuracy", one) for one in runs]
+    assert estimate.mean == pytest.approx(np.mean(each))
+    assert estimate.std == pytest.approx(np.std(each, ddof=1))
+
+
+def three(alone: float, distilled: float, teacher: float) -> Comparison:
+    return Comparison({"teacher": [noisy(teacher)], "alone": [noisy(alone)], "distilled": [noisy(distilled)], "shuffled": [noisy(alone)]})
+
+
+def test_share_of_the_gap() -> None:
+    summary = summarise(three(0.6, 0.75, 0.9), "accuracy", "teacher")
+    assert summary.share.defined
+    assert summary.share.mean == pytest.approx(0.5, abs=0.01)
+    assert summary.share.low < 0.5 < summary.share.high
+    assert "better than the student alone by +15.0 points" in summary.finding
+    assert "50 % of the gap" in summary.finding
+    assert summary.control is not None
+    assert summary.control.mean == 0
+
+
+@pytest.mark.parametrize("teacher", [0.6, 0.602, 0.5], ids=["no gap", "a gap within the noise", "a worse teacher"])
+def test_the_share_of_no_gap_is_undefined(teacher: float) -> None:
+    summary = summarise(three(0.6, 0.7, teacher), "accuracy", "teacher")
+    assert not summary.share.defined
+    assert str(summary.share) == "undefined"
+    assert "of the gap" not in summary.finding
+
+
+def test_no_gain_is_called_none() -> None:
+    assert summarise(three(0.6, 0.6, 0.9), "accuracy", "teacher").finding.startswith("No evidence of a gain")
+    assert "is worse than the student alone by -10.0 points" in summarise(three(0.6, 0.5, 0.9), "accuracy", "teacher").finding
+
+
+def test_energy_is_the_mean_of_rows_with_masks() -> None:
+    energy = [0.2, 0.4, np.nan, np.nan]
+    comparison = Comparison({"a": [run([0, 1, 2, 0], [0, 1, 2, 0], energy=energy)], "b": [run([0, 1, 2, 0], [0, 1, 2, 0])]})
+    estimate = comparison.energy("a")
+    assert estimate.mean == pytest.approx(0.3)
+    # a resample without any of the masked rows says nothing; it does not say zero
+    assert estimate.low == pytest.approx(0.2)
+    assert estimate.high == pytest.approx(0.4)
+    assert not comparison.energy("b").defined
+
+
+MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
+    "metric": (lambda: summarise(three(0.6, 0.7, 0.8), "f1", "teacher"), r"unknown metric 'f1'; there are \['accuracy', 'balanced_accuracy'"),
+    "seeds": (lambda: Comparison({"a": [noisy(0.5)], "b": []}), "every arm needs the same seeds"),
+    "rows": (lambda: Comparison({"a": [noisy(0.5)], "b": [noisy(0.5, rows=100)]}), "arm 'b' was tested on other rows than 'a'"),
+    "clusters": (lambda: Comparison({"a": [run([0, 1], [0, 1])], "b": [run([0, 1], [0, 1], [5, 5])]}), "tested on other rows"),
+    "columns": (lambda: compare.TestRun(np.zeros((2, 3)), np.zeros(3), np.array(["a"] * 2), np.zeros(2)), "unlike lengths"),
+}
+
+
+@pytest.mark.parametrize(("mistake", "message"), MISTAKES.values(), ids=list(MISTAKES))
+def test_what_cannot_be_compared_is_an_error(mistake: Callable[[], Any], message: str) -> None:
+    with pytest.raises((ValueError, KeyError), match=message):
+        mistake()

@@ -1,0 +1,44 @@
+"""Evaluation: a branch in eval mode, on its own view, over all rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from core_models import RGB_VIEW, TASK, make_batch, rgb_branch
+
+from xkd.evaluate import Predictions, measure, predict
+
+
+def test_every_row_is_predicted_in_order_without_dropout_or_gradients() -> None:
+    branch = rgb_branch()
+    batches = [make_batch(4, seed=0, views=(RGB_VIEW,)), make_batch(3, seed=1, views=(RGB_VIEW,))]
+    seen: list[int] = []
+    predictions = predict(branch, TASK, batches, seen.append)
+    assert len(predictions) == 7
+    assert seen == [4, 3]
+    assert branch.training
+    assert not predictions.probabilities.requires_grad
+    assert torch.equal(predictions.target, torch.cat([batch.target for batch in batches]))
+    branch.eval()
+    with torch.no_grad():
+        expected = torch.cat([branch(batch, TASK)["output"].softmax(1) for batch in batches])
+    torch.testing.assert_close(predictions.probabilities, expected)
+
+
+def test_only_labelled_rows_are_measured() -> None:
+    probabilities = torch.eye(3)[[0, 1, 1, 2]]
+    target, labelled = torch.tensor([0, 1, 2, -1]), torch.tensor([True, True, True, False])
+    metrics = measure(TASK, Predictions(probabilities, target, labelled, ()))
+    assert metrics["accuracy"] == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="no row is labelled"):
+        measure(TASK, Predictions(probabilities, target, torch.zeros(4, dtype=torch.bool), ()))
+
+
+def test_what_cannot_be_seen_cannot_be_evaluated() -> None:
+    batch = make_batch(2, views=(RGB_VIEW,))
+    with pytest.raises(ValueError, match="the loader is empty"):
+        predict(rgb_branch(), TASK, [])
+    with pytest.raises(ValueError, match="some rows lack view 'rgb'"):
+        predict(rgb_branch(), TASK, [replace(batch, present={"rgb": torch.tensor([True, False])})])
