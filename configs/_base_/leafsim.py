@@ -1,4 +1,4 @@
-"""leafsim: simulated leaves in RGB and thermal; a tenth of the training rows is labelled, the same for every branch."""
+"""leafsim: simulated leaves in RGB and thermal; a tenth of the training rows is labelled, the same for every branch; half of each step is labelled."""
 
 from xkd.batch import View
 from xkd.data.augment import Augment
@@ -15,13 +15,13 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=1,
     drop_last=True,
-    sampler=dict(shuffle=True),
+    sampler=dict(shuffle=True, labelled_share=0.5),
     dataset=dict(
         type=PairedDataset,
         root=data_root,
         split="train",
         views=[rgb, thermal],
-        augment=dict(type=Augment, flip=0.5, vertical_flip=0.5, rotate=20.0, scale=(0.8, 1.0), shift=0.1),
+        augment=dict(type=Augment, flip=0.5, vertical_flip=0.5, rotate=45.0, scale=(0.85, 1.1), shift=0.06),
         label_fraction=0.1,
         cache=True,
     ),

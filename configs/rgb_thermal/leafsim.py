@@ -27,6 +27,7 @@ distiller = dict(
                 img_size=64,
                 patch_size=8,
                 depth=4,
+                embed_dim=96,
                 in_chans=1,
                 num_classes=4,
             ),

@@ -27,6 +27,7 @@ distiller = dict(
                 img_size=64,
                 patch_size=8,
                 depth=4,
+                embed_dim=96,
                 in_chans=1,
                 num_classes=4,
             ),
@@ -37,6 +38,7 @@ distiller = dict(
     ),
     terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy), student="thermal.output", teacher="batch.target")),
 )
-train_dataloader.merge(dict(dataset=dict(views=[thermal])))
+# every step sees labelled rows alone: it has no other term
+train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(views=[thermal])))
 val_dataloader.merge(dict(dataset=dict(views=[thermal])))
 test_dataloader.merge(dict(dataset=dict(views=[thermal])))

@@ -5,5 +5,5 @@ from mmengine.config import read_base
 with read_base():
     from .roadscene import *
 
-train_dataloader.merge(dict(dataset=dict(label_fraction=0.2)))
+train_dataloader.merge(dict(sampler=dict(labelled_share=0.5), dataset=dict(label_fraction=0.2)))
 compare.merge(dict(teachers=dict(thermal="roadscene_few_teacher.py")))

@@ -5,4 +5,4 @@ from mmengine.config import read_base
 with read_base():
     from .roadscene_teacher import *
 
-train_dataloader.merge(dict(dataset=dict(label_fraction=0.2)))
+train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(label_fraction=0.2)))

@@ -71,9 +71,36 @@ def test_balanced_draws_classes_evenly_and_unlabelled_rows_once(dataset: PairedD
     assert np.abs(natural - 1 / 3).max() > 0.03, "the data would have been balanced anyway"
 
 
+def test_labelled_share_goes_through_the_labelled_rows_as_often_as_it_takes(dataset: PairedDataset) -> None:
+    has_label = dataset.targets >= 0
+    sampler = DrawSampler(dataset, labelled_share=0.75)
+    pairs = list(sampler)
+    indices = np.array([index for index, _ in pairs])
+    assert len(pairs) == len(dataset)
+    assert has_label[indices].sum() == round(0.75 * len(dataset))
+    counts = np.bincount(indices, minlength=len(dataset))
+    for rows in (has_label, ~has_label):
+        assert np.ptp(counts[rows]) <= 1, "permutations, one after the other"
+    only_labels = [index for index, _ in DrawSampler(dataset, labelled_share=1.0)]
+    assert has_label[only_labels].all()
+    assert len(only_labels) == len(dataset)
+
+
+def test_a_row_that_comes_again_has_another_draw(dataset: PairedDataset) -> None:
+    sampler = DrawSampler(dataset, labelled_share=1.0)
+    seen: set[tuple[int, int]] = set()
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        seen.update(sampler)
+    assert len(seen) == 3 * len(dataset)
+    assert {draw for _, draw in DrawSampler(dataset, labelled_share=1.0, num_draws=2)} == {0, 1}
+
+
 def test_wrong_settings(dataset: PairedDataset) -> None:
     with pytest.raises(ValueError, match="shuffle=True"):
         DrawSampler(dataset, shuffle=False, balanced=True)
+    with pytest.raises(ValueError, match="labelled_share is a share"):
+        DrawSampler(dataset, labelled_share=1.5)
     with pytest.raises(ValueError, match="rank 2 is not below world_size 2"):
         DrawSampler(dataset, rank=2, world_size=2)
     with pytest.raises(ValueError, match="the same on every rank; got None"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -13,16 +14,20 @@ from torch.utils.data import Sampler
 from xkd.batch import Batch
 from xkd.data.paired import NO_DRAW, PairedDataset, Sample
 
+_AGAIN: Final = 10**6  # keeps the draws of a row that comes again apart from those of later epochs
+
 
 class DrawSampler(Sampler[tuple[int, int]]):
     """Yields (index, draw). The order and the draws are functions of (seed, epoch) alone, whatever the workers or a resume.
 
-    `shuffle=True` is training: a permutation per epoch, with draw = epoch, or epoch modulo `num_draws` where that is
-    above 0 (a cached teacher then sees only so many draws). `shuffle=False` is evaluation: rows in order, draw -1.
+    `shuffle=True` is training: every row once per epoch, with draw = epoch, or epoch modulo `num_draws` where that is above 0 (a
+    cached teacher then sees only so many draws). `shuffle=False` is evaluation: rows in order, draw -1. An epoch always has as many
+    samples as the dataset.
 
-    `balanced=True` (training only): an epoch has as many samples as the dataset and as many labelled ones as it has
-    labelled rows, but these are drawn with replacement, first a class (evenly among those that occur), then a row of
-    it; each unlabelled row still comes once. A row with several labels counts for its rarest.
+    `labelled_share` above 0 (training only) is the share of samples that are labelled, whatever their number in the data: labelled and
+    unlabelled rows are each gone through in permutations, as often as it takes. At 1.0 the unlabelled rows are left out.
+    `balanced=True` (training only) draws the labelled samples with replacement, first a class (evenly among those that occur), then a
+    row of it. A row with several labels counts for its rarest. A row that comes again within an epoch has another draw each time.
 
     With several processes each takes every `world_size`-th place of the same order; the order is filled up from its
     start so that all have the same number. Rank and world size are torch.distributed's where that runs, unless given.
@@ -35,6 +40,7 @@ class DrawSampler(Sampler[tuple[int, int]]):
         seed: int = 0,
         num_draws: int = 0,
         balanced: bool = False,
+        labelled_share: float = 0.0,
         rank: int = -1,
         world_size: int = 0,
     ) -> None:
@@ -45,11 +51,13 @@ class DrawSampler(Sampler[tuple[int, int]]):
             raise ValueError(f"rank {self.rank} is not below world_size {self.world_size}")
         if not isinstance(seed, int) or seed < 0 or num_draws < 0:
             raise ValueError(f"seed and num_draws must be whole numbers from 0, the same on every rank; got {seed} and {num_draws}")
-        if balanced and not shuffle:
-            raise ValueError("balanced sampling is for training, it needs shuffle=True")
-        if balanced and not (dataset.strata >= 0).any():
-            raise ValueError("balanced sampling needs labelled rows, the dataset has none")
-        self.shuffle, self.seed, self.num_draws, self.balanced = shuffle, seed, num_draws, balanced
+        if not 0 <= labelled_share <= 1:
+            raise ValueError(f"labelled_share is a share, 0..1, where 0 leaves the data's own; got {labelled_share}")
+        if (balanced or labelled_share) and not shuffle:
+            raise ValueError("balanced and labelled_share are for training, they need shuffle=True")
+        if (balanced or labelled_share) and not (dataset.strata >= 0).any():
+            raise ValueError("balanced and labelled_share need labelled rows, the dataset has none")
+        self.shuffle, self.seed, self.num_draws, self.balanced, self.labelled_share = shuffle, seed, num_draws, balanced, labelled_share
         self.strata = dataset.strata
         self.epoch = 0
 
@@ -60,24 +68,47 @@ class DrawSampler(Sampler[tuple[int, int]]):
         return -(-len(self.strata) // self.world_size)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = self._order()
-        order = np.resize(order, len(self) * self.world_size)[self.rank :: self.world_size]
-        draw = NO_DRAW if not self.shuffle else self.epoch % self.num_draws if self.num_draws else self.epoch
-        return ((index, draw) for index in order.tolist())
+        order, again = self._order()
+        draws = np.full_like(order, NO_DRAW)
+        if self.shuffle:
+            draws = (self.epoch + again) % self.num_draws if self.num_draws else self.epoch + again * _AGAIN
+        places = np.resize(np.arange(len(order)), len(self) * self.world_size)[self.rank :: self.world_size]
+        return zip(order[places].tolist(), draws[places].tolist(), strict=True)
 
-    def _order(self) -> NDArray[np.int64]:
+    def _order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows in their order, and how often each has come before in this epoch."""
         if not self.shuffle:
-            return np.arange(len(self.strata))
+            return np.arange(len(self.strata)), np.zeros(len(self.strata), np.int64)
         rng = np.random.default_rng([self.seed, self.epoch])
-        if not self.balanced:
-            return rng.permutation(len(self.strata))
-        labelled = np.flatnonzero(self.strata >= 0)
+        labelled, others = np.flatnonzero(self.strata >= 0), np.flatnonzero(self.strata < 0)
+        count = len(labelled)
+        if self.labelled_share:
+            count = len(self.strata) if not len(others) else round(self.labelled_share * len(self.strata))
+        drawn = self._balanced(labelled, count, rng) if self.balanced else _permutations(labelled, count, rng)
+        order = rng.permutation(np.concatenate([drawn, _permutations(others, len(self.strata) - count, rng)]))
+        return order, _occurrence(order)
+
+    def _balanced(self, labelled: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         members = [np.flatnonzero(self.strata == stratum) for stratum in np.unique(self.strata[labelled])]
-        classes = rng.integers(len(members), size=len(labelled))
-        places = rng.random(len(labelled))
-        drawn = [members[which][int(place * len(members[which]))] for which, place in zip(classes, places, strict=True)]
-        order: NDArray[np.int64] = np.concatenate([np.array(drawn, np.int64), np.flatnonzero(self.strata < 0)])
-        return rng.permutation(order)
+        classes, places = rng.integers(len(members), size=count), rng.random(count)
+        return np.array([members[which][int(place * len(members[which]))] for which, place in zip(classes, places, strict=True)], np.int64)
+
+
+def _permutations(rows: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """`count` rows: whole permutations one after the other, the last one cut."""
+    rounds = -(-count // len(rows)) if len(rows) else 0
+    order: NDArray[np.int64] = np.concatenate([rng.permutation(rows) for _ in range(rounds)] or [rows[:0]])[:count]
+    return order
+
+
+def _occurrence(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often the same row stands before each place."""
+    by_row = np.argsort(order, kind="stable")
+    ranked = order[by_row]
+    first = np.searchsorted(ranked, ranked)
+    before = np.empty_like(order)
+    before[by_row] = np.arange(len(order)) - first
+    return before
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
