@@ -20,7 +20,7 @@ from xkd.engine.train import TrainResult, train
 
 REPOSITORY = Path(__file__).parent.parent
 
-HEAD = '''
+HEAD = """
 from core_models import CNN
 from mmengine.config import read_base
 from mmengine.optim import CosineAnnealingLR, OptimWrapper
@@ -54,7 +54,7 @@ optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=3e-3, weig
 param_scheduler = [dict(type=CosineAnnealingLR, T_max=3, by_epoch=True, begin=0, end=3, convert_to_iter_based=True)]
 save_best = "val/macro_f1"
 log_interval = 2
-'''
+"""
 
 _RGB = "rgb=dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=Random))"
 _CE = 'ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target")'
@@ -63,7 +63,7 @@ _KD = 'kd=dict(type=Term, loss=dict(type=KD, tau=2.0), student="rgb.output", tea
 PLAIN = f'{HEAD}\ndistiller = dict(type=Distiller, student="rgb", task=task, branches=dict({_RGB}), terms=dict({_CE}))\n'
 """The student alone."""
 
-GRAPH = f'''{HEAD}
+GRAPH = f"""{HEAD}
 distiller = dict(
     type=Distiller,
     student="rgb",
@@ -79,10 +79,10 @@ distiller = dict(
         loss_mean=dict(type=Term, loss=dict(type=KD), student="rgb.output", teacher="average.output", weight=0.5),
     ),
 )
-'''
+"""
 """A student with dropout, a frozen teacher and a running average; one term's name holds "loss"."""
 
-TEACHER = f'''{HEAD}
+TEACHER = f"""{HEAD}
 distiller = dict(
     type=Distiller,
     student="thermal",
@@ -93,9 +93,9 @@ distiller = dict(
 train_dataloader.update(dict(dataset=dict(type=PairedDataset, root="tiny", split="train", views=[thermal], augment=dict(type=Augment))))
 val_dataloader.update(dict(dataset=dict(type=PairedDataset, root="tiny", split="val", views=[thermal], augment=dict(type=Augment))))
 test_dataloader.update(dict(dataset=dict(type=PairedDataset, root="tiny", split="test", views=[thermal], augment=dict(type=Augment))))
-'''
+"""
 
-STUDENT = f'''{HEAD}
+STUDENT = f"""{HEAD}
 distiller = dict(
     type=Distiller,
     student="rgb",
@@ -109,7 +109,7 @@ distiller = dict(
     terms=dict({_CE}, {_KD}),
 )
 compare = dict(teachers=dict(thermal="teacher.py"), cluster="frame", attention=dict(rgb="grad_cam:deep", thermal="grad_cam:deep"))
-'''
+"""
 """Taught by what `TEACHER` trains."""
 
 
@@ -155,9 +155,18 @@ def differences(first: Any, second: Any, where: str = "") -> list[str]:
 
 def run_python(arguments: Sequence[str], data: Path, timeout: float = 120.0, **environment: str) -> subprocess.CompletedProcess[str]:
     """A Python process that sees the tests' models and the data set; one thread."""
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, env=environment_of(data, **environment))
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=timeout, env=environment_of(data, **environment)
+    )
 
 
 def environment_of(data: Path, **more: str) -> dict[str, str]:
     paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "tests")))
-    return {**os.environ, "PYTHONPATH": paths, "XKD_DATA_ROOT": str(data.parent), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default", **more}
+    return {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "XKD_DATA_ROOT": str(data.parent),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "default",
+        **more,
+    }

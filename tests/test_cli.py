@@ -15,7 +15,9 @@ TOOLS = Path(__file__).parent.parent / "tools"
 
 
 @pytest.mark.parametrize("arguments", [[], ["trian"]], ids=["none", "unknown"])
-def test_an_unknown_command_lists_the_known(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_command_lists_the_known(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "argv", ["xkd", *arguments])
     assert cli.main() == 2
     assert "train,test,compare" in capsys.readouterr().err
@@ -27,7 +29,9 @@ def test_help_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_every_command_has_a_module_a_tool_and_help(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_module_a_tool_and_help(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     name = command.replace("-", "_")
     assert callable(importlib.import_module(f"xkd.commands.{name}").main)
     monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
@@ -37,19 +41,12 @@ def test_every_command_has_a_module_a_tool_and_help(command: str, monkeypatch: p
     assert f"xkd {command}" in capsys.readouterr().out
 
 
+WORKER = "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File 'x'\nValueError: cut off\n"
 ERRORS = {
     "value": (ValueError("a.png: cut off"), "xkd train: a.png: cut off\n", 2),
     "key without quotes": (KeyError("no tap 'x'; there are ['y']"), "xkd train: no tap 'x'; there are ['y']\n", 2),
-    "worker": (
-        ValueError('Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  File "x"\nValueError: a.png\n'),
-        "xkd train: a.png\n",
-        2,
-    ),
-    "chained in a worker": (
-        ValueError("Caught ValueError in DataLoader worker process 0.\nOriginal Traceback\nValueError: cut off\n\nThe above\nValueError: row 'a': cut off\n"),
-        "xkd train: row 'a': cut off\n",
-        2,
-    ),
+    "worker": (ValueError(WORKER), "xkd train: cut off\n", 2),
+    "chained in a worker": (ValueError(f"{WORKER}\nThe above\nValueError: row 'a': cut off\n"), "xkd train: row 'a': cut off\n", 2),
     "not a number": (FloatingPointError("term ce is not finite"), "xkd train: term ce is not finite\n", 2),
     "full disk": (OSError("cannot write a: No space left on device"), "xkd train: cannot write a: No space left on device\n", 2),
     "interrupt": (KeyboardInterrupt(), "xkd train: interrupted; what was finished is kept\n", 130),

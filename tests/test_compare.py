@@ -175,7 +175,10 @@ def test_energy_is_the_mean_of_rows_with_masks() -> None:
 
 
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
-    "metric": (lambda: summarise(three(0.6, 0.7, 0.8), "f1", "teacher"), r"unknown metric 'f1'; there are \['accuracy', 'balanced_accuracy'"),
+    "metric": (
+        lambda: summarise(three(0.6, 0.7, 0.8), "f1", "teacher"),
+        r"unknown metric 'f1'; there are \['accuracy', 'balanced_accuracy'",
+    ),
     "seeds": (lambda: Comparison({"a": [noisy(0.5)], "b": []}), "every arm needs the same seeds"),
     "rows": (lambda: Comparison({"a": [noisy(0.5)], "b": [noisy(0.5, rows=100)]}), "arm 'b' was tested on other rows than 'a'"),
     "clusters": (lambda: Comparison({"a": [run([0, 1], [0, 1])], "b": [run([0, 1], [0, 1], [5, 5])]}), "tested on other rows"),

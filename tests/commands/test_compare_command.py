@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from xkd import cli
 
 
@@ -18,7 +19,7 @@ def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
     assert list(summary["arms"]) == ["teacher", "alone", "distilled", "shuffled"]
     assert summary["seeds"] == 2
-    assert summary["finding"] in shown.replace("\n", " ")
+    assert summary["finding"] in " ".join(shown.split())
     for arm in summary["arms"].values():
         assert len(arm["checkpoints"]) == len(arm["seconds"]) == 2
         assert all(Path(path).is_file() for path in arm["checkpoints"])
@@ -30,7 +31,10 @@ def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 MISTAKES = {
     "arm": (["--arms", "alnoe"], "no arm 'alnoe'; there are ['teacher', 'alone', 'distilled', 'shuffled']"),
-    "needed arm": (["--arms", "alone", "shuffled"], "needs the arms ['teacher', 'alone', 'distilled']; --arms leaves out ['teacher', 'distilled']"),
+    "needed arm": (
+        ["--arms", "alone", "shuffled"],
+        "needs the arms ['teacher', 'alone', 'distilled']; --arms leaves out ['teacher', 'distilled']",
+    ),
     "seeds": (["--seeds", "0"], "--seeds must be at least 1, got 0"),
 }
 

@@ -55,11 +55,12 @@ def test_alone_keeps_the_labels_of_its_own_exits_and_nothing_else(tmp_path: Path
     text = runs.STUDENT.replace(
         "terms=dict(",
         'terms=dict(\n        other=dict(type=Term, loss=dict(type=CrossEntropy), student="thermal.output", teacher="batch.target"),\n'
-        '        pair=dict(type=Term, loss=dict(type=CrossEntropy), student=("rgb.output", "thermal.output"), teacher="batch.target"),\n        ',
+        '        pair=dict(type=Term, loss=dict(type=CrossEntropy), student=("rgb.output", "thermal.output"), '
+        'teacher="batch.target"),\n        ',
     )
     config = arms.alone(runs.config_of(tmp_path, text))
     assert list(config.distiller.terms) == ["ce"]
-    with pytest.raises(ValueError, match="'rgb' has no term with 'batch.target', so it cannot be trained alone"):
+    with pytest.raises(ValueError, match=r"'rgb' has no term with 'batch.target', so it cannot be trained alone"):
         arms.alone(runs.config_of(tmp_path, runs.STUDENT.replace('"batch.target"', '"thermal.output"')))
 
 
@@ -74,7 +75,9 @@ def test_shuffled_pairs_keep_the_students_view_with_its_label(student: Path) -> 
 
 
 def test_one_view_has_no_pairs_to_shuffle(tmp_path: Path) -> None:
-    teacher = runs.TEACHER.replace('student="thermal"', 'student="rgb"').replace("thermal=dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal", "rgb=dict(type=Branch, model=dict(type=CNN), view=rgb")
+    teacher = runs.TEACHER.replace('student="thermal"', 'student="rgb"').replace(
+        "thermal=dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal", "rgb=dict(type=Branch, model=dict(type=CNN), view=rgb"
+    )
     text = runs.STUDENT.replace("model=dict(type=CNN, channels=1), view=thermal", "model=dict(type=CNN), view=rgb")
     path = runs.write(tmp_path, teacher=teacher.replace('"thermal.output"', '"rgb.output"'), student=text)
     assert [arm.name for arm in make_arms(path, {})] == ["teacher", "alone", "distilled"]

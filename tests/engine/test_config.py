@@ -14,7 +14,7 @@ from xkd.engine.config import load_config, parse_options
 
 def test_options_are_literals_or_text() -> None:
     assert parse_options(["a.b=2", "c=adam", "d=(1, 2)", "e=a=b"]) == {"a.b": 2, "c": "adam", "d": (1, 2), "e": "a=b"}
-    with pytest.raises(ValueError, match="takes KEY=VALUE.*; got 'lr'"):
+    with pytest.raises(ValueError, match=r"takes KEY=VALUE.*; got 'lr'"):
         parse_options(["lr"])
 
 
@@ -42,7 +42,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "section": ({"train_cgf.max_epochs": 1}, r"'train_cgf.max_epochs' lies in no section \(did you mean 'train_cfg'\?\); .*'distiller'"),
     "variable of the file": ({"task": 1}, r"'task' lies in no section; the sections are"),
     "part of the path": ({"distiller.term.kd.weight": 1}, r"no key 'distiller.term'; there are \['student', 'task', 'branches', 'terms'\]"),
-    "name of a term": ({"distiller.terms.kdd": 1}, r"no key 'distiller.terms.kdd' to override; distiller.terms has \['ce', 'kd', 'loss_mean'\]"),
+    "name of a term": (
+        {"distiller.terms.kdd": 1},
+        r"no key 'distiller.terms.kdd' to override; distiller.terms has \['ce', 'kd', 'loss_mean'\]",
+    ),
     "inside a number": ({"log_interval.a": 1}, r"'log_interval.a' lies inside log_interval = 2, which has no keys"),
     "place in a list": ({"param_scheduler.4": 1}, r"no 'param_scheduler.4'; there are 1 entries, counted from 0"),
     "nested argument": ({"distiller.terms.kd.loss.tua": 1}, r"KD takes no argument 'tua' \(did you mean 'tau'\?\); it takes \['tau'"),
@@ -52,7 +55,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "optimiser": ({"optim_wrapper.optimizer.lrr": 1}, r"AdamW takes no argument 'lrr' \(did you mean 'lr'\?\)"),
     "wrapper": ({"optim_wrapper.accumulative_count": 1}, r"OptimWrapper takes no argument 'accumulative_count' \(did you mean"),
     "clipping": ({"optim_wrapper.clip_grad.max_nrom": 1}, r"clip_grad has no key 'max_nrom' \(did you mean 'max_norm'\?\)"),
-    "schedule": ({"param_scheduler.0.T_maks": 1}, r"param_scheduler\[0\] has no key 'T_maks' \(did you mean 'T_max'\?\); it takes .*'eta_min'"),
+    "schedule": (
+        {"param_scheduler.0.T_maks": 1},
+        r"param_scheduler\[0\] has no key 'T_maks' \(did you mean 'T_max'\?\); it takes .*'eta_min'",
+    ),
     "loader": ({"train_dataloader.batchsize": 1}, r"train_dataloader has no key 'batchsize' \(did you mean 'batch_size'\?\)"),
     "sampler": ({"train_dataloader.sampler.balance": 1}, r"sampler has no key 'balance' \(did you mean 'balanced'\?\)"),
     "dataset": ({"train_dataloader.dataset.splitt": 1}, r"PairedDataset takes no argument 'splitt' \(did you mean 'split'\?\)"),
@@ -69,7 +75,7 @@ def test_a_wrong_option_is_an_error(options: dict[str, Any], message: str, tmp_p
 FILES = {
     "section": ("save_best =", "safe_best =", r"unknown section 'safe_best' \(did you mean 'save_best'\?\)"),
     "missing section": ("train_cfg =", "my_cfg =", r"sections \['train_cfg'\] are missing"),
-    "argument": ("student=\"rgb.output\"", "students=\"rgb.output\"", r"Term takes no argument 'students' \(did you mean 'student'\?\)"),
+    "argument": ('student="rgb.output"', 'students="rgb.output"', r"Term takes no argument 'students' \(did you mean 'student'\?\)"),
     "syntax": ("save_best =", "save best =", r"not a config that can be read: invalid syntax"),
     "name": ("from xkd.term import Term", "from xkd.term import Terms as Term", r"not a config that can be read: .*Terms"),
     "import": ("from xkd.term import Term", "from xkd.terms import Term", r"not a config that can be read: .*xkd.terms"),
@@ -103,7 +109,10 @@ def test_a_dumped_config_trains_the_same(tmp_path: Path) -> None:
 
 WRONG_RUNS = {
     "score": ({"save_best": "val/f1"}, r"save_best = 'val/f1' is not measured; there are \['val/accuracy'"),
-    "classes": ({"distiller.task.classes": ("blank", "disc", "ring")}, r"classes \['blank', 'disc', 'ring'\] are not those of the train data"),
+    "classes": (
+        {"distiller.task.classes": ("blank", "disc", "ring")},
+        r"classes \['blank', 'disc', 'ring'\] are not those of the train data",
+    ),
     "view": ({"distiller.branches.rgb.view.size": (8, 8)}, r"branch 'rgb' eats View\(name='rgb'.*\(8, 8\).*train data has .*\(16, 16\)"),
     "batch": ({"train_dataloader.batch_size": 99, "train_dataloader.drop_last": True}, r"23 rows make no batch of 99"),
 }

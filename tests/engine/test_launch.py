@@ -77,7 +77,9 @@ def test_two_processes_train_one_network(data_root: Path, tmp_path: Path) -> Non
         environment = runs.environment_of(data_root, RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
         environment["CUDA_VISIBLE_DEVICES"] = ""
         command = [sys.executable, "rank.py", str(tmp_path), *arguments]
-        processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        processes.append(
+            subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
     try:
         outputs = [process.communicate(timeout=60) for process in processes]
     finally:
@@ -94,12 +96,10 @@ def test_two_processes_train_one_network(data_root: Path, tmp_path: Path) -> Non
 def test_torchrun(data_root: Path, tmp_path: Path) -> None:
     config = runs.write(tmp_path, config=runs.GRAPH)
     (tmp_path / "rank.py").write_text(RANK, "utf-8")
-    done = runs.run_python(
-        ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port(), str(tmp_path / "rank.py"), str(tmp_path)]
-        + [str(config), "--work-dir", str(tmp_path / "run"), "--launcher", "pytorch", "--cfg-options", *OPTIONS],
-        data_root,
-        CUDA_VISIBLE_DEVICES="",
-    )
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
+    arguments = [str(config), "--work-dir", str(tmp_path / "run"), "--launcher", "pytorch", "--cfg-options", *OPTIONS]
+    command = [*torchrun, str(tmp_path / "rank.py"), str(tmp_path), *arguments]
+    done = runs.run_python(command, data_root, CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0, done.stderr
     check(tmp_path)
 

@@ -74,18 +74,32 @@ def test_the_comparison_of_runs_can_fail(tmp_path: Path) -> None:
     assert "state.distiller.branches.rgb.model.fc.weight" in runs.differences(one, two, "state")
 
 
+WAIT = """
+import time
+
+from mmengine.hooks import Hook
+
+
+class Wait(Hook):
+    def before_train_epoch(self, runner):
+        time.sleep(60 * (runner.epoch == 2))
+"""
+
+
 def test_a_killed_process_goes_on(data_root: Path, tmp_path: Path) -> None:
     config = runs.write(tmp_path, config=runs.GRAPH)
     tool = str(runs.REPOSITORY / "tools" / "train.py")
     runs.run_training(runs.load_config(config, {"train_cfg.max_epochs": 3}), tmp_path / "whole")
-    slow = "from mmengine.hooks import Hook\nimport time\n\n\nclass Wait(Hook):\n    def before_train_epoch(self, runner):\n        time.sleep(60 * (runner.epoch == 2))\n"
-    runs.write(tmp_path, wait_hook=slow)
+    runs.write(tmp_path, wait_hook=WAIT)
     runs.write(tmp_path, slow=f"from wait_hook import Wait\n{runs.GRAPH}\ncustom_hooks = [dict(type=Wait)]\n")
     environment = runs.environment_of(data_root)
     environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
     parts = tmp_path / "parts"
     with subprocess.Popen(
-        [sys.executable, tool, str(tmp_path / "slow.py"), "--work-dir", str(parts)], env=environment, stdout=subprocess.DEVNULL, cwd=tmp_path
+        [sys.executable, tool, str(tmp_path / "slow.py"), "--work-dir", str(parts)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        cwd=tmp_path,
     ) as process:
         deadline = time.monotonic() + 60
         while not (parts / "epoch_2.pth").is_file() and time.monotonic() < deadline and process.poll() is None:

@@ -90,7 +90,9 @@ def test_a_term_that_is_not_a_number_is_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(CrossEntropy, "forward", poisoned)
     config = runs.config_of(tmp_path, runs.GRAPH, {"log_interval": 4})
     # by the end of the interval every term of the student is not a number
-    with pytest.raises(FloatingPointError, match=r"epoch 2, iteration 6: term ce is not finite \(.*; lr .*last checkpoint is whole") as error:
+    with pytest.raises(
+        FloatingPointError, match=r"epoch 2, iteration 6: term ce is not finite \(.*; lr .*last checkpoint is whole"
+    ) as error:
         runs.run_training(config, tmp_path / "run")
     assert "\n" not in str(error.value)
     state = runs.read(tmp_path / "run" / "epoch_1.pth")["state_dict"]
@@ -131,7 +133,9 @@ def test_accumulation_takes_fewer_optimiser_steps(tmp_path: Path, monkeypatch: p
 
 
 def test_gradients_are_clipped(tmp_path: Path) -> None:
-    sgd = runs.PLAIN.replace("from torch.optim import AdamW", "from torch.optim import SGD").replace("type=AdamW, lr=3e-3, weight_decay=0.01", "type=SGD, lr=1.0")
+    sgd = runs.PLAIN.replace("from torch.optim import AdamW", "from torch.optim import SGD").replace(
+        "type=AdamW, lr=3e-3, weight_decay=0.01", "type=SGD, lr=1.0"
+    )
     options = {"optim_wrapper.clip_grad.max_norm": 1e-6, "param_scheduler": None, "train_cfg.max_epochs": 1}
     config = runs.config_of(tmp_path, sgd, options)
     before = build_distiller(config.distiller, 0).state_dict()
@@ -148,7 +152,8 @@ def test_early_stopping_class_weights_and_tensorboard(tmp_path: Path) -> None:
         runs.PLAIN.replace("from mmengine.optim", "from mmengine.hooks import EarlyStoppingHook\nfrom mmengine.optim", 1)
         .replace("from torch.optim", "from mmengine.visualization import TensorboardVisBackend\nfrom torch.optim", 1)
         .replace("type=CrossEntropy", "type=CrossEntropy, weight=(1.0, 2.0, 3.0)", 1)
-        + 'custom_hooks = [dict(type=EarlyStoppingHook, monitor="val/accuracy", rule="greater", min_delta=2.0, patience=2, priority="LOW")]\n'
+        + 'stop = dict(type=EarlyStoppingHook, monitor="val/accuracy", rule="greater", min_delta=2.0, patience=2, priority="LOW")\n'
+        + "custom_hooks = [stop]\n"
         + "vis_backends = [dict(type=TensorboardVisBackend)]\n"
     )
     config = runs.config_of(tmp_path, text, {"train_cfg.max_epochs": 9, "optim_wrapper.paramwise_cfg": dict(bias_decay_mult=0.0)})

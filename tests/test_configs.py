@@ -1,0 +1,96 @@
+"""Every shipped config: loaded, dumped, reloaded, built, and run for one step on a data set of its classes and sensors."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import Progress
+
+from xkd.batch import View
+from xkd.build import build
+from xkd.engine.config import as_plain, load_config
+from xkd.engine.loaders import build_distiller
+from xkd.engine.train import train
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+SHIPPED = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
+
+# what a manifest.toml says of each sensor, and its files; a new sensor is a line here
+SENSORS = {
+    "rgb": ('sensor = "rgb"', (np.uint8, 3)),
+    "thermal": ('sensor = "thermal"\nunit = "K"\nscale = 0.01\nrange = [285.0, 310.0]', (np.uint16, 1)),
+}
+
+
+def views_of(node: Any) -> Iterator[Mapping[str, Any]]:
+    """Every `dict(type=View, ...)` of a config."""
+    if isinstance(node, Mapping):
+        if node.get("type") is View:
+            yield node
+        for value in node.values():
+            yield from views_of(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from views_of(value)
+
+
+def make_data(config: Config, folder: Path) -> None:
+    """Noise with the config's classes and sensors, where its `data_root` is looked for: four rows per class and split."""
+    classes = as_plain(config.distiller.task)["classes"]
+    sections = [as_plain(config[name]) for name in ("train_dataloader", "val_dataloader", "test_dataloader", "distiller")]
+    columns = sorted({view["modality"]["column"] for view in views_of(sections)})
+    root = folder / sections[0]["dataset"]["root"]
+    rng, rows = np.random.default_rng(0), [",".join(["id", "split", "group", *columns, "label", "mask", "frame"])]
+    for number in range(4 * 3 * len(classes)):
+        split, label = ("train", "val", "test")[number % 3], classes[number // 3 % len(classes)]
+        for column in [*columns, "mask"]:
+            dtype, channels = SENSORS[column][1] if column in SENSORS else (np.uint8, 1)
+            image = rng.integers(0, 2 if column == "mask" else 256, (72, 72, channels)).astype(dtype)
+            (root / column).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / column / f"{number}.png"), image + (29000 if dtype is np.uint16 else 0))
+        paths = [f"{column}/{number}.png" for column in columns]
+        rows.append(",".join([str(number), split, f"group-{number}", *paths, label, f"mask/{number}.png", f"frame-{number}"]))
+    tables = "".join(f"[modalities.{column}]\n{SENSORS[column][0]}\n" for column in columns)
+    mask = '[mask]\nvalues = { background = 0, object = 1 }\npositive = ["object"]\n'
+    header = f'name = "noise"\nlicence = "Apache-2.0"\nsource = "made by the tests"\nclasses = {list(classes)}\n'
+    (root / "manifest.toml").write_text(header + tables + mask, "utf-8")
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n", "utf-8")
+
+
+def shapes(config: Config) -> dict[str, torch.Size]:
+    section = as_plain(config.distiller)
+    for branch in section["branches"].values():
+        build(branch["view"])
+    return {name: value.shape for name, value in build_distiller(config.distiller, 0, smoke=True).state_dict().items()}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_a_shipped_config_survives_a_dump_and_trains(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(path)
+    monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path / "data"))
+    make_data(config, tmp_path / "data")
+    console = Console(file=io.StringIO())
+    result = train(config, tmp_path / "run", console, Progress(console=console, disable=True), smoke=True)
+    assert Path(result.checkpoint).is_file()
+    again = load_config(tmp_path / "run" / path.name)  # as the run itself dumped it
+    assert again.pretty_text == config.pretty_text
+    assert shapes(again) == shapes(config)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_a_shipped_comparison_names_configs_that_are_there(path: Path) -> None:
+    for teacher in as_plain(load_config(path).get("compare") or {}).get("teachers", {}).values():
+        assert path.parent / teacher in SHIPPED
+
+
+def test_there_are_shipped_configs() -> None:
+    assert SHIPPED
