@@ -5,6 +5,7 @@ from mmengine.config import read_base
 
 from xkd.branch import Branch
 from xkd.distiller import Distiller
+from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import KD, AttentionCosine, CrossEntropy
 from xkd.taps import Tap
 from xkd.term import Term
@@ -51,7 +52,8 @@ distiller = dict(
         attention=dict(type=Term, loss=dict(type=AttentionCosine), student="rgb.attention", teacher="thermal.attention"),
     ),
 )
+optim_wrapper.merge(dict(type=BF16OptimWrapper, optimizer=dict(lr=2e-3)))
 compare = dict(
     teachers=dict(thermal="leafsim_teacher.py"),
-    attention=dict(rgb="grad_cam:stage:2"),
+    attention=dict(rgb="grad_cam:stage:2", thermal="tap:attention"),
 )

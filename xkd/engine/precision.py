@@ -18,10 +18,13 @@ def bf16_is_native() -> bool:
 
 
 class BF16OptimWrapper(OptimWrapper):  # type: ignore[misc]  # mmengine is untyped
-    """mmengine's `OptimWrapper` whose forward passes run under bfloat16 autocast; weights and optimiser states stay float32."""
+    """mmengine's `OptimWrapper` whose forward passes run under bfloat16 autocast; weights and optimiser states stay float32.
+
+    Where the machine does not compute in bfloat16 it is the plain `OptimWrapper`: the same config runs everywhere.
+    """
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         device = next(model.parameters()).device.type
-        with super().optim_context(model), torch.autocast(device, torch.bfloat16):
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16, enabled=bf16_is_native()):
             yield

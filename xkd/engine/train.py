@@ -84,7 +84,6 @@ def train(
         measure_teachers(distiller, config, seed, console)
     if amp and not bf16_is_native():
         console.print("--amp: this processor has no bfloat16 arithmetic, so the run stays in float32")
-        amp = False
     runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
     runner.register_custom_hooks([StepHook(), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])])
     started = time.perf_counter()
