@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +181,16 @@ def test_without_the_epochs_seed_dropout_differs(tmp_path: Path, monkeypatch: py
     runs.run_training(config(), tmp_path / "parts", resume=True)
     whole, parts = (runs.read(tmp_path / name / "epoch_3.pth")["state_dict"] for name in ("whole", "parts"))
     assert runs.differences(whole, parts)
+
+
+@pytest.mark.parametrize("epoch", [1, 9], ids=["interrupted", "finished"])
+def test_workers_end_with_their_run(epoch: int, tmp_path: Path) -> None:
+    config = partial(runs.config_of, tmp_path, runs.PLAIN, {"train_dataloader.num_workers": 1, "train_cfg.max_epochs": 2})
+    if epoch == 1:
+        interrupted(config, tmp_path / "run", epoch)
+    else:
+        runs.run_training(config(), tmp_path / "run")
+    assert multiprocessing.active_children() == []
+    started = time.monotonic()
+    gc.collect()
+    assert time.monotonic() - started < 4

@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mmengine.visualization import LocalVisBackend, Visualizer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from torch.utils.data import DataLoader
 
 from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
@@ -94,7 +95,7 @@ def train(
                 warnings.filterwarnings("ignore", r"Detected call of `scheduler\.step\(\)` before `optimizer\.step\(\)`")
             runner.train()
     finally:
-        close(runner)
+        close(runner, loaders.values())
     seconds = round(time.perf_counter() - started, 2)
     best, score = work_dir / "best.pth", float(runner.message_hub.get_info("best_score"))
     result = TrainResult(str(best), config.save_best, score, int(runner.epoch), seconds, seed)
@@ -177,8 +178,12 @@ def find_last(work_dir: Path) -> str | None:
     return str(last)
 
 
-def close(runner: Runner) -> None:
-    """A process may train many times; each run's log files are closed with it."""
+def close(runner: Runner, loaders: Iterable[DataLoader[Any]]) -> None:
+    """A process may train many times; each run's workers and log files end with it."""
+    for loader in loaders:
+        if loader._iterator is not None:
+            # left to the garbage collector, persistent workers never hear that they should end and are waited for, five seconds each
+            loader._iterator._shutdown_workers()  # type: ignore[attr-defined]  # only iterators with workers outlive an epoch
     runner.visualizer.close()
     for handler in runner.logger.handlers:
         handler.close()
