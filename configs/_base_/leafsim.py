@@ -7,7 +7,9 @@ from xkd.data.paired import PairedDataset
 from xkd.tasks import Classification
 
 data_root = "leafsim"
-rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb"), size=(64, 64))
+# the evidence is a matter of colour: strong jitter would hide it
+mild = dict(brightness=0.1, contrast=0.1, saturation=0.05, gamma=0.05, cast=0.02)
+rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb", changes=mild), size=(64, 64))
 thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root=data_root, column="thermal"), size=(64, 64))
 task = dict(type=Classification, classes=("healthy", "rust", "blight", "mildew"))
 

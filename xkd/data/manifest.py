@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from xkd.batch import Modality
@@ -119,13 +120,16 @@ def data_root(root: str) -> Path:
     return path if path.is_absolute() else Path(os.environ.get("XKD_DATA_ROOT", "data")).absolute() / path
 
 
-def sensor(root: str, column: str) -> Modality:
-    """The modality of one column, from manifest.toml alone (the rows are not read)."""
+def sensor(root: str, column: str, changes: Mapping[str, Any] = MappingProxyType({})) -> Modality:
+    """The modality of one column, from manifest.toml alone (the rows are not read).
+
+    `changes` overrides keys of its table, such as the strength of the photometric jitter: `{"brightness": 0.1}`.
+    """
     folder = data_root(root)
     tables = _read_toml(folder)["modalities"]
     if column not in tables:
         raise KeyError(f"{folder / 'manifest.toml'}: no modality '{column}'; it has {sorted(tables)}")
-    return _modality(folder / "manifest.toml", column, tables[column])
+    return _modality(folder / "manifest.toml", column, {**tables[column], **changes})
 
 
 def _read_toml(folder: Path) -> dict[str, Any]:
