@@ -1,4 +1,4 @@
-"""leafsim: simulated leaves in RGB and thermal; a tenth of the training rows is labelled, the same for every branch; half of each step is labelled."""
+"""leafsim: simulated leaves in RGB and thermal. A tenth of the training rows is labelled, alike for all; half of each step is labelled."""
 
 from xkd.batch import View
 from xkd.data.augment import Augment

@@ -4,10 +4,10 @@ from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
 from mmengine.visualization import LocalVisBackend
 from torch.optim import AdamW
 
-train_cfg = dict(by_epoch=True, max_epochs=18, val_interval=1)
+train_cfg = dict(by_epoch=True, max_epochs=16, val_interval=2)
 optim_wrapper = dict(
     type=OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1e-3, weight_decay=0.05),
+    optimizer=dict(type=AdamW, lr=1e-3, weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=5.0),
 )
 # without an `end` the cosine runs to the last epoch

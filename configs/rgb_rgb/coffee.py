@@ -51,7 +51,7 @@ distiller = dict(
     ),
 )
 optim_wrapper.merge(dict(type=BF16OptimWrapper))
-train_cfg.merge(dict(max_epochs=60))
+train_cfg.merge(dict(max_epochs=60, val_interval=4))
 compare = dict(
     teachers=dict(vit="coffee_teacher.py"),
     attention=dict(cnn="grad_cam:stage:3"),

@@ -36,4 +36,4 @@ distiller = dict(
     ),
     terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy, label_smoothing=0.1), student="vit.output", teacher="batch.target")),
 )
-train_cfg.merge(dict(max_epochs=60))
+train_cfg.merge(dict(max_epochs=60, val_interval=4))

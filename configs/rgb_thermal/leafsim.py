@@ -6,7 +6,7 @@ from mmengine.config import read_base
 from xkd.branch import Branch
 from xkd.distiller import Distiller
 from xkd.engine.precision import BF16OptimWrapper
-from xkd.losses import KD, AttentionCosine, CrossEntropy
+from xkd.losses import KD, AttentionCosine, CrossEntropy, MaskEnergy
 from xkd.taps import Tap
 from xkd.term import Term
 from xkd.weights import Checkpoint, Random
@@ -50,10 +50,12 @@ distiller = dict(
         ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target"),
         kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="thermal.output"),
         attention=dict(type=Term, loss=dict(type=AttentionCosine), student="rgb.attention", teacher="thermal.attention"),
+        # the labelled rows have masks; the others are steered by the teacher alone
+        mask=dict(type=Term, loss=dict(type=MaskEnergy), student="rgb.attention", teacher="batch.mask"),
     ),
 )
 optim_wrapper.merge(dict(type=BF16OptimWrapper, optimizer=dict(lr=2e-3)))
 compare = dict(
     teachers=dict(thermal="leafsim_teacher.py"),
-    attention=dict(rgb="grad_cam:stage:2", thermal="tap:attention"),
+    attention=dict(rgb="tap:attention", thermal="tap:attention"),
 )

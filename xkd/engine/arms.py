@@ -117,7 +117,7 @@ def run_arm(
         config.distiller.branches[branch].weights.path = str(done[teacher].checkpoint)
     key = fingerprint(config, seed, [done[teacher].folder.name for teacher in arm.teachers.values()], settings)
     folder = root / arm.name / f"seed{seed}_{key[:8]}"
-    result, answers = folder / "result.json", folder / "test.npz"
+    result, answers = folder / "result.json", folder / f"test_{asked(config)}.npz"
     if not result.is_file():
         train(config, folder, console, progress, seed, resume=True, name=f"{arm.title}, seed {seed}", **settings)
     checkpoint = folder / "best.pth"
@@ -159,13 +159,21 @@ def mask_energies(student: Student, loader: Any, method: str) -> NDArray[np.floa
 
 def fingerprint(config: Config, seed: int, teachers: list[str], settings: Mapping[str, Any]) -> str:
     """Changes with anything that a result depends on: config, the data's manifest, seed, teachers, settings (a smoke run), version."""
-    text = json.dumps({name: as_plain(config.get(name)) for name in SECTIONS}, default=_name, sort_keys=True)
+    sections = {name: as_plain(config.get(name)) for name in SECTIONS if name != "compare"}  # `asked` has that one
+    text = json.dumps(sections, default=_name, sort_keys=True)
     digest = hashlib.sha256(f"{text} {seed} {teachers} {sorted(settings.items())} {xkd.__version__}".encode())
     for split in ("train", "val", "test"):
         folder = data_root(config[f"{split}_dataloader"].dataset.root)
         for file in ("manifest.csv", "manifest.toml"):
             digest.update((folder / file).read_bytes())
     return digest.hexdigest()
+
+
+def asked(config: Config) -> str:
+    """Changes with what a trained network is asked: which attention, which clusters."""
+    section = as_plain(config.get("compare") or {})
+    text = json.dumps([section.get("attention", {}), section.get("cluster", "id")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def to_bytes(run: TestRun) -> bytes:
