@@ -72,6 +72,16 @@ def recall(counts: Counts) -> NDArray[np.float64]:
     return per_class
 
 
+def of_class(k: int) -> Metric:
+    """The recall of one class."""
+
+    def recall_of_class(counts: Counts) -> NDArray[np.float64]:
+        per_class: NDArray[np.float64] = recall(counts)[..., k]
+        return per_class
+
+    return recall_of_class
+
+
 def macro_f1(counts: Counts) -> NDArray[np.float64]:
     """Mean over classes of 2 TP / (2 TP + FP + FN), over the classes that occur or are predicted."""
     if counts.ndim == 4:
@@ -176,7 +186,7 @@ class Comparison:
 def interval(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
     tail = (1 - CONFIDENCE) / 2 * 100
     low, high = np.nanpercentile(drawn, [tail, 100 - tail])
-    std = float(per_seed.std(ddof=1)) if len(per_seed) > 1 else 0.0
+    std = float(per_seed.std(ddof=1)) if len(per_seed) > 1 else float("nan")
     return Estimate(float(per_seed.mean()), std, float(low), float(high))
 
 
@@ -203,6 +213,7 @@ class Summary:
 
     metric: str
     arms: Mapping[str, Mapping[str, Estimate]]  # arm -> metric -> estimate
+    recall: Mapping[str, tuple[Estimate, ...]]  # arm -> one per class
     energy: Mapping[str, Estimate]
     gain: Estimate  # distilled - alone
     share: Estimate  # of the gap between alone and teacher
@@ -215,11 +226,13 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
     if metric not in METRICS:
         raise KeyError(f"unknown metric '{metric}'; there are {list(METRICS)}")
     measure = METRICS[metric]
+    classes = comparison.arms[alone][0].probabilities.shape[1]
     gain = comparison.difference(distilled, alone, measure)
     share = comparison.gap_share(alone, distilled, teacher, measure)
     return Summary(
         metric=metric,
         arms={arm: {name: comparison.estimate(arm, of) for name, of in METRICS.items()} for arm in comparison.arms},
+        recall={arm: tuple(comparison.estimate(arm, of_class(k)) for k in range(classes)) for arm in comparison.arms},
         energy={arm: comparison.energy(arm) for arm in comparison.arms},
         gain=gain,
         share=share,

@@ -98,7 +98,8 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
     """Everything that the table says, and where the checkpoints are."""
 
     def plain(estimate: Estimate | None) -> dict[str, Any] | None:
-        return None if estimate is None else asdict(estimate)
+        # JSON has no word for what is not a number
+        return None if estimate is None else {key: None if value != value else value for key, value in asdict(estimate).items()}
 
     return {
         "finding": summary.finding,
@@ -111,6 +112,7 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
             arm.name: {
                 "title": arm.title,
                 "metrics": {name: plain(value) for name, value in summary.arms[arm.name].items()},
+                "recall": [plain(value) for value in summary.recall[arm.name]],
                 "energy": plain(summary.energy[arm.name]),
                 "seconds": [run.seconds for run in runs[arm.name]],
                 "checkpoints": [str(run.checkpoint) for run in runs[arm.name]],

@@ -6,7 +6,6 @@ import datetime
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from mmengine.config import Config
 from rich.console import Console
 
 import xkd
-from xkd.compare import METRICS, Summary, confusion, interval, recall
+from xkd.compare import METRICS, Summary, confusion
 from xkd.data.manifest import Manifest
 from xkd.engine.arms import Arm, ArmRun
 from xkd.engine.panels import Looker, attention_method, panel_rows, test_samples
@@ -26,9 +25,7 @@ from xkd.report.charts import Chart
 from xkd.visualise import draw_rows
 
 NUM_PANELS = 8
-INTRODUCTION = (
-    "Every arm is measured on the same test images, each network on its own sensor alone. Teacher and student learned from the same labels."
-)
+INTRODUCTION = "Every arm is measured on the same test images, each network on its own sensor alone."
 CAVEAT_SEEDS = "One seed: the interval speaks of the test images alone, not of the luck of initialisation. Use --seeds 3 or more."
 
 
@@ -50,7 +47,7 @@ def write_page(
         attention = (summary.energy["alone"], summary.energy["distilled"])
     report = page.Report(
         title=f"{manifest.name}: does the teacher help?",
-        introduction=INTRODUCTION,
+        introduction=f"{INTRODUCTION} {labels_note(arms)}",
         finding=page.Finding(summary.finding, chosen.replace("_", " "), summary.gain, summary.share, summary.control, attention),
         classes=manifest.classes,
         arms=rows,
@@ -103,16 +100,29 @@ def draw_panels(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str
 
 def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[str, ...]) -> page.Arm:
     metrics = dict(summary.arms[arm.name])
-    per_seed = recall(np.stack([confusion(run.test) for run in runs]))
-    for k, name in enumerate(classes):
-        # by class the spread over seeds is shown, an interval would suggest more than a few images can say
-        metrics[f"recall {name}"] = replace(interval(per_seed[:, k], per_seed[:, k]), low=float("nan"), high=float("nan"))
+    metrics.update({f"recall {name}": estimate for name, estimate in zip(classes, summary.recall[arm.name], strict=True)})
     if summary.energy[arm.name].defined:
         metrics["energy"] = summary.energy[arm.name]
     parameters = sum(p.numel() for p in load_student(arm.config(), str(runs[0].checkpoint), arm.branch).branch.model.parameters())
     seconds = sum(run.seconds for run in runs) / len(runs)
     facts = {"training": f"{seconds:.0f} s", "parameters": f"{parameters / 1e6:.2f} M"}
     return page.Arm(arm.title, f"sees {as_view(arm)}", metrics, facts)
+
+
+def labels_note(arms: list[Arm]) -> str:
+    """Whether all arms learned from the same labels."""
+    shares = {}
+    for arm in arms:
+        dataset = arm.config().train_dataloader.dataset
+        shares[arm.title] = (dataset.root, float(dataset.get("label_fraction", 1.0)), int(dataset.get("label_seed", 0)))
+    if len(set(shares.values())) == 1:
+        share = next(iter(shares.values()))[1]
+        return f"All arms have the same labels, {100 * share:.0f} % of those of the training rows."
+    return (
+        "The arms do not have the same labels: "
+        + ", ".join(f"{title} {100 * share:.0f} %" for title, (_, share, _) in shares.items())
+        + "."
+    )
 
 
 def as_view(arm: Arm) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,6 +169,8 @@ def show_mean(estimate: Estimate, style: Style) -> str:
 
 
 def show_spread(estimate: Estimate, style: Style) -> str:
+    if math.isnan(estimate.std):
+        return ""  # one seed has no spread
     return f"± {100 * estimate.std:.1f}" if style == "percent" else f"± {estimate.std:.2g}"
 
 
