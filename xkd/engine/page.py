@@ -118,11 +118,8 @@ def labels_note(arms: list[Arm]) -> str:
     if len(set(shares.values())) == 1:
         share = next(iter(shares.values()))[1]
         return f"All arms have the same labels, {100 * share:.0f} % of those of the training rows."
-    return (
-        "The arms do not have the same labels: "
-        + ", ".join(f"{title} {100 * share:.0f} %" for title, (_, share, _) in shares.items())
-        + "."
-    )
+    listed = ", ".join(f"{title} {100 * share:.0f} %" for title, (_, share, _) in shares.items())
+    return f"The arms do not have the same labels: {listed}."
 
 
 def as_view(arm: Arm) -> str:
