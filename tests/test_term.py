@@ -108,7 +108,7 @@ class TestRows:
 
     def test_several_readings_come_as_a_tuple(self) -> None:
         batch, recorder = make_batch(3), Recorder()
-        recorder.forward = lambda student, teacher: student[0].detach().sum() + teacher[1].sum()  # type: ignore[method-assign]
+        recorder.forward = lambda student, teacher: student[0].detach().sum() + teacher[1].sum()
         found = readings(batch)
         value = Term(recorder, ("rgb.output", "rgb.mid"), ("thermal.mid", "thermal.output"))(found, batch)
         assert value.item() == pytest.approx(float((found["rgb.output"] + found["thermal.output"]).detach().sum()), rel=1e-5)
@@ -165,14 +165,14 @@ class TestConstruction:
     )
     def test_a_signature_that_cannot_be_served_names_what_can(self, forward: Any, shown: str) -> None:
         loss = Recorder()
-        loss.forward = forward  # type: ignore[method-assign]
+        loss.forward = forward
         with pytest.raises(ValueError, match=r"Recorder.forward must take \(student, teacher\).*\['target', 'mask', 'index'\]") as caught:
             Term(loss, "rgb.output", "thermal.output")
         assert shown in str(caught.value)
 
     def test_a_class_in_place_of_a_loss(self) -> None:
         with unchecked(), pytest.raises(ValueError, match=r"the loss of a term must be a module, such as KD\(\), got"):
-            Term(KD, "rgb.output", "thermal.output")  # type: ignore[arg-type]
+            Term(KD, "rgb.output", "thermal.output")
 
     @pytest.mark.parametrize("name", ["output", ""])
     def test_a_reading_names_its_branch(self, name: str) -> None:

@@ -104,7 +104,7 @@ def test_wrong_settings(dataset: PairedDataset) -> None:
     with pytest.raises(ValueError, match="rank 2 is not below world_size 2"):
         DrawSampler(dataset, rank=2, world_size=2)
     with pytest.raises(ValueError, match="the same on every rank; got None"):
-        DrawSampler(dataset, seed=None)  # type: ignore[arg-type]
+        DrawSampler(dataset, seed=None)
 
 
 def test_collate_keeps_order_types_and_absences(dataset: PairedDataset) -> None:

@@ -68,8 +68,8 @@ def test_shuffled_pairs_keep_the_students_view_with_its_label(student: Path) -> 
     _, _, distilled, shuffled = make_arms(student, {})
     assert shuffled.config().train_dataloader.dataset.shuffle_pairs_except == "rgb"
     paired, strange = (build_loader(arm.config().train_dataloader, 0).dataset for arm in (distilled, shuffled))
-    row = strange[0].meta["id"]  # type: ignore[index]
-    own = next(sample for sample in (paired[at] for at in range(len(paired))) if sample.meta["id"] == row)  # type: ignore[arg-type, index]
+    row = strange[0].meta["id"]
+    own = next(sample for sample in (paired[at] for at in range(len(paired))) if sample.meta["id"] == row)
     assert strange[0].views["rgb"].equal(own.views["rgb"])
     assert not strange[0].views["thermal"].equal(own.views["thermal"])
 

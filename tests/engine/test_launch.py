@@ -65,8 +65,8 @@ def check(folder: Path) -> None:
 def test_two_processes_train_one_network(data_root: Path, tmp_path: Path) -> None:
     config = runs.write(tmp_path, config=runs.GRAPH)
     dataset = build_loader(runs.load_config(config).train_dataloader, 0).dataset
-    orders = [[index for index, _ in DrawSampler(dataset, rank=rank, world_size=2)] for rank in (0, 1)]  # type: ignore[arg-type]
-    labelled = [[any(dataset.strata[order[at : at + 2]] >= 0) for at in range(0, 12, 2)] for order in orders]  # type: ignore[attr-defined]
+    orders = [[index for index, _ in DrawSampler(dataset, rank=rank, world_size=2)] for rank in (0, 1)]
+    labelled = [[any(dataset.strata[order[at : at + 2]] >= 0) for at in range(0, 12, 2)] for order in orders]
     assert any(one != other for one, other in zip(*labelled, strict=True)), "no step in which one process alone has labels"
 
     (tmp_path / "rank.py").write_text(RANK, "utf-8")

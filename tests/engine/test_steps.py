@@ -68,7 +68,7 @@ def test_the_runner_takes_the_steps_of_a_hand_written_loop(steps: Steps, tmp_pat
     optimizer = torch.optim.AdamW([p for p in distiller.parameters() if p.requires_grad], lr=3e-3, weight_decay=0.01)
     by_hand = []
     for epoch in range(3):
-        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        loader.sampler.set_epoch(epoch)
         torch.manual_seed(int(np.random.SeedSequence([3, epoch, 0]).generate_state(1)[0]))
         for batch in loader:
             step = distiller(batch)

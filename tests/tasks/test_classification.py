@@ -17,7 +17,7 @@ def test_it_keeps_the_protocol() -> None:
 
 def test_classes_of_a_config_may_be_a_list() -> None:
     with unchecked():
-        task = Classification(["a", "b"])  # type: ignore[arg-type]
+        task = Classification(["a", "b"])
     assert task.classes == ("a", "b")
 
 

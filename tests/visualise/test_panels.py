@@ -79,7 +79,7 @@ def test_rows_may_leave_a_column_out(tmp_path: Path) -> None:
     ("panel", "text"),
     [
         (Panel("input", GREY[..., 0]), r"'input': image must be \(H, W, 3\) uint8"),
-        (Panel("input", GREY.astype(np.float32)), "uint8"),  # type: ignore[arg-type]
+        (Panel("input", GREY.astype(np.float32)), "uint8"),
         (Panel("looks", GREY, np.full((2, 2), np.nan)), "'looks': attention must be"),
         (Panel("looks", GREY, -np.ones((2, 2))), "not negative"),
     ],

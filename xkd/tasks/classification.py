@@ -74,5 +74,5 @@ class Classification:
 class _ZeroOneMetrics(MetricCollection):
     """Takes a batch's 0/1 floats, which the metrics themselves refuse."""
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]
+    def update(self, prediction: Tensor, target: Tensor) -> None:  # type: ignore[override]  # torchmetrics' own subclasses narrow it too
         super().update(prediction, target.long())
