@@ -1,5 +1,7 @@
 """Coffee leaves with lesion masks: one sensor, five classes, few images."""
 
+import timm
+
 from xkd.batch import View
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
@@ -9,6 +11,15 @@ from xkd.tasks import Classification
 data_root = "coffee_leaf_lesions"
 rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb"), size=(96, 192))
 task = dict(type=Classification, classes=("healthy", "miner", "rust", "phoma", "cercospora"))
+# the teacher's network, for the run that trains it and for those that it teaches
+teacher_network = dict(
+    type=timm.create_model,
+    model_name="vit_tiny_patch16_224",
+    img_size=(96, 192),
+    patch_size=12,
+    depth=6,
+    num_classes=5,
+)
 
 train_dataloader = dict(
     batch_size=32,

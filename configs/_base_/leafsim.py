@@ -1,5 +1,7 @@
 """leafsim: simulated leaves in RGB and thermal. A tenth of the training rows is labelled, alike for all; half of each step is labelled."""
 
+import timm
+
 from xkd.batch import View
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
@@ -12,6 +14,17 @@ mild = dict(brightness=0.1, contrast=0.1, saturation=0.05, gamma=0.05, cast=0.02
 rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb", changes=mild), size=(64, 64))
 thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root=data_root, column="thermal"), size=(64, 64))
 task = dict(type=Classification, classes=("healthy", "rust", "blight", "mildew"))
+# the teacher's network, for the run that trains it and for those that it teaches
+teacher_network = dict(
+    type=timm.create_model,
+    model_name="vit_tiny_patch16_224",
+    img_size=64,
+    patch_size=8,
+    depth=4,
+    embed_dim=96,
+    in_chans=1,
+    num_classes=4,
+)
 
 train_dataloader = dict(
     batch_size=64,

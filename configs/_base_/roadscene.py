@@ -1,5 +1,7 @@
 """RoadScene: aligned RGB and thermal frames of roads; objects of 64 pixels, cut out where a box is, classified."""
 
+import timm
+
 from xkd.batch import View
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
@@ -10,6 +12,8 @@ data_root = "roadscene_rgbt"
 rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb"), size=(64, 64))
 thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root=data_root, column="thermal"), size=(64, 64))
 task = dict(type=Classification, classes=("background", "person", "car"))
+# the teacher's network, for the run that trains it and for those that it teaches
+teacher_network = dict(type=timm.create_model, model_name="resnet18", in_chans=1, num_classes=3)
 
 train_dataloader = dict(
     batch_size=64,

@@ -22,14 +22,7 @@ distiller = dict(
     branches=dict(
         vit=dict(
             type=Branch,
-            model=dict(
-                type=timm.create_model,
-                model_name="vit_tiny_patch16_224",
-                img_size=(96, 192),
-                patch_size=12,
-                depth=6,
-                num_classes=5,
-            ),
+            model=teacher_network,
             view=rgb,
             weights=dict(type=Checkpoint, path="work_dirs/coffee_teacher/best.pth"),
             taps=dict(attention=dict(type=Tap, path="stage:-1", kind="attention")),

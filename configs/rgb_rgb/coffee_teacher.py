@@ -1,6 +1,5 @@
 """The teacher on coffee leaves: a small vision transformer on the same camera."""
 
-import timm
 from mmengine.config import read_base
 
 from xkd.branch import Branch
@@ -21,14 +20,7 @@ distiller = dict(
     branches=dict(
         vit=dict(
             type=Branch,
-            model=dict(
-                type=timm.create_model,
-                model_name="vit_tiny_patch16_224",
-                img_size=(96, 192),
-                patch_size=12,
-                depth=6,
-                num_classes=5,
-            ),
+            model=teacher_network,
             view=rgb,
             weights=dict(type=Random),
             taps=dict(attention=dict(type=Tap, path="stage:-1", kind="attention")),

@@ -22,16 +22,7 @@ distiller = dict(
     branches=dict(
         thermal=dict(
             type=Branch,
-            model=dict(
-                type=timm.create_model,
-                model_name="vit_tiny_patch16_224",
-                img_size=64,
-                patch_size=8,
-                depth=4,
-                embed_dim=96,
-                in_chans=1,
-                num_classes=4,
-            ),
+            model=teacher_network,
             view=thermal,
             weights=dict(type=Checkpoint, path="work_dirs/leafsim_teacher/best.pth"),
             taps=dict(attention=dict(type=Tap, path="stage:-1", kind="attention")),

@@ -1,6 +1,5 @@
 """The teacher of the demo: a small vision transformer on the thermal camera, trained on the labelled tenth."""
 
-import timm
 from mmengine.config import read_base
 
 from xkd.branch import Branch
@@ -21,16 +20,7 @@ distiller = dict(
     branches=dict(
         thermal=dict(
             type=Branch,
-            model=dict(
-                type=timm.create_model,
-                model_name="vit_tiny_patch16_224",
-                img_size=64,
-                patch_size=8,
-                depth=4,
-                embed_dim=96,
-                in_chans=1,
-                num_classes=4,
-            ),
+            model=teacher_network,
             view=thermal,
             weights=dict(type=Random),
             taps=dict(attention=dict(type=Tap, path="stage:-1", kind="attention")),

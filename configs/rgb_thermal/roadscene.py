@@ -22,7 +22,7 @@ distiller = dict(
     branches=dict(
         thermal=dict(
             type=Branch,
-            model=dict(type=timm.create_model, model_name="resnet18", in_chans=1, num_classes=3),
+            model=teacher_network,
             view=thermal,
             weights=dict(type=Checkpoint, path="work_dirs/roadscene_teacher/best.pth"),
             taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),

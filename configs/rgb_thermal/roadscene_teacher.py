@@ -1,6 +1,5 @@
 """The teacher on RoadScene: a ResNet-18 on the thermal camera."""
 
-import timm
 from mmengine.config import read_base
 
 from xkd.branch import Branch
@@ -22,7 +21,7 @@ distiller = dict(
     branches=dict(
         thermal=dict(
             type=Branch,
-            model=dict(type=timm.create_model, model_name="resnet18", in_chans=1, num_classes=3),
+            model=teacher_network,
             view=thermal,
             weights=dict(type=Random),
             taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
