@@ -148,6 +148,14 @@ def test_share_of_the_gap() -> None:
     assert "50 % of the gap" in summary.finding
     assert summary.control is not None
     assert summary.control.mean == 0
+    assert summary.beyond_masks is None
+
+
+def test_what_the_teacher_adds_to_the_masks() -> None:
+    arms = {**three(0.6, 0.75, 0.9).arms, "masks": [noisy(0.7)]}
+    beyond = summarise(Comparison(arms), "accuracy", "teacher").beyond_masks
+    assert beyond is not None
+    assert beyond.mean == pytest.approx(0.05, abs=0.003)
 
 
 @pytest.mark.parametrize("teacher", [0.6, 0.602, 0.5], ids=["no gap", "a gap within the noise", "a worse teacher"])

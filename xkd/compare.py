@@ -218,6 +218,7 @@ class Summary:
     gain: Estimate  # distilled - alone
     share: Estimate  # of the gap between alone and teacher
     control: Estimate | None  # shuffled - alone: must cover or lie below zero
+    beyond_masks: Estimate | None  # distilled - masks: what the teacher adds to the masks
     finding: str
 
 
@@ -228,6 +229,8 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
     measure = METRICS[metric]
     classes = comparison.arms[alone][0].probabilities.shape[1]
     gain = comparison.difference(distilled, alone, measure)
+    control = comparison.difference("shuffled", alone, measure) if "shuffled" in comparison.arms else None
+    beyond_masks = comparison.difference(distilled, "masks", measure) if "masks" in comparison.arms else None
     share = comparison.gap_share(alone, distilled, teacher, measure)
     return Summary(
         metric=metric,
@@ -236,6 +239,7 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
         energy={arm: comparison.energy(arm) for arm in comparison.arms},
         gain=gain,
         share=share,
-        control=comparison.difference("shuffled", alone, measure) if "shuffled" in comparison.arms else None,
+        control=control,
+        beyond_masks=beyond_masks,
         finding=finding(gain, share, metric),
     )

@@ -64,6 +64,20 @@ def test_alone_keeps_the_labels_of_its_own_exits_and_nothing_else(tmp_path: Path
         arms.alone(runs.config_of(tmp_path, runs.STUDENT.replace('"batch.target"', '"thermal.output"')))
 
 
+def test_masks_without_a_teacher_are_an_arm_where_the_student_has_masks(tmp_path: Path) -> None:
+    text = runs.STUDENT.replace("from xkd.losses import ", "from xkd.losses import MaskEnergy\nfrom xkd.losses import ", 1).replace(
+        "terms=dict(",
+        'terms=dict(mask=dict(type=Term, loss=dict(type=MaskEnergy), student="rgb.deep", teacher="batch.mask"), ',
+    )
+    made = make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=text), {})
+    assert [arm.name for arm in made] == ["teacher", "alone", "masks", "distilled", "shuffled"]
+    _, alone, masks, _, _ = (arm.config() for arm in made)
+    assert list(alone.distiller.terms) == ["ce"]
+    assert sorted(masks.distiller.terms) == ["ce", "mask"]
+    assert list(masks.distiller.branches) == ["rgb"]
+    assert as_plain(masks.train_dataloader) == as_plain(alone.train_dataloader)
+
+
 def test_shuffled_pairs_keep_the_students_view_with_its_label(student: Path) -> None:
     _, _, distilled, shuffled = make_arms(student, {})
     assert shuffled.config().train_dataloader.dataset.shuffle_pairs_except == "rgb"

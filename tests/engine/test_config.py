@@ -51,6 +51,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "nested argument": ({"distiller.terms.kd.loss.tua": 1}, r"KD takes no argument 'tua' \(did you mean 'tau'\?\); it takes \['tau'"),
     "loop": ({"train_cfg.max_epoch": 1}, r"train_cfg has no key 'max_epoch' \(did you mean 'max_epochs'\?\); it takes"),
     "iterations": ({"train_cfg.by_epoch": False}, r"by_epoch must be True"),
+    "schedule that begins too late": (
+        {"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1, "param_scheduler.0.begin": 1},
+        r"param_scheduler\[0\] begins at epoch 1, but train_cfg.max_epochs is 1",
+    ),
     "never validated": ({"train_cfg.val_begin": 9}, r"val_begin 9 lies after max_epochs 3"),
     "optimiser": ({"optim_wrapper.optimizer.lrr": 1}, r"AdamW takes no argument 'lrr' \(did you mean 'lr'\?\)"),
     "wrapper": ({"optim_wrapper.accumulative_count": 1}, r"OptimWrapper takes no argument 'accumulative_count' \(did you mean"),

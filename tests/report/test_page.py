@@ -138,11 +138,18 @@ def test_a_control_that_helps_is_said_to(report: Report, tmp_path: Path) -> None
         assert ("what helps is not the pairing" in " ".join(read(tmp_path / "report.html").text)) is said
 
 
+def test_the_teachers_part_where_there_is_an_arm_with_masks_alone(report: Report, tmp_path: Path) -> None:
+    finding = replace(report.finding, beyond_masks=Estimate(0.043, 0.01, 0.021, 0.065))
+    write_report(tmp_path / "report.html", replace(report, finding=finding))
+    text = " ".join(read(tmp_path / "report.html").text)
+    assert "The teacher's part +4.3 points distilled against the student alone with the same masks; +2.1 to +6.5" in " ".join(text.split())
+
+
 def test_a_page_with_the_least(report: Report, tmp_path: Path) -> None:
     finding = replace(report.finding, control=None, attention=None)
     write_report(tmp_path / "report.html", replace(report, finding=finding, pictures=(), charts=(), confusions=(), caveats=(), tables=()))
     text = " ".join(read(tmp_path / "report.html").text)
-    for heading in ("Confusion", "Learning curves", "beware", "Control", "Attention inside"):
+    for heading in ("Confusion", "Learning curves", "beware", "Control", "Attention inside", "The teacher's part"):
         assert heading not in text
 
 

@@ -89,8 +89,9 @@ def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary
         table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{seconds:.0f}")
     table.add_section()
     table.add_row("share of the gap", summary.metric.replace("_", " "), str(summary.share))
-    if summary.control is not None:
-        table.add_row("shuffled - alone", summary.metric.replace("_", " "), str(summary.control))
+    for name, difference in (("shuffled - alone", summary.control), ("distilled - masks", summary.beyond_masks)):
+        if difference is not None:
+            table.add_row(name, summary.metric.replace("_", " "), str(difference))
     return table
 
 
@@ -108,6 +109,7 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
         "gain": plain(summary.gain),
         "share_of_gap": plain(summary.share),
         "shuffled_minus_alone": plain(summary.control),
+        "distilled_minus_masks": plain(summary.beyond_masks),
         "arms": {
             arm.name: {
                 "title": arm.title,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from xkd.engine.train import train
 from xkd.evaluate import predict
 
 COMPARE_KEYS = ("attention", "cluster", "teachers")
+LABELS = ("batch.target",)
+MASKS = (*LABELS, "batch.mask")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class ArmRun:
 
 
 def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
-    """Teachers, the student alone, the distilled student, and the distilled student on shuffled pairs, in the order to be run."""
+    """Teachers, the student alone, alone with masks, distilled, and distilled on shuffled pairs, in the order to be run."""
     config = load_config(path, options)
     section = as_plain(config.get("compare") or {})
     unknown = [key for key in section if key not in COMPARE_KEYS]
@@ -73,6 +75,9 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
         sources[branch] = name
         arms.append(Arm(name, f"teacher on {branch}", _teacher(teacher_path, section), load_config(teacher_path).distiller.student))
     arms.append(Arm("alone", "student alone", lambda: alone(load_config(path, options)), student))
+    if alone(load_config(path, options), MASKS).distiller.terms != arms[-1].config().distiller.terms:
+        # what masks bring without a teacher must not count as the teacher's
+        arms.append(Arm("masks", "student alone, with masks", lambda: alone(load_config(path, options), MASKS), student))
     arms.append(Arm("distilled", "student distilled", lambda: load_config(path, options), student, sources))
     if {branch["view"]["name"] for branch in branches.values()} != {branches[student]["view"]["name"]}:
         # on one view there are no pairs to shuffle
@@ -80,17 +85,17 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     return arms
 
 
-def alone(config: Config) -> Config:
-    """The same student, data, steps and augmentation, with its labels as the only supervision."""
+def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
+    """The same student, data, steps and augmentation, with its labels (and masks) as the only supervision."""
     student = config.distiller.student
     for name in list(config.distiller.branches):
         if name != student:
             config.distiller.branches.pop(name)
     for name, term in as_plain(config.distiller.terms).items():
         readings = term["student"] if isinstance(term["student"], list | tuple) else [term["student"]]
-        if term["teacher"] != "batch.target" or any(reading.split(".")[0] != student for reading in readings):
+        if term["teacher"] not in targets or any(reading.split(".")[0] != student for reading in readings):
             config.distiller.terms.pop(name)
-    if not config.distiller.terms:
+    if not any(term["teacher"] in LABELS for term in as_plain(config.distiller.terms).values()):
         raise ValueError(f"the student '{student}' has no term with 'batch.target', so it cannot be trained alone")
     return config
 

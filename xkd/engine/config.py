@@ -61,7 +61,18 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         raise KeyError(f"{path}: sections {missing} are missing; it has {[name for name in config if name in SECTIONS]}")
     for name in SECTIONS:
         check_section(name, as_plain(config.get(name)), str(path))
+    check_schedule(as_plain(config.get("param_scheduler") or []), config.train_cfg.get("max_epochs"), str(path))
     return config
+
+
+def check_schedule(schedulers: Any, epochs: int, path: str) -> None:
+    """A schedule that begins when training has ended; mmengine says no more than "end should be larger than begin"."""
+    for position, entry in enumerate(schedulers if isinstance(schedulers, list) else [schedulers]):
+        if entry.get("by_epoch", True) and entry.get("begin", 0) >= epochs:
+            raise ValueError(
+                f"{path}: param_scheduler[{position}] begins at epoch {entry['begin']}, but train_cfg.max_epochs is {epochs}; "
+                f"train for longer or let it begin earlier"
+            )
 
 
 def check_section(name: str, section: Any, path: str) -> None:

@@ -48,7 +48,9 @@ def write_page(
     report = page.Report(
         title=f"{manifest.name}: does the teacher help?",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
-        finding=page.Finding(summary.finding, chosen.replace("_", " "), summary.gain, summary.share, summary.control, attention),
+        finding=page.Finding(
+            summary.finding, chosen.replace("_", " "), summary.gain, summary.share, summary.control, attention, summary.beyond_masks
+        ),
         classes=manifest.classes,
         arms=rows,
         tables=tuple(tables),

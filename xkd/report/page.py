@@ -21,7 +21,7 @@ Verdict = Literal["gain", "none", "loss"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The top of the page. `gain` is distilled minus alone, `share` the part of the gap to the teacher, `control` shuffled minus alone."""
+    """The top of the page: `xkd.compare.Summary` in short."""
 
     sentence: str
     metric: str  # a person's word for it: "accuracy"
@@ -29,6 +29,7 @@ class Finding:
     share: Estimate
     control: Estimate | None = None
     attention: tuple[Estimate, Estimate] | None = None  # energy inside the mask: student alone, distilled
+    beyond_masks: Estimate | None = None  # distilled minus alone with masks
 
     @property
     def verdict(self) -> Verdict:
