@@ -3,9 +3,9 @@
     XKD_DATA_ROOT=data python tools/benchmark.py --rounds 5
 
 The job is cross-entropy and soft targets of the config (leafsim: a frozen transformer on thermal, a ResNet-10t on RGB; random weights,
-which cost the same), with its data, loader, precision, clipping and optimiser, the learning rate held. Each side has its own copy of
-everything; the last losses show that they do the same. A round is an epoch of each side; the first one warms up and is not
-counted. Use a machine that does nothing else.
+which cost the same), with its data, loader, precision, clipping and optimiser, the learning rate held. Each side has its own
+copy of everything; the last losses show that they do the same, but for rounding. A round is an epoch of each side; the first
+one warms up and is not counted. Use a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.optim import ConstantLR
 from rich.console import Console
 from rich.table import Table
 from torch.nn.utils import clip_grad_norm_
@@ -49,7 +48,7 @@ def plain_config(path: str, rounds: int) -> Config:
     for branch in config.distiller.branches.values():
         branch.pop("taps", None)
     config.train_cfg.update(max_epochs=rounds + 1, val_begin=rounds + 2, val_interval=1)
-    config.param_scheduler = {"type": ConstantLR, "factor": 1.0, "by_epoch": False}  # its hook works, its factor is one
+    config.param_scheduler = {"type": "mmengine.optim.ConstantLR", "factor": 1.0, "by_epoch": False}  # its hook works, its factor is one
     return config
 
 
@@ -74,8 +73,8 @@ def own_loop(config: Config, interval: int) -> Callable[[Iterable[Batch]], float
             clip_grad_norm_(learning, config.optim_wrapper.clip_grad.max_norm)
             optimizer.step()
             if number % interval == 0:
-                loss.item()
-        return float(loss)
+                loss.detach().item()
+        return float(loss.detach())
 
     return epoch
 
@@ -106,7 +105,7 @@ def by_hand(config: Config, interval: int) -> Callable[[Iterable[Batch]], float]
             clip_grad_norm_(student.parameters(), config.optim_wrapper.clip_grad.max_norm)
             optimizer.step()
             if number % interval == 0:
-                loss.item()
+                loss.detach().item()
         return float(loss.detach())
 
     return epoch
