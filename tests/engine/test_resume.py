@@ -17,6 +17,7 @@ from typing import Any
 import engine_runs as runs
 import pytest
 import torch
+from mmengine.hooks import EarlyStoppingHook
 
 from xkd.engine import train as engine_train
 from xkd.engine.hooks import PlainCheckpointHook, StepHook
@@ -68,6 +69,23 @@ def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_pat
     interrupted(config, tmp_path / "parts", epoch=2)
     runs.run_training(config(), tmp_path / "parts", resume=True)
     same_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_early_stopping_goes_on_counting(tmp_path: Path) -> None:
+    # nothing is ever better by two, so the second validation that is no better ends the run
+    hook = {"type": EarlyStoppingHook, "monitor": "val/accuracy", "rule": "greater", "min_delta": 2.0, "patience": 2}
+
+    def config() -> Any:
+        made = runs.config_of(tmp_path, runs.GRAPH, {"train_cfg.max_epochs": 6})
+        made.custom_hooks = [hook]
+        return made
+
+    whole = runs.run_training(config(), tmp_path / "whole")
+    assert whole.epochs == 3
+    interrupted(config, tmp_path / "parts", epoch=2)
+    assert runs.run_training(config(), tmp_path / "parts", resume=True).epochs == 3
+    same_runs(tmp_path / "whole", tmp_path / "parts")
+    assert runs.run_training(config(), tmp_path / "parts", resume=True).epochs == 3
 
 
 def test_the_comparison_of_runs_can_fail(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import CheckpointHook, Hook, LoggerHook, RuntimeInfoHook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
 from torch import Tensor
 
@@ -113,6 +113,7 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
             rule="greater" if save_best else None,
             backend_args={"backend": "atomic"},
         )
+        self.validations: list[dict[str, float]] = []  # what each gave; early stopping counts them
 
     def after_train_epoch(self, runner: Any) -> None:
         if not self._validates_now(runner):
@@ -120,6 +121,7 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
         previous, self.best_ckpt_path, self.last_ckpt = self.best_ckpt_path, None, None  # what mmengine does not know it cannot remove
+        self.validations.append(dict(metrics))
         super().after_val_epoch(runner, metrics)
         best, self.best_ckpt_path = self.best_ckpt_path, self.best_ckpt_path or previous
         if best or runner.epoch % self.interval == 0 or runner.epoch == runner.max_epochs:
@@ -135,6 +137,7 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
         # the message hub pickles its history of scalars, which a weights-only load refuses; what a resume needs of it is plain
         plain = {key: value for key, value in as_python(checkpoint["message_hub"]["runtime_info"]).items() if is_plain(value)}
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": dict.fromkeys(plain, True)}
+        checkpoint["validations"] = as_python(self.validations)
         checkpoint["meta"]["xkd"] = {"student": distiller.student_name, "classes": list(distiller.task.classes)}
         for key in {"meta", "optimizer", "param_schedulers"} & set(checkpoint):
             checkpoint[key] = as_python(checkpoint[key])
@@ -161,6 +164,11 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
         for name, parameter in distiller.named_parameters():
             if name in checkpoint.get("gradients", {}):
                 parameter.grad = checkpoint["gradients"][name].to(parameter.device)
+        self.validations = list(checkpoint.get("validations", []))
+        for hook in runner.hooks:
+            if isinstance(hook, EarlyStoppingHook):  # keeps its count nowhere; told again, it knows it again
+                for metrics in self.validations:
+                    hook.after_val_epoch(runner, metrics)
 
     def _validates_now(self, runner: Any) -> bool:
         epoch = runner.epoch + 1
