@@ -103,19 +103,18 @@ class Taps:
             return tokens_to_map(weights.transpose(1, 2), token_grid(self.model, weights.shape[2], image_size, name))
         if tap.kind == "attention" and output.ndim != 4:
             raise ValueError(f"tap '{name}' ({tap.path}): no fused q, k, v in this block to compute attention from; use kind='features'")
-        maps = self._to_nchw(name, output, image_size)
+        maps = output if output.ndim == 2 else to_nchw(self.model, output, image_size, name, tap.layout)
         return maps if tap.kind == "features" else maps.pow(2).mean(1, keepdim=True)
 
-    def _to_nchw(self, name: str, output: Tensor, image_size: tuple[int, int]) -> Tensor:
-        if output.ndim == 2:
-            return output
-        layout = self.taps[name].layout
-        if layout == "found":
-            layout = find_layout(self.model, output, image_size, name)
-        if layout == "tokens":
-            tokens = output[:, num_prefix_tokens(self.model) :]
-            return tokens_to_map(tokens, token_grid(self.model, tokens.shape[1], image_size, name))
-        return output.permute(0, 3, 1, 2) if layout == "NHWC" else output
+
+def to_nchw(model: nn.Module, output: Tensor, image_size: tuple[int, int], name: str, layout: Layout = "found") -> Float[Tensor, "b c h w"]:
+    """Tokens, NHWC or NCHW as NCHW, without class and register tokens; `name` stands in errors."""
+    if layout == "found":
+        layout = find_layout(model, output, image_size, name)
+    if layout == "tokens":
+        tokens = output[:, num_prefix_tokens(model) :]
+        return tokens_to_map(tokens, token_grid(model, tokens.shape[1], image_size, name))
+    return output.permute(0, 3, 1, 2) if layout == "NHWC" else output
 
 
 def find_module(model: nn.Module, path: str) -> nn.Module:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch
 from xkd.branch import Branch
-from xkd.taps import find_layout, find_module, num_prefix_tokens, token_grid, tokens_to_map
+from xkd.taps import find_module, num_prefix_tokens, to_nchw
 from xkd.tasks.task import Task
 
 
@@ -43,8 +43,9 @@ def grad_cam(branch: Branch, batch: Batch, task: Task, path: str, classes: Int[T
         handle.remove()
         branch.train(training)
     size = (images.shape[2], images.shape[3])
-    maps = _as_map(branch.model, features.detach(), size, path)
-    slopes = torch.zeros_like(maps) if gradient is None else _as_map(branch.model, gradient, size, path)
+    # a Tap's reading would not do: it is rearranged beside the network, so no score depends on it
+    maps = to_nchw(branch.model, features.detach(), size, path)
+    slopes = torch.zeros_like(maps) if gradient is None else to_nchw(branch.model, gradient, size, path)
     if not slopes.any():
         hint = f"; the class token alone reaches the output, read '{path}.norm1'" if num_prefix_tokens(branch.model) else ""
         raise ValueError(f"grad_cam: no class score depends on '{path}'{hint}")
@@ -71,12 +72,3 @@ def _the_one(seen: list[tuple[Any, int]], path: str) -> Tensor:
     if output._version != version:
         raise ValueError(f"grad_cam: '{path}' is overwritten in place by the module that follows: name that one")
     return output
-
-
-def _as_map(model: nn.Module, output: Tensor, image_size: tuple[int, int], path: str) -> Float[Tensor, "b c h w"]:
-    # a Tap's reading would not do: it is rearranged beside the network, so no score depends on it
-    layout = find_layout(model, output, image_size, path)
-    if layout == "tokens":
-        tokens = output[:, num_prefix_tokens(model) :]
-        return tokens_to_map(tokens, token_grid(model, tokens.shape[1], image_size, path))
-    return output.permute(0, 3, 1, 2) if layout == "NHWC" else output
