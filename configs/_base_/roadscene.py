@@ -12,8 +12,18 @@ data_root = "roadscene_rgbt"
 rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb"), size=(64, 64))
 thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root=data_root, column="thermal"), size=(64, 64))
 task = dict(type=Classification, classes=("background", "person", "car"))
-# the teacher's network, for the run that trains it and for those that it teaches
+# the teachers' networks, for the runs that train them and for those that they teach
 teacher_network = dict(type=timm.create_model, model_name="resnet18", in_chans=1, num_classes=3)
+teacher_transformer = dict(
+    type=timm.create_model,
+    model_name="vit_tiny_patch16_224",
+    img_size=64,
+    patch_size=8,
+    depth=4,
+    embed_dim=96,
+    in_chans=1,
+    num_classes=3,
+)
 
 train_dataloader = dict(
     batch_size=64,

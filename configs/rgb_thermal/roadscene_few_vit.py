@@ -1,0 +1,9 @@
+"""RoadScene with a fifth of the labels: a thermal transformer teaches the RGB ResNet-10t."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .roadscene_few import *
+
+distiller.branches.thermal.merge(dict(model=teacher_transformer, channels_last=False))
+compare.merge(dict(teachers=dict(thermal="roadscene_few_vit_teacher.py")))

@@ -1,0 +1,9 @@
+"""RoadScene: a thermal transformer, not a CNN, teaches the RGB ResNet-10t."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .roadscene import *
+
+distiller.branches.thermal.merge(dict(model=teacher_transformer, channels_last=False))
+compare.merge(dict(teachers=dict(thermal="roadscene_vit_teacher.py")))
