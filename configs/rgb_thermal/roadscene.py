@@ -43,5 +43,6 @@ distiller = dict(
         kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="thermal.output"),
     ),
 )
-optim_wrapper.merge(dict(type=BF16OptimWrapper, optimizer=dict(lr=1e-3)))
+optim_wrapper.merge(dict(type=BF16OptimWrapper))
+train_cfg.merge(dict(max_epochs=24))
 compare = dict(teachers=dict(thermal="roadscene_teacher.py"), cluster="frame")
