@@ -36,6 +36,12 @@ MISTAKES = {
         "needs the arms ['teacher', 'alone', 'distilled']; --arms leaves out ['teacher', 'distilled']",
     ),
     "seeds": (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+    "column": (["--cfg-options", "compare.cluster=plant"], "compare.cluster = 'plant' is no column of the manifest; there are ['"),
+    "attention of a network without stages": (
+        ["--cfg-options", "compare.attention={}"],
+        "branch 'thermal' cannot show its attention by 'grad_cam:stage:-1': no tap 'stage:-1': CNN has stages none; give a module path."
+        " Say compare.attention.thermal, one of tap:NAME, attention:PATH, grad_cam:PATH",
+    ),
 }
 
 

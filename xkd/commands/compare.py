@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from xkd.compare import METRICS, Comparison, Estimate, Summary, summarise
-from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
+from xkd.engine.arms import Arm, ArmRun, check_cluster, make_arms, run_arm
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.hooks import write_atomically
 from xkd.engine.page import write_page
+from xkd.engine.panels import check_attention
 from xkd.engine.progress import progress_display
 
 
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str]) -> int:
     root = Path(a.work_dir or f"work_dirs/compare_{path.stem}")
     console = Console(width=None if sys.stdout.isatty() else 120)
     arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms)
+    for arm in arms:
+        check_cluster(arm.config())
+        check_attention(arm.config(), arm.branch)
     runs = run_all(arms, a.seeds, root, {"amp": a.amp, "smoke": a.smoke}, console)
     comparison = Comparison({arm.name: [run.test for run in runs[arm.name]] for arm in arms})
     summary = summarise(comparison, a.metric, teacher=arms[0].name)

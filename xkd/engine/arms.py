@@ -139,8 +139,6 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
     predictions = predict(student.branch, student.task, loader)
     labelled = predictions.labelled.numpy()
     cluster = section.get("cluster", "id")
-    if cluster not in predictions.meta[0]:
-        raise KeyError(f"compare.cluster = '{cluster}' is no column of the manifest; there are {sorted(predictions.meta[0])}")
     clusters = np.array([meta[cluster] for meta in predictions.meta])
     method = section.get("attention", {}).get(student.name, "")
     energy = mask_energies(student, loader, method) if method else np.full(len(labelled), np.nan)
@@ -150,6 +148,14 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
         clusters[labelled],
         energy[labelled],
     )
+
+
+def check_cluster(config: Config) -> None:
+    """Before anything is trained: is there such a column?"""
+    cluster = as_plain(config.get("compare") or {}).get("cluster", "id")
+    columns = build_loader(config.test_dataloader, 0).dataset[0].meta
+    if cluster not in columns:
+        raise KeyError(f"compare.cluster = '{cluster}' is no column of the manifest; there are {sorted(columns)}")
 
 
 def mask_energies(student: Student, loader: Any, method: str) -> NDArray[np.float64]:

@@ -12,12 +12,14 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from xkd.attention.maps import attention_map
+from xkd.attention.maps import METHODS, attention_map
 from xkd.batch import Batch, View
+from xkd.branch import example_batch
 from xkd.build import build
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import as_plain
+from xkd.engine.loaders import build_distiller
 from xkd.engine.student import Student, load_student
 from xkd.visualise import Panel, Row
 
@@ -39,6 +41,21 @@ def attention_method(config: Config, branch: str) -> str:
     taps = as_plain(config.distiller.branches[branch]).get("taps") or {}
     attention = [name for name, tap in taps.items() if tap.get("kind") == "attention"]
     return f"tap:{attention[0]}" if attention else "grad_cam:stage:-1"
+
+
+def check_attention(config: Config, branch: str) -> None:
+    """Ask the untrained network where it looks, before hours of training; `ValueError` says what to name instead."""
+    distiller = build_distiller(config.distiller, seed=0, smoke=True)
+    of = distiller.branches[branch]
+    method = attention_method(config, branch)
+    images = example_batch([of.view], distiller.task, 2, of.mean.device).views[of.view.name]
+    try:
+        attention_map(of, images, distiller.task, method)
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"branch '{branch}' cannot show its attention by '{method}': {error.args[0]}. Say compare.attention.{branch}, one of"
+            f" {', '.join(METHODS)}"
+        ) from error
 
 
 def test_samples(config: Config, split: str, number: int) -> tuple[list[Any], tuple[View, ...]]:
