@@ -88,6 +88,28 @@ def test_shuffled_pairs_keep_the_students_view_with_its_label(student: Path) -> 
     assert not strange[0].views["thermal"].equal(own.views["thermal"])
 
 
+def test_a_seed_draws_labels_pairs_and_augmentation_alike_for_all_arms(student: Path) -> None:
+    options = {"train_dataloader.dataset.label_fraction": 0.5}
+    *_, distilled, shuffled = make_arms(student, options)
+
+    def dataset(arm: Arm, seed: int) -> Any:
+        return build_loader(arm.config().train_dataloader, seed).dataset
+
+    def labelled(data: Any) -> list[bool]:
+        return [data[at].labelled for at in range(len(data))]
+
+    def strangers(seed: int) -> list[str]:
+        data = dataset(shuffled, seed)
+        return [str(data[at].views["thermal"].flatten()[:40].tolist()) for at in range(len(data))]
+
+    first, again, other = dataset(distilled, 0), dataset(distilled, 0), dataset(distilled, 1)
+    assert labelled(first) == labelled(again) == labelled(dataset(shuffled, 0))
+    assert labelled(first) != labelled(other)
+    assert first[0, 3].views["rgb"].equal(again[0, 3].views["rgb"])
+    assert not first[0, 3].views["rgb"].equal(other[0, 3].views["rgb"])
+    assert strangers(0) != strangers(1)
+
+
 def test_one_view_has_no_pairs_to_shuffle(tmp_path: Path) -> None:
     teacher = runs.TEACHER.replace('student="thermal"', 'student="rgb"').replace(
         "thermal=dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal", "rgb=dict(type=Branch, model=dict(type=CNN), view=rgb"
@@ -153,6 +175,11 @@ def test_finished_arms_are_reused_after_an_interruption(student: Path, tmp_path:
     # another weight is another run of the arms that have that term
     run_all(make_arms(student, {"distiller.terms.kd.weight": 3.0}), tmp_path / "work", SMOKE)
     assert trained[5:] == ["distilled", "shuffled"]
+    # by another spelling of the same folder, too
+    (tmp_path / "work").rename(tmp_path / "moved")
+    moved = run_all(make_arms(student, {}), tmp_path / "." / "work" / ".." / "moved", SMOKE)
+    assert moved["distilled"].folder.name == done["distilled"].folder.name
+    (tmp_path / "moved").rename(tmp_path / "work")
     # the distilled student was taught by the teacher's checkpoint, on the same test rows, in the comparison's clusters
     assert json.loads((done["teacher"].folder / "result.json").read_text())["checkpoint"] == str(done["teacher"].checkpoint)
     for run in done.values():

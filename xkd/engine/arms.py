@@ -118,9 +118,10 @@ def run_arm(
 ) -> ArmRun:
     """Train and test one arm with one seed, or take what an earlier call has finished with the same config, data and teachers."""
     config = arm.config()
+    # before the teachers' paths are in it: a folder may be moved, or named in another way
+    key = fingerprint(config, seed, [done[teacher].folder.name for teacher in arm.teachers.values()], settings)
     for branch, teacher in arm.teachers.items():
         config.distiller.branches[branch].weights.path = str(done[teacher].checkpoint)
-    key = fingerprint(config, seed, [done[teacher].folder.name for teacher in arm.teachers.values()], settings)
     folder = root / arm.name / f"seed{seed}_{key[:8]}"
     result, answers = folder / "result.json", folder / f"test_{asked(config)}.npz"
     if not result.is_file():
