@@ -18,6 +18,7 @@ teacher_network = dict(
     img_size=(96, 192),
     patch_size=12,
     depth=6,
+    qk_norm=True,
     num_classes=5,
 )
 

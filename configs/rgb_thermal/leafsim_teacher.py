@@ -32,5 +32,3 @@ distiller = dict(
 train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(views=[thermal])))
 val_dataloader.merge(dict(dataset=dict(views=[thermal])))
 test_dataloader.merge(dict(dataset=dict(views=[thermal])))
-# stopped at 16 it was still learning
-train_cfg.merge(dict(max_epochs=22))
