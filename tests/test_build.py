@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import timm
 
 from xkd.build import build, check_arguments
 from xkd.losses import KD
@@ -68,6 +69,11 @@ def test_a_function_that_takes_anything_is_given_anything() -> None:
 def test_errors_of_the_callables_pass_through() -> None:
     with pytest.raises(ValueError, match="tau must be positive"):
         build({"type": KD, "tau": -1.0})
+
+
+def test_timms_word_for_an_unknown_model_is_a_users_mistake() -> None:
+    with pytest.raises(ValueError, match=r"^model: create_model: Unknown model \(resnet99\)$"):
+        build({"type": timm.create_model, "model_name": "resnet99"}, "model")
 
 
 def test_the_whole_config_is_checked_before_anything_is_called() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,12 @@ def run(target: Any, predicted: Any, clusters: Any = None, classes: int = 3, ene
     target, predicted = np.asarray(target), np.asarray(predicted)
     probabilities = (np.eye(classes)[predicted] if target.ndim == 1 else predicted).astype(np.float32)
     names = np.array([str(name) for name in (range(len(target)) if clusters is None else clusters)])
-    return compare.TestRun(probabilities, target, names, np.full(len(target), NO_ENERGY) if energy is None else np.asarray(energy, float))
+    energies = np.full(len(target), NO_ENERGY) if energy is None else np.asarray(energy, float)
+    return compare.TestRun(np.arange(len(target)).astype(str), probabilities, target, names, energies)
+
+
+def picked(of: compare.TestRun, rows: NDArray[np.int64]) -> compare.TestRun:
+    return compare.TestRun(**{column.name: getattr(of, column.name)[rows] for column in fields(of)})
 
 
 def value(name: str, of: compare.TestRun) -> float:
@@ -66,7 +72,7 @@ def test_estimates_agree_with_the_tasks_own_metrics() -> None:
     target, probabilities = rng.integers(3, size=60), rng.random((60, 3)).astype(np.float32)
     metrics = Classification(("a", "b", "c")).metrics()
     metrics.update(torch.from_numpy(probabilities), torch.from_numpy(target))
-    one = compare.TestRun(probabilities, target, np.arange(60).astype(str), np.full(60, np.nan))
+    one = compare.TestRun(np.arange(60).astype(str), probabilities, target, np.arange(60).astype(str), np.full(60, np.nan))
     for name, expected in metrics.compute().items():
         assert value(name, one) == pytest.approx(float(expected), abs=1e-6)
 
@@ -105,7 +111,7 @@ def test_intervals_are_the_bootstraps() -> None:
 
 
 def test_clusters_widen_the_interval(correlated: compare.TestRun) -> None:
-    by_row = compare.TestRun(correlated.probabilities, correlated.target, np.arange(200).astype(str), correlated.energy)
+    by_row = replace(correlated, clusters=correlated.rows)
     clustered, naive = (Comparison({"a": [one]}).estimate("a", METRICS["accuracy"]) for one in (correlated, by_row))
     assert clustered.high - clustered.low > 2.5 * (naive.high - naive.low)
 
@@ -151,6 +157,31 @@ def test_share_of_the_gap() -> None:
     assert summary.beyond_masks is None
 
 
+def test_arms_are_compared_on_the_rows_that_all_have() -> None:
+    camera, thermal = run([0, 1, 2, 0], [0, 1, 2, 2], clusters="aabb"), run([0, 1, 2, 0], [0, 0, 2, 0], energy=[0.1, 0.2, 0.3, 0.4])
+    # the thermal camera lacks row 1, and its rows come in another order
+    there = np.array([3, 2, 0])
+    thermal = picked(thermal, there)
+    common = compare.on_common_rows({"alone": [camera], "teacher": [thermal]})
+    assert [arm[0].rows.tolist() for arm in common.values()] == [["0", "2", "3"]] * 2
+    assert value("accuracy", common["alone"][0]) == pytest.approx(2 / 3)
+    assert value("accuracy", common["teacher"][0]) == 1
+    assert common["teacher"][0].energy.tolist() == [0.1, 0.3, 0.4]
+    assert common["alone"][0].clusters.tolist() == ["a", "b", "b"]
+    strange = replace(picked(thermal, there[2:]), rows=np.array(["x"]))
+    with pytest.raises(ValueError, match=r"no labelled test row has the sensors of all arms \['alone', 'teacher'\]"):
+        compare.on_common_rows({"alone": [camera], "teacher": [strange]})
+
+
+def test_controls_take_a_finding_back() -> None:
+    arms = {**three(0.6, 0.75, 0.9).arms, "masks": [noisy(0.76)], "shuffled": [noisy(0.72)]}
+    said = summarise(Comparison(arms), "accuracy", "teacher").finding
+    assert "But shuffled pairs gain too, +12.0 points" in said
+    assert "But beyond what masks alone bring it is -1.0 points" in said
+    arms.update(masks=[noisy(0.65)], shuffled=[noisy(0.5)])
+    assert "But" not in summarise(Comparison(arms), "accuracy", "teacher").finding
+
+
 def test_what_the_teacher_adds_to_the_masks() -> None:
     arms = {**three(0.6, 0.75, 0.9).arms, "masks": [noisy(0.7)]}
     beyond = summarise(Comparison(arms), "accuracy", "teacher").beyond_masks
@@ -190,7 +221,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "seeds": (lambda: Comparison({"a": [noisy(0.5)], "b": []}), "every arm needs the same seeds"),
     "rows": (lambda: Comparison({"a": [noisy(0.5)], "b": [noisy(0.5, rows=100)]}), "arm 'b' was tested on other rows than 'a'"),
     "clusters": (lambda: Comparison({"a": [run([0, 1], [0, 1])], "b": [run([0, 1], [0, 1], [5, 5])]}), "tested on other rows"),
-    "columns": (lambda: compare.TestRun(np.zeros((2, 3)), np.zeros(3), np.array(["a"] * 2), np.zeros(2)), "unlike lengths"),
+    "columns": (lambda: compare.TestRun(np.zeros(2), np.zeros((2, 3)), np.zeros(3), np.array(["a"] * 2), np.zeros(2)), "unlike lengths"),
 }
 
 

@@ -29,7 +29,6 @@ from torch.nn.utils import clip_grad_norm_
 
 from xkd.batch import Batch
 from xkd.distiller import Distiller
-from xkd.engine import launch
 from xkd.engine.config import load_config
 from xkd.engine.hooks import StepHook
 from xkd.engine.loaders import build_distiller, build_loader
@@ -143,7 +142,7 @@ def measure(config: Config) -> InTurn:
     loaders = {split: build_loader(config[f"{split}_dataloader"], SEED) for split in ("train", "val")}
     distiller = build_distiller(config.distiller, SEED, smoke=True)
     with tempfile.TemporaryDirectory() as folder:
-        runner = make_runner(config, Path(folder), distiller, loaders, launch.prepare("none"), SEED, False, False, "none", False)
+        runner = make_runner(config, Path(folder), distiller, loaders, {}, SEED, False, False, "none", False)
         runner.register_custom_hooks([StepHook(), hook])
         try:
             runner.train()

@@ -34,14 +34,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("readme", type=Path, nargs="?", default=Path("README.md"))
     readme: Path = parser.parse_args().readme
-    if not readme.is_file():
-        print(f"{readme} is not there: no example to run")
-        return 0
     try:
         sources = examples(readme.read_text(encoding="utf-8"))
         for source in sources:
             run(source)
-    except (ValueError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         print(f"{readme}: {error}", file=sys.stderr)
         return 1
     print(f"{readme}: {len(sources)} example(s) ran")

@@ -18,7 +18,10 @@ def build(config: Any, where: str = "config") -> Any:
         if "type" not in config:
             return arguments
         check_names(config["type"], arguments, where)
-        return config["type"](**arguments)
+        try:
+            return config["type"](**arguments)
+        except RuntimeError as error:  # timm's word for a name that it does not know
+            raise ValueError(f"{where}: {getattr(config['type'], '__name__', config['type'])}: {error}") from error
     if isinstance(config, list | tuple):
         return type(config)(build(value, f"{where}[{position}]") for position, value in enumerate(config))
     return config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,33 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class TestRun:
-    """One trained network on the labelled test rows."""
+    """One trained network on the labelled test rows that have its sensor."""
 
+    rows: NDArray[np.str_]  # (N,) ids
     probabilities: NDArray[np.float32]  # (N, K)
     target: NDArray[np.int64]  # (N,) class index or (N, K) 0/1
     clusters: NDArray[np.str_]  # (N,) what is resampled together: the image that a crop is from, the plant, the drive
     energy: NDArray[np.float64]  # (N,) attention energy inside the mask, not a number where there is none
 
     def __post_init__(self) -> None:
-        lengths = {len(self.probabilities), len(self.target), len(self.clusters), len(self.energy)}
+        lengths = {len(column) for column in (self.rows, self.probabilities, self.target, self.clusters, self.energy)}
         if len(lengths) != 1:
             raise ValueError(f"a run's columns have unlike lengths {sorted(lengths)}")
+
+
+def on_common_rows(arms: Mapping[str, Sequence[TestRun]]) -> dict[str, list[TestRun]]:
+    """Every run on the rows that all have, in one order; `ValueError` where there are none."""
+    runs = [run for arm in arms.values() for run in arm]
+    common = sorted(set.intersection(*({str(row) for row in run.rows} for run in runs)))
+    if not common:
+        raise ValueError(f"no labelled test row has the sensors of all arms {list(arms)}, so they cannot be compared")
+    return {name: [_pick(run, common) for run in arm] for name, arm in arms.items()}
+
+
+def _pick(run: TestRun, rows: list[str]) -> TestRun:
+    place = {str(row): at for at, row in enumerate(run.rows)}
+    chosen = np.array([place[row] for row in rows])
+    return TestRun(**{column.name: getattr(run, column.name)[chosen] for column in fields(run)})
 
 
 @dataclass(frozen=True)
@@ -123,7 +139,8 @@ class Comparison:
             raise ValueError(f"every arm needs the same seeds, at least one; got {sizes}")
         first = next(iter(self.arms.values()))[0]
         for name, runs in self.arms.items():
-            if not all(np.array_equal(run.target, first.target) and np.array_equal(run.clusters, first.clusters) for run in runs):
+            known = (first.rows, first.target, first.clusters)
+            if not all(all(map(np.array_equal, (run.rows, run.target, run.clusters), known)) for run in runs):
                 raise ValueError(f"arm '{name}' was tested on other rows than '{next(iter(self.arms))}', so they cannot be compared")
 
     @property
@@ -190,14 +207,27 @@ def interval(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estim
     return Estimate(float(per_seed.mean()), std, float(low), float(high))
 
 
-def finding(gain: Estimate, share: Estimate, metric: str) -> str:
-    """One sentence for the top of a report."""
-    size = f"{100 * gain.mean:+.1f} points of {metric.replace('_', ' ')} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+def finding(gain: Estimate, share: Estimate, metric: str, control: Estimate | None, beyond_masks: Estimate | None) -> str:
+    """One sentence for the top of a report, and one more where a control takes it back."""
+    size = f"{_points(gain)} of {metric.replace('_', ' ')} {_span(gain)}"
     if gain.low <= 0 <= gain.high:
         return f"No evidence of a gain: distilled against the student alone is {size}, and the interval covers zero."
     verb = "better" if gain.mean > 0 else "worse"
     rest = f", {100 * share.mean:.0f} % of the gap to the teacher recovered" if share.defined and gain.mean > 0 else ""
-    return f"The distilled student is {verb} than the student alone by {size}{rest}."
+    said = f"The distilled student is {verb} than the student alone by {size}{rest}."
+    if gain.mean > 0 and control is not None and control.low > 0:
+        said += f" But shuffled pairs gain too, {_points(control)} {_span(control)}: it is not the pairing that helps."
+    if gain.mean > 0 and beyond_masks is not None and beyond_masks.low <= 0:
+        said += f" But beyond what masks alone bring it is {_points(beyond_masks)} {_span(beyond_masks)}: not shown to be the teacher's."
+    return said
+
+
+def _points(difference: Estimate) -> str:
+    return f"{100 * difference.mean:+.1f} points"
+
+
+def _span(difference: Estimate) -> str:
+    return f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
 
 
 def _mean_defined(per_class: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -241,5 +271,5 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
         share=share,
         control=control,
         beyond_masks=beyond_masks,
-        finding=finding(gain, share, metric),
+        finding=finding(gain, share, metric, control, beyond_masks),
     )

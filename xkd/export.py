@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 import xkd
 from xkd.batch import Batch, View
 from xkd.branch import Branch, example_batch
+from xkd.files import write_together
 from xkd.modalities import RGB
 from xkd.taps import Taps
 from xkd.tasks.task import Task
@@ -121,7 +121,7 @@ def export_onnx(branch: Branch, task: Task, path: Path, notes: CardNotes) -> Exp
         path.with_suffix(".md"): card_markdown(card, path.name).encode(),
         path: content,
     }
-    _write_all(files)
+    write_together(files)
     return ExportReport(path, card, len(content), difference, len(probes))
 
 
@@ -208,7 +208,8 @@ def _card(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters: 
         input_dtype=str(input_dtype(branch.view)).removeprefix("torch."),
         layout="NCHW",
         channel_order="RGB" if colour else f"as the sensor '{modality.name}' reads them",
-        preparation=f"resize the whole image to height {height}, width {width}; average where it shrinks, bilinear where it grows",
+        preparation=f"resize the whole image to height {height}, width {width}; by area where a side shrinks to half"
+        " or less, else bilinear",
         normalisation={"mean": tuple(branch.mean.flatten().tolist()), "std": tuple(branch.std.flatten().tolist())},
         outputs={LOGITS: "(batch, classes) float32", PROBABILITIES: "(batch, classes) float32, 0..1"},
         parameters=parameters,
@@ -260,16 +261,3 @@ def card_markdown(card: ModelCard, file_name: str) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _write_all(files: Mapping[Path, bytes]) -> None:
-    """Each under a temporary name, renamed when all of them are on the disk."""
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
-    try:
-        for path, content in files.items():
-            temporary[path].write_bytes(content)
-        for path in files:
-            temporary[path].replace(path)
-    finally:
-        for name in temporary.values():
-            name.unlink(missing_ok=True)

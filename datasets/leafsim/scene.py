@@ -17,7 +17,7 @@ STREAMS = {"leaf": 0, "lesions": 1, "lookalikes": 2, "tissue": 3, "light": 4, "w
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How hard the RGB image is; the thermal image differs by `contrast` alone."""
+    """How hard the RGB image is; in the thermal image only `contrast` and, faintly, shadows among the look-alikes differ."""
 
     visible: tuple[float, float]  # how far the pigments have followed the infection, 1 = fully developed symptoms
     lookalikes: float  # probability of each look-alike on a leaf

@@ -29,6 +29,13 @@ def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("best.pth")} == before
 
 
+def test_a_smoke_run_does_not_take_the_place_of_numbers(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "summary.json").write_text('{"finding": "weeks of work"}', "utf-8")
+    assert cli.run("compare", [str(trained / "student.py"), "--smoke", "--work-dir", str(tmp_path)]) == 2
+    assert "holds a real comparison, which a smoke run would overwrite" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
 MISTAKES = {
     "arm": (["--arms", "alnoe"], "no arm 'alnoe'; there are ['teacher', 'alone', 'distilled', 'shuffled']"),
     "needed arm": (

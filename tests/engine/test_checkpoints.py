@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from xkd.engine import hooks
-from xkd.engine.hooks import StepHook, write_atomically
+from xkd.engine.hooks import StepHook
 from xkd.engine.model import TaskMetric
 from xkd.engine.train import free_or_fail
 
@@ -108,20 +108,6 @@ def test_the_replaced_best_goes_once_the_new_one_is_there(tmp_path: Path, monkey
     assert [path.name for path in (tmp_path / "run").glob("best_*.pth")] == ["best_val_macro_f1_epoch_2.pth"]
     assert result.best == 0.3
     assert runs.read(Path(result.checkpoint))["meta"]["epoch"] == 2
-
-
-@pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_a_failed_write_leaves_the_old_file(function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    path = tmp_path / "report.json"
-    path.write_bytes(b"old")
-    monkeypatch.setattr(os, function, fail)
-    with pytest.raises(OSError, match=r"cannot write .*report\.json: No space left on device"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

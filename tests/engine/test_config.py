@@ -55,6 +55,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"train_cfg.max_epochs": 1, "train_cfg.val_interval": 1, "param_scheduler.0.begin": 1},
         r"param_scheduler\[0\] begins at epoch 1, but train_cfg.max_epochs is 1",
     ),
+    "endless": ({"train_cfg": {"by_epoch": True, "val_interval": 1}}, r"train_cfg needs max_epochs; it has \['by_epoch', 'val_interval'\]"),
     "never validated": ({"train_cfg.val_begin": 9}, r"val_begin 9 lies after max_epochs 3"),
     "optimiser": ({"optim_wrapper.optimizer.lrr": 1}, r"AdamW takes no argument 'lrr' \(did you mean 'lr'\?\)"),
     "wrapper": ({"optim_wrapper.accumulative_count": 1}, r"OptimWrapper takes no argument 'accumulative_count' \(did you mean"),
@@ -82,6 +83,11 @@ FILES = {
     "argument": ('student="rgb.output"', 'students="rgb.output"', r"Term takes no argument 'students' \(did you mean 'student'\?\)"),
     "syntax": ("save_best =", "save best =", r"not a config that can be read: invalid syntax"),
     "name": ("from xkd.term import Term", "from xkd.term import Terms as Term", r"not a config that can be read: .*Terms"),
+    "merge": (
+        "save_best =",
+        "distiller.branches.thermel.merge(dict(frozen=True))\nsave_best =",
+        r"not a config that can be read: .*thermel",
+    ),
     "import": ("from xkd.term import Term", "from xkd.terms import Term", r"not a config that can be read: .*xkd.terms"),
 }
 

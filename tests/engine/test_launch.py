@@ -107,10 +107,23 @@ def test_torchrun(data_root: Path, tmp_path: Path) -> None:
 def test_a_launcher_that_cannot_work_says_what_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.delenv("RANK", raising=False)
-    assert launch.prepare("none") == {}
+    assert launch.prepare("none", {}) == {}
     with pytest.raises(ValueError, match="only --launcher pytorch works"):
-        launch.prepare("slurm")
+        launch.prepare("slurm", {})
     with pytest.raises(ValueError, match="started by torchrun: torchrun --nproc-per-node"):
-        launch.prepare("pytorch")
+        launch.prepare("pytorch", {})
     with pytest.raises(ValueError, match=r"unknown launcher 'ssh'; there are \['none'"):
-        launch.prepare("ssh")
+        launch.prepare("ssh", {})
+
+
+def test_with_a_gpu_the_group_is_there_before_the_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(launch, "init_dist", lambda launcher, **settings: made.append((launcher, settings)))
+    monkeypatch.setenv("RANK", "0")
+    assert launch.prepare("pytorch", {"backend": "nccl", "timeout": 60}) == {}
+    assert launch.prepare("slurm", {}) == {}
+    assert made == [("pytorch", {"backend": "nccl", "timeout": 60}), ("slurm", {})]
+    monkeypatch.delenv("RANK")
+    with pytest.raises(ValueError, match="started by torchrun"):
+        launch.prepare("pytorch", {})

@@ -71,6 +71,24 @@ def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_pat
     same_runs(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_the_seconds_before_an_interruption_count(tmp_path: Path) -> None:
+    interrupted(lambda: runs.config_of(tmp_path, runs.PLAIN), tmp_path / "parts", epoch=2)
+    last = tmp_path / "parts" / "epoch_2.pth"
+    content = runs.read(last)
+    assert 0 < content["message_hub"]["runtime_info"]["seconds"] < 60
+    content["message_hub"]["runtime_info"]["seconds"] = 1000.0
+    torch.save(content, last)
+    assert 1000 < runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "parts", resume=True).seconds < 1060
+
+
+def test_a_used_folder_is_resumed_or_left_alone(tmp_path: Path) -> None:
+    runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    with pytest.raises(ValueError, match=r"run holds the checkpoints of an earlier run; say --resume to go on with it, or name another"):
+        runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
+
+
 def test_early_stopping_goes_on_counting(tmp_path: Path) -> None:
     # nothing is ever better by two, so the second validation that is no better ends the run
     hook = {"type": EarlyStoppingHook, "monitor": "val/accuracy", "rule": "greater", "min_delta": 2.0, "patience": 2}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xkd.visualise import Panel, Row, draw_rows
+from xkd.visualise import Panel, Row, draw_folder, draw_rows
 
 GREY = np.full((40, 60, 3), 128, np.uint8)
 
@@ -40,6 +40,16 @@ def test_the_same_picture_for_the_same_input_and_no_other(tmp_path: Path) -> Non
         assert second.shape == first.shape
         assert (second != first).any(), number
     assert len(list(tmp_path.iterdir())) == 7, "and no temporary file is left"
+
+
+def test_a_folder_of_panels_keeps_every_row(tmp_path: Path) -> None:
+    names = ["plant.1", "plant.2", "a/01.jpg", "b/01.jpg", "a_01.jpg", "contact_sheet"]
+    sheet = draw_folder([Row(name, "rust", (Panel("student", GREY),)) for name in names], tmp_path)
+    assert sheet == tmp_path / "contact_sheet.png"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["plant.1.png", "plant.2.png", "a_01.jpg.png", "b_01.jpg.png", "a_01.jpg_2.png", "contact_sheet_2.png", "contact_sheet.png"]
+    )
+    assert len(cv2.imread(str(sheet))) > 3 * len(cv2.imread(str(tmp_path / "plant.1.png")))
 
 
 def test_attention_is_relative_so_its_unit_does_not_matter(tmp_path: Path) -> None:

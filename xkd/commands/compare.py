@@ -6,20 +6,20 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from xkd.compare import METRICS, Comparison, Estimate, Summary, summarise
+from xkd.compare import METRICS, Comparison, Estimate, Summary, on_common_rows, summarise
 from xkd.engine.arms import Arm, ArmRun, check_cluster, make_arms, run_arm
 from xkd.engine.config import load_config, parse_options
-from xkd.engine.hooks import write_atomically
 from xkd.engine.page import write_page
 from xkd.engine.panels import check_attention
 from xkd.engine.progress import progress_display
+from xkd.files import write_atomically
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,22 +38,31 @@ def main(arguments: Sequence[str]) -> int:
     if a.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {a.seeds}")
     path = Path(a.config)
-    root = Path(a.work_dir or f"work_dirs/compare_{path.stem}")
+    root = Path(a.work_dir or f"work_dirs/compare_{path.stem}" + ("_smoke" if a.smoke else ""))
+    check_room(root, a.smoke)
     console = Console(width=None if sys.stdout.isatty() else 120)
     arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms)
     for arm in arms:
         check_cluster(arm.config())
         check_attention(arm.config(), arm.branch)
     runs = run_all(arms, a.seeds, root, {"amp": a.amp, "smoke": a.smoke}, console)
-    comparison = Comparison({arm.name: [run.test for run in runs[arm.name]] for arm in arms})
+    runs = on_same_rows(runs, console)
+    comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})
     summary = summarise(comparison, a.metric, teacher=arms[0].name)
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
-    write_atomically(root / "summary.json", json.dumps(as_json(arms, runs, summary, a.seeds), indent=1).encode())
+    write_atomically(root / "summary.json", json.dumps({**as_json(arms, runs, summary, a.seeds), "smoke": a.smoke}, indent=1).encode())
     command = " ".join(["xkd compare", *arguments])
     write_page(root / "report.html", load_config(path, parse_options(a.cfg_options)), arms, runs, summary, command, console)
     console.print(f"numbers: {root / 'summary.json'}")
     return 0
+
+
+def check_room(root: Path, smoke: bool) -> None:
+    """A smoke run's one-step numbers must not take the place of real ones."""
+    summary = root / "summary.json"
+    if smoke and summary.is_file() and not json.loads(summary.read_text("utf-8")).get("smoke", False):
+        raise ValueError(f"{root} holds a real comparison, which a smoke run would overwrite; name another --work-dir")
 
 
 def chosen(arms: list[Arm], names: list[str]) -> list[Arm]:
@@ -82,6 +91,15 @@ def run_all(arms: list[Arm], seeds: int, root: Path, settings: Mapping[str, Any]
     return runs
 
 
+def on_same_rows(runs: Mapping[str, list[ArmRun]], console: Console) -> dict[str, list[ArmRun]]:
+    """Networks of unlike sensors were tested on the rows that they have; what is compared is the rows that all have."""
+    common = on_common_rows({name: [run.test for run in arm] for name, arm in runs.items()})
+    most, kept = max(len(run.test.rows) for arm in runs.values() for run in arm), len(common["alone"][0].rows)
+    if kept < most:
+        console.print(f"{most - kept} of {most} test rows lack the sensor of some arm and are left out for all")
+    return {name: [replace(run, test=test) for run, test in zip(arm, common[name], strict=True)] for name, arm in runs.items()}
+
+
 def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> Table:
     table = Table(
         "arm", *(name.replace("_", " ") for name in METRICS), "energy inside mask", "seconds", title="Test split, mean [95 % interval]"
@@ -92,7 +110,7 @@ def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary
         seconds = sum(run.seconds for run in runs[arm.name]) / len(runs[arm.name])
         table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{seconds:.0f}")
     table.add_section()
-    table.add_row("share of the gap", summary.metric.replace("_", " "), str(summary.share))
+    table.add_row(f"share of the gap to the {arms[0].title}", summary.metric.replace("_", " "), str(summary.share))
     for name, difference in (("shuffled - alone", summary.control), ("distilled - masks", summary.beyond_masks)):
         if difference is not None:
             table.add_row(name, summary.metric.replace("_", " "), str(difference))

@@ -15,10 +15,10 @@ from rich.console import Console
 from xkd.commands.images import find_images, read_sample
 from xkd.data.loader import collate
 from xkd.data.paired import Sample
-from xkd.engine.config import load_config
-from xkd.engine.hooks import write_atomically
+from xkd.engine.config import load_config, parse_options
 from xkd.engine.progress import progress_display
 from xkd.engine.student import Student, load_student
+from xkd.files import write_atomically
 
 BATCH_SIZE = 64
 
@@ -29,8 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("checkpoint")
     parser.add_argument("images", nargs="+", help="image files or folders (searched for images)")
     parser.add_argument("--out", default="predictions.csv")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     a = parser.parse_args(arguments)
-    student = load_student(load_config(a.config), a.checkpoint)
+    student = load_student(load_config(a.config, parse_options(a.cfg_options)), a.checkpoint)
     paths = find_images(a.images)
     console = Console(width=None if sys.stdout.isatty() else 120)
     rows: list[list[str]] = []

@@ -14,7 +14,7 @@ from xkd.commands.images import find_images, read_sample
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.panels import Looker, attention_method, panel_rows, teachers, test_samples
 from xkd.engine.student import load_student
-from xkd.visualise import draw_rows
+from xkd.visualise import draw_folder
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,9 +47,6 @@ def main(arguments: Sequence[str]) -> int:
         if not a.no_teachers:
             lookers = [*teachers(config), *lookers]
     rows = panel_rows(samples, views, lookers, student.task.classes)
-    out = Path(a.out)
-    for row in rows:
-        draw_rows([row], out / f"{Path(row.name).stem}.png")
-    draw_rows(rows, out / "contact_sheet.png")
-    Console(width=None if sys.stdout.isatty() else 120).print(f"{len(rows)} panels and contact_sheet.png in {out}")
+    sheet = draw_folder(rows, Path(a.out))
+    Console(width=None if sys.stdout.isatty() else 120).print(f"{len(rows)} panels and {sheet.name} in {sheet.parent}")
     return 0

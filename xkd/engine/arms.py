@@ -23,11 +23,11 @@ from xkd.attention.scores import energy_pointing_game
 from xkd.compare import TestRun
 from xkd.data.manifest import data_root
 from xkd.engine.config import SECTIONS, as_plain, load_config
-from xkd.engine.hooks import write_atomically
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_student
 from xkd.engine.train import train
 from xkd.evaluate import predict
+from xkd.files import write_atomically
 
 COMPARE_KEYS = ("attention", "cluster", "teachers")
 LABELS = ("batch.target",)
@@ -63,11 +63,15 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     if unknown:
         raise KeyError(f"{path}: compare has no key '{unknown[0]}'; it takes {list(COMPARE_KEYS)}")
     branches = as_plain(config.distiller.branches)
-    frozen = [name for name, branch in branches.items() if branch.get("frozen")]
+    frozen = [name for name, branch in branches.items() if branch.get("frozen") and "path" in branch["weights"]]
     teachers = section.get("teachers", {})
     if set(teachers) != set(frozen):
         raise KeyError(f"{path}: compare.teachers must name the config that trains each frozen branch {frozen}; it names {list(teachers)}")
     student = config.distiller.student
+    if not frozen:
+        raise ValueError(
+            f"{path}: none of the branches {list(branches)} is frozen with weights=Checkpoint(...): no teacher to compare with"
+        )
     arms, sources = [], {}
     for branch, file in teachers.items():
         teacher_path = path.parent / file
@@ -79,10 +83,14 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
         # what masks bring without a teacher must not count as the teacher's
         arms.append(Arm("masks", "student alone, with masks", lambda: alone(load_config(path, options), MASKS), student))
     arms.append(Arm("distilled", "student distilled", lambda: load_config(path, options), student, sources))
-    if {branch["view"]["name"] for branch in branches.values()} != {branches[student]["view"]["name"]}:
-        # on one view there are no pairs to shuffle
+    if has_pairs(config):
         arms.append(Arm("shuffled", "student, shuffled pairs", lambda: shuffled(load_config(path, options)), student, sources))
     return arms
+
+
+def has_pairs(config: Config) -> bool:
+    """Whether there is anything to shuffle: branches on several views."""
+    return len({branch["view"]["name"] for branch in as_plain(config.distiller.branches).values()}) > 1
 
 
 def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
@@ -123,7 +131,7 @@ def run_arm(
     for branch, teacher in arm.teachers.items():
         config.distiller.branches[branch].weights.path = str(done[teacher].checkpoint)
     folder = root / arm.name / f"seed{seed}_{key[:8]}"
-    result, answers = folder / "result.json", folder / f"test_{asked(config)}.npz"
+    result, answers = folder / "result.json", folder / f"rows_{asked(config)}.npz"
     if not result.is_file():
         train(config, folder, console, progress, seed, resume=True, name=f"{arm.title}, seed {seed}", **settings)
     checkpoint = folder / "best.pth"
@@ -144,6 +152,7 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
     method = section.get("attention", {}).get(student.name, "")
     energy = mask_energies(student, loader, method) if method else np.full(len(labelled), np.nan)
     return TestRun(
+        np.array([meta["id"] for meta in predictions.meta])[labelled],
         predictions.probabilities.numpy()[labelled],
         predictions.target.numpy()[labelled].astype(np.int64),
         clusters[labelled],
@@ -190,13 +199,13 @@ def asked(config: Config) -> str:
 
 def to_bytes(run: TestRun) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, probabilities=run.probabilities, target=run.target, clusters=run.clusters, energy=run.energy)
+    np.savez(buffer, rows=run.rows, probabilities=run.probabilities, target=run.target, clusters=run.clusters, energy=run.energy)
     return buffer.getvalue()
 
 
 def from_file(path: Path) -> TestRun:
     with np.load(path, allow_pickle=False) as columns:
-        return TestRun(columns["probabilities"], columns["target"], columns["clusters"], columns["energy"])
+        return TestRun(columns["rows"], columns["probabilities"], columns["target"], columns["clusters"], columns["energy"])
 
 
 def _teacher(path: Path, section: Mapping[str, Any]) -> Callable[[], Config]:

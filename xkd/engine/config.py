@@ -48,7 +48,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         config = Config.fromfile(str(path))
         for name in config:
             as_plain(config[name])  # imports what the file names
-    except (SyntaxError, ImportError, NameError, ConfigParsingError) as error:
+    except (SyntaxError, ImportError, NameError, AttributeError, ConfigParsingError) as error:
         raise ValueError(f"{path}: not a config that can be read: {error}") from error
     for key, value in (options or {}).items():
         override(config, key, value, str(path))
@@ -85,6 +85,8 @@ def check_section(name: str, section: Any, path: str) -> None:
         check_keys(section.get("sampler", {}), _parameters(DrawSampler, "dataset", "seed", "rank", "world_size"), f"{where}.sampler")
     elif name == "train_cfg":
         check_keys(section, ["by_epoch", *_parameters(EpochBasedTrainLoop, "runner", "dataloader")], where)
+        if "max_epochs" not in section:
+            raise KeyError(f"{where} needs max_epochs; it has {list(section)}")
         if not section.get("by_epoch", True):
             raise ValueError(f"{where}: runs are counted in epochs, by_epoch must be True")
         if section.get("val_begin", 1) > section.get("max_epochs", 1):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor
 
 from xkd.distiller import Distiller
+from xkd.files import write_atomically
 from xkd.weights import EMA
 
 
@@ -27,9 +28,20 @@ def distiller_of(runner: Any) -> Distiller:
 
 
 class StepHook(Hook):  # type: ignore[misc]  # mmengine is untyped
-    """Seeds the model's randomness from (seed, epoch), tells the distiller the epoch, lets EMA branches follow."""
+    """Seeds the model's randomness from (seed, epoch), tells the distiller the epoch, lets EMA branches follow, keeps the time."""
 
     priority = "VERY_HIGH"
+    started: float
+
+    def before_train(self, runner: Any) -> None:
+        # the seconds before an interruption come from the checkpoint
+        self.started = time.perf_counter() - runner.message_hub.get_info("seconds", 0.0)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        runner.message_hub.update_info("seconds", time.perf_counter() - self.started)
+
+    def after_train(self, runner: Any) -> None:
+        self.after_train_epoch(runner)
 
     def before_train_epoch(self, runner: Any) -> None:
         # a run resumed at an epoch's end then draws the same dropout as one that was never interrupted
@@ -210,19 +222,3 @@ class AtomicBackend(LocalBackend):  # type: ignore[misc]  # mmengine is untyped
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         write_atomically(Path(filepath), obj)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """The file is the old one or the new one, whatever happens in between; `OSError` names it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror}; what was there is untouched") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -17,15 +17,23 @@ from rich.console import Console
 import xkd
 from xkd.compare import METRICS, Summary, confusion
 from xkd.data.manifest import Manifest
-from xkd.engine.arms import Arm, ArmRun
+from xkd.engine.arms import MASKS, Arm, ArmRun, alone, has_pairs
+from xkd.engine.config import as_plain
 from xkd.engine.panels import Looker, attention_method, panel_rows, test_samples
 from xkd.engine.student import load_student
 from xkd.report import page
 from xkd.report.charts import Chart
-from xkd.visualise import draw_rows
+from xkd.visualise import draw_folder
 
 NUM_PANELS = 8
 INTRODUCTION = "Every arm is measured on the same test images, each network on its own sensor alone."
+CAVEAT_SHUFFLED = (
+    "The control with shuffled pairs was not run, so nothing here shows that the gain comes from the pairs. Add its arm: shuffled."
+)
+CAVEAT_MASKS = (
+    "The distilled student was also shown the masks of labelled rows, the student alone was not: the gain belongs to teacher and masks"
+    " together. The arm 'masks' tells them apart."
+)
 CAVEAT_SEEDS = "One seed: the interval speaks of the test images alone, not of the luck of initialisation. Use --seeds 3 or more."
 
 
@@ -39,7 +47,8 @@ def write_page(
     seeds = len(runs[arms[0].name])
     chosen = summary.metric
     overall = [page.Metric(name, name.replace("_", " ")) for name in sorted(METRICS, key=lambda name: name != chosen)]
-    tables = [page.Table("Test split", "mean over seeds, 95 % bootstrap interval over images", tuple(overall), chart=True)]
+    unit = resampled(config, runs["alone"][0])
+    tables = [page.Table("Test split", f"mean over seeds, 95 % bootstrap interval over {unit} and seeds", tuple(overall), chart=True)]
     tables.append(page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in manifest.classes)))
     attention = None
     if summary.energy["distilled"].defined:
@@ -67,7 +76,7 @@ def write_page(
                 "timm": timm.__version__,
                 "python": platform.python_version(),
             },
-            facts={"test images": str(len(runs["alone"][0].test.target))},
+            facts={"test rows": str(len(runs["alone"][0].test.rows)), "resampled": unit},
         ),
         pictures=(
             page.Picture(
@@ -76,7 +85,7 @@ def write_page(
         ),
         charts=(curves(arms, runs),),
         confusions=tuple(confusions(arms, runs, manifest)),
-        caveats=tuple(caveats(manifest, seeds)),
+        caveats=tuple(caveats(manifest, seeds, arms)),
     )
     page.write_report(path, report)
     console.print(f"page: {path}")
@@ -93,11 +102,7 @@ def draw_panels(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str
         lookers.append(Looker(arm.title, student, attention_method(source, arm.branch)))
     samples, views = test_samples(config, "test", NUM_PANELS)
     rows = panel_rows(samples, views, lookers, lookers[-1].student.task.classes)
-    for row in rows:
-        draw_rows([row], folder / f"{row.name}.png")
-    sheet = folder / "contact_sheet.png"
-    draw_rows(rows, sheet)
-    return sheet
+    return draw_folder(rows, folder)
 
 
 def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[str, ...]) -> page.Arm:
@@ -149,8 +154,22 @@ def confusions(arms: list[Arm], runs: Mapping[str, list[ArmRun]], manifest: Mani
     return [page.Confusion(arm.title, np.sum([confusion(run.test) for run in runs[arm.name]], axis=0).tolist()) for arm in shown]
 
 
-def caveats(manifest: Manifest, seeds: int) -> list[str]:
+def caveats(manifest: Manifest, seeds: int, arms: list[Arm]) -> list[str]:
+    """What a reader must know before believing the finding; what the arms that were run leave open."""
+    named = {arm.name: arm for arm in arms}
+    distilled = named["distilled"].config()
     found = [CAVEAT_SEEDS] if seeds == 1 else []
+    if "masks" not in named and alone(distilled, MASKS).distiller.terms != named["alone"].config().distiller.terms:
+        found.append(CAVEAT_MASKS)
+    if "shuffled" not in named and has_pairs(named["distilled"].config()):
+        found.append(CAVEAT_SHUFFLED)
     if "simulated" in manifest.source:
         found.append("This data set is simulated: nothing here is evidence about the world.")
     return found
+
+
+def resampled(config: Config, run: ArmRun) -> str:
+    """What the bootstrap draws: "410 test rows" or "50 values of 'frame'"."""
+    cluster = as_plain(config.get("compare") or {}).get("cluster", "id")
+    number = len(set(run.test.clusters.tolist()))
+    return f"{number} test rows" if cluster == "id" else f"{number} values of '{cluster}'"

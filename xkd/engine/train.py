@@ -26,12 +26,13 @@ from torch.utils.data import DataLoader
 from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
 from xkd.engine.config import as_plain, settle
-from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, last_checkpoint, write_atomically
+from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, last_checkpoint
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, bf16_is_native
 from xkd.engine.progress import ProgressHook
 from xkd.evaluate import measure, predict
+from xkd.files import write_atomically
 from xkd.tasks import Task
 from xkd.weights import EMA, load_file
 
@@ -72,7 +73,11 @@ def train(
     name: str = "train",
 ) -> TrainResult:
     """One run. Writes checkpoints, logs, the config and `result.json` below `work_dir`; `resume` goes on after the last whole epoch."""
-    settings = launch.prepare(launcher)
+    environment = as_plain(config.get("env_cfg") or {})
+    settings = launch.prepare(launcher, environment.get("dist_cfg", {}))
+    if not resume and not smoke and last_checkpoint(work_dir):
+        # a later --resume could not tell the two runs' checkpoints apart
+        raise ValueError(f"{work_dir} holds the checkpoints of an earlier run; say --resume to go on with it, or name another --work-dir")
     steps = 1 if smoke else 0
     loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps) for split in ("train", "val")}
     distiller = build_distiller(config.distiller, seed, smoke)
@@ -87,7 +92,6 @@ def train(
         console.print("--amp: this processor has no bfloat16 arithmetic, so the run stays in float32")
     runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
     runner.register_custom_hooks([StepHook(), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])])
-    started = time.perf_counter()
     try:
         with warnings.catch_warnings():
             if config.optim_wrapper.get("accumulative_counts", 1) > 1:
@@ -96,7 +100,7 @@ def train(
             runner.train()
     finally:
         close(runner, loaders.values())
-    seconds = round(time.perf_counter() - started, 2)
+    seconds = round(runner.message_hub.get_info("seconds"), 2)
     best, score = work_dir / "best.pth", float(runner.message_hub.get_info("best_score"))
     result = TrainResult(str(best), config.save_best, score, int(runner.epoch), seconds, seed)
     if is_main_process():
@@ -150,7 +154,7 @@ def make_runner(
         load_from=last,
         resume=last is not None,
         launcher=launcher,
-        env_cfg=as_plain(config.get("env_cfg") or {"dist_cfg": {"backend": "nccl"}}),
+        env_cfg={"dist_cfg": {"backend": "nccl"}, **as_plain(config.get("env_cfg") or {})},
         # mmengine averages all that has "loss" in its name over ten entries; an entry is the mean of an interval already
         log_processor={"mean_pattern": "(^|/)(time|data_time)$"},
         visualizer={"type": Visualizer, "vis_backends": as_plain(config.get("vis_backends") or [{"type": LocalVisBackend}])},

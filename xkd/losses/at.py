@@ -1,7 +1,7 @@
 """Attention transfer: where the student's channels are active, compared with where the teacher's are.
 
 Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017, arXiv:1612.03928. The variant is that of the authors'
-code: mean over channels of x^p, flattened, L2-normalised, *mean* of squared differences (the paper's equation 2 has a norm).
+code: mean over channels of |x|^p, flattened, L2-normalised, *mean* of squared differences (the paper's equation 2 has a norm).
 The mean makes the loss scale as 1 / (H W): a weight of 1000 for 7x7 maps (the authors' beta) is another one for 28x28;
 `AttentionCosine` does not depend on the map's size.
 """
@@ -27,4 +27,4 @@ class AT(nn.Module):
         return (self._attention(student) - self._attention(teacher)).pow(2).mean()
 
     def _attention(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b hw"]:
-        return F.normalize(maps.pow(self.p).mean(1).flatten(1), dim=1)
+        return F.normalize(maps.abs().pow(self.p).mean(1).flatten(1), dim=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Literal
 import jinja2
 
 from xkd.compare import Estimate
+from xkd.files import write_atomically
 from xkd.report.charts import Chart, Span, Tick, draw_lines, draw_spans, is_known
 
 Style = Literal["percent", "number", "times"]
@@ -135,13 +135,7 @@ def write_report(path: Path, report: Report) -> None:
         if len(confusion.counts) != count or any(len(row) != count for row in confusion.counts):
             raise ValueError(f"confusion '{confusion.title}' must be {count} x {count}, as there are classes {list(report.classes)}")
     text = _environment().get_template("page.html").render(report=report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, text.encode())
 
 
 def _environment() -> jinja2.Environment:

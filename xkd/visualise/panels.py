@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import io
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from xkd.files import write_atomically
 
 SCALE_TOP: Final = 5.0  # times evenly spread; more is shown alike
 Verdict = Literal["", "right", "wrong"]
@@ -52,6 +55,19 @@ class Row:
     name: str
     note: str
     panels: tuple[Panel, ...]
+
+
+def draw_folder(rows: Sequence[Row], folder: Path) -> Path:
+    """One PNG for each row, named after it, and all of them as `contact_sheet.png`, whose path is returned."""
+    taken = {"contact_sheet"}
+    for row in rows:
+        name = row.name.replace("/", "_").replace("\\", "_")
+        if name in taken:
+            name = next(f"{name}_{number}" for number in itertools.count(2) if f"{name}_{number}" not in taken)
+        taken.add(name)
+        draw_rows([row], folder / f"{name}.png")
+    draw_rows(rows, folder / "contact_sheet.png")
+    return folder / "contact_sheet.png"
 
 
 def draw_rows(rows: Sequence[Row], path: Path, dpi: int = 110) -> None:
@@ -152,10 +168,6 @@ def _legend(figure: Figure, left: float, width: float, height: float) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    write_atomically(path, picture.getvalue())

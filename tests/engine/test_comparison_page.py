@@ -1,0 +1,40 @@
+"""What the page of a comparison says beside its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import engine_runs as runs
+import numpy as np
+
+from xkd import compare
+from xkd.data.manifest import Manifest
+from xkd.engine import page
+from xkd.engine.arms import ArmRun, make_arms
+
+MASKED = runs.STUDENT.replace("from xkd.losses import ", "from xkd.losses import MaskEnergy\nfrom xkd.losses import ", 1).replace(
+    "terms=dict(", 'terms=dict(mask=dict(type=Term, loss=dict(type=MaskEnergy), student="rgb.deep", teacher="batch.mask"), '
+)
+
+
+def test_caveats_name_the_controls_that_are_missing(data_root: Path, tmp_path: Path) -> None:
+    manifest = replace(Manifest.load(str(data_root)), source="a greenhouse")
+    plain = make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT), {})
+    masked = make_arms(runs.write(tmp_path, masked=MASKED), {})
+    few = [arm for arm in masked if arm.name in ("teacher", "alone", "distilled")]
+    assert page.caveats(manifest, 3, plain) == []
+    assert page.caveats(manifest, 3, masked) == []
+    assert page.caveats(manifest, 3, few) == [page.CAVEAT_MASKS, page.CAVEAT_SHUFFLED]
+    assert page.caveats(manifest, 1, few[:-1] + plain[2:]) == [page.CAVEAT_SEEDS]
+    assert len(page.caveats(replace(manifest, source="simulated by us"), 3, plain)) == 1
+
+
+def test_the_unit_that_the_interval_is_over(tmp_path: Path) -> None:
+    rows = np.arange(6).astype(str)
+    tested = compare.TestRun(rows, np.zeros((6, 3)), np.zeros(6, int), np.array(list("aabbcc")), np.zeros(6))
+    run = ArmRun(tmp_path, tmp_path, tested, 0.0)
+    config = runs.load_config(runs.write(tmp_path, student=runs.STUDENT))
+    assert page.resampled(config, run) == "3 values of 'frame'"
+    config.compare.cluster = "id"
+    assert page.resampled(config, replace(run, test=replace(tested, clusters=rows))) == "6 test rows"

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xkd.files import write_atomically, write_together
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_old_file(function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "report.json"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(OSError, match=r"cannot write .*report\.json: No space left on device; what was there is untouched"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_several_files_none_is_there_before_all_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, card = tmp_path / "new" / "model.onnx", tmp_path / "new" / "card.json"
+    write_together({model: b"weights", card: b"words"})
+    assert [path.read_bytes() for path in (model, card)] == [b"weights", b"words"]
+    synced = []
+
+    def full(_file: int) -> None:
+        synced.append(1)
+        if len(synced) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"cannot write .*card\.json"):
+        write_together({model: b"other weights", card: b"other words"})
+    assert [path.read_bytes() for path in (model, card)] == [b"weights", b"words"]
+    assert sorted(path.name for path in model.parent.iterdir()) == ["card.json", "model.onnx"]
