@@ -2,10 +2,11 @@
 
     XKD_DATA_ROOT=data python tools/benchmark.py --rounds 5
 
-The job is cross-entropy and soft targets of the config (leafsim: a frozen transformer on thermal, a ResNet-10t on RGB; random weights,
-which cost the same), with its data, loader, precision, clipping and optimiser, the learning rate held. Each side has its own
-copy of everything; the last losses show that they do the same, but for rounding. A round is an epoch of each side; the first
-one warms up and is not counted. Use a machine that does nothing else.
+The job is cross-entropy and soft targets as in configs/rgb_thermal/leafsim.py (a frozen transformer on thermal, a ResNet-10t on RGB;
+random weights, which cost the same), with its data, loader, precision, clipping and optimiser, the learning rate held. Each side
+has its own copy of everything; the last losses show that they do the same, but for rounding. A round is an epoch of each side; the
+first one warms up and is not counted. The Runner has the hooks that `xkd train` gives it; validation and checkpoints, which no other
+side makes, are not in its time. Use a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +26,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from torch.nn.utils import clip_grad_norm_
 
@@ -33,15 +36,17 @@ from xkd.engine.config import load_config
 from xkd.engine.hooks import StepHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.precision import bf16_is_native
+from xkd.engine.progress import ProgressHook, progress_display
 from xkd.engine.train import close, make_runner
 
+CONFIG = Path(__file__).parent.parent / "configs" / "rgb_thermal" / "leafsim.py"
 TERMS = ("ce", "kd")
 SEED = 0
 
 
-def plain_config(path: str, rounds: int) -> Config:
+def plain_config(rounds: int) -> Config:
     """The config with no other terms than those that `by_hand` writes out, no taps, no validation, one learning rate."""
-    config = load_config(path)
+    config = load_config(CONFIG)
     for name in [name for name in config.distiller.terms if name not in TERMS]:
         config.distiller.terms.pop(name)
     for branch in config.distiller.branches.values():
@@ -135,7 +140,7 @@ class InTurn(Hook):  # type: ignore[misc]  # mmengine is untyped
             self.seconds[name].append(time.perf_counter() - started)
 
 
-def measure(config: Config) -> InTurn:
+def measure(config: Config, progress: Progress) -> InTurn:
     interval = config.get("log_interval", 50)
     sides = {"Distiller in a plain loop": own_loop(config, interval), "all by hand": by_hand(config, interval)}
     hook = InTurn({name: (epoch, build_loader(config.train_dataloader, SEED)) for name, epoch in sides.items()})
@@ -143,7 +148,7 @@ def measure(config: Config) -> InTurn:
     distiller = build_distiller(config.distiller, SEED, smoke=True)
     with tempfile.TemporaryDirectory() as folder:
         runner = make_runner(config, Path(folder), distiller, loaders, {}, SEED, False, False, "none", False)
-        runner.register_custom_hooks([StepHook(), hook])
+        runner.register_custom_hooks([StepHook(), ProgressHook(progress, "rounds"), hook])
         try:
             runner.train()
         finally:
@@ -153,11 +158,12 @@ def measure(config: Config) -> InTurn:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", nargs="?", default="configs/rgb_thermal/leafsim.py")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds, of one epoch for each side")
     options = parser.parse_args()
-    config = plain_config(options.config, options.rounds)
-    hook = measure(config)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    config = plain_config(options.rounds)
+    with progress_display(console) as progress:
+        hook = measure(config, progress)
     steps = len(build_loader(config.train_dataloader, SEED))
     base = hook.seconds["all by hand"][1:]
     table = Table(
@@ -172,7 +178,7 @@ def main() -> None:
             f"{ratio:.3f}",
             f"{hook.losses[name]:.4f}",
         )
-    Console().print(table)
+    console.print(table)
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, bfloat16 {bf16_is_native()}")
 
 

@@ -83,11 +83,6 @@ FILES = {
     "argument": ('student="rgb.output"', 'students="rgb.output"', r"Term takes no argument 'students' \(did you mean 'student'\?\)"),
     "syntax": ("save_best =", "save best =", r"not a config that can be read: invalid syntax"),
     "name": ("from xkd.term import Term", "from xkd.term import Terms as Term", r"not a config that can be read: .*Terms"),
-    "merge": (
-        "save_best =",
-        "distiller.branches.thermel.merge(dict(frozen=True))\nsave_best =",
-        r"not a config that can be read: .*thermel",
-    ),
     "import": ("from xkd.term import Term", "from xkd.terms import Term", r"not a config that can be read: .*xkd.terms"),
 }
 
@@ -98,6 +93,11 @@ def test_a_wrong_file_is_an_error(right: str, wrong: str, message: str, tmp_path
     with pytest.raises((KeyError, TypeError, ValueError), match=message) as error:
         runs.config_of(tmp_path, runs.PLAIN.replace(right, wrong, 1))
     assert "config.py" in str(error.value)
+
+
+def test_a_merge_into_a_branch_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"config\.py: not a config that can be read: .*no attribute"):
+        runs.config_of(tmp_path, runs.PLAIN + "\ndistiller.branches.thermel.merge(dict(frozen=True))\n")
 
 
 def test_no_config(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import engine_runs as runs
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from xkd.distiller import Distiller
@@ -134,6 +137,16 @@ def test_accumulation_takes_fewer_optimiser_steps(tmp_path: Path, monkeypatch: p
     options = {"train_cfg.max_epochs": 1, "optim_wrapper.accumulative_counts": 2}
     runs.run_training(runs.config_of(tmp_path, runs.GRAPH, options), tmp_path / "run")
     assert len(followed) == 2
+
+
+def test_the_rows_are_counted_aloud(tmp_path: Path) -> None:
+    page = io.StringIO()
+    console = Console(file=page, width=200)
+    options = {"train_cfg.max_epochs": 1, "train_dataloader.dataset.label_fraction": 0.5}
+    runs.run_training(runs.config_of(tmp_path, runs.PLAIN, options), tmp_path / "run", console)
+    said = page.getvalue()
+    assert re.search(r"train: 23 rows, \d of them labelled \(label_fraction 0.5\)", said)
+    assert re.search(r"val: \d+ rows, \d+ of them labelled\n", said)
 
 
 def test_gradients_are_clipped(tmp_path: Path) -> None:

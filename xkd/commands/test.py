@@ -38,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     console.print(
         f"{student.name} on view '{student.branch.view.name}' alone, {a.split} split of {dataset.manifest.root}: {len(dataset)} rows"
     )
+    for reason, count in dataset.left_out.items():
+        console.print(f"{count} rows left out ({reason})")
     for name, value in metrics.items():
         console.print(f"  {name} {value:.4f}")
     return 0

@@ -76,7 +76,7 @@ class PairedDataset(Dataset[Sample]):
     ) -> None:
         self.manifest = Manifest.load(root)
         self.views = tuple(views)
-        self.augment, self.seed, self.mask, self.split = augment, seed, mask, split
+        self.augment, self.seed, self.mask, self.split, self.label_fraction = augment, seed, mask, split, label_fraction
         _check(self.manifest, split, self.views, mask, label_fraction, shuffle_pairs_except)
         rows = [row for row in self.manifest.rows if row.split == split]
         if label_fraction < 1:

@@ -23,6 +23,7 @@ from rich.progress import Progress
 from rich.table import Table
 from torch.utils.data import DataLoader
 
+from xkd.data.paired import PairedDataset
 from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
 from xkd.engine.config import as_plain, settle
@@ -84,7 +85,7 @@ def train(
     check_classes(distiller.task, loaders)
     check_views(distiller, loaders)
     check_save_best(distiller, config.save_best)
-    print_left_out(loaders, console)
+    print_rows(loaders, console)
     if not smoke:
         console.print(describe(distiller))
         measure_teachers(distiller, config, seed, console)
@@ -217,9 +218,13 @@ def check_save_best(distiller: Distiller, save_best: str) -> None:
         raise KeyError(f"save_best = '{save_best}' is not measured; there are {legal}")
 
 
-def print_left_out(loaders: Mapping[str, Any], console: Console) -> None:
+def print_rows(loaders: Mapping[str, Any], console: Console) -> None:
+    """What there is to learn from, and what is left out: nothing is dropped silently."""
     for split, loader in loaders.items():
-        for reason, count in loader.dataset.left_out.items():
+        dataset: PairedDataset = loader.dataset
+        share = f" (label_fraction {dataset.label_fraction:g})" if dataset.label_fraction < 1 else ""
+        console.print(f"{split}: {len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}")
+        for reason, count in dataset.left_out.items():
             console.print(f"{split}: {count} rows left out ({reason})")
 
 
