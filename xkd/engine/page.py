@@ -26,6 +26,7 @@ from xkd.report.charts import Chart
 from xkd.visualise import draw_folder
 
 NUM_PANELS = 8
+PICTURE_NOTE = "Student's input, teacher's sensor, attention of each network; the outline is the mask."
 INTRODUCTION = "Every arm is measured on the same test images, each network on its own sensor alone."
 CAVEAT_SHUFFLED = (
     "The control with shuffled pairs was not run, so nothing here shows that the gain comes from the pairs. Add its arm: shuffled."
@@ -42,33 +43,22 @@ def write_page(
 ) -> None:
     """Write `path` (HTML) and the pictures below `panels/` beside it."""
     manifest = Manifest.load(config.test_dataloader.dataset.root)
-    sheet = draw_panels(path.parent / "panels", config, arms, runs)
-    rows = tuple(report_arm(arm, runs[arm.name], summary, manifest.classes) for arm in arms)
-    seeds = len(runs[arms[0].name])
-    chosen = summary.metric
-    overall = [page.Metric(name, name.replace("_", " ")) for name in sorted(METRICS, key=lambda name: name != chosen)]
     unit = resampled(config, runs["alone"][0])
-    tables = [page.Table("Test split", f"mean over seeds, 95 % bootstrap interval over {unit} and seeds", tuple(overall), chart=True)]
-    tables.append(page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in manifest.classes)))
-    attention = None
-    if summary.energy["distilled"].defined:
-        tables.append(page.Table("Where it looks", "share of attention inside the mask", (page.Metric("energy", "energy inside"),)))
-        attention = (summary.energy["alone"], summary.energy["distilled"])
+    metric = summary.metric.replace("_", " ")
+    attention = (summary.energy["alone"], summary.energy["distilled"]) if summary.energy["distilled"].defined else None
     report = page.Report(
         title=f"{manifest.name}: does the teacher help?",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
-        finding=page.Finding(
-            summary.finding, chosen.replace("_", " "), summary.gain, summary.share, summary.control, attention, summary.beyond_masks
-        ),
+        finding=page.Finding(summary.finding, metric, summary.gain, summary.share, summary.control, attention, summary.beyond_masks),
         classes=manifest.classes,
-        arms=rows,
-        tables=tuple(tables),
+        arms=tuple(report_arm(arm, runs[arm.name], summary, manifest.classes) for arm in arms),
+        tables=tables(summary, manifest.classes, unit),
         made=page.Made(
             command=command,
             config=config.pretty_text,
             data=manifest.name,
             licence=manifest.licence,
-            seeds=tuple(range(seeds)),
+            seeds=tuple(range(len(runs["alone"]))),
             date=datetime.date.today().isoformat(),
             versions={
                 "xkd": xkd.__version__,
@@ -78,17 +68,25 @@ def write_page(
             },
             facts={"test rows": str(len(runs["alone"][0].test.rows)), "resampled": unit},
         ),
-        pictures=(
-            page.Picture(
-                "Where they look", "Student's input, teacher's sensor, attention of each network; the outline is the mask.", sheet
-            ),
-        ),
+        pictures=(page.Picture("Where they look", PICTURE_NOTE, draw_panels(path.parent / "panels", config, arms, runs)),),
         charts=(curves(arms, runs),),
         confusions=tuple(confusions(arms, runs, manifest)),
-        caveats=tuple(caveats(manifest, seeds, arms)),
+        caveats=tuple(caveats(manifest, len(runs["alone"]), arms)),
     )
     page.write_report(path, report)
     console.print(f"page: {path}")
+
+
+def tables(summary: Summary, classes: tuple[str, ...], unit: str) -> tuple[page.Table, ...]:
+    """Overall, the metric that the comparison is judged by first; recall per class; attention where there are masks."""
+    overall = [page.Metric(name, name.replace("_", " ")) for name in sorted(METRICS, key=lambda name: name != summary.metric)]
+    made = [
+        page.Table("Test split", f"mean over seeds, 95 % bootstrap interval over {unit} and seeds", tuple(overall), chart=True),
+        page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in classes)),
+    ]
+    if summary.energy["distilled"].defined:
+        made.append(page.Table("Where it looks", "share of attention inside the mask", (page.Metric("energy", "energy inside"),)))
+    return tuple(made)
 
 
 def draw_panels(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Path:

@@ -132,14 +132,6 @@ def make_runner(
     train_cfg = dict(config.train_cfg)
     if smoke:
         train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)
-    own_hooks = as_plain(config.get("default_hooks") or {})
-    hooks = {
-        "runtime_info": IntervalInfoHook(),
-        "logger": LoggerHook(interval=config.get("log_interval", 50)),
-        **own_hooks,
-        "checkpoint": {"type": PlainCheckpointHook, "save_best": config.save_best, **own_hooks.get("checkpoint", {})},
-        **({"sync_buffers": {"type": SyncBuffersHook}} if launcher != "none" else {}),
-    }
     last = find_last(work_dir) if resume else None
     return QuietRunner(
         model=DistillerModel(distiller),
@@ -151,7 +143,7 @@ def make_runner(
         val_evaluator=Evaluator([TaskMetric(distiller.task)]),
         optim_wrapper=optim_wrapper,
         param_scheduler=with_ends(as_plain(config.get("param_scheduler")), config.train_cfg.max_epochs),
-        default_hooks=hooks,
+        default_hooks=make_hooks(config, launcher),
         load_from=last,
         resume=last is not None,
         launcher=launcher,
@@ -163,6 +155,18 @@ def make_runner(
         experiment_name=experiment,
         cfg=settle(config, settings),
     )
+
+
+def make_hooks(config: Config, launcher: str) -> dict[str, Any]:
+    """mmengine's default hooks, with those that xkd has in their place, and the config's changes to them."""
+    own = as_plain(config.get("default_hooks") or {})
+    return {
+        "runtime_info": IntervalInfoHook(),
+        "logger": LoggerHook(interval=config.get("log_interval", 50)),
+        **own,
+        "checkpoint": {"type": PlainCheckpointHook, "save_best": config.save_best, **own.get("checkpoint", {})},
+        **({"sync_buffers": {"type": SyncBuffersHook}} if launcher != "none" else {}),
+    }
 
 
 def with_ends(schedulers: Any, max_epochs: int) -> Any:
