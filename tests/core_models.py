@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jaxtyping
@@ -16,6 +15,8 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch, View
 from xkd.branch import Branch
+from xkd.geometry import Box, Matrix
+from xkd.modality import Shot
 from xkd.taps import Tap
 from xkd.tasks import Classification
 from xkd.weights import Random
@@ -37,8 +38,13 @@ class Sensor:
     mean: tuple[float, ...] = (120.0, 110.0, 100.0)
     std: tuple[float, ...] = (50.0, 55.0, 60.0)
 
-    def read(self, path: Path) -> NDArray[Any]:
-        raise FileNotFoundError(path)
+    row_keys: tuple[str, ...] = ()
+
+    def read(self, shot: Shot) -> NDArray[Any]:
+        raise FileNotFoundError(shot.only)
+
+    def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        raise NotImplementedError("there are no files")
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         return image

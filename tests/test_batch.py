@@ -4,8 +4,9 @@ import pytest
 import torch
 from core_models import RGB, make_batch, unchecked
 
-from xkd.batch import Modality, View
+from xkd.batch import View
 from xkd.modalities import Thermal
+from xkd.modality import Modality
 
 
 @pytest.mark.parametrize("size", [(0, 4), (4, -1), (4,), (4, 4, 4)])

@@ -4,47 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
-from numpy.typing import NDArray
 from torch import Tensor
 
-
-@runtime_checkable
-class Modality(Protocol):
-    """One sensor: what its files hold, in which unit, and how a person looks at it.
-
-    Images are (H, W, C) arrays, `uint8` counts or `float32` in `unit`; `mean` and `std` have one value per channel, in `unit`;
-    `range` is the span of ordinary values, used to show them and to carry over weights that were trained on 0..1 inputs.
-    """
-
-    @property
-    def name(self) -> str:
-        """Column of the manifest that this sensor is read from."""
-
-    @property
-    def channels(self) -> int: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def range(self) -> tuple[float, float]: ...
-    @property
-    def mean(self) -> tuple[float, ...]: ...
-    @property
-    def std(self) -> tuple[float, ...]: ...
-
-    def read(self, path: Path) -> NDArray[Any]:
-        """The file as (H, W, C) in `unit`; `ValueError` or `FileNotFoundError` names the file."""
-
-    def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-        """A photometric change that this sensor could have made; moves no pixel, keeps shape and dtype."""
-
-    def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
-        """The image as (H, W, 3) RGB for a person."""
+from xkd.modality import Modality
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 
 from xkd.data.write import new_dataset, read_table, write_rows
 from xkd.modalities import RGB
+from xkd.modality import Shot
 
 CLASSES = ("healthy", "miner", "rust", "phoma", "cercospora")
 NEEDED = ("images", "masks", "labels.csv", "boxes.csv")
@@ -82,7 +83,8 @@ def _rows(source: Path) -> tuple[list[dict[str, str]], dict[str, int]]:
 
 def _toml(paths: list[Path]) -> str:
     """With the mean and standard deviation of the train images, all of one size, on 0..255."""
-    pixels = np.array([[cv2.mean(image)[:3], cv2.mean(np.square(image, dtype=np.float32))[:3]] for image in map(RGB().read, paths)])
+    images = (RGB().read(Shot((path,))) for path in paths)
+    pixels = np.array([[cv2.mean(image)[:3], cv2.mean(np.square(image, dtype=np.float32))[:3]] for image in images])
     mean, square = pixels.mean(0)
     return TOML.format(
         classes="[" + ", ".join(f'"{name}"' for name in CLASSES) + "]",

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xkd.data.manifest import Box
 from xkd.data.write import new_dataset, read_table, write_rows
+from xkd.geometry import Box
 
 CLASSES = ("background", "person", "car")
 MARGIN = 1.15  # side of a crop over the longest side of its box: how crops64.npz was cut

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xkd.data.augment import IDENTITY, Augment, draw_boxes, warp, warp_boxes
-from xkd.data.manifest import Box
+from xkd.data.augment import Augment, draw_boxes, warp_boxes
+from xkd.geometry import IDENTITY, Box
+from xkd.modalities.raster import warp
 
 WILD = Augment(flip=0.5, vertical_flip=0.5, rotate=30, scale=(0.7, 1.2), shift=0.1)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from xkd.data.manifest import Box, Manifest, data_root, sensor
+from xkd.data.manifest import Manifest, data_root, sensor
+from xkd.geometry import Box
 
 Edit = Callable[[str, str, str], Path]
 

@@ -17,6 +17,7 @@ from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
 from xkd.modalities import RGB
+from xkd.modality import Shot
 
 SIZES = {"rgb": (40, 48), "thermal": (20, 24)}
 WILD = Augment(rotate=25, scale=(0.8, 1.1), shift=0.05)
@@ -88,10 +89,10 @@ def test_views_of_one_sensor_share_the_geometry_and_jitter_apart(tiny_dataset: P
 
 def test_no_augmentation_is_a_resize_of_the_crop(tiny_dataset: Path) -> None:
     dataset = make(tiny_dataset, "rgb", split="train")
-    image = RGB().read(tiny_dataset / "rgb/00.png")
+    image = RGB().read(Shot((tiny_dataset / "rgb/00.png",)))
     assert np.array_equal(dataset[0].views["rgb"].permute(1, 2, 0), image)
     crop = next(index for index, row in enumerate(dataset.rows) if row.id == "train-7")
-    source = RGB().read(tiny_dataset / dataset.rows[crop].files["rgb"])
+    source = RGB().read(Shot((tiny_dataset / dataset.rows[crop].files["rgb"][0],)))
     fill = [round(value) for value in RGB().mean]
     padded = cv2.copyMakeBorder(source[4:40, :42], 0, 4, 6, 0, cv2.BORDER_CONSTANT, value=fill)
     assert np.array_equal(dataset[crop].views["rgb"].permute(1, 2, 0), cv2.resize(padded, (48, 40)))

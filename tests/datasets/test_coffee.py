@@ -13,8 +13,9 @@ import pytest
 
 from xkd.batch import View
 from xkd.data.augment import Augment
-from xkd.data.manifest import Box, Manifest, sensor
+from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
+from xkd.geometry import Box
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "datasets/coffee_leaf_lesions/prepare.py"

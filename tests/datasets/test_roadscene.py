@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 
 from xkd.batch import View
-from xkd.data.augment import Augment, warp
-from xkd.data.manifest import Box, Manifest, sensor
+from xkd.data.augment import Augment
+from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
+from xkd.geometry import Box
+from xkd.modalities.raster import warp
+from xkd.modality import Shot
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "datasets/roadscene_rgbt/prepare.py"
@@ -110,7 +113,7 @@ def test_real_crops_are_where_they_were_cut(script: ModuleType, tmp_path: Path) 
         cut = archive["thermal"]
     differences = []
     for row in manifest.rows[::30]:
-        image = manifest.modalities["thermal"].read(out / row.files["thermal"])
+        image = manifest.modalities["thermal"].read(Shot((out / row.files["thermal"][0],)))
         height, width = image.shape[:2]
         assert row.crop is not None
         x1, y1, x2, y2 = row.crop

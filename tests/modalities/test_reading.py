@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from xkd.modalities import RGB, Thermal
+from xkd.modality import Shot
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
@@ -17,20 +19,36 @@ def test_rgb_is_red_first(tmp_path: Path) -> None:
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 2] = 200  # OpenCV writes BGR
     cv2.imwrite(str(tmp_path / "red.png"), red)
-    assert RGB().read(tmp_path / "red.png")[0, 0].tolist() == [200, 0, 0]
+    assert RGB().read(Shot((tmp_path / "red.png",)))[0, 0].tolist() == [200, 0, 0]
 
 
 def test_rgb_repeats_grey_and_drops_alpha(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), PICTURE[..., 0])
     cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([PICTURE, PICTURE[..., :1]]))
-    assert np.array_equal(RGB().read(tmp_path / "grey.png"), np.repeat(PICTURE[..., :1], 3, axis=2))
-    assert np.array_equal(RGB().read(tmp_path / "alpha.png"), PICTURE[..., ::-1])
+    assert np.array_equal(RGB().read(Shot((tmp_path / "grey.png",))), np.repeat(PICTURE[..., :1], 3, axis=2))
+    assert np.array_equal(RGB().read(Shot((tmp_path / "alpha.png",))), PICTURE[..., ::-1])
 
 
-def test_rgb_refuses_16_bits(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "deep.png"), PICTURE.astype(np.uint16) * 256)
-    with pytest.raises(ValueError, match=r"deep\.png: .*uint16; convert"):
-        RGB().read(tmp_path / "deep.png")
+def test_rgb_refuses_16_bits_until_it_is_told_what_they_mean(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "deep.png"), PICTURE.astype(np.uint16) * 257)
+    shot = Shot((tmp_path / "deep.png",))
+    with pytest.raises(ValueError, match=r"deep\.png: is uint16; say in manifest.toml .* white \(65535"):
+        RGB().read(shot)
+    assert np.array_equal(RGB(white=65535.0).read(shot), PICTURE[..., ::-1])
+
+
+def test_linear_counts_become_srgb(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "linear.png"), np.array([[0, 8, 819, 4095, 9000]], np.uint16))
+    found = RGB(white=4095.0, encoding="linear").read(Shot((tmp_path / "linear.png",)))
+    # 0.2 of full light is 0.4845 of full sRGB; 8 / 4095 lies on the straight part; above white stays white
+    assert found[0, :, 0].tolist() == [0, 6, 124, 255, 255]
+    with pytest.raises(ValueError, match="encoding is 'srgb' or 'linear'"):
+        RGB(white=0.0)
+
+
+def test_one_file_per_row_unless_the_sensor_has_several(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"one file per row, the row names 2: \['a.png', 'b.png'\]"):
+        RGB().read(Shot((tmp_path / "a.png", tmp_path / "b.png")))
 
 
 def test_exif_orientation_turns_the_image(tmp_path: Path) -> None:
@@ -40,7 +58,7 @@ def test_exif_orientation_turns_the_image(tmp_path: Path) -> None:
     segment = b"Exif\0\0" + tiff
     data = path.read_bytes()
     path.write_bytes(data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:])
-    assert RGB().read(path).shape == (32, 24, 3)
+    assert RGB().read(Shot((path,))).shape == (32, 24, 3)
 
 
 @pytest.mark.parametrize("name", ["cut.jpg", "cut.png"])
@@ -50,7 +68,7 @@ def test_a_file_that_is_cut_off_is_an_error_not_half_an_image(tmp_path: Path, na
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: int(len(data) * share)])
     with pytest.raises(ValueError, match=rf"{name}: the file is cut off"):
-        RGB().read(tmp_path / name)
+        RGB().read(Shot((tmp_path / name,)))
 
 
 def test_not_an_image_and_not_a_file(tmp_path: Path) -> None:
@@ -58,26 +76,59 @@ def test_not_an_image_and_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     for name in ("text.png", "empty.png"):
         with pytest.raises(ValueError, match=f"{name}: not an image"):
-            RGB().read(tmp_path / name)
+            RGB().read(Shot((tmp_path / name,)))
     with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
-        RGB().read(tmp_path / "nowhere.png")
+        RGB().read(Shot((tmp_path / "nowhere.png",)))
 
 
 def test_thermal_counts_become_kelvin(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "t.png"), np.full((4, 5), 29815, np.uint16))
-    assert Thermal().read(tmp_path / "t.png")[..., 0] == pytest.approx(np.full((4, 5), 298.15), abs=1e-3)
+    assert Thermal().read(Shot((tmp_path / "t.png",)))[..., 0] == pytest.approx(np.full((4, 5), 298.15), abs=1e-3)
     celsius = Thermal(unit="degC", scale=0.01, offset=-273.15, range=(0.0, 40.0))
-    assert celsius.read(tmp_path / "t.png")[0, 0, 0] == pytest.approx(25.0, abs=1e-3)
+    assert celsius.read(Shot((tmp_path / "t.png",)))[0, 0, 0] == pytest.approx(25.0, abs=1e-3)
 
 
 def test_thermal_takes_grey_stored_as_colour_and_refuses_a_palette(tmp_path: Path) -> None:
     rendered = Thermal(unit="8-bit counts", scale=1.0, range=(0.0, 255.0))
     grey = PICTURE[..., 0]
     cv2.imwrite(str(tmp_path / "grey.png"), np.dstack([grey] * 3))
-    assert np.array_equal(rendered.read(tmp_path / "grey.png")[..., 0], grey)
+    assert np.array_equal(rendered.read(Shot((tmp_path / "grey.png",)))[..., 0], grey)
     cv2.imwrite(str(tmp_path / "iron.png"), cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO))
     with pytest.raises(ValueError, match=r"iron\.png: a false-colour"):
-        rendered.read(tmp_path / "iron.png")
+        rendered.read(Shot((tmp_path / "iron.png",)))
+
+
+def test_a_row_may_state_its_own_scale_and_offset(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "t.png"), np.full((4, 5), 1000, np.uint16))
+    shot = Shot((tmp_path / "t.png",), values={"scale": 0.1, "offset": 200.0})
+    assert Thermal().read(shot)[0, 0, 0] == pytest.approx(300.0)
+
+
+def test_percentile_encoding_is_automatic_gain_and_says_so(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "t.png"), np.linspace(29000, 31000, 101, dtype=np.uint16)[None])
+    sensor = Thermal(encoding="percentile", percentiles=(10.0, 90.0))
+    found = sensor.read(Shot((tmp_path / "t.png",)))[0, :, 0]
+    assert (found[:11] == 0).all()
+    assert found[50] == pytest.approx(0.5, abs=1e-3)
+    assert (found[90:] > 0.999).all()
+    assert "automatic gain" in sensor.unit
+    assert (sensor.range, sensor.mean) == ((0.0, 1.0), (0.5,))
+    cv2.imwrite(str(tmp_path / "flat.png"), np.full((4, 5), 30000, np.uint16))
+    assert (sensor.read(Shot((tmp_path / "flat.png",))) == 0).all()
+
+
+@pytest.mark.parametrize(("suffix", "away"), [("png", 0), ("jpg", 12)])
+def test_a_named_palette_is_turned_back_into_counts(tmp_path: Path, suffix: str, away: int) -> None:
+    counts = cv2.resize(PICTURE[:8, :8, 0], (96, 72), interpolation=cv2.INTER_CUBIC)
+    path = tmp_path / f"iron.{suffix}"
+    cv2.imwrite(str(path), cv2.applyColorMap(counts, cv2.COLORMAP_INFERNO))
+    sensor = Thermal(unit="8-bit counts", scale=1.0, range=(0.0, 255.0), palette="inferno")
+    found = sensor.read(Shot((path,)))[..., 0]
+    assert np.abs(found - counts).mean() <= away
+    with pytest.raises(ValueError, match=rf"iron\.{suffix}: its colours lie \d+ counts from palette 'ocean'"):
+        replace(sensor, palette="ocean").read(Shot((path,)))
+    with pytest.raises(ValueError, match=r"unknown palette 'irno'; OpenCV has .*'inferno'"):
+        replace(sensor, palette="irno").read(Shot((path,)))
 
 
 def test_thermal_shows_a_fixed_range() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from xkd.batch import View
-from xkd.data.augment import IDENTITY, warp
-from xkd.data.manifest import Box
 from xkd.data.paired import Sample
+from xkd.geometry import IDENTITY, Box
+from xkd.modality import Shot
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -30,8 +30,8 @@ def find_images(places: list[str]) -> list[Path]:
 
 def read_sample(path: Path, view: View) -> Sample:
     """One image, resized to the view as in evaluation; unlabelled. Errors name the file."""
-    image = view.modality.read(path)
-    pixels = warp(image, IDENTITY, view.size, Box(0, 0, image.shape[1], image.shape[0]), view.modality.mean)
+    reading = view.modality.read(Shot((path,)))
+    pixels = view.modality.place(reading, IDENTITY, view.size, Box(0, 0, reading.shape[1], reading.shape[0]))
     return Sample(
         views={view.name: torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)},
         present={view.name: True},

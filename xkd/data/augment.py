@@ -1,23 +1,16 @@
-"""One geometric draw for all views: a matrix in relative coordinates, and the warp that samples any image, mask or box by it."""
+"""One geometric draw for all views: a matrix in relative coordinates, and boxes placed by it."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xkd.data.manifest import Box
-
-Matrix = NDArray[np.float64]  # (3, 3): output position in [0, 1]^2 to position in the source crop's [0, 1]^2
-
-_Row = tuple[float, float, float]
-
-IDENTITY: Final[Matrix] = np.eye(3)
-IDENTITY.setflags(write=False)
+from xkd.geometry import Box, Matrix, to_output
 
 _SIGNS: Final = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])  # into a box, from each of its `corners`
 _SUBPIXELS: Final = 4  # per side, where boxes are drawn as area shares
@@ -65,18 +58,6 @@ class Augment:
         return matrix
 
 
-def warp(image: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box, fill: tuple[float, ...] = (0.0,)) -> NDArray[Any]:
-    """Sample the crop of a (H, W, C) image at `size` (height, width); pixels outside the image get `fill`; dtype is kept.
-
-    Bilinear; where the step is two source pixels or more the source is first averaged down (INTER_AREA), so nothing
-    aliases. With `IDENTITY` and a crop on whole pixels it is `cv2.resize` of the crop, by area if that halves it or
-    more, else bilinear.
-    """
-    if matrix is IDENTITY and all(edge.is_integer() for edge in map(float, crop)):
-        return _channels_last(_resize(_cut(image, crop, fill), size))
-    return _affine(image, _to_source(matrix, size, crop), size, fill)
-
-
 def warp_boxes(boxes: NDArray[np.float64], matrix: Matrix, crop: Box) -> NDArray[np.float32]:
     """(N, 4, 2) `corners` of boxes, clipped to the output: (M, 4) x1 y1 x2 y2 in 0..1; boxes that lie outside are left out."""
     if len(boxes) == 0:
@@ -103,94 +84,4 @@ def draw_boxes(boxes: NDArray[np.float64], matrix: Matrix, crop: Box, size: tupl
 
 def corners(boxes: NDArray[np.float64], matrix: Matrix, crop: Box) -> NDArray[np.float64]:
     """(N, 4) boxes in pixels of the full image to their (N, 4, 2) corners in relative coordinates of the output."""
-    inside = (boxes - np.tile(crop[:2], 2)) / np.tile([crop.x2 - crop.x1, crop.y2 - crop.y1], 2)
-    points = inside[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
-    back = np.linalg.inv(matrix)
-    placed: NDArray[np.float64] = points @ back[:2, :2].T + back[:2, 2]
-    return placed
-
-
-def _to_source(matrix: Matrix, size: tuple[int, int], crop: Box) -> tuple[_Row, _Row]:
-    """Output pixel index to source pixel index, one row for x and one for y; a pixel's centre lies half a pixel past its index in both."""
-    height, width = size
-    (xx, xy, x0), (yx, yy, y0), _ = matrix.tolist()  # plain numbers: a few of them cost less than numpy's small arrays
-    across, down = crop.x2 - crop.x1, crop.y2 - crop.y1
-    to_x = (xx / width, xy / height, xx * 0.5 / width + xy * 0.5 / height + x0)
-    to_y = (yx / width, yy / height, yx * 0.5 / width + yy * 0.5 / height + y0)
-    return (
-        (to_x[0] * across, to_x[1] * across, to_x[2] * across + crop.x1 - 0.5),
-        (to_y[0] * down, to_y[1] * down, to_y[2] * down + crop.y1 - 0.5),
-    )
-
-
-def _affine(image: NDArray[Any], rows: tuple[_Row, _Row], size: tuple[int, int], fill: tuple[float, ...]) -> NDArray[Any]:
-    """Sample by a matrix of pixel indices: cut out the window that is read, average it down to steps below two pixels, warp."""
-    left, right, wide = _span(rows[0], size, image.shape[1])
-    top, bottom, high = _span(rows[1], size, image.shape[0])
-    window = image[top:bottom, left:right]
-    if window.size == 0:
-        return _blank(size, fill, image)
-    if (wide, high) != (right - left, bottom - top):
-        window = cv2.resize(window, (wide, high), interpolation=cv2.INTER_AREA)
-    margin = 0
-    if min(_step(row) for row in rows) < 1:
-        # magnified: without a margin the outermost half pixel inside the image would fade into the fill
-        margin = 1
-        window = cv2.copyMakeBorder(window, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    x, y = wide / (right - left), high / (bottom - top)
-    (xx, xy, x0), (yx, yy, y0) = rows
-    to_window = np.array(
-        [
-            [xx * x, xy * x, (x0 + 0.5 - left) * x - 0.5 + margin],
-            [yx * y, yy * y, (y0 + 0.5 - top) * y - 0.5 + margin],
-        ]
-    )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return _channels_last(cv2.warpAffine(window, to_window, size[::-1], flags=flags, borderValue=fill))
-
-
-def _step(row: _Row) -> float:
-    """Source pixels along this axis per output pixel."""
-    return math.hypot(row[0], row[1])
-
-
-def _span(row: _Row, size: tuple[int, int], length: int) -> tuple[int, int, int]:
-    """Along one axis: the first and the last + 1 source pixel that are read, and the number they are averaged down to."""
-    reduce = max(int(_step(row)), 1)
-    ends = [row[0] * x + row[1] * y + row[2] for x in (0, size[1] - 1) for y in (0, size[0] - 1)]
-    start = max(math.floor(min(ends)) - reduce, 0)
-    stop = min(math.ceil(max(ends)) + reduce + 1, length)
-    if stop <= start:
-        return 0, 0, 0
-    stop = min(stop + (start - stop) % reduce, length)
-    return start, stop, max(round((stop - start) / reduce), 1)
-
-
-def _cut(image: NDArray[Any], crop: Box, fill: tuple[float, ...]) -> NDArray[Any]:
-    x1, y1, x2, y2 = (int(edge) for edge in crop)
-    height, width = image.shape[:2]
-    part = image[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)]
-    if part.size == 0:
-        return _blank((y2 - y1, x2 - x1), fill, image)
-    left, top, right, bottom = max(-x1, 0), max(-y1, 0), max(x2 - width, 0), max(y2 - height, 0)
-    if left or top or right or bottom:
-        return cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_CONSTANT, value=fill)
-    return part
-
-
-def _resize(part: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    height, width = part.shape[:2]
-    if height >= 2 * size[0] or width >= 2 * size[1]:
-        # OpenCV averages by area only where neither side grows
-        part = cv2.resize(part, (min(width, size[1]), min(height, size[0])), interpolation=cv2.INTER_AREA)
-    return cv2.resize(part, size[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-def _blank(size: tuple[int, int], fill: tuple[float, ...], like: NDArray[Any]) -> NDArray[Any]:
-    value = np.rint(fill) if like.dtype.kind in "ui" else np.asarray(fill)
-    return np.full((*size, like.shape[2]), value, like.dtype)
-
-
-def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
-    """OpenCV drops the axis of a single channel."""
-    return image if image.ndim == 3 else image[..., None]
+    return to_output(boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]], matrix, crop)

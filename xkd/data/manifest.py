@@ -1,11 +1,12 @@
 """The manifest: what a data set holds, read and verified before anything else happens.
 
 A data set is a folder with `manifest.toml` (classes, sensors, mask codes) and `manifest.csv` (one row per sample).
-Columns of the CSV: `id`, `split`, `group`, one per sensor (a path below the folder, empty where the row lacks it) and,
-where there are any, `label` (class; several joined by `;` if `labels = "multi"`), `mask` (path of an 8-bit grey PNG of
-codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`), both in pixels of the full image. In `label` and
-`boxes` an empty cell means "nobody looked" and `-` means "looked, and there is none". Every further column is carried
-along as text.
+Columns of the CSV: `id`, `split`, `group`, one per sensor (a path below the folder, several joined by `;` where a sensor
+has several files, empty where the row lacks it) and, where there are any, `label` (class; several joined by `;` if
+`labels = "multi"`), `mask` (path of an 8-bit grey PNG of codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`),
+both in pixels of the full image, `calibration` (path, for sensors that are projected), and numbers `SENSOR.time` (seconds) and
+`SENSOR.KEY` (what the sensor lets a row state, such as `thermal.scale`). In `label` and `boxes` an empty cell means "nobody
+looked" and `-` means "looked, and there is none". Every further column is carried along as text.
 """
 
 from __future__ import annotations
@@ -15,31 +16,25 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from xkd.batch import Modality
+from xkd.geometry import Box
 from xkd.modalities import modality
+from xkd.modality import Modality
 
 SPLITS: Final = ("train", "val", "test")
 NONE: Final = "-"
 _REQUIRED: Final = ("id", "split", "group")
-_OPTIONAL: Final = ("label", "mask", "crop", "boxes")
+_OPTIONAL: Final = ("label", "mask", "crop", "boxes", "calibration")
+_TIME: Final = "time"
 _TOML_KEYS: Final = {
     "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs", "generator"),
     "mask": ("values", "positive"),
-    "pairs": ("same_size", "size"),
+    "pairs": ("same_size", "size", "max_time_offset"),
 }
-
-
-class Box(NamedTuple):
-    """Corners in pixels of the full image; pixel (0, 0) covers 0..1."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,9 @@ class Row:
     id: str
     split: str
     group: str
-    files: Mapping[str, str]  # sensor -> path below the root; a sensor that the row lacks is not in it
+    files: Mapping[str, tuple[str, ...]]  # sensor -> paths below the root; a sensor that the row lacks is not in it
+    calibration: str  # path below the root, or ""
+    values: Mapping[str, Mapping[str, float]]  # sensor -> what the row states of its shot, such as its time in seconds
     labels: tuple[str, ...] | None
     mask: str  # path below the root, or ""
     crop: Box | None
@@ -67,10 +64,14 @@ class Mask:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Whether the images of a row have one size; if not, `size` (width, height) is the frame that crops and boxes are given in."""
+    """Whether the images of a row have one size; if not, `size` (width, height) is the frame that crops and boxes are given in.
+
+    Sensors of a row whose times differ by more than `max_time_offset` seconds did not see the same thing.
+    """
 
     same_size: bool = True
     size: tuple[int, int] | None = None
+    max_time_offset: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,10 @@ def _pairs(path: Path, table: Mapping[str, Any]) -> Pairs:
         raise ValueError(f"{path}: [pairs] same_size must be true or false, got {same!r}")
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise ValueError(f"{path}: [pairs] size must be [width, height] in pixels, got {size}")
-    return Pairs(same, tuple(size) if size else None)
+    offset = table.get("max_time_offset", float("inf"))
+    if not isinstance(offset, (int, float)) or not offset >= 0:
+        raise ValueError(f"{path}: [pairs] max_time_offset must be seconds, 0 or more; got {offset!r}")
+    return Pairs(same, tuple(size) if size else None, float(offset))
 
 
 def _read_rows(manifest: Manifest) -> Iterator[Row]:
@@ -216,6 +220,10 @@ def _check_header(path: Path, header: list[str], manifest: Manifest) -> None:
         raise ValueError(f"{path}: missing column '{missing[0]}'; needed are {list(needed)}, found are {header}")
     if len(set(header)) < len(header):
         raise ValueError(f"{path}: a column is there twice: {header}")
+    for column in header:
+        name, dot, key = column.partition(".")
+        if dot and name in manifest.modalities and key not in (legal := (*manifest.modalities[name].row_keys, _TIME)):
+            raise ValueError(f"{path}: column '{column}' is not known; a row may state {[f'{name}.{key}' for key in legal]}")
     if "mask" in header and manifest.mask is None:
         raise ValueError(f"{path}: has a column 'mask', so manifest.toml needs [mask] with values and positive")
     if not manifest.pairs.same_size and manifest.pairs.size is None and {"crop", "boxes"} & set(header):
@@ -232,13 +240,40 @@ def _row(cells: dict[str, str], manifest: Manifest) -> Row:
         id=cells["id"],
         split=cells["split"],
         group=cells["group"],
-        files={name: _inside(cells[name]) for name in manifest.modalities if cells[name]},
+        files={name: tuple(map(_inside, cells[name].split(";"))) for name in manifest.modalities if cells[name]},
+        calibration=_inside(cells.get("calibration", "")),
+        values=_values(cells, manifest),
         labels=_labels(cells.get("label", ""), manifest),
         mask=_inside(cells.get("mask", "")),
         crop=_box(cells["crop"].split()) if cells.get("crop") else None,
         boxes=_boxes(cells.get("boxes", ""), manifest),
         meta={"id": cells["id"], "group": cells["group"]} | {k: v for k, v in cells.items() if k not in known},
     )
+
+
+def _values(cells: dict[str, str], manifest: Manifest) -> dict[str, dict[str, float]]:
+    values: dict[str, dict[str, float]] = {}
+    for column, text in cells.items():
+        name, dot, key = column.partition(".")
+        if dot and text and name in manifest.modalities:
+            values.setdefault(name, {})[key] = _number(column, text)
+    times = {name: stated[_TIME] for name, stated in values.items() if _TIME in stated and cells[name]}
+    if times and max(times.values()) - min(times.values()) > manifest.pairs.max_time_offset:
+        raise ValueError(
+            f"sensors are {max(times.values()) - min(times.values()):g} seconds apart: {times}; "
+            f"[pairs] max_time_offset is {manifest.pairs.max_time_offset:g}: pair other files, or leave one sensor's cell empty"
+        )
+    return values
+
+
+def _number(column: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ValueError(f"{column} is '{text}', write a number") from error
+    if not isfinite(value):
+        raise ValueError(f"{column} is '{text}', write a finite number")
+    return value
 
 
 def _inside(path: str) -> str:

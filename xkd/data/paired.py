@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 from zlib import crc32
@@ -18,9 +19,14 @@ from torch.utils.data import Dataset, get_worker_info
 
 from xkd.batch import View
 from xkd.data import choose
-from xkd.data.augment import IDENTITY, Augment, Matrix, draw_boxes, warp, warp_boxes
-from xkd.data.manifest import SPLITS, Box, Manifest, Row
+from xkd.data.augment import Augment, draw_boxes, warp_boxes
+from xkd.data.manifest import SPLITS, Manifest, Row
 from xkd.data.region import read_codes, region
+from xkd.geometry import IDENTITY, Box, Matrix
+from xkd.modalities.raster import warp
+from xkd.modality import Modality, Shot
+
+_Key = tuple[Modality, Shot] | Path
 
 NO_DRAW: Final = -1  # the draw of evaluation: no augmentation
 _GEOMETRY: Final = crc32(b"geometry")
@@ -96,7 +102,7 @@ class PairedDataset(Dataset[Sample]):
         self.targets = self._targets()
         self._anchor = shuffle_pairs_except
         self._strangers = choose.derangement(len(self.rows), seed) if shuffle_pairs_except else None
-        self._images: dict[tuple[str, str], NDArray[Any]] | None = {} if cache else None
+        self._readings: dict[_Key, Any] | None = {} if cache else None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -117,15 +123,17 @@ class PairedDataset(Dataset[Sample]):
             cv2.setNumThreads(0)  # OpenCV's thread pool does not survive the fork of a worker
         row = self.rows[index]
         sources = {view.name: self._source(index, view) for view in self.views}
-        images = self._read_views(sources)
-        shape = self._shape(row, {name: image for name, image in images.items() if sources[name] is row})
+        readings = self._read_views(sources)
+        shape = self._shape(row, {name: reading for name, reading in readings.items() if sources[name] is row})
         crop = self._crop(row, shape)
         matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
         mask, masked = self._region(row, shape, matrix)
         boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
         return Sample(
-            views={view.name: self._sample_view(view, images.get(view.name), sources[view.name], matrix, row, draw) for view in self.views},
-            present={view.name: view.name in images for view in self.views},
+            views={
+                view.name: self._sample_view(view, readings.get(view.name), sources[view.name], matrix, row, draw) for view in self.views
+            },
+            present={view.name: view.name in readings for view in self.views},
             target=torch.from_numpy(self.targets[index : index + 1])[0],
             labelled=row.labels is not None,
             mask=_tensor(mask),
@@ -138,7 +146,8 @@ class PairedDataset(Dataset[Sample]):
 
     def _check_files(self, columns: set[str]) -> None:
         """Every file that will be read is there: one look into each folder, not one per file."""
-        wanted = [(row.id, path) for row in self.rows for column, path in row.files.items() if column in columns]
+        wanted = [(row.id, path) for row in self.rows for column, paths in row.files.items() if column in columns for path in paths]
+        wanted += [(row.id, row.calibration) for row in self.rows if row.calibration and not columns.isdisjoint(row.files)]
         if self.mask == "mask":
             wanted += [(row.id, row.mask) for row in self.rows if row.mask]
         folders: dict[str, set[str]] = {}
@@ -166,36 +175,45 @@ class PairedDataset(Dataset[Sample]):
             return self.rows[index]
         return self.rows[int(self._strangers[index])]
 
-    def _read_views(self, sources: dict[str, Row]) -> dict[str, NDArray[Any]]:
-        images: dict[str, NDArray[Any]] = {}
-        read: dict[tuple[str, str], NDArray[Any]] = {}
+    def _read_views(self, sources: dict[str, Row]) -> dict[str, Any]:
+        readings: dict[str, Any] = {}
+        read: dict[_Key, Any] = {}
         for view in self.views:
-            row, column = sources[view.name], view.modality.name
-            if column not in row.files:
+            row, modality = sources[view.name], view.modality
+            if modality.name not in row.files:
                 continue
-            key = (column, row.id)  # two views of one sensor share a read
+            shot = self._shot(row, modality)
+            key = (modality, shot)  # two views of one sensor share a read
             if key not in read:
-                read[key] = self._read(row, column, row.files[column], view.modality.read)
-            images[view.name] = read[key]
-        return images
+                read[key] = self._read(row, key, partial(modality.read, shot))
+            readings[view.name] = read[key]
+        return readings
 
-    def _read(self, row: Row, column: str, path: str, reader: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
-        if self._images is not None and (column, path) in self._images:
-            return self._images[column, path]
+    def _shot(self, row: Row, modality: Modality) -> Shot:
+        stated = row.values.get(modality.name, {})
+        return Shot(
+            paths=tuple(self.manifest.root / path for path in row.files[modality.name]),
+            calibration=self.manifest.root / row.calibration if row.calibration else None,
+            values={key: stated[key] for key in modality.row_keys if key in stated},
+        )
+
+    def _read(self, row: Row, key: _Key, read: Callable[[], Any]) -> Any:
+        if self._readings is not None and key in self._readings:
+            return self._readings[key]
         try:
-            image = reader(self.manifest.root / path)
+            reading = read()
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(f"row '{row.id}': {error}") from error
-        if self._images is not None:
-            self._images[column, path] = image
-        return image
+        if self._readings is not None:
+            self._readings[key] = reading
+        return reading
 
-    def _shape(self, row: Row, images: dict[str, NDArray[Any]]) -> tuple[int, int]:
+    def _shape(self, row: Row, readings: dict[str, Any]) -> tuple[int, int]:
         """(height, width) of the frame in which the row's crop and boxes are given."""
         if not self.manifest.pairs.same_size and self.manifest.pairs.size is not None:
             width, height = self.manifest.pairs.size
             return height, width
-        sizes = {name: (image.shape[0], image.shape[1]) for name, image in images.items()}
+        sizes = {name: (reading.shape[0], reading.shape[1]) for name, reading in readings.items()}
         if self.manifest.pairs.same_size and len(set(sizes.values())) > 1:
             listed = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
             raise ValueError(
@@ -221,11 +239,11 @@ class PairedDataset(Dataset[Sample]):
     def _rng(self, row: Row, draw: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, crc32(row.id.encode()), draw, stream])
 
-    def _sample_view(self, view: View, image: NDArray[Any] | None, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
-        if image is None:
+    def _sample_view(self, view: View, reading: Any | None, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
+        if reading is None:
             return torch.zeros((view.modality.channels, *view.size))
-        crop = self._crop(source, image.shape[:2])
-        sampled = warp(image, matrix, view.size, crop, view.modality.mean)
+        crop = self._crop(source, (reading.shape[0], reading.shape[1]))
+        sampled = view.modality.place(reading, matrix, view.size, crop)
         if draw != NO_DRAW and self.augment.jitter > 0:
             rng = self._rng(row, draw, crc32(b"view " + view.name.encode()))
             if rng.random() < self.augment.jitter:
@@ -240,14 +258,15 @@ class PairedDataset(Dataset[Sample]):
             return draw_boxes(boxes, matrix, self._crop(row, shape), size), True
         if self.mask != "mask" or not row.mask:
             return np.zeros((*size, 1), np.float32), False
-        codes = self._read(row, "mask", row.mask, read_codes)
+        path = self.manifest.root / row.mask
+        codes = self._read(row, path, partial(read_codes, path))
         if self.manifest.pairs.same_size and codes.shape[:2] != shape:
-            raise ValueError(f"{self.manifest.root / row.mask}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
+            raise ValueError(f"{path}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
         assert self.manifest.mask is not None  # verified with the header
         share = warp(region(codes, self.manifest.mask), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])))
         if np.isnan(share).any():
             found, legal = np.unique(codes).tolist(), dict(self.manifest.mask.values)
-            raise ValueError(f"{self.manifest.root / row.mask}: row '{row.id}': mask codes {found}; manifest.toml has {legal}")
+            raise ValueError(f"{path}: row '{row.id}': mask codes {found}; manifest.toml has {legal}")
         return share, True
 
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
-from xkd.batch import Modality
+from xkd.modalities.depth import Depth
+from xkd.modalities.lidar import LiDAR
+from xkd.modalities.multispectral import Multispectral
 from xkd.modalities.rgb import RGB
 from xkd.modalities.thermal import Thermal
+from xkd.modality import Modality
 
-__all__ = ["RGB", "SENSORS", "Thermal", "modality"]
+__all__ = ["RGB", "SENSORS", "Depth", "LiDAR", "Multispectral", "Thermal", "modality"]
 
 # sensor of a manifest.toml -> its class, and the keys that the file must give because no default could be right
 SENSORS: Final[Mapping[str, tuple[type, tuple[str, ...]]]] = MappingProxyType(
-    {"rgb": (RGB, ()), "thermal": (Thermal, ("unit", "scale", "range"))}
+    {
+        "rgb": (RGB, ()),
+        "thermal": (Thermal, ("unit", "scale", "range")),
+        "multispectral": (Multispectral, ("bands", "outputs")),
+        "lidar": (LiDAR, ("outputs", "range")),
+        "depth": (Depth, ("scale", "limits")),
+    }
 )
 
 
@@ -29,13 +38,44 @@ def modality(name: str, table: Mapping[str, Any]) -> Modality:
         raise ValueError(f"[modalities.{name}]: unknown sensor {kind!r}; sensors are {sorted(SENSORS)}")
     sensor, required = SENSORS[kind]
     legal = [field.name for field in fields(sensor) if field.name != "name"]
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items() if key != "sensor"}
+    values = {key: _frozen(value) for key, value in table.items() if key != "sensor"}
     if unknown := [key for key in values if key not in legal]:
         raise ValueError(f"[modalities.{name}]: unknown key {unknown[0]!r}; sensor '{kind}' takes {legal}")
+    hints = get_type_hints(sensor)
     for key, value in values.items():
-        if not all(isinstance(part, str if key == "unit" else (int, float)) for part in (value if isinstance(value, tuple) else (value,))):
-            raise ValueError(f"[modalities.{name}]: {key} must be {'text' if key == 'unit' else 'a number or numbers'}, got {value!r}")
+        if not _fits(value, hints[key]):
+            raise ValueError(f"[modalities.{name}]: {key} must be {_words(hints[key])}, got {table[key]!r}")
     if missing := [key for key in required if key not in values]:
         raise ValueError(f"[modalities.{name}]: sensor '{kind}' needs {missing[0]!r} (and {list(required)} in all)")
     built: Modality = sensor(name=name, **values)
     return built
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a TOML value can be given to a field of this type; a whole number serves as a float."""
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, tuple) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):
+            return False
+        parts = (arguments[0],) * len(value) if arguments[-1] is Ellipsis else arguments
+        return all(map(_fits, value, parts))
+    if arguments:  # a Literal
+        return value in arguments
+    return isinstance(value, (int, float) if hint is float else hint) and (hint is bool or not isinstance(value, bool))
+
+
+def _words(hint: Any) -> str:
+    """What a field of this type is, to a person."""
+    arguments = get_args(hint)
+    if get_origin(hint) is tuple:
+        if get_origin(arguments[0]) is tuple:
+            return f"lists of {_words(arguments[0])}"
+        several = _words(arguments[0]).removeprefix("a ") + "s"
+        return several if arguments[-1] is Ellipsis else f"{len(arguments)} {several}"
+    if arguments:
+        return f"one of {list(arguments)}"
+    return {str: "text", bool: "true or false", int: "a whole number"}.get(hint, "a number")

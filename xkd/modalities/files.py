@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 
 _JPEG_START = b"\xff\xd8"
@@ -27,6 +29,43 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
     if image is None:
         raise ValueError(f"{path}: not an image that OpenCV can decode (JPEG, PNG, TIFF, WebP, ...)")
     return image
+
+
+def read_bands(path: Path) -> tuple[NDArray[Any], float]:
+    """Any number of bands as (H, W, C), in the file's order, and the value that says "no data" (NaN where the file names none).
+
+    TIFF and GeoTIFF through tifffile, in a compression that it lacks through rasterio; all else through OpenCV, in red, green, blue order.
+    """
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        image = read_image(path, cv2.IMREAD_UNCHANGED)
+        if image.ndim == 3 and image.shape[2] in (3, 4):
+            image = image[..., [2, 1, 0, 3][: image.shape[2]]]
+        return (image if image.ndim == 3 else image[..., None]), float("nan")
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            image, axes, tag = series.asarray(), series.axes, file.pages.first.tags.get("GDAL_NODATA")
+    except (tifffile.TiffFileError, IndexError, struct.error) as error:
+        raise ValueError(f"{path}: {error}") from error
+    except ValueError as error:
+        return _read_by_rasterio(path, error)
+    if image.ndim not in (2, 3):
+        raise ValueError(f"{path}: bands are (rows, columns) or one axis more, this file has axes {axes} of {image.shape}")
+    if image.ndim == 2:
+        image = image[..., None]
+    elif not axes.endswith("S"):
+        image = np.moveaxis(image, 0, 2)  # one page or plane per band
+    return image, float(tag.value) if tag is not None else float("nan")
+
+
+def _read_by_rasterio(path: Path, reason: ValueError) -> tuple[NDArray[Any], float]:
+    try:
+        import rasterio
+    except ImportError as error:
+        raise ValueError(f"{path}: {reason}; rasterio may read it: pip install 'xkd[geotiff]'") from error
+    with rasterio.open(path) as file:
+        nodata = float("nan") if file.nodata is None else float(file.nodata)
+        return np.moveaxis(file.read(), 0, 2), nodata
 
 
 def _is_whole(data: bytes) -> bool:

@@ -1,19 +1,22 @@
-"""The colour camera: 8-bit sRGB counts."""
+"""The colour camera: 8-bit sRGB counts, whatever its files hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd.geometry import Box, Matrix
 from xkd.modalities.files import read_image
+from xkd.modalities.raster import warp
+from xkd.modality import Shot
 
 _MEAN = (123.675, 116.28, 103.53)  # ImageNet's, torchvision's values times 255
 _STD = (58.395, 57.12, 57.375)
+_WHITE = 255.0
 _LEVELS = np.linspace(0.0, 1.0, 256)
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # ITU-R BT.601
 
@@ -22,8 +25,9 @@ _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # ITU-R BT.601
 class RGB:
     """Colour images as (H, W, 3) `uint8`, R first, 0..255; EXIF orientation is honoured.
 
-    A grey file becomes three equal channels, an alpha channel is dropped, and anything deeper than 8 bits is refused:
-    how its counts become 8 bits is a choice that belongs to whoever made the file.
+    A grey file becomes three equal channels, an alpha channel is dropped, an embedded colour profile is not applied.
+    `white` is the count of full white (65535, or 4095 of a 12-bit camera), and `encoding` says whether counts are gamma-coded ("srgb")
+    or proportional to light ("linear", turned into sRGB here); 16-bit files are refused until `white` says what they mean.
 
     `brightness`, `contrast`, `saturation` and `gamma` are the largest relative changes of the jitter, `cast` that of
     each channel's gain (white balance); 0 turns one off.
@@ -32,6 +36,8 @@ class RGB:
     name: str = "rgb"
     mean: tuple[float, ...] = _MEAN
     std: tuple[float, ...] = _STD
+    white: float = 255.0
+    encoding: Literal["srgb", "linear"] = "srgb"
     brightness: float = 0.25
     contrast: float = 0.25
     saturation: float = 0.3
@@ -41,6 +47,8 @@ class RGB:
     def __post_init__(self) -> None:
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise ValueError(f"rgb '{self.name}': mean and std need three values each, std above 0; got {self.mean}, {self.std}")
+        if self.encoding not in ("srgb", "linear") or self.white <= 0:
+            raise ValueError(f"rgb '{self.name}': encoding is 'srgb' or 'linear' and white above 0; got '{self.encoding}' and {self.white}")
 
     @property
     def channels(self) -> int:
@@ -54,11 +62,29 @@ class RGB:
     def range(self) -> tuple[float, float]:
         return (0.0, 255.0)
 
-    def read(self, path: Path) -> NDArray[Any]:
-        image = read_image(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
-        if image.dtype != np.uint8:
-            raise ValueError(f"{path}: an rgb image has 8 bits per channel, this one is {image.dtype}; convert it to 8 bits first")
-        return image
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        return ()
+
+    def read(self, shot: Shot) -> NDArray[Any]:
+        image = read_image(shot.only, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
+        if image.dtype.kind != "u":
+            raise ValueError(f"{shot.only}: an rgb image holds whole counts, this one is {image.dtype}")
+        if image.dtype == np.uint8 and self.white == _WHITE and self.encoding == "srgb":
+            return image
+        if image.dtype != np.uint8 and self.white == _WHITE:
+            raise ValueError(
+                f"{shot.only}: is {image.dtype}; say in manifest.toml what its counts mean: white (65535, or 4095 for 12 bits) "
+                "and encoding ('srgb' or 'linear'), or convert it to 8 bits"
+            )
+        light = np.clip(np.arange(np.iinfo(image.dtype).max + 1) / self.white, 0.0, 1.0)
+        if self.encoding == "linear":
+            light = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
+        table = np.rint(light * 255).astype(np.uint8)
+        return np.asarray(table[image])
+
+    def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        return warp(reading, matrix, size, crop, self.mean)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """One look-up table per channel (gamma, then contrast about mid-grey, gain and cast), then a mix with the luma."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd.geometry import Box, Matrix
 from xkd.modalities.files import read_image
+from xkd.modalities.palette import invert_palette
+from xkd.modalities.raster import warp
+from xkd.modality import Shot
 
 _BYTE_STD = (256**2 / 12) ** 0.5
+AUTOMATIC_GAIN = "share of the image's own span (automatic gain)"
+_FLAT = 1e-6  # an image without contrast stays dark
 _GREY_TOLERANCE = 4  # counts by which the channels of a grey picture stored as colour may differ after JPEG
 
 
@@ -21,8 +26,12 @@ class Thermal:
     """One channel of `float32` in `unit`: value = count * scale + offset, from 8-bit, 16-bit or float files.
 
     Radiometric 16-bit files are in kelvin (the defaults: a hundredth of a kelvin per count); for rendered 8-bit
-    pictures say `unit="8-bit counts", scale=1.0, range=(0.0, 255.0)`. A picture in false colours is refused: its
-    palette hides the counts. Without `mean` and `std` they are the middle and a quarter of `range`.
+    pictures say `unit="8-bit counts", scale=1.0, range=(0.0, 255.0)`. A row may state its own `scale` and `offset`
+    (columns `NAME.scale`, `NAME.offset`). A picture in false colours is refused, since its palette hides the counts, unless `palette`
+    names the OpenCV colour map that it was made with. Without `mean` and `std` they are the middle and a quarter of `range`.
+
+    `encoding="percentile"` is an automatic gain: each image runs from 0 at the first to 1 at the second of its own `percentiles`, so that
+    contrast survives a change of weather and temperature does not. The unit then says so, and `range` is 0..1.
 
     `gain` is the jitter's largest relative change of contrast, `drift` its largest shift and `noise` the standard
     deviation of its white noise, both as shares of `range`: what an uncooled camera does between two shutter
@@ -36,11 +45,22 @@ class Thermal:
     range: tuple[float, float] = (273.15, 313.15)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    encoding: Literal["fixed", "percentile"] = "fixed"
+    percentiles: tuple[float, float] = (1.0, 99.0)
+    palette: str = ""
     gain: float = 0.1
     drift: float = 0.05
     noise: float = 0.005
 
     def __post_init__(self) -> None:
+        if self.encoding == "percentile":
+            first, second = self.percentiles
+            if not 0 <= first < second <= 100:
+                raise ValueError(f"thermal '{self.name}': percentiles rise within 0..100; got {self.percentiles}")
+            object.__setattr__(self, "range", (0.0, 1.0))
+            object.__setattr__(self, "unit", AUTOMATIC_GAIN)
+        elif self.encoding != "fixed":
+            raise ValueError(f"thermal '{self.name}': encoding is 'fixed' or 'percentile', got '{self.encoding}'")
         low, high = self.range
         if high <= low or self.scale == 0:
             raise ValueError(f"thermal '{self.name}': range must rise and scale must not be 0; got {self.range}, {self.scale}")
@@ -53,19 +73,37 @@ class Thermal:
     def channels(self) -> int:
         return 1
 
-    def read(self, path: Path) -> NDArray[Any]:
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        return ("scale", "offset")
+
+    def read(self, shot: Shot) -> NDArray[Any]:
+        path = shot.only
         image = read_image(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
         if image.ndim == 3:
-            if np.ptp(image.astype(np.int32), axis=2).max() > _GREY_TOLERANCE:
-                raise ValueError(f"{path}: a false-colour (palette) thermal picture has no readable counts; export grey 8 or 16 bits")
-            image = image[..., 0]
+            if self.palette:
+                image = invert_palette(path, image, self.palette)
+            elif np.ptp(image.astype(np.int32), axis=2).max() > _GREY_TOLERANCE:
+                raise ValueError(
+                    f"{path}: a false-colour (palette) thermal picture has no readable counts; export grey 8 or 16 bits, "
+                    "or name the OpenCV colour map that it was made with: palette = 'inferno'"
+                )
+            else:
+                image = image[..., 0]
+        scale, offset = shot.values.get("scale", self.scale), shot.values.get("offset", self.offset)
         values = image.astype(np.float32)
-        if self.scale != 1.0 or self.offset != 0.0:
-            values *= np.float32(self.scale)
-            values += np.float32(self.offset)
+        if scale != 1.0 or offset != 0.0:
+            values *= np.float32(scale)
+            values += np.float32(offset)
         if image.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"{path}: holds values that are not finite")
+        if self.encoding == "percentile":
+            low, high = np.percentile(values, self.percentiles)
+            values = np.clip((values - np.float32(low)) / np.float32(max(high - low, _FLAT)), 0, 1)
         return values[..., None]
+
+    def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        return warp(reading, matrix, size, crop, self.mean)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         low, high = self.range

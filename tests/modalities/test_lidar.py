@@ -1,0 +1,225 @@
+"""Scans: read from every format, projected, drawn with the nearest point in front, moved by a draw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xkd.geometry import IDENTITY, Box, to_output
+from xkd.modalities import LiDAR
+from xkd.modalities.calibration import Camera, write_calibration
+from xkd.modalities.points import Points, densify, splat, unoccluded
+from xkd.modalities.scans import read_scan
+from xkd.modality import Shot
+
+SIZE = (60, 100)  # height, width of the camera's image
+WHOLE = Box(0, 0, SIZE[1], SIZE[0])
+K = np.array([[80.0, 0.0, 49.5, 0.0], [0.0, 80.0, 29.5, 0.0], [0.0, 0.0, 1.0, 0.0]])
+AXES = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+SENSOR = LiDAR(outputs=("range", "height", "intensity", "density", "valid"), range=(0.5, 60.0))
+
+
+def _cloud(count: int = 3000) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.uniform((3, -15, -6, 0), (50, 15, 6, 1), (count, 4)).astype(np.float32)
+
+
+def _shot(folder: Path, cloud: np.ndarray, name: str = "a.bin") -> Shot:
+    write_calibration(folder / "c.json", Camera(K, AXES, (), (SIZE[1], SIZE[0])))
+    cloud.astype(np.float32).tofile(folder / name)
+    return Shot((folder / name,), folder / "c.json")
+
+
+def _draw() -> np.ndarray:
+    turn = np.deg2rad(-15)
+    matrix = np.eye(3)
+    matrix[:2, :2] = 0.8 * np.array([[-np.cos(turn), np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix[:2, 2] = (0.52, 0.47) - matrix[:2, :2] @ (0.5, 0.5)
+    return matrix
+
+
+def _slowly(points: Points, matrix: np.ndarray, size: tuple[int, int], crop: Box) -> tuple[np.ndarray, np.ndarray]:
+    """A z-buffer point by point."""
+    depth, values = np.full(size, np.inf), np.zeros((*size, points.values.shape[1]), np.float32)
+    for pixel, z, value in zip(to_output(points.pixels, matrix, crop) * size[::-1], points.depth, points.values, strict=True):
+        column, row = np.floor(pixel).astype(int)
+        if 0 <= row < size[0] and 0 <= column < size[1] and z < depth[row, column]:
+            depth[row, column], values[row, column] = z, value
+    return depth, values
+
+
+@pytest.mark.parametrize(("matrix", "crop"), [(IDENTITY, WHOLE), (_draw(), WHOLE), (_draw(), Box(-5, 10.5, 60, 47))])
+def test_the_z_buffer_is_that_of_a_loop_over_points(tmp_path: Path, matrix: np.ndarray, crop: Box) -> None:
+    points = SENSOR.read(_shot(tmp_path, _cloud()))
+    depth, values = _slowly(points, matrix, (45, 70), crop)
+    drawn = splat(points, matrix, (45, 70), crop)
+    same = (drawn.values == values).all(2)
+    assert np.array_equal(drawn.count > 0, np.isfinite(depth))
+    assert same.mean() > 0.998, "float32 may put a point on a pixel's edge into its neighbour"
+
+
+def test_channels_are_range_height_intensity_density_and_valid(tmp_path: Path) -> None:
+    cloud = np.array(
+        [[10.0, 0.0, 0.0, 0.5], [20.0, 0.0, 0.0, 0.9], [10.0, 2.0, 1.0, 0.25], [55.0, 0, 0, 0], [70.0, 1, 0, 0], [-5.0, 0, 0, 0]]
+    )
+    cloud = np.concatenate([cloud, np.tile([5.0, -1.5, -1.0, 0.1], (8, 1))])
+    image = SENSOR.place(SENSOR.read(_shot(tmp_path, cloud)), IDENTITY, SIZE, WHOLE)
+    assert image[30, 50] == pytest.approx((10.0, 0.0, 0.5, np.log(4), 1.0)), "the nearest of the three in a row"
+    assert image[22, 34] == pytest.approx((np.sqrt(105), 1.0, 0.25, np.log(2), 1.0))
+    assert image[46, 74] == pytest.approx((np.sqrt(28.25 - 0.0), -1.0, 0.1, np.log(9), 1.0), abs=0.1)
+    nothing = np.array(SENSOR.mean, np.float32) * (1, 1, 1, 0, 0)
+    assert np.array_equal(image[0, 0], nothing.astype(np.float32))
+    assert (image[..., 4] > 0).sum() == 3
+
+
+def test_a_draw_moves_points_so_that_edges_stay_sharp(tmp_path: Path) -> None:
+    """A wall 5 m ahead before one at 40 m: no pixel between them at any size or angle."""
+    y, z = np.meshgrid(np.linspace(-20, 20, 400), np.linspace(-12, 12, 300))
+    far = np.stack([np.full(y.size, 40.0), y.ravel(), z.ravel(), np.zeros(y.size)], 1)
+    near = np.stack([np.full(y.size, 5.0), y.ravel() / 20, z.ravel() / 20, np.zeros(y.size)], 1)
+    sensor = replace(SENSOR, outputs=("range", "valid"), mean=(), std=(), densify=3)
+    reading = sensor.read(_shot(tmp_path, np.concatenate([far, near])))
+    image = sensor.place(reading, _draw(), (90, 150), WHOLE)
+    seen = image[..., 0][image[..., 1] > 0]
+    assert ((seen < 6) | (seen > 39)).all()
+    assert (seen < 6).mean() > 0.02
+    assert (seen > 39).mean() > 0.5
+
+
+def test_points_behind_others_are_dropped_on_request(tmp_path: Path) -> None:
+    grid = np.stack(np.meshgrid(np.arange(0.25, 40, 2.0), np.arange(0.25, 40, 2.0)), 2).reshape(-1, 2).astype(np.float32)
+    behind = grid + 1.0  # seen between the points of a near surface
+    depth = np.concatenate([np.full(len(grid), 5.0), np.full(len(grid), 30.0)]).astype(np.float32)
+    points = Points(np.concatenate([grid, behind]), depth, depth[:, None], (41, 41))
+    assert (unoccluded(points, 3, 0.1).depth == 5.0).all()
+    slope = replace(points, depth=np.linspace(5.0, 5.3, len(depth)).astype(np.float32))
+    assert len(unoccluded(slope, 3, 0.1).depth) == len(depth), "a surface that recedes hides nothing"
+    sensor = replace(SENSOR, occlusion=5)
+    shot = _shot(tmp_path, _cloud())
+    assert len(sensor.read(shot).depth) < len(SENSOR.read(shot).depth)
+
+
+def test_densifying_takes_the_nearest_return_within_reach() -> None:
+    points = Points(np.array([[2.5, 2.5], [12.5, 2.5]], np.float32), np.ones(2, np.float32), np.array([[1.0], [2.0]], np.float32), (6, 20))
+    drawn = splat(points, IDENTITY, (6, 20), Box(0, 0, 20, 6))
+    valid = densify(drawn, 3)
+    assert drawn.values[2, 5, 0] == 1.0
+    assert drawn.values[2, 9, 0] == 2.0
+    assert not valid[2, 7]
+    assert valid[:, 16:].sum() == 0
+    assert drawn.count.sum() == 2, "density counts returns, not what was filled in"
+
+
+def test_birds_eye_view_shows_the_highest_point_ahead_at_the_top(tmp_path: Path) -> None:
+    sensor = LiDAR(outputs=("height", "valid"), project="above", area=(0.0, 20.0, -10.0, 10.0), cell=0.5, range=(0.0, 60.0))
+    cloud = np.concatenate([np.array([[15.1, 3.1, -1.0, 0], [15.1, 3.1, 2.0, 0]]), np.tile([1.0, -8.0, 0.0, 0.0], (10, 1))])
+    np.save(tmp_path / "a.npy", cloud)
+    reading = sensor.read(Shot((tmp_path / "a.npy",)))
+    assert reading.shape == (40, 40)
+    image = sensor.place(reading, IDENTITY, (40, 40), Box(0, 0, 40, 40))
+    assert image[9, 13].tolist() == [2.0, 1.0]
+    assert image[38, 36].tolist() == [0.0, 1.0]
+    assert sensor.show(image)[0, 0].tolist() == [0, 0, 0]
+    with pytest.raises(ValueError, match="a bird's-eye view has no crop"):
+        sensor.place(reading, IDENTITY, (40, 40), Box(0, 0, 20, 40))
+
+
+def test_jitter_drops_returns_and_shifts_ranges(tmp_path: Path) -> None:
+    sensor = LiDAR(outputs=("range", "valid"), range=(0.5, 60.0), dropout=1.0, noise=0.1)
+    image = sensor.place(sensor.read(_shot(tmp_path, _cloud())), IDENTITY, SIZE, WHOLE)
+    changed = sensor.jitter(image, np.random.default_rng(3))
+    there, left = image[..., 1] > 0, changed[..., 1] > 0
+    assert not (left & ~there).any(), "no return out of nothing"
+    assert 0.1 < left.sum() / there.sum() < 0.95
+    assert (changed[~left] == (np.float32(sensor.mean[0]), 0.0)).all()
+    assert (changed - image)[left][:, 0].std() == pytest.approx(0.1, rel=0.1)
+
+
+def _write(path: Path, cloud: np.ndarray) -> None:
+    if path.suffix == ".bin":
+        cloud.tofile(path)
+    elif path.suffix == ".npy":
+        np.save(path, cloud)
+    elif path.suffix == ".pcd":
+        pypcd4 = pytest.importorskip("pypcd4", reason="the extra 'lidar' is not installed")
+        pypcd4.PointCloud.from_xyzi_points(cloud).save(path)
+    elif path.suffix == ".ply":
+        plyfile = pytest.importorskip("plyfile", reason="the extra 'lidar' is not installed")
+        fields = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("intensity", "f4")]
+        vertex = np.array([tuple(row) for row in cloud], fields)
+        plyfile.PlyData([plyfile.PlyElement.describe(vertex, "vertex")]).write(path)
+    else:
+        laspy = pytest.importorskip("laspy", reason="the extra 'lidar' is not installed")
+        las = laspy.LasData(laspy.LasHeader(point_format=0, version="1.2"))
+        las.header.scales = np.array([1e-4] * 3)
+        las.x, las.y, las.z = cloud[:, :3].T.astype(np.float64)
+        las.intensity = cloud[:, 3].astype(np.uint16)
+        las.write(path)
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".npy", ".pcd", ".ply", ".las"])
+def test_every_format_gives_the_same_points(tmp_path: Path, suffix: str) -> None:
+    cloud = _cloud(50)
+    cloud[:, 3] = np.arange(50)
+    _write(tmp_path / f"a{suffix}", cloud)
+    assert read_scan(tmp_path / f"a{suffix}", 4) == pytest.approx(cloud, abs=1e-4)
+
+
+def test_nuscenes_bins_have_five_columns(tmp_path: Path) -> None:
+    cloud = _cloud(40)
+    np.column_stack([cloud, np.arange(40, dtype=np.float32)]).tofile(tmp_path / "a.pcd.bin")
+    assert np.array_equal(read_scan(tmp_path / "a.pcd.bin", 5), cloud)
+
+
+def test_a_ray_without_return_is_left_out_of_an_organised_cloud_and_an_error_elsewhere(tmp_path: Path) -> None:
+    cloud = _cloud(50)
+    cloud[7] = np.nan
+    _write(tmp_path / "a.bin", cloud)
+    with pytest.raises(ValueError, match=r"a\.bin: 1 of 50 points are not finite, the first is number 7"):
+        read_scan(tmp_path / "a.bin", 4)
+    pypcd4 = pytest.importorskip("pypcd4", reason="the extra 'lidar' is not installed")
+    scan = pypcd4.PointCloud.from_xyzi_points(cloud)
+    scan.metadata.width, scan.metadata.height = 10, 5
+    scan.save(tmp_path / "a.pcd")
+    assert len(read_scan(tmp_path / "a.pcd", 4)) == 49
+
+
+def test_scans_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    shot = _shot(tmp_path, _cloud())
+    (tmp_path / "cut.bin").write_bytes(shot.only.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"cut\.bin: 11999 numbers are not rows of 4; is the file cut off, or `columns` wrong"):
+        SENSOR.read(replace(shot, paths=(tmp_path / "cut.bin",)))
+    (tmp_path / "empty.bin").touch()
+    with pytest.raises(ValueError, match=r"empty\.bin: holds no points"):
+        SENSOR.read(replace(shot, paths=(tmp_path / "empty.bin",)))
+    with pytest.raises(FileNotFoundError, match=r"none\.bin"):
+        SENSOR.read(replace(shot, paths=(tmp_path / "none.bin",)))
+    with pytest.raises(ValueError, match=r"a\.txt: a scan is one of \['.bin'"):
+        SENSOR.read(replace(shot, paths=(tmp_path / "a.txt",)))
+    np.save(tmp_path / "flat.npy", np.zeros(5))
+    with pytest.raises(ValueError, match=r"flat\.npy: points are \(N, 3 or more\) numbers, this is \(5,\)"):
+        SENSOR.read(replace(shot, paths=(tmp_path / "flat.npy",)))
+    with pytest.raises(ValueError, match=r"a\.bin: project='camera' needs the row's calibration"):
+        SENSOR.read(replace(shot, calibration=None))
+    behind = _shot(tmp_path, _cloud() * np.float32((-1, 1, 1, 1)), "behind.bin")
+    with pytest.raises(ValueError, match=r"behind\.bin: 0 of 3000 points fall into the 100x60 frame .* do the calibration .*c\.json"):
+        SENSOR.read(behind)
+    write_calibration(tmp_path / "c.json", Camera(K, AXES))
+    with pytest.raises(ValueError, match=r"c\.json: does not state the image's size; say size = \[width, height\]"):
+        SENSOR.read(shot)
+    assert replace(SENSOR, size=(100, 60)).read(shot).shape == SIZE
+
+
+def test_impossible_settings_are_named() -> None:
+    for changes, message in (
+        ({"outputs": ("reach",)}, r"outputs are some of \['range', 'height'"),
+        ({"project": "front"}, "project is 'camera' or 'above'"),
+        ({"range": (5.0, 5.0)}, "range and area must rise"),
+        ({"densify": -1}, "occlusion, densify and noise are 0 or more"),
+        ({"mean": (1.0,)}, "mean and std need 5 values each"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(SENSOR, **changes)

@@ -1,0 +1,42 @@
+"""Where things are: boxes in pixels of the full image, and the matrix of one geometric draw."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]  # (3, 3): output position in [0, 1]^2 to position in the source crop's [0, 1]^2
+
+IDENTITY: Final[Matrix] = np.eye(3)
+IDENTITY.setflags(write=False)
+
+
+class Box(NamedTuple):
+    """Corners in pixels of the full image; pixel (0, 0) covers 0..1."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+def to_output(points: NDArray[np.floating], matrix: Matrix, crop: Box) -> NDArray[np.float64]:
+    """(..., 2) points in pixels of the full image to relative coordinates of the output, where [0, 1]^2 is inside."""
+    inside = (np.asarray(points, np.float64) - crop[:2]) / (crop.x2 - crop.x1, crop.y2 - crop.y1)
+    back = np.linalg.inv(matrix)
+    placed: NDArray[np.float64] = inside @ back[:2, :2].T + back[:2, 2]
+    return placed
+
+
+def pixel_matrix(matrix: Matrix, crop: Box, size: tuple[int, int]) -> Matrix:
+    """(3, 3): homogeneous pixels of the full image to pixels of the output of `size` (height, width).
+
+    Multiplied from the left to a pinhole camera's intrinsic or projection matrix it gives the camera of the output, so
+    what was projected before the draw and what is projected after it fall on the same spot.
+    """
+    shift = np.array([[1.0, 0.0, -crop.x1], [0.0, 1.0, -crop.y1], [0.0, 0.0, 1.0]])
+    relative = np.diag([1.0 / (crop.x2 - crop.x1), 1.0 / (crop.y2 - crop.y1), 1.0])
+    placed: Matrix = np.diag([size[1], size[0], 1.0]) @ np.linalg.inv(matrix) @ relative @ shift
+    return placed

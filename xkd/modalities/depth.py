@@ -1,0 +1,95 @@
+"""The depth camera (stereo, structured light, time of flight): distance along the axis, with holes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from xkd.geometry import Box, Matrix
+from xkd.modalities.files import read_image
+from xkd.modalities.raster import warp_seen
+from xkd.modality import Shot
+
+
+@dataclass(frozen=True)
+class Depth:
+    """One channel of `float32` metres: value = count * scale; the default is 16-bit millimetres (OpenNI, RealSense, Kinect).
+
+    A count of 0 and any depth outside `limits` (metres) is "not seen"; such pixels are placed as `mean`, and edges before
+    them keep their depth. `inverse=True` gives 1/m instead, in which near things have the finer steps. A row may state its
+    own `scale`.
+
+    `noise` is the jitter's standard deviation at one metre; it grows with the square of depth, as a stereo camera's does.
+    `dropout` is the largest share of pixels that are lost.
+    """
+
+    name: str = "depth"
+    scale: float = 0.001
+    limits: tuple[float, float] = (0.3, 10.0)
+    inverse: bool = False
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    noise: float = 0.002
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.limits[0] < self.limits[1] or self.scale <= 0 or self.noise < 0 or not 0 <= self.dropout <= 1:
+            raise ValueError(f"depth '{self.name}': limits rise from above 0, scale is above 0, dropout a share; got {self}")
+        low, high = self.range
+        object.__setattr__(self, "mean", self.mean or ((low + high) / 2,))
+        object.__setattr__(self, "std", self.std or ((high - low) / 4,))
+        if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
+            raise ValueError(f"depth '{self.name}': mean and std need one value each, std above 0; got {self.mean}, {self.std}")
+
+    @property
+    def channels(self) -> int:
+        return 1
+
+    @property
+    def unit(self) -> str:
+        return "1/m" if self.inverse else "m"
+
+    @property
+    def range(self) -> tuple[float, float]:
+        near, far = self.limits
+        return (1 / far, 1 / near) if self.inverse else (near, far)
+
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        return ("scale",)
+
+    def read(self, shot: Shot) -> NDArray[Any]:
+        path = shot.only
+        image = read_image(path, cv2.IMREAD_UNCHANGED)
+        if image.ndim != 2 or image.dtype == np.uint8:
+            raise ValueError(f"{path}: a depth image has one channel of 16 bits or floats, this one is {image.dtype} {image.shape}")
+        metres = image.astype(np.float32) * np.float32(shot.values.get("scale", self.scale))
+        near, far = self.limits
+        metres[~((metres >= near) & (metres <= far))] = np.nan
+        if np.isnan(metres).all():
+            raise ValueError(f"{path}: no pixel lies within {near} to {far} metres; is scale = {self.scale} metres per count right?")
+        values = 1 / metres if self.inverse else metres
+        return np.asarray(values[..., None])
+
+    def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        return warp_seen(reading, matrix, size, crop, self.mean)
+
+    def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        unseen = image == np.float32(self.mean[0])
+        unseen |= rng.random(image.shape, np.float32) < self.dropout * rng.random()
+        # sigma(z) = noise z^2, and of 1/z it is therefore the same at every distance
+        sigma = np.float32(self.noise) if self.inverse else np.float32(self.noise) * image**2
+        changed = image + sigma * rng.standard_normal(image.shape, np.float32)
+        return np.where(unseen, np.float32(self.mean[0]), changed)
+
+    def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """From near (yellow) to far (purple), OpenCV's plasma; black where nothing was seen."""
+        low, high = self.range
+        grey = np.clip((image[..., 0] - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
+        picture = cv2.applyColorMap(grey if self.inverse else 255 - grey, cv2.COLORMAP_PLASMA)[..., ::-1].copy()
+        picture[image[..., 0] == np.float32(self.mean[0])] = 0
+        return np.ascontiguousarray(picture, np.uint8)
