@@ -116,6 +116,45 @@ def test_wrong_table(edited: Edit, old: str, new: str, message: str) -> None:
         Manifest.load(edited("manifest.toml", old, new))
 
 
+def test_a_row_may_hold_several_files_a_calibration_and_numbers_of_its_own(edited: Edit) -> None:
+    root = edited("manifest.toml", 'name = "tiny"', 'name = "tiny"')
+    header, *lines = (root / "manifest.csv").read_text("utf-8").strip().split("\n")
+    lines[1] = lines[1].replace("rgb/01.png", "rgb/01.png;rgb/01b.png")
+    cells = ["calib/0.json,12.5,12.53,0.04" if number == 1 else ",,," for number in range(len(lines))]
+    table = [f"{line},{more}" for line, more in zip(lines, cells, strict=True)]
+    (root / "manifest.csv").write_text("\n".join([header + ",calibration,rgb.time,thermal.time,thermal.scale", *table]), "utf-8")
+    first, second = Manifest.load(root).rows[:2]
+    assert (first.calibration, dict(first.values)) == ("", {})
+    assert second.files == {"rgb": ("rgb/01.png", "rgb/01b.png"), "thermal": ("thermal/01.png",)}
+    assert (second.calibration, second.values) == ("calib/0.json", {"rgb": {"time": 12.5}, "thermal": {"time": 12.53, "scale": 0.04}})
+    assert second.meta == {"id": "train-1", "group": "train-0", "frame": "frame-0"}
+    (root / "manifest.toml").write_text((root / "manifest.toml").read_text("utf-8") + "[pairs]\nmax_time_offset = 0.02\n", "utf-8")
+    with pytest.raises(ValueError, match=r"row 'train-1': sensors are 0\.03 seconds apart: .*max_time_offset is 0\.02: pair other files"):
+        Manifest.load(root)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        (
+            "thermal.scael",
+            "1",
+            r"column 'thermal.scael' is not known; a row may state \['thermal.scale', 'thermal.offset', 'thermal.time'\]",
+        ),
+        ("rgb.scale", "1", r"column 'rgb.scale' is not known; a row may state \['rgb.time'\]"),
+        ("thermal.scale", "high", "row 'train-0': thermal.scale is 'high', write a number"),
+        ("thermal.scale", "nan", "row 'train-0': thermal.scale is 'nan', write a finite number"),
+        ("calibration", "../c.txt", "row 'train-0': path '../c.txt' must be relative"),
+    ],
+)
+def test_wrong_numbers_and_calibrations(edited: Edit, column: str, cell: str, message: str) -> None:
+    root = edited("manifest.toml", 'name = "tiny"', 'name = "tiny"')
+    header, *lines = (root / "manifest.csv").read_text("utf-8").strip().split("\n")
+    (root / "manifest.csv").write_text("\n".join([f"{header},{column}", *(f"{line},{cell}" for line in lines)]), "utf-8")
+    with pytest.raises(ValueError, match=message):
+        Manifest.load(root)
+
+
 def test_several_labels_and_none(edited: Edit) -> None:
     root = edited("manifest.toml", 'name = "tiny"', 'labels = "multi"\nname = "tiny"')
     text = (root / "manifest.csv").read_text("utf-8")

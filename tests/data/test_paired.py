@@ -253,3 +253,16 @@ def test_wrong_arguments(tiny_dataset: Path) -> None:
         make(tiny_dataset, "rgb", "rgb")
     with pytest.raises(IndexError, match="no row 12"):
         make(tiny_dataset)[12]
+
+
+def test_a_class_that_only_test_has_cannot_be_learned(tiny_dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "tiny"
+    shutil.copytree(tiny_dataset, root)
+    lines = (root / "manifest.csv").read_text("utf-8").split("\n")
+    lines = [line.replace(",bar,", ",disc,") if ",train," in line else line for line in lines]
+    (root / "manifest.csv").write_text("\n".join(lines), "utf-8")
+    with pytest.raises(
+        ValueError, match=r"manifest\.csv: class 'bar' is in split '\w+' \(row '.*'\) and in no row of 'train'; move a group"
+    ):
+        make(root, "rgb", split="train")
+    assert len(make(root, "rgb", split="test")) > 0, "testing does not ask what was trained"

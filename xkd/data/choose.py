@@ -13,7 +13,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from xkd.data.manifest import Row
+from xkd.data.rows import Row
 
 
 def strata(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.int64]:

@@ -20,8 +20,9 @@ from torch.utils.data import Dataset, get_worker_info
 from xkd.batch import View
 from xkd.data import choose
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
-from xkd.data.manifest import SPLITS, Manifest, Row
+from xkd.data.manifest import Manifest
 from xkd.data.region import read_codes, region
+from xkd.data.rows import SPLITS, Row
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
 from xkd.modality import Modality, Shot
