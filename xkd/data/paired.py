@@ -90,6 +90,8 @@ class PairedDataset(Dataset[Sample]):
             kept = choose.labelled_share(rows, self.manifest.classes, label_fraction, label_seed)
             # a mask is an annotation too: rows without a label keep their pixels alone
             rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=None) for row in rows]
+        if split == "train":
+            _check_classes(self.manifest)
         columns = {view.modality.name for view in self.views}
         wanted = {view.modality.name for view in self.views if view.name == shuffle_pairs_except} or columns
         usable = [row for row in rows if not wanted.isdisjoint(row.files)]
@@ -269,6 +271,17 @@ class PairedDataset(Dataset[Sample]):
             found, legal = np.unique(codes).tolist(), dict(self.manifest.mask.values)
             raise ValueError(f"{path}: row '{row.id}': mask codes {found}; manifest.toml has {legal}")
         return share, True
+
+
+def _check_classes(manifest: Manifest) -> None:
+    """Whatever is tested can be learned: no class has labels in val or test alone."""
+    learned = {label for row in manifest.rows if row.split == "train" for label in row.labels or ()}
+    for row in manifest.rows if learned else ():
+        if unknown := [label for label in row.labels or () if label not in learned]:
+            raise ValueError(
+                f"{manifest.root / 'manifest.csv'}: class '{unknown[0]}' is in split '{row.split}' (row '{row.id}'), never in 'train'; "
+                "move a group with it into train, or leave the class out"
+            )
 
 
 def _check(manifest: Manifest, split: str, views: Sequence[View], mask: str, label_fraction: float, shuffle_pairs_except: str) -> None:
