@@ -123,7 +123,7 @@ def _spots(dataset: PairedDataset, row: int, draw: int) -> dict[str, np.ndarray]
 
 
 def _farthest(root: Path, draws: int) -> tuple[dict[str, float], int]:
-    """Largest distance from the mask's marker, in pixels of each view (of the first view for mask and boxes), and how many were compared."""
+    """Largest distance from the mask's marker, in pixels of each view (of the frame for boxes), and how many draws were compared."""
     dataset, farthest, seen = _dataset(root), dict.fromkeys([*SIZES, "boxes"], 0.0), 0
     for row in range(ROWS):
         for draw in range(draws):

@@ -9,6 +9,7 @@ import engine_runs as runs
 import pytest
 import torch
 
+from xkd.data.mix import Mix
 from xkd.engine.config import load_config, parse_options
 
 
@@ -65,6 +66,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         r"param_scheduler\[0\] has no key 'T_maks' \(did you mean 'T_max'\?\); it takes .*'eta_min'",
     ),
     "loader": ({"train_dataloader.batchsize": 1}, r"train_dataloader has no key 'batchsize' \(did you mean 'batch_size'\?\)"),
+    "mixing in evaluation": ({"val_dataloader.mix": {"type": Mix, "num_classes": 3}}, r"samples are mixed in train_dataloader alone"),
+    "mixing": ({"train_dataloader.mix": {"type": Mix, "classes": 3}}, r"Mix takes no argument 'classes' \(did you mean 'num_classes'\?\)"),
     "sampler": ({"train_dataloader.sampler.balance": 1}, r"sampler has no key 'balance' \(did you mean 'balanced'\?\)"),
     "dataset": ({"train_dataloader.dataset.splitt": 1}, r"PairedDataset takes no argument 'splitt' \(did you mean 'split'\?\)"),
 }

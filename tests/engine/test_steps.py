@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from xkd.data.mix import Mix
 from xkd.distiller import Distiller
 from xkd.engine import precision
 from xkd.engine import train as engine_train
@@ -52,6 +53,16 @@ def test_a_term_called_loss_counts_once(steps: Steps, tmp_path: Path) -> None:
     for step in steps:
         assert step["total"] == step["loss"]
         assert step["loss"] == pytest.approx(step["term_ce"] + step["term_kd"] + 0.5 * step["term_loss_mean"], rel=1e-5)
+
+
+def test_mixed_batches_are_the_same_whoever_makes_them_and_train_to_the_end(steps: Steps, tmp_path: Path) -> None:
+    mixed = {"train_dataloader.mix": {"type": Mix, "num_classes": 3}, "train_cfg.max_epochs": 1}
+    for workers in (0, 1):
+        runs.run_training(
+            runs.config_of(tmp_path, runs.GRAPH, {**mixed, "train_dataloader.num_workers": workers}), tmp_path / str(workers), seed=3
+        )
+    assert steps[:4] == steps[4:]
+    assert all(np.isfinite(step["term_ce"]) for step in steps)
 
 
 def test_what_is_logged_is_the_mean_of_the_interval(steps: Steps, tmp_path: Path) -> None:

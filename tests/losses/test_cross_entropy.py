@@ -39,8 +39,23 @@ def test_label_smoothing_is_a_share(smoothing: float) -> None:
 
 
 def test_logits_of_another_branch_are_not_taken_for_labels() -> None:
-    with unchecked(), pytest.raises(ValueError, match=r"class indices.*use KD"):
+    with unchecked(), pytest.raises(ValueError, match=r"class indices or probabilities; use KD"):
         CrossEntropy()(LOGITS, LOGITS)
+
+
+def test_soft_targets_are_class_probabilities() -> None:
+    soft = torch.tensor([[0.25, 0.0, 0.75], [0.0, 1.0, 0.0]])
+    expected = -(0.25 * log_p(0, 0) + 0.75 * log_p(0, 2) + log_p(1, 1)) / 2
+    assert CrossEntropy()(LOGITS, soft).item() == pytest.approx(expected, rel=1e-12)
+    for wrong in (soft * 2, torch.tensor([[1.5, -0.5, 0.0], [0.0, 1.0, 0.0]]), torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])):
+        with pytest.raises(ValueError, match="class indices or probabilities"):
+            CrossEntropy()(LOGITS, wrong)
+
+
+def test_pixels_without_a_label_do_not_count() -> None:
+    logits = torch.stack([LOGITS.T, LOGITS.T.flip(1)], 2)[None]  # (1, 3, 2, 2)
+    target = torch.tensor([[[0, -1], [-1, -1]]])
+    assert CrossEntropy()(logits, target).item() == pytest.approx(-log_p(0, 0), rel=1e-12)
 
 
 def test_several_labels_per_image_and_the_weight_of_positives() -> None:

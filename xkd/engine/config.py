@@ -37,7 +37,7 @@ SECTIONS = (
 REQUIRED = ("distiller", "train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "train_cfg", "save_best")
 
 
-LOADER_KEYS = ("batch_size", "dataset", "drop_last", "num_workers", "persistent_workers", "prefetch_factor", "sampler")
+LOADER_KEYS = ("batch_size", "dataset", "drop_last", "mix", "num_workers", "persistent_workers", "prefetch_factor", "sampler")
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -80,6 +80,8 @@ def check_section(name: str, section: Any, path: str) -> None:
     where = f"{path}: {name}"
     if name.endswith("_dataloader"):
         check_keys(section, LOADER_KEYS, where)
+        if "mix" in section and name != "train_dataloader":
+            raise KeyError(f"{where}: samples are mixed in train_dataloader alone, evaluation sees them as they are")
         if missing := [key for key in ("dataset", "batch_size") if key not in section]:
             raise KeyError(f"{where} needs {missing}; it takes {list(LOADER_KEYS)}")
         check_keys(section.get("sampler", {}), _parameters(DrawSampler, "dataset", "seed", "rank", "world_size"), f"{where}.sampler")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 from zlib import crc32
@@ -11,10 +12,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from xkd.batch import View
+from xkd.batch import Batch, View
 from xkd.build import build
 from xkd.data.loader import DrawSampler, collate
-from xkd.data.paired import PairedDataset
+from xkd.data.mix import Mix
+from xkd.data.paired import PairedDataset, Sample
 from xkd.distiller import Distiller
 from xkd.engine.config import as_plain
 
@@ -31,6 +33,7 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
     if views:
         plain["dataset"] = {**plain["dataset"], "views": list(views)}
     dataset: PairedDataset = build(plain["dataset"], "dataset")
+    mix: Mix | None = build({"seed": seed, **plain["mix"]}, "mix") if "mix" in plain else None
     sampler: Any = DrawSampler(dataset, seed=seed, **plain.get("sampler", {"shuffle": False}))
     batch_size, workers = plain["batch_size"], plain.get("num_workers", 0)
     if steps:
@@ -48,11 +51,15 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
         prefetch_factor=plain.get("prefetch_factor", 2) if workers else None,
         drop_last=drop_last,
         pin_memory=torch.cuda.is_available(),
-        collate_fn=collate,
+        collate_fn=partial(_mix_and_collate, mix) if mix else collate,
         multiprocessing_context="fork" if workers else None,
         # its own, or starting workers would draw from the model's randomness, once in a run and once more in a resumed one
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _mix_and_collate(mix: Mix, samples: Sequence[Sample]) -> Batch:
+    return collate(mix(samples))
 
 
 def build_distiller(section: Any, seed: int, smoke: bool = False) -> Distiller:

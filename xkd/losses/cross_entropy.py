@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_UNKNOWN: Final = -1  # what Batch.target has where there is no label
+
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy of logits (B, K), or (B, K, H, W) with a target (B, H, W), mean over rows.
+    """Cross-entropy of logits (B, K), or (B, K, H, W) with a target (B, H, W), mean over rows; pixels of target -1 do not count.
 
     `weight` has one factor per class, for rare classes; as in `torch.nn.CrossEntropyLoss` the mean is then the weighted one.
+    Targets of floats are class probabilities (B, K), which mixing of samples makes.
     """
 
     weight: Tensor | None
@@ -25,11 +29,20 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
         self.register_buffer("weight", torch.tensor(weight) if weight else None, persistent=False)
 
-    def forward(self, student: Float[Tensor, "b k *grid"], target: Int[Tensor, "b *grid"]) -> Float[Tensor, ""]:
-        if target.is_floating_point():  # torch would take them for probabilities
-            raise ValueError("CrossEntropy needs class indices, got floats; use KD for a network's logits, BinaryCrossEntropy for 0/1")
+    def forward(self, student: Float[Tensor, "b k *grid"], target: Shaped[Tensor, "b ..."]) -> Float[Tensor, ""]:
+        if target.is_floating_point():
+            _check_probabilities(target, always=not self.training)
+            target = target.to(student.dtype)
         weight = None if self.weight is None else self.weight.to(student.dtype)
-        return F.cross_entropy(student, target, weight=weight, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(student, target, weight=weight, label_smoothing=self.label_smoothing, ignore_index=_UNKNOWN)
+
+
+def _check_probabilities(target: Tensor, always: bool) -> None:
+    """On an accelerator in the dry run alone: looking at values makes the processor wait."""
+    if (always or target.device.type == "cpu") and not (
+        (target >= 0).all() and torch.allclose(target.sum(1), target.new_ones(()), atol=1e-3)
+    ):
+        raise ValueError("CrossEntropy needs class indices or probabilities; use KD for a network's logits, BinaryCrossEntropy for 0/1")
 
 
 class BinaryCrossEntropy(nn.Module):
