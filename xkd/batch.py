@@ -35,7 +35,7 @@ class Batch:
 
     views: dict[str, Shaped[Tensor, "b _ _ _"]]  # (B, C, H, W), each view of its own size
     present: dict[str, Bool[Tensor, " b"]]
-    target: Shaped[Tensor, "b ..."]  # (B,) class index, -1 if unlabelled; (B, K) 0/1 floats for multi-label
+    target: Shaped[Tensor, "b ..."]  # (B,) class index, -1 if unlabelled; (B, K) 0/1 floats for multi-label; (B, H, W) of pixels
     labelled: Bool[Tensor, " b"]
     mask: Float[Tensor, "b 1 _ _"]  # share of each pixel inside the region of interest, 0..1
     masked: Bool[Tensor, " b"]  # the row has a mask

@@ -151,7 +151,7 @@ def example_batch(views: list[View], task: Task, rows: int, device: torch.device
     return Batch(
         views={view.name: noise(view) for view in views},
         present={view.name: everything for view in views},
-        target=task.example_target(rows).to(device),
+        target=task.example_target(rows, views[0].size).to(device),
         labelled=everything,
         mask=torch.ones((rows, 1, *views[0].size), device=device),
         masked=everything,

@@ -20,8 +20,8 @@ class TestRun:
     """One trained network on the labelled test rows that have its sensor."""
 
     rows: NDArray[np.str_]  # (N,) ids
-    probabilities: NDArray[np.float32]  # (N, K)
-    target: NDArray[np.int64]  # (N,) class index or (N, K) 0/1
+    probabilities: NDArray[np.float32]  # (N, K), of pixels (N, K, H, W)
+    target: NDArray[np.int64]  # (N,) class index, (N, K) 0/1, or (N, H, W) class index of pixels, -1 where it does not count
     clusters: NDArray[np.str_]  # (N,) what is resampled together: the image that a crop is from, the plant, the drive
     energy: NDArray[np.float64]  # (N,) attention energy inside the mask, not a number where there is none
 
@@ -109,17 +109,30 @@ def macro_f1(counts: Counts) -> NDArray[np.float64]:
         return _mean_defined(2 * hits / (2 * hits + wrong))
 
 
+def mean_iou(counts: Counts) -> NDArray[np.float64]:
+    """Mean over classes of TP / (TP + FP + FN), over the classes that occur or are predicted."""
+    hits = np.einsum("...ii->...i", counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _mean_defined(hits / (counts.sum(-1) + counts.sum(-2) - hits))
+
+
 METRICS: Mapping[str, Metric] = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
+PIXEL_METRICS: Mapping[str, Metric] = {"accuracy": accuracy, "mean_iou": mean_iou, "macro_f1": macro_f1}
+
+
+def metrics_of(run: TestRun) -> Mapping[str, Metric]:
+    """What a run is judged by: `PIXEL_METRICS` where each pixel has a class."""
+    return PIXEL_METRICS if run.target.ndim == 3 else METRICS
 
 
 def confusion(run: TestRun, rows: NDArray[np.bool_] | slice = slice(None)) -> Counts:
-    """Counts of a run over some rows: (K, K), or (K, 2, 2) for multi-label at a threshold of one half."""
+    """Counts of a run over some rows (of pixels, where the target is one of pixels): (K, K), or (K, 2, 2) for multi-label at a threshold of one half."""
     probabilities, target = run.probabilities[rows], run.target[rows]
     classes = probabilities.shape[1]
-    if target.ndim == 1:
-        counts = np.zeros((classes, classes))
-        np.add.at(counts, (target, probabilities.argmax(1)), 1)
-        return counts
+    if target.ndim != 2:  # one class per row, or per pixel
+        predicted, known = probabilities.argmax(1), target >= 0
+        pairs = target[known] * classes + predicted[known]
+        return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.float64)
     counts = np.zeros((classes, 2, 2))
     for k in range(classes):
         np.add.at(counts[k], (target[:, k].astype(int), (probabilities[:, k] > 0.5).astype(int)), 1)
@@ -254,9 +267,10 @@ class Summary:
 
 def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "alone", distilled: str = "distilled") -> Summary:
     """`KeyError` for a metric or an arm that is not there."""
-    if metric not in METRICS:
-        raise KeyError(f"unknown metric '{metric}'; there are {list(METRICS)}")
-    measure = METRICS[metric]
+    metrics = metrics_of(comparison.arms[alone][0])
+    if metric not in metrics:
+        raise KeyError(f"unknown metric '{metric}'; there are {list(metrics)}")
+    measure = metrics[metric]
     classes = comparison.arms[alone][0].probabilities.shape[1]
     gain = comparison.difference(distilled, alone, measure)
     control = comparison.difference("shuffled", alone, measure) if "shuffled" in comparison.arms else None
@@ -264,7 +278,7 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
     share = comparison.gap_share(alone, distilled, teacher, measure)
     return Summary(
         metric=metric,
-        arms={arm: {name: comparison.estimate(arm, of) for name, of in METRICS.items()} for arm in comparison.arms},
+        arms={arm: {name: comparison.estimate(arm, of) for name, of in metrics.items()} for arm in comparison.arms},
         recall={arm: tuple(comparison.estimate(arm, of_class(k)) for k in range(classes)) for arm in comparison.arms},
         energy={arm: comparison.energy(arm) for arm in comparison.arms},
         gain=gain,

@@ -17,8 +17,8 @@ from xkd.tasks import Task
 class Predictions:
     """One row per sample, in the loader's order."""
 
-    probabilities: Tensor  # (N, K)
-    target: Tensor  # (N,) or (N, K), as in Batch
+    probabilities: Tensor  # (N, K), of pixels (N, K, H, W)
+    target: Tensor  # (N,), (N, K) or (N, H, W), as in Batch
     labelled: Tensor  # (N,) bool
     meta: tuple[dict[str, str], ...]
 

@@ -79,6 +79,6 @@ def test_metrics_are_fresh_each_time() -> None:
 
 @pytest.mark.parametrize(("task", "shape", "dtype"), [(SINGLE, (4,), torch.int64), (MULTI, (4, 3), torch.float32)])
 def test_an_example_target_is_legal(task: Classification, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    target = task.example_target(4)
+    target = task.example_target(4, (8, 8))
     assert target.shape == shape
     assert target.dtype == dtype

@@ -54,6 +54,9 @@ def grad_cam(branch: Branch, batch: Batch, task: Task, path: str, classes: Int[T
 
 
 def _score(output: Tensor, classes: Tensor | None) -> Tensor:
+    if output.ndim == 4 and classes is None:
+        # of pixels: the scores of the predicted classes, added up (Seg-Grad-CAM, Vinogradova et al., AAAI 2020, eq. 2 with all pixels)
+        return output.amax(1).sum()
     if output.ndim != 2:
         raise ValueError(f"grad_cam explains one score per class, (batch, classes); this task's output is {tuple(output.shape)}")
     chosen = output.argmax(1) if classes is None else classes.to(output.device)

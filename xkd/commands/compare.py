@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from xkd.compare import METRICS, Comparison, Estimate, Summary, on_common_rows, summarise
+from xkd.compare import METRICS, PIXEL_METRICS, Comparison, Estimate, Summary, on_common_rows, summarise
 from xkd.engine.arms import Arm, ArmRun, check_cluster, make_arms, run_arm
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.page import write_page
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--arms", nargs="+", default=[], help="leave arms out by naming the others; alone, distilled and the teachers are needed"
     )
-    parser.add_argument("--metric", default="accuracy", choices=list(METRICS))
+    parser.add_argument("--metric", default="accuracy", choices=sorted({*METRICS, *PIXEL_METRICS}))
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="for the students' arms")
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast where the processor computes in it")
     parser.add_argument("--smoke", action="store_true", help="one step per run: does it run at all?")

@@ -25,17 +25,23 @@ from xkd.modality import Modality
 
 _TOML_KEYS: Final = {
     "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs", "generator"),
-    "mask": ("values", "positive"),
+    "mask": ("values", "positive", "ignore"),
     "pairs": ("same_size", "size", "max_time_offset"),
 }
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Codes of the mask files by name, and which of them are the region of interest."""
+    """Codes of the mask files by name, which of them are the region of interest, and which say that nobody knows (`ignore`)."""
 
     values: Mapping[str, int]
     positive: tuple[str, ...]
+    ignore: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the pixels, in the order of their codes."""
+        return tuple(name for name in sorted(self.values, key=lambda name: self.values[name]) if name not in self.ignore)
 
 
 @dataclass(frozen=True)
@@ -136,12 +142,14 @@ def _modality(path: Path, name: str, table: Any) -> Modality:
 def _mask(path: Path, table: Mapping[str, Any] | None) -> Mask | None:
     if table is None:
         return None
-    values, positive = table.get("values", {}), tuple(table.get("positive", ()))
-    if wrong := [name for name in positive if name not in values]:
-        raise ValueError(f"{path}: [mask] positive names {wrong[0]!r}; values has {sorted(values)}")
+    values, positive, ignore = table.get("values", {}), tuple(table.get("positive", ())), tuple(table.get("ignore", ()))
+    if wrong := [name for name in positive + ignore if name not in values]:
+        raise ValueError(f"{path}: [mask] positive and ignore name {wrong[0]!r}; values has {sorted(values)}")
+    if both := set(positive) & set(ignore):
+        raise ValueError(f"{path}: [mask] '{both.pop()}' is positive and ignored")
     if not positive or not all(isinstance(code, int) and 0 <= code <= 255 for code in values.values()):
         raise ValueError(f"{path}: [mask] needs values (name = code 0..255) and positive (some of these names)")
-    return Mask(values, positive)
+    return Mask(values, positive, ignore)
 
 
 def _pairs(path: Path, table: Mapping[str, Any]) -> Pairs:

@@ -21,7 +21,7 @@ from xkd.batch import View
 from xkd.data import choose
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.manifest import Manifest
-from xkd.data.region import read_codes, region
+from xkd.data.region import one_hot, read_codes, region
 from xkd.data.rows import SPLITS, Row
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
@@ -39,7 +39,7 @@ class Sample:
 
     views: dict[str, Tensor]  # (C, H, W), uint8 counts or float32 in the sensor's unit
     present: dict[str, bool]
-    target: Tensor  # () class index, -1 if unlabelled; (K,) 0/1 floats for multi-label
+    target: Tensor  # () class index, -1 if unlabelled; (K,) 0/1 floats for multi-label; (H, W) class indices for pixels
     labelled: bool
     mask: Tensor  # (1, H, W) share of each pixel inside the region of interest, at the first view's size
     masked: bool
@@ -60,7 +60,8 @@ class PairedDataset(Dataset[Sample]):
     and boxes of that share of each class among all labelled rows of the train split, chosen by `label_seed`.
     `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other view comes from
     another row of the dataset, always the same; rows without `rgb` are left out. `mask` says what the region of interest is made of.
-    `subset` > 0 keeps that many rows, every class among them. `cache` keeps each decoded file in memory, once per process (for small
+    `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; a row without
+    a mask is then unlabelled. `subset` > 0 keeps that many rows, every class among them. `cache` keeps each decoded file in memory, once per process (for small
     data sets, and where rows are crops of shared images).
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
@@ -80,17 +81,23 @@ class PairedDataset(Dataset[Sample]):
         shuffle_pairs_except: str = "",
         subset: int = 0,
         cache: bool = False,
+        target: Literal["label", "mask"] = "label",
     ) -> None:
         self.manifest = Manifest.load(root)
         self.views = tuple(views)
         self.augment, self.seed, self.mask, self.split, self.label_fraction = augment, seed, mask, split, label_fraction
+        self.target = target
         _check(self.manifest, split, self.views, mask, label_fraction, shuffle_pairs_except)
         rows = [row for row in self.manifest.rows if row.split == split]
+        if target == "mask":
+            rows = [replace(row, labels=() if row.mask else None) for row in rows]  # what is learned is in the mask, or nowhere
         if label_fraction < 1:
             kept = choose.labelled_share(rows, self.manifest.classes, label_fraction, label_seed)
             # a mask is an annotation too: rows without a label keep their pixels alone
             rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=None) for row in rows]
-        if split == "train":
+        if target == "mask" and (self.manifest.mask is None or mask != "mask"):
+            raise ValueError(f"{self.manifest.root}: target='mask' needs masks: a column 'mask', [mask] in manifest.toml, and mask='mask' here")
+        if split == "train" and target == "label":
             _check_classes(self.manifest)
         columns = {view.modality.name for view in self.views}
         wanted = {view.modality.name for view in self.views if view.name == shuffle_pairs_except} or columns
@@ -109,11 +116,11 @@ class PairedDataset(Dataset[Sample]):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.manifest.classes
+        return self.manifest.mask.classes if self.target == "mask" and self.manifest.mask else self.manifest.classes
 
     @property
     def multilabel(self) -> bool:
-        return self.manifest.multilabel
+        return self.manifest.multilabel and self.target == "label"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -137,7 +144,7 @@ class PairedDataset(Dataset[Sample]):
                 view.name: self._sample_view(view, readings.get(view.name), sources[view.name], matrix, row, draw) for view in self.views
             },
             present={view.name: view.name in readings for view in self.views},
-            target=torch.from_numpy(self.targets[index : index + 1])[0],
+            target=self._target(index, row, shape, matrix),
             labelled=row.labels is not None,
             mask=_tensor(mask),
             masked=masked,
@@ -164,6 +171,19 @@ class PairedDataset(Dataset[Sample]):
                 f"{self.manifest.root / path}: no such file; row '{row_id}' of manifest.csv names it "
                 f"({len(missing)} of {len(wanted)} files are missing)"
             )
+
+    def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
+        """The row's own; of pixels the class with the largest share, -1 where none has half."""
+        if self.target == "label":
+            return torch.from_numpy(self.targets[index : index + 1])[0]
+        size = self.views[0].size
+        if row.labels is None:
+            return torch.full(size, -1)
+        assert self.manifest.mask is not None  # verified at the start
+        codes = self._codes(row, shape)
+        shares = warp(one_hot(codes, self.manifest.mask), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])), (0.0,) * len(self.classes))
+        classes = torch.from_numpy(shares.argmax(2))
+        return torch.where(torch.from_numpy(shares.sum(2) >= 0.5), classes, -1)
 
     def _targets(self) -> NDArray[Any]:
         """(N,) class index, or (N, K) 0/1 floats for multi-label; -1 where unlabelled."""
@@ -261,16 +281,21 @@ class PairedDataset(Dataset[Sample]):
             return draw_boxes(boxes, matrix, self._crop(row, shape), size), True
         if self.mask != "mask" or not row.mask:
             return np.zeros((*size, 1), np.float32), False
-        path = self.manifest.root / row.mask
-        codes = self._read(row, path, partial(read_codes, path))
-        if self.manifest.pairs.same_size and codes.shape[:2] != shape:
-            raise ValueError(f"{path}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
+        codes = self._codes(row, shape)
         assert self.manifest.mask is not None  # verified with the header
         share = warp(region(codes, self.manifest.mask), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])))
         if np.isnan(share).any():
             found, legal = np.unique(codes).tolist(), dict(self.manifest.mask.values)
+            path = self.manifest.root / row.mask
             raise ValueError(f"{path}: row '{row.id}': mask codes {found}; manifest.toml has {legal}")
         return share, True
+
+    def _codes(self, row: Row, shape: tuple[int, int]) -> NDArray[Any]:
+        path = self.manifest.root / row.mask
+        codes: NDArray[Any] = self._read(row, path, partial(read_codes, path))
+        if self.manifest.pairs.same_size and codes.shape[:2] != shape:
+            raise ValueError(f"{path}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
+        return codes
 
 
 def _check_classes(manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""The region of interest: codes of a mask file as area shares."""
+"""Masks: codes of a file as area shares of a region, or of each class."""
 
 from __future__ import annotations
 
@@ -27,3 +27,11 @@ def region(codes: NDArray[Any], mask: Mask) -> NDArray[np.float32]:
     for name, code in mask.values.items():
         table[code] = name in mask.positive
     return np.asarray(cv2.LUT(codes, table), np.float32)[..., None]
+
+
+def one_hot(codes: NDArray[Any], mask: Mask) -> NDArray[np.float32]:
+    """(H, W, K) with 1 at the pixel's class of `mask.classes`, 0 in all of them where the code is ignored or unknown."""
+    table = np.zeros((256, len(mask.classes)), np.float32)
+    for channel, name in enumerate(mask.classes):
+        table[mask.values[name], channel] = 1
+    return table[codes]

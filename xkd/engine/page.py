@@ -15,7 +15,7 @@ from mmengine.config import Config
 from rich.console import Console
 
 import xkd
-from xkd.compare import METRICS, Summary, confusion
+from xkd.compare import Summary, confusion
 from xkd.data.manifest import Manifest
 from xkd.engine.arms import MASKS, Arm, ArmRun, alone, has_pairs
 from xkd.engine.config import as_plain
@@ -79,7 +79,7 @@ def write_page(
 
 def tables(summary: Summary, classes: tuple[str, ...], unit: str) -> tuple[page.Table, ...]:
     """Overall, the metric that the comparison is judged by first; recall per class; attention where there are masks."""
-    overall = [page.Metric(name, name.replace("_", " ")) for name in sorted(METRICS, key=lambda name: name != summary.metric)]
+    overall = [page.Metric(name, name.replace("_", " ")) for name in sorted(summary.arms["alone"], key=lambda name: name != summary.metric)]
     made = [
         page.Table("Test split", f"mean over seeds, 95 % bootstrap interval over {unit} and seeds", tuple(overall), chart=True),
         page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in classes)),

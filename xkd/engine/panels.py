@@ -67,7 +67,7 @@ def test_samples(config: Config, split: str, number: int) -> tuple[list[Any], tu
         view: View = build(branch["view"])
         views[view.name] = view
     dataset: PairedDataset = build({**section, "views": list(views.values())}, "dataset")
-    by_class = [np.flatnonzero(dataset.strata == k).tolist() for k in range(len(dataset.classes))]
+    by_class = [np.flatnonzero(dataset.strata == k).tolist() for k in np.unique(dataset.strata[dataset.strata >= 0])]
     turns = [index for round_ in zip_longest(*by_class) for index in round_ if index is not None]
     return [dataset[index] for index in turns[:number]], tuple(views.values())
 
@@ -94,24 +94,34 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
             name = looker.student.branch.view.name
             if name not in images:
                 continue
-            predicted = int(probabilities[position].argmax())
-            target = int(sample.target) if sample.labelled and sample.target.ndim == 0 else -1
+            caption, verdict = _answer(probabilities[position], sample, classes)
             panels.append(
                 Panel(
                     looker.title,
                     images[name],
                     attention=maps[position, 0].numpy(),
                     outline=outline,
-                    caption=f"{classes[predicted]} {probabilities[position, predicted]:.2f}",
-                    verdict="" if target < 0 else "right" if predicted == target else "wrong",
+                    caption=caption,
+                    verdict=verdict,
                 )
             )
         rows.append(Row(sample.meta.get("id", str(position)), _truth(sample, classes), tuple(panels)))
     return rows
 
 
+def _answer(probabilities: Tensor, sample: Any, classes: Sequence[str]) -> tuple[str, str]:
+    """What a network said of one row, and whether that is right; of pixels, how many of those that count are right."""
+    if probabilities.ndim == 3:
+        counts = sample.target >= 0
+        share = (probabilities.argmax(0) == sample.target)[counts].float().mean().item() if counts.any() else float("nan")
+        return f"{share:.0%} of pixels right", ""
+    predicted = int(probabilities.argmax())
+    target = int(sample.target) if sample.labelled and sample.target.ndim == 0 else -1
+    return f"{classes[predicted]} {probabilities[predicted]:.2f}", "" if target < 0 else "right" if predicted == target else "wrong"
+
+
 def _look(looker: Looker, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Maps (B, 1, h, w) and probabilities (B, K); rows that lack the network's view give whatever zeros give, and are not shown."""
+    """Maps (B, 1, h, w) and probabilities (B, K) or (B, K, H, W); rows that lack the network's view give whatever zeros give, and are not shown."""
     branch, task = looker.student.branch, looker.student.task
     images = batch.views[branch.view.name]
     with torch.no_grad():
@@ -128,4 +138,7 @@ def _truth(sample: Any, classes: Sequence[str]) -> str:
         return "unlabelled"
     if sample.target.ndim == 0:
         return classes[int(sample.target)]
+    if sample.target.ndim == 2:
+        shares = torch.bincount(sample.target[sample.target >= 0], minlength=len(classes)) / max(sample.target.numel(), 1)
+        return ", ".join(f"{name} {share:.0%}" for name, share in zip(classes, shares.tolist(), strict=True))
     return ", ".join(name for name, there in zip(classes, sample.target, strict=True) if there) or "none"

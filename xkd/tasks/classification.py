@@ -65,7 +65,7 @@ class Classification:
             }
         )
 
-    def example_target(self, rows: int) -> Shaped[Tensor, "b ..."]:
+    def example_target(self, rows: int, size: tuple[int, int]) -> Shaped[Tensor, "b ..."]:
         if self.multilabel:
             return torch.zeros(rows, len(self.classes))
         return torch.arange(rows) % len(self.classes)

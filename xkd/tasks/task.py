@@ -25,5 +25,5 @@ class Task(Protocol):
     def metrics(self) -> MetricCollection:
         """Fresh metrics, updated with (prediction, target) of labelled rows; scalars, higher is better."""
 
-    def example_target(self, rows: int) -> Tensor:
-        """A legal target for a dry run."""
+    def example_target(self, rows: int, size: tuple[int, int]) -> Tensor:
+        """A legal target for a dry run; `size` is the grid of the masks."""
