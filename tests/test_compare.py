@@ -152,6 +152,7 @@ def test_share_of_the_gap() -> None:
     assert summary.share.low < 0.5 < summary.share.high
     assert "better than the student alone by +15.0 points" in summary.finding
     assert "50 % of the gap" in summary.finding
+    assert summary.finding.endswith("(One seed: a sign, no proof.)")
     assert summary.control is not None
     assert summary.control.mean == 0
     assert summary.beyond_masks is None
@@ -180,6 +181,10 @@ def test_controls_take_a_finding_back() -> None:
     assert "But beyond what masks alone bring it is -1.0 points" in said
     arms.update(masks=[noisy(0.65)], shuffled=[noisy(0.5)])
     assert "But" not in summarise(Comparison(arms), "accuracy", "teacher").finding
+    del arms["shuffled"]
+    assert summarise(Comparison(arms), "accuracy", "teacher").finding.endswith("(One seed and no shuffled pairs: a sign, no proof.)")
+    twice = {name: [*runs, *runs] for name, runs in three(0.6, 0.75, 0.9).arms.items()}
+    assert "a sign" not in summarise(Comparison(twice), "accuracy", "teacher").finding
 
 
 def test_what_the_teacher_adds_to_the_masks() -> None:

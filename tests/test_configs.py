@@ -79,6 +79,7 @@ def test_a_shipped_config_survives_a_dump_and_trains(path: Path, tmp_path: Path,
     monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path / "data"))
     make_data(config, tmp_path / "data")
     console = Console(file=io.StringIO())
+    config.train_dataloader.batch_size = 8  # the stand-in is smaller than a shipped batch
     result = train(config, tmp_path / "run", console, Progress(console=console, disable=True), smoke=True)
     assert Path(result.checkpoint).is_file()
     again = load_config(tmp_path / "run" / path.name)  # as the run itself dumped it

@@ -100,6 +100,7 @@ def main() -> int:
         print(f"installing xkd and the tested versions of what it needs into {folder}: about two minutes, about 6 GB", flush=True)
         pip_install(python, folder / "install.log")
         check_opencv(python)
+        print(f"for the command xkd in this shell: source {os.path.relpath(folder)}/bin/activate", flush=True)
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
         print(f"install: {error}", file=sys.stderr)
         return 1

@@ -220,8 +220,8 @@ def interval(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estim
     return Estimate(float(per_seed.mean()), std, float(low), float(high))
 
 
-def finding(gain: Estimate, share: Estimate, metric: str, control: Estimate | None, beyond_masks: Estimate | None) -> str:
-    """One sentence for the top of a report, and one more where a control takes it back."""
+def finding(gain: Estimate, share: Estimate, metric: str, control: Estimate | None, beyond_masks: Estimate | None, num_seeds: int) -> str:
+    """One sentence for the top of a report, and more where a control takes it back or is missing."""
     size = f"{_points(gain)} of {metric.replace('_', ' ')} {_span(gain)}"
     if gain.low <= 0 <= gain.high:
         return f"No evidence of a gain: distilled against the student alone is {size}, and the interval covers zero."
@@ -232,7 +232,8 @@ def finding(gain: Estimate, share: Estimate, metric: str, control: Estimate | No
         said += f" But shuffled pairs gain too, {_points(control)} {_span(control)}: it is not the pairing that helps."
     if gain.mean > 0 and beyond_masks is not None and beyond_masks.low <= 0:
         said += f" But beyond what masks alone bring it is {_points(beyond_masks)} {_span(beyond_masks)}: not shown to be the teacher's."
-    return said
+    missing = ["one seed"] * (num_seeds == 1) + ["no shuffled pairs"] * (control is None)
+    return said if gain.mean <= 0 or not missing else f"{said} ({' and '.join(missing).capitalize()}: a sign, no proof.)"
 
 
 def _points(difference: Estimate) -> str:
@@ -285,5 +286,5 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
         share=share,
         control=control,
         beyond_masks=beyond_masks,
-        finding=finding(gain, share, metric, control, beyond_masks),
+        finding=finding(gain, share, metric, control, beyond_masks, len(comparison.arms[alone])),
     )

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     path = Path(a.config)
     root = Path(a.work_dir or f"work_dirs/compare_{path.stem}" + ("_smoke" if a.smoke else ""))
     check_room(root, a.smoke)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 150)  # the table of arms with its intervals
     arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms)
     for arm in arms:
         check_cluster(arm.config())
@@ -101,9 +102,10 @@ def on_same_rows(runs: Mapping[str, list[ArmRun]], console: Console) -> dict[str
 
 
 def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> Table:
-    table = Table(
-        "arm", *(name.replace("_", " ") for name in METRICS), "energy inside mask", "seconds", title="Test split, mean [95 % interval]"
-    )
+    table = Table(title="Test split, mean [95 % interval]", box=SIMPLE_HEAD)
+    table.add_column("arm")
+    for name in (*METRICS, "attention inside mask", "seconds"):
+        table.add_column(name.replace("_", " "))
     for arm in arms:
         estimates = [str(summary.arms[arm.name][name]) for name in METRICS]
         energy = summary.energy[arm.name]

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--method", help="tap:NAME, attention:PATH or grad_cam:PATH, such as grad_cam:stage:-1 (the config's choice)")
     parser.add_argument("--no-teachers", action="store_true", help="leave out the teachers' attention (their checkpoints may be gone)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--out", default="panels", help="folder for one PNG per sample and contact_sheet.png")
+    parser.add_argument("--out", default="", help="folder for one PNG per sample and contact_sheet.png (panels/ beside the checkpoint)")
     a = parser.parse_args(arguments)
     if a.num < 1:
         raise ValueError(f"--num must be at least 1, got {a.num}")
@@ -47,6 +47,6 @@ def main(arguments: Sequence[str]) -> int:
         if not a.no_teachers:
             lookers = [*teachers(config), *lookers]
     rows = panel_rows(samples, views, lookers, student.task.classes)
-    sheet = draw_folder(rows, Path(a.out))
+    sheet = draw_folder(rows, Path(a.out) if a.out else Path(a.checkpoint).parent / "panels")
     Console(width=None if sys.stdout.isatty() else 120).print(f"{len(rows)} panels and {sheet.name} in {sheet.parent}")
     return 0

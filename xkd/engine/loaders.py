@@ -36,12 +36,13 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
     mix: Mix | None = build({"seed": seed, **plain["mix"]}, "mix") if "mix" in plain else None
     sampler: Any = DrawSampler(dataset, seed=seed, **plain.get("sampler", {"shuffle": False}))
     batch_size, workers = plain["batch_size"], plain.get("num_workers", 0)
+    drop_last = plain.get("drop_last", False)
+    if drop_last and len(sampler) < batch_size:
+        split = plain["dataset"]["split"]
+        raise ValueError(f"{len(sampler)} rows make no batch of {batch_size} with drop_last=True; lower {split}_dataloader.batch_size")
     if steps:
         batch_size, workers = min(batch_size, 8), 0
         sampler = list(islice(sampler, steps * batch_size))
-    drop_last = plain.get("drop_last", False)
-    if drop_last and len(sampler) < batch_size:
-        raise ValueError(f"{len(sampler)} rows make no batch of {batch_size} with drop_last=True; lower batch_size")
     return DataLoader(
         dataset,
         batch_size=batch_size,
