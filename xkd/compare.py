@@ -21,7 +21,7 @@ class TestRun:
 
     rows: NDArray[np.str_]  # (N,) ids
     probabilities: NDArray[np.float32]  # (N, K), of pixels (N, K, H, W)
-    target: NDArray[np.int64]  # (N,) class index, (N, K) 0/1, or (N, H, W) class index of pixels, -1 where it does not count
+    target: NDArray[np.int64]  # (N,) class index, (N, K) 0/1, or (N, H, W) class index of each pixel, -1 where it does not count
     clusters: NDArray[np.str_]  # (N,) what is resampled together: the image that a crop is from, the plant, the drive
     energy: NDArray[np.float64]  # (N,) attention energy inside the mask, not a number where there is none
 
@@ -126,7 +126,7 @@ def metrics_of(run: TestRun) -> Mapping[str, Metric]:
 
 
 def confusion(run: TestRun, rows: NDArray[np.bool_] | slice = slice(None)) -> Counts:
-    """Counts of a run over some rows (of pixels, where the target is one of pixels): (K, K), or (K, 2, 2) for multi-label at a threshold of one half."""
+    """Counts of a run over some rows, or over their pixels: (K, K), or (K, 2, 2) for multi-label at a threshold of one half."""
     probabilities, target = run.probabilities[rows], run.target[rows]
     classes = probabilities.shape[1]
     if target.ndim != 2:  # one class per row, or per pixel

@@ -23,7 +23,7 @@ from xkd.branch import Branch, example_batch
 from xkd.files import write_together
 from xkd.modalities import RGB
 from xkd.taps import Taps
-from xkd.tasks.task import Task
+from xkd.tasks import Segmentation, Task
 
 TOLERANCE = 1e-4  # largest difference of a probability between PyTorch and onnxruntime, both float32 on the CPU
 INPUT, LOGITS, PROBABILITIES = "images", "logits", "probabilities"
@@ -196,6 +196,7 @@ def _compare(content: bytes, deployed: _Deployed, probes: Tensor) -> float:
 def _card(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters: int) -> ModelCard:
     modality, (height, width) = branch.view.modality, branch.view.size
     colour = isinstance(modality, RGB)
+    grid = f", {height}, {width}" if isinstance(task, Segmentation) else ""
     return ModelCard(
         name=notes.name,
         description=notes.description,
@@ -211,7 +212,7 @@ def _card(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters: 
         preparation=f"resize the whole image to height {height}, width {width}; by area where a side shrinks to half"
         " or less, else bilinear",
         normalisation={"mean": tuple(branch.mean.flatten().tolist()), "std": tuple(branch.std.flatten().tolist())},
-        outputs={LOGITS: "(batch, classes) float32", PROBABILITIES: "(batch, classes) float32, 0..1"},
+        outputs={LOGITS: f"(batch, classes{grid}) float32", PROBABILITIES: f"(batch, classes{grid}) float32, 0..1"},
         parameters=parameters,
         data=notes.data,
         metrics=dict(notes.metrics),

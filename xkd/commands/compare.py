@@ -104,10 +104,10 @@ def on_same_rows(runs: Mapping[str, list[ArmRun]], console: Console) -> dict[str
 def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> Table:
     table = Table(title="Test split, mean [95 % interval]", box=SIMPLE_HEAD)
     table.add_column("arm")
-    for name in (*METRICS, "attention inside mask", "seconds"):
+    for name in (*summary.arms["alone"], "attention inside mask", "seconds"):
         table.add_column(name.replace("_", " "))
     for arm in arms:
-        estimates = [str(summary.arms[arm.name][name]) for name in METRICS]
+        estimates = [str(estimate) for estimate in summary.arms[arm.name].values()]
         energy = summary.energy[arm.name]
         seconds = sum(run.seconds for run in runs[arm.name]) / len(runs[arm.name])
         table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{seconds:.0f}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from torchvision.io import encode_png
 
 from xkd.commands.images import find_images, read_sample
 from xkd.data.loader import collate
@@ -19,6 +20,7 @@ from xkd.engine.config import load_config, parse_options
 from xkd.engine.progress import progress_display
 from xkd.engine.student import Student, load_student
 from xkd.files import write_atomically
+from xkd.tasks import Segmentation
 
 BATCH_SIZE = 64
 
@@ -29,16 +31,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("checkpoint")
     parser.add_argument("images", nargs="+", help="image files or folders (searched for images)")
     parser.add_argument("--out", default="predictions.csv")
+    parser.add_argument("--masks", default="", help="folder for a PNG of class numbers per image, at the view's size (segmentation)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     a = parser.parse_args(arguments)
     student = load_student(load_config(a.config, parse_options(a.cfg_options)), a.checkpoint)
+    if a.masks and not isinstance(student.task, Segmentation):
+        raise ValueError(f"--masks is for segmentation; this config's task is {type(student.task).__name__}")
     paths = find_images(a.images)
     console = Console(width=None if sys.stdout.isatty() else 120)
     rows: list[list[str]] = []
     with progress_display(console) as progress:
         bar = progress.add_task("images", total=len(paths))
         for start in range(0, len(paths), BATCH_SIZE):
-            rows.extend(answers(student, paths[start : start + BATCH_SIZE]))
+            rows.extend(answers(student, paths[start : start + BATCH_SIZE], a.masks))
             progress.advance(bar, len(paths[start : start + BATCH_SIZE]))
     table = io.StringIO()
     writer = csv.writer(table)
@@ -52,8 +57,11 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def answers(student: Student, paths: Sequence[Path]) -> list[list[str]]:
-    """A row per image: file, prediction (all classes above one half for multi-label), probabilities, error."""
+def answers(student: Student, paths: Sequence[Path], masks: str = "") -> list[list[str]]:
+    """A row per image: file, prediction (all classes above one half for multi-label), probabilities, error.
+
+    Of pixels: the class of most of them, and the share of each class.
+    """
     samples: dict[Path, Sample] = {}
     errors: dict[Path, str] = {}
     for path in paths:
@@ -67,6 +75,8 @@ def answers(student: Student, paths: Sequence[Path]) -> list[list[str]]:
         with torch.no_grad():
             output = student.branch.run(batch.views[student.branch.view.name], batch, student.task)["output"]
         found = dict(zip(samples, student.task.predict(output), strict=True))
+    if isinstance(student.task, Segmentation):
+        found = {path: _pixel_shares(path, probabilities, masks) for path, probabilities in found.items()}
     classes = student.task.classes
     rows = []
     for path in paths:
@@ -80,3 +90,12 @@ def answers(student: Student, paths: Sequence[Path]) -> list[list[str]]:
         )
         rows.append([str(path), ";".join(chosen), *(f"{value:.4f}" for value in values), ""])
     return rows
+
+
+def _pixel_shares(path: Path, probabilities: torch.Tensor, masks: str) -> torch.Tensor:
+    """(K,) shares of the image's pixels; the class of each goes into a PNG where a folder is named."""
+    classes = probabilities.argmax(0)
+    if masks:
+        Path(masks).mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(masks) / f"{path.stem}.png", encode_png(classes[None].to(torch.uint8)).numpy().tobytes())
+    return torch.bincount(classes.flatten(), minlength=len(probabilities)) / classes.numel()

@@ -56,13 +56,13 @@ class PairedDataset(Dataset[Sample]):
     photometric jitter once more per view name, so a view that is added or left out changes nothing in the others.
     `dataset[index]` is the row without augmentation (draw -1).
 
-    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps the labels, masks
-    and boxes of that share of each class among all labelled rows of the train split, chosen by `label_seed`.
-    `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other view comes from
-    another row of the dataset, always the same; rows without `rgb` are left out. `mask` says what the region of interest is made of.
-    `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; a row without
-    a mask is then unlabelled. `subset` > 0 keeps that many rows, every class among them. `cache` keeps each decoded file in memory, once per process (for small
-    data sets, and where rows are crops of shared images).
+    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps the
+    labels, masks and boxes of that share of each class among all labelled rows of the train split, chosen by `label_seed`.
+    `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other view
+    comes from another row of the dataset, always the same; rows without `rgb` are left out. `mask` says what the region of
+    interest is made of. `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody
+    knows; a row without a mask is then unlabelled. `subset` > 0 keeps that many rows, every class among them. `cache` keeps
+    what was read in memory, once per process (for small data sets, and where rows are crops of shared images).
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
@@ -96,7 +96,9 @@ class PairedDataset(Dataset[Sample]):
             # a mask is an annotation too: rows without a label keep their pixels alone
             rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=None) for row in rows]
         if target == "mask" and (self.manifest.mask is None or mask != "mask"):
-            raise ValueError(f"{self.manifest.root}: target='mask' needs masks: a column 'mask', [mask] in manifest.toml, and mask='mask' here")
+            raise ValueError(
+                f"{self.manifest.root}: target='mask' needs masks: a column 'mask', [mask] in manifest.toml, and mask='mask' here"
+            )
         if split == "train" and target == "label":
             _check_classes(self.manifest)
         columns = {view.modality.name for view in self.views}
@@ -181,7 +183,9 @@ class PairedDataset(Dataset[Sample]):
             return torch.full(size, -1)
         assert self.manifest.mask is not None  # verified at the start
         codes = self._codes(row, shape)
-        shares = warp(one_hot(codes, self.manifest.mask), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])), (0.0,) * len(self.classes))
+        shares = warp(
+            one_hot(codes, self.manifest.mask), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])), (0.0,) * len(self.classes)
+        )
         classes = torch.from_numpy(shares.argmax(2))
         return torch.where(torch.from_numpy(shares.sum(2) >= 0.5), classes, -1)
 

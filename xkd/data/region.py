@@ -34,4 +34,4 @@ def one_hot(codes: NDArray[Any], mask: Mask) -> NDArray[np.float32]:
     table = np.zeros((256, len(mask.classes)), np.float32)
     for channel, name in enumerate(mask.classes):
         table[mask.values[name], channel] = 1
-    return table[codes]
+    return np.asarray(table[codes])

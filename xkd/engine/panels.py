@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -109,19 +109,21 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
     return rows
 
 
-def _answer(probabilities: Tensor, sample: Any, classes: Sequence[str]) -> tuple[str, str]:
+def _answer(probabilities: Tensor, sample: Any, classes: Sequence[str]) -> tuple[str, Literal["", "right", "wrong"]]:
     """What a network said of one row, and whether that is right; of pixels, how many of those that count are right."""
     if probabilities.ndim == 3:
         counts = sample.target >= 0
         share = (probabilities.argmax(0) == sample.target)[counts].float().mean().item() if counts.any() else float("nan")
         return f"{share:.0%} of pixels right", ""
     predicted = int(probabilities.argmax())
-    target = int(sample.target) if sample.labelled and sample.target.ndim == 0 else -1
-    return f"{classes[predicted]} {probabilities[predicted]:.2f}", "" if target < 0 else "right" if predicted == target else "wrong"
+    caption = f"{classes[predicted]} {probabilities[predicted]:.2f}"
+    if not sample.labelled or sample.target.ndim:
+        return caption, ""
+    return caption, "right" if predicted == int(sample.target) else "wrong"
 
 
 def _look(looker: Looker, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Maps (B, 1, h, w) and probabilities (B, K) or (B, K, H, W); rows that lack the network's view give whatever zeros give, and are not shown."""
+    """Maps (B, 1, h, w) and probabilities (B, K) or (B, K, H, W); a row that lacks the network's view gives whatever zeros give."""
     branch, task = looker.student.branch, looker.student.task
     images = batch.views[branch.view.name]
     with torch.no_grad():
