@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: install
-	$(BIN)/python datasets/leafsim/prepare.py --out data/leafsim --seed 0
+	$(BIN)/python datasets/leafsim/prepare.py --out data/leafsim --seed 0 --sensors rgb thermal
 	XKD_DATA_ROOT=data $(BIN)/xkd compare configs/rgb_thermal/leafsim.py --seeds 1 --arms teacher alone distilled --work-dir work_dirs/demo
 
 test: install

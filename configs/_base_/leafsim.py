@@ -1,4 +1,7 @@
-"""leafsim: simulated leaves in RGB and thermal. A tenth of the training rows is labelled, alike for all; half of each step is labelled."""
+"""leafsim: simulated leaves in RGB, thermal, NDVI and LiDAR.
+
+A tenth of the training rows is labelled, alike for all; half of each step is labelled.
+"""
 
 import timm
 
@@ -13,6 +16,10 @@ data_root = "leafsim"
 mild = dict(brightness=0.1, contrast=0.1, saturation=0.05, gamma=0.05, cast=0.02)
 rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb", changes=mild), size=(64, 64))
 thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root=data_root, column="thermal"), size=(64, 64))
+ndvi = dict(type=View, name="ndvi", modality=dict(type=sensor, root=data_root, column="ndvi"), size=(64, 64))
+# named here because the network counts them
+channels = dict(outputs=("range", "intensity", "valid"))
+lidar = dict(type=View, name="lidar", modality=dict(type=sensor, root=data_root, column="lidar", changes=channels), size=(64, 64))
 task = dict(type=Classification, classes=("healthy", "rust", "blight", "mildew"))
 # the teacher's network, for the run that trains it and for those that it teaches
 teacher_network = dict(

@@ -1,4 +1,4 @@
-"""Health and three diseases: where they sit on a leaf, and what they do to pigments and stomata."""
+"""Health and three diseases: where they sit on a leaf, and what they do to pigments, stomata, tissue and relief."""
 
 from __future__ import annotations
 
@@ -18,16 +18,26 @@ class Disease:
     carotenoid: float  # relative gain
     brown: float  # brown pigment, 0..1
     conductance: tuple[float, float]  # factor on stomatal conductance: above 1 cools, below 1 warms
+    collapse: tuple[float, float]  # share of the near infrared that the tissue no longer scatters back
+    swelling: tuple[float, float]  # millimetres towards the camera
 
 
 DISEASES = {
-    "healthy": Disease(chlorophyll=0.0, halo=0.0, carotenoid=0.0, brown=0.0, conductance=(1.0, 1.0)),
-    # pustules break the epidermis, water escapes: cooler spots
-    "rust": Disease(chlorophyll=0.55, halo=0.3, carotenoid=0.8, brown=0.4, conductance=(1.8, 2.4)),
-    # dead tissue no longer transpires: a warm area that grows from the margin
-    "blight": Disease(chlorophyll=0.65, halo=0.35, carotenoid=0.2, brown=0.5, conductance=(0.25, 0.5)),
-    # stomata are forced open under the patches long before they turn yellow: diffuse cool areas
-    "mildew": Disease(chlorophyll=0.65, halo=0.0, carotenoid=0.5, brown=0.0, conductance=(1.7, 2.2)),
+    "healthy": Disease(
+        chlorophyll=0.0, halo=0.0, carotenoid=0.0, brown=0.0, conductance=(1.0, 1.0), collapse=(0.0, 0.0), swelling=(0.0, 0.0)
+    ),
+    # pustules break the epidermis, water escapes: cooler spots that stand out
+    "rust": Disease(
+        chlorophyll=0.55, halo=0.3, carotenoid=0.8, brown=0.4, conductance=(1.8, 2.4), collapse=(0.55, 0.75), swelling=(0.8, 1.8)
+    ),
+    # dead tissue no longer transpires: a warm area that grows from the margin, dries and sinks
+    "blight": Disease(
+        chlorophyll=0.65, halo=0.35, carotenoid=0.2, brown=0.5, conductance=(0.25, 0.5), collapse=(0.5, 0.7), swelling=(-4.0, -2.0)
+    ),
+    # stomata are forced open under the patches long before they turn yellow: diffuse cool areas, slightly blistered
+    "mildew": Disease(
+        chlorophyll=0.65, halo=0.0, carotenoid=0.5, brown=0.0, conductance=(1.7, 2.2), collapse=(0.4, 0.55), swelling=(1.0, 2.5)
+    ),
 }
 CLASSES = tuple(DISEASES)
 

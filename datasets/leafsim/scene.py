@@ -9,19 +9,24 @@ from ground import Ground, draw_ground
 from leaf import Leaf, Map, draw_leaf, smooth_noise
 from lesions import CLASSES, DISEASES, infection
 from lookalikes import LookAlikes, draw_lookalikes
+from structure import Structure, draw_structure
 
 # One random stream per purpose: what one of them draws moves nothing else, and a sensor that is added later takes the next
 # number and changes no existing array.
 STREAMS = {"leaf": 0, "lesions": 1, "lookalikes": 2, "tissue": 3, "light": 4, "weather": 5, "ground": 6, "rgb": 7, "thermal": 8}
+STREAMS |= {"structure": 9, "ndvi": 10, "lidar": 11}
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How hard the RGB image is; in the thermal image only `contrast` and, faintly, shadows among the look-alikes differ."""
+    """How hard the RGB image is; in the thermal image only `contrast` and, faintly, shadows among the look-alikes differ.
+
+    NDVI sees pigments and most look-alikes too; the scanner sees `contrast`, a third of `visible`, and deposits.
+    """
 
     visible: tuple[float, float]  # how far the pigments have followed the infection, 1 = fully developed symptoms
     lookalikes: float  # probability of each look-alike on a leaf
-    contrast: float  # factor on the change of stomatal conductance
+    contrast: float  # factor on the change of stomatal conductance, of tissue and of relief
 
 
 DIFFICULTIES = {
@@ -46,6 +51,7 @@ class Scene:
     light: Map  # share of the direct light that arrives and is not tilted away, 0.3..1.4
     lookalikes: LookAlikes
     ground: Ground
+    structure: Structure
     air: float  # air temperature, K
     radiation: float  # net isothermal radiation, W m-2
     deficit: float  # vapour pressure deficit of the air, Pa
@@ -90,6 +96,7 @@ def draw_scene(seed: int, index: int, difficulty: Difficulty) -> Scene:
         light=_light(stream(seed, index, "light"), leaf),
         lookalikes=lookalikes,
         ground=draw_ground(stream(seed, index, "ground")),
+        structure=draw_structure(stream(seed, index, "structure"), leaf, disease, sick, halo, (visible, difficulty.contrast)),
         air=float(weather.uniform(294, 298)),
         radiation=float(weather.uniform(260, 380)),
         deficit=float(weather.uniform(1200, 1900)),

@@ -1,4 +1,4 @@
-"""What a colour camera and a thermal camera record of one scene."""
+"""What a colour, a thermal and a multispectral camera record of one scene."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from energy import KELVIN_PER_COUNT, apparent_temperature, leaf_temperature
 from ground import Ground
 from leaf import SIZE, Map, smooth_noise
 from numpy.typing import NDArray
+from reflectance import ground_reflectance, leaf_reflectance
 from scene import Scene
+
+COUNTS_PER_REFLECTANCE = 40000.0  # of the multispectral camera
+POLARISER = 0.2  # share of the glare that its filter lets through, in both bands alike
 
 # Absorption of a healthy leaf's pigments in the red, green and blue band (Beer-Lambert, fitted by eye to leaf colours).
 CHLOROPHYLL = np.array([1.55, 0.75, 1.75])
@@ -58,3 +62,22 @@ def thermal_image(scene: Scene, rng: np.random.Generator) -> NDArray[np.uint16]:
     kelvin = cv2.GaussianBlur(kelvin, (0, 0), 0.7) + rng.normal(0, 0.5) + 0.1 * smooth_noise(rng, 2)
     kelvin = kelvin + rng.uniform(0.05, 0.08) * rng.standard_normal((SIZE, SIZE)) + 0.02 * rng.standard_normal(SIZE)
     return np.round(kelvin / KELVIN_PER_COUNT).astype(np.uint16)
+
+
+def multispectral_bands(scene: Scene, rng: np.random.Generator) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """(red, near infrared) counts, each (SIZE, SIZE): apparent reflectance, calibration error, optics and noise.
+
+    A light sensor corrects for the brightness of the day, not for tilt, shadow and glare within the image.
+    """
+    leaf, ground = leaf_reflectance(scene), ground_reflectance(scene.ground)
+    red, near = (_band(scene, leaf[band], ground[band], rng) for band in (0, 1))
+    return red, near
+
+
+def _band(scene: Scene, leaf: Map, ground: Map, rng: np.random.Generator) -> NDArray[np.uint16]:
+    seen = scene.leaf.alpha * (leaf * scene.light + POLARISER * scene.lookalikes.glare) + (1 - scene.leaf.alpha) * ground
+    seen = seen * (1 - scene.lookalikes.shadow) * rng.normal(1, 0.03)
+    seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.5, 0.8))
+    seen = seen + rng.standard_normal(seen.shape) * np.sqrt(0.005**2 + 0.0003 * np.clip(seen, 0, 1))
+    counts: NDArray[np.uint16] = np.round(np.clip(COUNTS_PER_REFLECTANCE * seen, 0, 65535)).astype(np.uint16)
+    return counts
