@@ -20,15 +20,20 @@ from xkd.build import build
 from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import build_distiller
 from xkd.engine.train import train
+from xkd.modalities.calibration import Camera, write_calibration
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHIPPED = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
 
-# what a manifest.toml says of each sensor, and its files; a new sensor is a line here
+# what a manifest.toml says of each sensor, and its files of noise; a new sensor is a line here and a case in `write_noise`
 SENSORS = {
-    "rgb": ('sensor = "rgb"', (np.uint8, 3)),
-    "thermal": ('sensor = "thermal"\nunit = "K"\nscale = 0.01\nrange = [285.0, 310.0]', (np.uint16, 1)),
+    "rgb": 'sensor = "rgb"',
+    "thermal": 'sensor = "thermal"\nunit = "K"\nscale = 0.01\nrange = [285.0, 310.0]',
+    "ndvi": 'sensor = "multispectral"\nbands = ["red", "nir"]\noutputs = ["ndvi"]',
+    "lidar": 'sensor = "lidar"\noutputs = ["range", "height", "intensity", "valid"]\nrange = [0.0, 80.0]',
 }
+SIDE = 72  # pixels
+AHEAD = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])  # a scanner at the camera
 
 
 def views_of(node: Any) -> Iterator[Mapping[str, Any]]:
@@ -43,23 +48,38 @@ def views_of(node: Any) -> Iterator[Mapping[str, Any]]:
             yield from views_of(value)
 
 
+def write_noise(root: Path, column: str, number: int, rng: np.random.Generator) -> str:
+    """The files of one row in one column; returns its cell."""
+    (root / column).mkdir(parents=True, exist_ok=True)
+    if column == "lidar":
+        rng.uniform((2, -30, -30, 0), (60, 30, 30, 1), (2000, 4)).astype(np.float32).tofile(root / column / f"{number}.bin")
+        return f"{column}/{number}.bin"
+    if column == "thermal":
+        images = {"": rng.integers(29000, 29256, (SIDE, SIDE), dtype=np.uint16)}
+    elif column == "ndvi":
+        images = {band: rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8) for band in ("-red", "-nir")}
+    else:
+        images = {"": rng.integers(0, 2 if column == "mask" else 256, (SIDE, SIDE, 3 if column == "rgb" else 1), dtype=np.uint8)}
+    for suffix, image in images.items():
+        cv2.imwrite(str(root / column / f"{number}{suffix}.png"), image)
+    return ";".join(f"{column}/{number}{suffix}.png" for suffix in images)
+
+
 def make_data(config: Config, folder: Path) -> None:
     """Noise with the config's classes and sensors, where its `data_root` is looked for: four rows per class and split."""
     classes = as_plain(config.distiller.task)["classes"]
     sections = [as_plain(config[name]) for name in ("train_dataloader", "val_dataloader", "test_dataloader", "distiller")]
     columns = sorted({view["modality"]["column"] for view in views_of(sections)})
     root = folder / sections[0]["dataset"]["root"]
-    rng, rows = np.random.default_rng(0), [",".join(["id", "split", "group", *columns, "label", "mask", "frame"])]
+    rng, rows = np.random.default_rng(0), [",".join(["id", "split", "group", *columns, "mask", "label", "calibration", "frame", "bout"])]
     for number in range(4 * 3 * len(classes)):
         split, label = ("train", "val", "test")[number % 3], classes[number // 3 % len(classes)]
-        for column in [*columns, "mask"]:
-            dtype, channels = SENSORS[column][1] if column in SENSORS else (np.uint8, 1)
-            image = rng.integers(0, 2 if column == "mask" else 256, (72, 72, channels)).astype(dtype)
-            (root / column).mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(root / column / f"{number}.png"), image + (29000 if dtype is np.uint16 else 0))
-        paths = [f"{column}/{number}.png" for column in columns]
-        rows.append(",".join([str(number), split, f"group-{number}", *paths, label, f"mask/{number}.png", f"frame-{number}"]))
-    tables = "".join(f"[modalities.{column}]\n{SENSORS[column][0]}\n" for column in columns)
+        cells = [write_noise(root, column, number, rng) for column in [*columns, "mask"]]
+        calibration = "calibration.json" if "lidar" in columns else ""
+        rows.append(",".join([str(number), split, f"group-{number}", *cells, label, calibration, f"frame-{number}", f"bout-{number}"]))
+    pinhole = np.array([[SIDE / 2, 0, SIDE / 2, 0], [0, SIDE / 2, SIDE / 2, 0], [0, 0, 1, 0]])
+    write_calibration(root / "calibration.json", Camera(pinhole, AHEAD, (), (SIDE, SIDE)))
+    tables = "".join(f"[modalities.{column}]\n{SENSORS[column]}\n" for column in columns)
     mask = '[mask]\nvalues = { background = 0, object = 1 }\npositive = ["object"]\n'
     header = f'name = "noise"\nlicence = "Apache-2.0"\nsource = "made by the tests"\nclasses = {list(classes)}\n'
     (root / "manifest.toml").write_text(header + tables + mask, "utf-8")
