@@ -96,6 +96,14 @@ def test_the_runner_takes_the_steps_of_a_hand_written_loop(steps: Steps, tmp_pat
     assert [step["loss"] for step in steps] == pytest.approx(by_hand, rel=1e-5)
 
 
+def test_a_smoke_run_takes_labelled_rows_first(tmp_path: Path) -> None:
+    """Train rows 9 to 14 are unlabelled; a split that begins with such rows would leave a smoke run nothing to measure."""
+    config = runs.config_of(tmp_path, runs.GRAPH, {"train_dataloader.sampler.shuffle": False})
+    smoke = build_loader(config.train_dataloader, seed=0, steps=2)
+    assert torch.cat([batch.labelled for batch in smoke]).tolist() == [True] * 12
+    assert not torch.cat([batch.labelled for batch in build_loader(config.train_dataloader, seed=0)]).all()
+
+
 def test_a_term_that_is_not_a_number_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forward, calls = CrossEntropy.forward, iter(range(100))
 

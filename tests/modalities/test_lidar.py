@@ -102,6 +102,23 @@ def test_points_behind_others_are_dropped_on_request(tmp_path: Path) -> None:
     assert len(sensor.read(shot).depth) < len(SENSOR.read(shot).depth)
 
 
+def test_a_point_a_hair_inside_the_edge_is_not_rounded_out_of_the_frame(tmp_path: Path) -> None:
+    """A position of 100 - 1e-6 is inside, but 100 as float32: no index of a raster that is 100 wide."""
+    there = np.array([1000.0, -1000.0 * (100 - 50 - 1e-6) / 80.0, 0.0])  # metres, in float64
+    camera = Camera(K, AXES, (), (SIZE[1], SIZE[0]))
+    (x, _), _ = (part[0] for part in camera.project(there[None]))
+    assert x < 100
+    assert np.float32(x) == 100
+    turned = AXES.copy()
+    turned[:3, 3] = AXES[:3, :3] @ there  # the scanner stands there, so that the position survives the file's float32
+    write_calibration(tmp_path / "c.json", Camera(K, turned, (), (SIZE[1], SIZE[0])))
+    cloud = np.concatenate([np.array([[0.0, 0.0, 0.0, 0.5]]), _cloud(200) - (1000, -600, 0, 0)]).astype(np.float32)
+    cloud.tofile(tmp_path / "a.bin")
+    sensor = replace(SENSOR, range=(0.0, 2000.0), occlusion=3)
+    points = sensor.read(Shot((tmp_path / "a.bin",), tmp_path / "c.json"))
+    assert points.pixels[:, 0].max() < SIZE[1]
+
+
 def test_densifying_takes_the_nearest_return_within_reach() -> None:
     points = Points(np.array([[2.5, 2.5], [12.5, 2.5]], np.float32), np.ones(2, np.float32), np.array([[1.0], [2.0]], np.float32), (6, 20))
     drawn = splat(points, IDENTITY, (6, 20), Box(0, 0, 20, 6))

@@ -42,7 +42,8 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
         raise ValueError(f"{len(sampler)} rows make no batch of {batch_size} with drop_last=True; lower {split}_dataloader.batch_size")
     if steps:
         batch_size, workers = min(batch_size, 8), 0
-        sampler = list(islice(sampler, steps * batch_size))
+        # labelled rows first: a file may begin with others, and a smoke run measures too
+        sampler = list(islice(sorted(sampler, key=lambda key: dataset.strata[key[0]] < 0), steps * batch_size))
     return DataLoader(
         dataset,
         batch_size=batch_size,

@@ -99,6 +99,7 @@ class LiDAR:
         xyz = scan[:, :3]
         distance = np.linalg.norm(xyz, axis=1)
         pixels, depth, (width, height) = self._from_above(xyz) if self.project == "above" else self._seen(xyz, shot)
+        pixels = pixels.astype(np.float32)  # first: rounding takes a position just inside the right edge onto it
         kept = (depth > 0) & (distance >= self.range[0]) & (distance <= self.range[1])
         kept &= ((pixels >= 0) & (pixels < (width, height))).all(1)
         if kept.sum() < _FEWEST:
@@ -107,7 +108,7 @@ class LiDAR:
                 f"do the calibration ({shot.calibration}), its camera ('{self.camera}') and the scan's axes belong together?"
             )
         values = np.stack([distance, xyz[:, 2], scan[:, 3] * np.float32(self.intensity_scale)], 1)
-        points = Points(pixels[kept].astype(np.float32), depth[kept].astype(np.float32), values[kept], (height, width))
+        points = Points(pixels[kept], depth[kept].astype(np.float32), values[kept], (height, width))
         return unoccluded(points, self.occlusion, 0.1) if self.occlusion and self.project == "camera" else points
 
     def place(self, reading: Points, matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:

@@ -1,0 +1,48 @@
+"""CWFID: an NDVI ResNet-18 teaches a ResNet-10t on the red band to tell soil, crop and weed apart."""
+
+import timm
+from mmengine.config import read_base
+
+from xkd.branch import Branch
+from xkd.distiller import Distiller
+from xkd.engine.precision import BF16OptimWrapper
+from xkd.losses import KD, CrossEntropy
+from xkd.taps import Tap
+from xkd.term import Term
+from xkd.weights import Checkpoint, Random
+
+with read_base():
+    from .._base_.cwfid import *
+    from .._base_.runtime import *
+
+distiller = dict(
+    type=Distiller,
+    student="rgb",
+    task=task,
+    branches=dict(
+        ndvi=dict(
+            type=Branch,
+            model=teacher_network,
+            view=ndvi,
+            weights=dict(type=Checkpoint, path="work_dirs/cwfid_teacher/best.pth"),
+            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+            frozen=True,
+            channels_last=True,
+        ),
+        rgb=dict(
+            type=Branch,
+            model=dict(type=timm.create_model, model_name="resnet10t", num_classes=3),
+            view=rgb,
+            weights=dict(type=Random),
+            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+            channels_last=True,
+        ),
+    ),
+    terms=dict(
+        ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target"),
+        kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="ndvi.output"),
+    ),
+)
+optim_wrapper.merge(dict(type=BF16OptimWrapper))
+train_cfg.merge(dict(max_epochs=72, val_interval=4))
+compare = dict(teachers=dict(ndvi="cwfid_teacher.py"), cluster="frame")

@@ -1,0 +1,48 @@
+"""KITTI drive 52: a LiDAR ResNet-18 teaches an RGB ResNet-10t to tell vehicles apart. One crossing shows the way and is no evidence."""
+
+import timm
+from mmengine.config import read_base
+
+from xkd.branch import Branch
+from xkd.distiller import Distiller
+from xkd.engine.precision import BF16OptimWrapper
+from xkd.losses import KD, CrossEntropy
+from xkd.taps import Tap
+from xkd.term import Term
+from xkd.weights import Checkpoint, Random
+
+with read_base():
+    from .._base_.kitti_drive52 import *
+    from .._base_.runtime import *
+
+distiller = dict(
+    type=Distiller,
+    student="rgb",
+    task=task,
+    branches=dict(
+        lidar=dict(
+            type=Branch,
+            model=teacher_network,
+            view=lidar,
+            weights=dict(type=Checkpoint, path="work_dirs/kitti_drive52_teacher/best.pth"),
+            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+            frozen=True,
+            channels_last=True,
+        ),
+        rgb=dict(
+            type=Branch,
+            model=dict(type=timm.create_model, model_name="resnet10t", num_classes=4),
+            view=rgb,
+            weights=dict(type=Random),
+            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+            channels_last=True,
+        ),
+    ),
+    terms=dict(
+        ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target"),
+        kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="lidar.output"),
+    ),
+)
+optim_wrapper.merge(dict(type=BF16OptimWrapper))
+train_cfg.merge(dict(max_epochs=60, val_interval=4))
+compare = dict(teachers=dict(lidar="kitti_drive52_teacher.py"), cluster="frame")
