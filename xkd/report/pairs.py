@@ -39,7 +39,7 @@ class ExposureLine:
 def pairs_page(check: PairCheck, overlays: Sequence[Overlay], units: dict[str, str], licence: str, command: str) -> str:
     """The HTML, with everything inside; `units` is by sensor."""
     page = environment()
-    page.filters.update(jpeg=jpeg_uri, number=show_number)
+    page.filters.update(jpeg=jpeg_uri, number=show_number, signed=show_signed)
     return page.get_template("pairs.html").render(
         check=check,
         counts={kind: sum(finding.severity == kind for finding in check.findings) for kind in ("error", "warning", "note")},
@@ -73,7 +73,9 @@ def exposure_chart(name: str, unit: str, images: Sequence[Exposure]) -> Chart:
 
 def jpeg_uri(picture: NDArray[np.uint8]) -> str:
     """(H, W, 3) RGB as a `data:` address."""
-    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    # full chroma: thin coloured lines and dots would fade
+    settings = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    done, data = cv2.imencode(".jpg", picture[..., ::-1], settings)
     assert done
     return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
 
@@ -81,6 +83,11 @@ def jpeg_uri(picture: NDArray[np.uint8]) -> str:
 def show_number(value: float, digits: int = 3) -> str:
     """A few digits with a true minus sign, a dash for what is not defined."""
     return "\N{EN DASH}" if value != value else f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def show_signed(value: float) -> str:
+    """A shift with its sign, to a hundredth."""
+    return "\N{EN DASH}" if value != value else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _length(shift: Shift) -> float:

@@ -111,5 +111,8 @@ def near_findings(leaks: Sequence[Leak]) -> list[Finding]:
     if not leaks:
         return []
     names = [f"{leak.first} ({leak.splits[0]}) and {leak.second} ({leak.splits[1]})" for leak in leaks]
-    text = f"{len(leaks)} pairs of files in different splits look alike: {listed(names)}; neighbours of one scene belong to one group"
+    text = (
+        f"{len(leaks)} pairs of files in different splits look alike: {listed(names)}; neighbours of one scene belong to one group "
+        "(frames of a camera that stands still are alike by their background)"
+    )
     return [Finding("warning", "leaks", text)]

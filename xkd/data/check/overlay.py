@@ -16,7 +16,8 @@ from xkd.data.manifest import Manifest, Row
 from xkd.data.region import read_codes, region
 from xkd.modalities import LiDAR
 
-_WIDTH: Final = 480  # pixels of a picture, more where that makes it taller than it may be
+_WIDTH: Final = 480  # pixels of a picture,
+_WIDE: Final = 960  # of one that is more than twice as wide as high
 _SQUARES: Final = 8  # of the checkerboard, along the longer side
 _EDGE: Final = (0, 255, 255)  # no leaf, road or inferno has it
 _BOX: Final = (255, 255, 255)
@@ -52,6 +53,7 @@ def _overlay(manifest: Manifest, frame: Frame, note: str) -> Overlay:
         if len(scans) == 1:
             image = first if scans[0] == second else second
             pictures.append((f"{scans[0]} on {image}", _points_on(frame, scans[0], shown[image], sizes[image])))
+            pictures.append((f"edges of {scans[0]} on {image}", edges_on(shown[image], grey(frame, scans[0], frame.size(scans[0])))))
         elif not scans:
             size = sizes[first]
             other = shown[second] if sizes[second] == size else cv2.resize(shown[second], size[::-1], interpolation=cv2.INTER_LINEAR)
@@ -59,7 +61,12 @@ def _overlay(manifest: Manifest, frame: Frame, note: str) -> Overlay:
             pictures.append((f"edges of {second} on {first}", edges_on(shown[first], grey(frame, second, size))))
     if frame.row.mask or frame.row.boxes:
         name = next(iter(frame.readings))
-        pictures.append(("mask and boxes", _annotated(manifest, frame, name, shown[name])))
+        pictures.append(
+            (
+                " and ".join(what for what, there in (("mask", frame.row.mask), ("boxes", frame.row.boxes)) if there),
+                _annotated(manifest, frame, name, shown[name]),
+            )
+        )
     return Overlay(frame.row.id, note, tuple(pictures))
 
 
@@ -72,7 +79,7 @@ def checkerboard(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray
 
 
 def edges_on(picture: NDArray[np.uint8], image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The strongest edges of an (H, W) image, NaN where it saw nothing, drawn on a darkened grey copy of a picture."""
+    """The strongest edges of an image, NaN where it saw nothing, drawn on a darkened grey copy of a picture of the same frame."""
     there = np.isfinite(image)
     smooth = cv2.GaussianBlur(np.where(there, image, np.median(image[there])) if there.any() else np.zeros_like(image), (0, 0), 1.5)
     across, down = cv2.Scharr(smooth, cv2.CV_32F, 1, 0), cv2.Scharr(smooth, cv2.CV_32F, 0, 1)
@@ -83,16 +90,15 @@ def edges_on(picture: NDArray[np.uint8], image: NDArray[np.float32]) -> NDArray[
     lines = cv2.Canny(whole[0], whole[1], 0.4 * limit, max(limit, 1.0)) > 0
     inner = cv2.erode(there.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_REPLICATE) > 0
     drawn = np.repeat((picture.mean(2, keepdims=True) * 0.75).astype(np.uint8), 3, axis=2)
-    drawn[lines & inner] = _EDGE
+    found = (lines & inner).astype(np.uint8)
+    drawn[cv2.resize(found, drawn.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0] = _EDGE
     return drawn
 
 
 def _points_on(frame: Frame, name: str, picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    drawn = (picture * 0.6).astype(np.uint8)
     points = _scan_picture(frame, name, size)
-    hit = points.any(2)
-    drawn[hit] = points[hit]
-    return drawn
+    there = points.any(2, keepdims=True)
+    return np.where(there, 0.4 * picture + 0.6 * points, 0.7 * picture).astype(np.uint8)
 
 
 def _scan_picture(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -132,4 +138,5 @@ def _is_scan(frame: Frame, name: str) -> bool:
 def _picture_size(size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of a picture of a frame: `_WIDTH` wide, small frames enlarged too, so that pictures stand side by side."""
     height, width = size
-    return max(round(height * _WIDTH / width), 1), _WIDTH
+    across = _WIDE if width > 2 * height else _WIDTH
+    return max(round(height * across / width), 1), across

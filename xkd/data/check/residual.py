@@ -30,13 +30,14 @@ _LEAST_REACH: Final = 8  # but at least so many pixels
 _BLUR: Final = 0.7  # pixels
 _NEAR: Final = 3  # pixels about the peak that belong to it
 _PEAKS: Final = (3.5, 4.5)  # the limit between measurable and not lies in between: see `peak_limit`
-_FEW: Final = 0.1  # share of measurable pairs below which they are no more than chance among strangers would give
+_FEW: Final = 0.2  # share of measurable pairs up to which they may be chance: one in twenty shuffled pairs is measurable
 
 
 class Shift(NamedTuple):
     """Where the second sensor's edges lie against the first's, in pixels of the coarser frame, and how far the peak stands out.
 
-    `peak` is in standard deviations of the correlation at other shifts; 0 where an image has no edges.
+    `peak` is in standard deviations of the correlation at other shifts; 0 where an image has no edges, and where the best shift is
+    the farthest that was looked at: then there may be a better one beyond.
     """
 
     x: float
@@ -112,7 +113,8 @@ def _peak(first: NDArray[np.complexfloating], second: NDArray[np.complexfloating
     spread = float(near[others].std()) if others.any() else 0.0
     if spread < 1e-9 * first.size:
         return Shift(0.0, 0.0, 0.0)
-    peak = (float(near[row, column]) - float(near[others].mean())) / spread
+    inside = {row, column}.isdisjoint((0, 2 * reach))
+    peak = (float(near[row, column]) - float(near[others].mean())) / spread if inside else 0.0
     return Shift(_refined(near[row], column) - reach, _refined(near[:, column], row) - reach, peak)
 
 
@@ -172,8 +174,9 @@ def registration_findings(found: Registration, largest: float) -> list[Finding]:
         return []
     if paired.measurable <= _FEW * paired.pairs:
         text = (
-            f"{names}: {paired.measurable} of {paired.pairs} pairs have edges in common, no more than strangers have: either the sensors "
-            "do not see the same edges, or pairs are mixed up or lie farther apart than was looked for; look at the overlays"
+            f"{names}: not measurable, only {paired.measurable} of {paired.pairs} pairs have edges in common ({shuffled.measurable} of "
+            f"{shuffled.pairs} shuffled ones): the sensors do not see the same edges, or pairs are mixed up or lie farther apart than "
+            "was looked for; look at the overlays"
         )
         return [Finding("warning", "registration", text)]
     text = (

@@ -85,7 +85,7 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
         *near_findings(leaks),
         *itertools.chain.from_iterable(registration_findings(one, max_residual) for one in registrations),
         *exposure_findings(manifest.modalities, exposures),
-        *normalisation_findings(known),
+        *normalisation_findings(manifest.modalities, known),
         *timing_findings(manifest, times),
     ]
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
