@@ -23,7 +23,7 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
     Raises `FileNotFoundError` where there is no file and `ValueError` where it cannot be decoded; both name the file.
     """
     data = path.read_bytes()
-    if not _is_whole(data):
+    if not is_whole(data):
         raise ValueError(f"{path}: the file is cut off after {len(data)} bytes")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
@@ -68,7 +68,7 @@ def _read_by_rasterio(path: Path, reason: ValueError) -> tuple[NDArray[Any], flo
         return np.moveaxis(file.read(), 0, 2), nodata
 
 
-def _is_whole(data: bytes) -> bool:
+def is_whole(data: bytes) -> bool:
     """OpenCV fills the rest of a truncated JPEG with grey and says nothing, so the end is looked for here."""
     if data.startswith(_JPEG_START):
         # entropy-coded data never hold an end marker, and an embedded thumbnail's lies before the last scan

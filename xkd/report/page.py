@@ -134,11 +134,12 @@ def write_report(path: Path, report: Report) -> None:
         count = len(report.classes)
         if len(confusion.counts) != count or any(len(row) != count for row in confusion.counts):
             raise ValueError(f"confusion '{confusion.title}' must be {count} x {count}, as there are classes {list(report.classes)}")
-    text = _environment().get_template("page.html").render(report=report)
+    text = environment().get_template("page.html").render(report=report)
     write_atomically(path, text.encode())
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates beside this file, with what they use to show numbers, pictures and charts."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -1,0 +1,148 @@
+"""Exposure: pixels at the ends of the range, even images, images unlike the others; and the statistics that normalise them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xkd.data.check.finding import Finding, listed
+from xkd.data.check.frames import Frame, seen
+from xkd.modalities import LiDAR
+from xkd.modality import Modality
+
+FARTHEST: Final = 4.0  # robust standard deviations from the median of a sensor's images
+CLIPPED: Final = 0.25  # share of an image's pixels at one end of the range
+_EVEN: Final = 1e-3  # standard deviation over the range, below which an image shows nothing
+_TO_SIGMA: Final = 1.4826  # median absolute deviation to the standard deviation of a normal distribution
+DIFFERENCE: Final = 0.5  # of the manifest's std, by which the measured mean or std may differ
+_ABOUT_PIXELS: Final = ("density", "valid")  # outputs that have a value in every pixel, and depend on how large pixels are
+_LONGEST: Final = 640  # pixels; enough for shares and means
+_SPREAD_LEAST: Final = 0.01  # of the range: images whose means hardly vary have no outliers
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One image. `low` and `high` are shares of seen pixels at or beyond the ends of the range, of the first channel unless it is colour.
+
+    `mean` and `std` are in the sensor's unit; `sums` are count, sum and sum of squares per channel over the row's crop.
+    """
+
+    row: str
+    split: str
+    mean: float
+    std: float
+    low: float
+    high: float
+    unseen: float
+    sums: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Per channel in the sensor's unit: what manifest.toml states and what the sampled train rows (their crops) have."""
+
+    stated_mean: tuple[float, ...]
+    stated_std: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def expose(frame: Frame, name: str) -> Exposure:
+    sensor = frame.readings[name][0]
+    own = frame.size(name)
+    factor = max(1.0, max(own) / _LONGEST) if not isinstance(sensor, LiDAR) else 1.0  # fewer pixels hold more returns
+    placed = frame.placed(name, (round(own[0] / factor), round(own[1] / factor)))
+    there = seen(sensor, placed)
+    values = (placed if placed.dtype == np.uint8 else placed[..., :1])[there].astype(np.float64)
+    low, high = sensor.range
+    if not values.size:
+        values = np.array([[sensor.mean[0]]])
+    crop = frame.row.crop
+    part, inside = placed, there
+    if crop is not None:
+        x1, y1, x2, y2 = (max(int(edge / factor), 0) for edge in crop)
+        part, inside = placed[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)], there[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+    pixels = part.reshape(-1, sensor.channels).astype(np.float64)
+    counted = inside.reshape(-1, 1) | np.array([output in _ABOUT_PIXELS for output in _outputs(sensor)])
+    pixels = np.where(counted, pixels, 0.0)
+    return Exposure(
+        frame.row.id,
+        frame.row.split,
+        float(values.mean()),
+        float(values.std()),
+        float((values <= low).mean()),
+        float((values >= high).mean()),
+        float(1 - there.mean()),
+        (tuple(counted.sum(0).astype(float).tolist()), tuple(pixels.sum(0).tolist()), tuple((pixels**2).sum(0).tolist())),
+    )
+
+
+def _outputs(sensor: Modality) -> tuple[str, ...]:
+    return sensor.outputs if isinstance(sensor, LiDAR) else ("",) * sensor.channels
+
+
+def outliers(means: NDArray[np.float64], span: float) -> NDArray[np.bool_]:
+    """(N,): whose mean lies more than `FARTHEST` robust sigmas (median, MAD) from the others'; `span` is the sensor's range."""
+    middle = np.median(means)
+    sigma = max(_TO_SIGMA * float(np.median(np.abs(means - middle))), _SPREAD_LEAST * span)
+    return np.asarray(np.abs(means - middle) > FARTHEST * sigma, np.bool_)
+
+
+def normalisation(sensor: Modality, exposures: Sequence[Exposure]) -> Normalisation | None:
+    """None where no train row has this sensor."""
+    sums = np.array([one.sums for one in exposures if one.split == "train"])
+    if not len(sums) or not (count := sums[:, 0].sum(0)).all():
+        return None
+    first, second = sums[:, 1].sum(0) / count, sums[:, 2].sum(0) / count
+    std = np.sqrt(np.maximum(second - first**2, 0))
+    return Normalisation(tuple(sensor.mean), tuple(sensor.std), tuple(first.tolist()), tuple(std.tolist()))
+
+
+def exposure_findings(sensors: Mapping[str, Modality], exposures: Mapping[str, Sequence[Exposure]]) -> list[Finding]:
+    found = []
+    for name, images in exposures.items():
+        if not images:
+            continue
+        low, high = sensors[name].range
+        odd: dict[str, list[Any]] = {
+            "show nothing: all pixels alike": [one for one in images if one.std < _EVEN * (high - low)],
+            f"have a quarter of their pixels or more at the low end of the range ({low:g})": [one for one in images if one.low >= CLIPPED],
+            f"have a quarter of their pixels or more at the high end of the range ({high:g})": [
+                one for one in images if one.high >= CLIPPED
+            ],
+            "see nothing in more than half of their pixels": [
+                one for one in images if one.unseen > 0.5 and not isinstance(sensors[name], LiDAR)
+            ],
+        }
+        far = outliers(np.array([one.mean for one in images]), high - low)
+        odd["are much darker or brighter than the others (4 robust sigmas)"] = [
+            one for one, is_far in zip(images, far, strict=True) if is_far
+        ]
+        for what, those in odd.items():
+            if those:
+                rows = listed([f"'{one.row}'" for one in those])
+                found.append(Finding("warning", "exposure", f"{name}: {len(those)} of {len(images)} images {what}: {rows}"))
+    return found
+
+
+def normalisation_findings(sensors: Mapping[str, Modality], measured: Mapping[str, Normalisation]) -> list[Finding]:
+    found = []
+    for name, own in measured.items():
+        means = np.abs(np.subtract(own.mean, own.stated_mean)) / own.stated_std
+        spreads = np.abs(np.subtract(own.std, own.stated_std)) / own.stated_std
+        judged = np.array([output not in _ABOUT_PIXELS for output in _outputs(sensors[name])])
+        if (np.maximum(means, spreads)[judged] > DIFFERENCE).any():
+            text = (
+                f"{name}: manifest.toml states mean {_few(own.stated_mean)} and std {_few(own.stated_std)}, "
+                f"the sampled train rows have {_few(own.mean)} and {_few(own.std)}"
+            )
+            found.append(Finding("warning", "normalisation", text))
+    return found
+
+
+def _few(values: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{value:.4g}" for value in values) + "]"

@@ -1,0 +1,155 @@
+"""Every file of a data set, looked at once: is it there, whole, of the right size, and what is its picture like in 64 bits?"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from xkd.data.check.finding import Finding, listed
+from xkd.data.manifest import Manifest, Row
+from xkd.modalities import RGB, Depth, LiDAR, Multispectral
+from xkd.modalities.files import is_whole
+
+_ORIENTATION: Final = 0x0112  # EXIF
+_TURNED: Final = (5, 6, 7, 8)  # orientations that swap height and width
+_IMAGES: Final = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp")
+_REDUCED: Final = 512  # pixels; a JPEG whose sides are longer is decoded at a quarter of its size, which is many times faster
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """One file of one sensor. `size` is (width, height) as it is shown, (0, 0) where its header is not that of an image."""
+
+    problem: str = ""
+    digest: str = ""
+    size: tuple[int, int] = (0, 0)
+    orientation: int = 1
+    profile: bool = False  # an embedded ICC profile
+    thumbnail: NDArray[np.float32] | None = None  # (32, 32), none where OpenCV does not decode it
+
+
+Facts = Mapping[tuple[str, str], FileFacts]  # (sensor, path below the root)
+
+
+def users(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """(sensor, path) -> the rows that read it, in the manifest's order."""
+    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        for name, paths in row.files.items():
+            for path in paths:
+                found[name, path].append(row)
+    return dict(found)
+
+
+def scan_files(manifest: Manifest, tick: Callable[[], None]) -> dict[tuple[str, str], FileFacts]:
+    """Facts of every file that a sensor reads; `tick` is called after each."""
+    facts = {}
+    for name, path in users(manifest.rows):
+        kind = manifest.modalities[name]
+        # what those sensors read ignores the orientation; OpenCV honours it for all others
+        turns = not isinstance(kind, (Depth, Multispectral, LiDAR))
+        facts[name, path] = _facts(manifest.root / path, turns, isinstance(kind, LiDAR))
+        tick()
+    return facts
+
+
+def _facts(path: Path, turns: bool, scan: bool) -> FileFacts:
+    if not path.is_file():
+        return FileFacts(problem="no such file")
+    data = path.read_bytes()
+    if not data:
+        return FileFacts(problem="is empty")
+    digest = blake2b(data, digest_size=16).hexdigest()
+    if scan:
+        return FileFacts(digest=digest)
+    if not is_whole(data):
+        return FileFacts(problem=f"is cut off after {len(data)} bytes", digest=digest)
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            size, profile = header.size, "icc_profile" in header.info
+            orientation = int(header.getexif().get(_ORIENTATION, 1)) if turns else 1
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        size, profile, orientation = (0, 0), False, 1  # its sensor may still read it: see `frames`
+    thumbnail = thumbnail_of(data, path, size)
+    if thumbnail is None and path.suffix.lower() in _IMAGES:
+        return FileFacts(problem="is not an image that OpenCV can decode", digest=digest)
+    if orientation in _TURNED:
+        size = (size[1], size[0])
+    return FileFacts("", digest, size, orientation, profile, thumbnail)
+
+
+def thumbnail_of(data: bytes, path: Path, size: tuple[int, int]) -> NDArray[np.float32] | None:
+    """(32, 32) grey means in the file's counts; none for a file that OpenCV does not decode, such as a TIFF with many bands."""
+    reduced = path.suffix.lower() in (".jpg", ".jpeg") and min(size) >= _REDUCED
+    flag = cv2.IMREAD_REDUCED_GRAYSCALE_4 if reduced else cv2.IMREAD_GRAYSCALE
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it cannot decode is said in the findings
+    try:
+        grey = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_ANYDEPTH)
+    except cv2.error:
+        grey = None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if grey is None:
+        return None
+    small = cv2.resize(grey.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
+    return np.asarray(np.nan_to_num(small, posinf=0.0, neginf=0.0), np.float32)
+
+
+def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
+    """Missing, unreadable and mismatched files; embedded profiles and orientations."""
+    used = users(manifest.rows)
+    bad = [f"{path} ({facts[name, path].problem}; row '{rows[0].id}')" for (name, path), rows in used.items() if facts[name, path].problem]
+    found = [Finding("error", "files", f"{len(bad)} of {len(used)} files cannot be read: {listed(bad)}")] if bad else []
+    if lost := list(_missing_others(manifest)):
+        found.append(Finding("error", "files", f"{len(lost)} masks or calibrations are missing: {listed(lost)}"))
+    if manifest.pairs.same_size and (odd := list(_mismatches(manifest, facts))):
+        found.append(
+            Finding(
+                "error",
+                "files",
+                f"sizes differ within {len(odd)} rows: {listed(odd)}; make them equal, or say [pairs] same_size = false in manifest.toml",
+            )
+        )
+    colour = [key for key in used if isinstance(manifest.modalities[key[0]], RGB)]
+    if profiles := [path for name, path in colour if facts[name, path].profile]:
+        found.append(
+            Finding("note", "files", f"{len(profiles)} colour images have an embedded profile, which is not applied: {listed(profiles)}")
+        )
+    if turned := [path for name, path in used if facts[name, path].orientation != 1]:
+        found.append(
+            Finding("note", "files", f"{len(turned)} images are turned by their EXIF orientation when they are read: {listed(turned)}")
+        )
+    return found
+
+
+def _missing_others(manifest: Manifest) -> Iterator[str]:
+    seen: dict[str, set[str]] = {}
+    for row in manifest.rows:
+        for path in filter(None, (row.mask, row.calibration)):
+            folder, name = os.path.split(path)
+            if folder not in seen:
+                there = manifest.root / folder
+                seen[folder] = set(os.listdir(there)) if there.is_dir() else set()
+            if name not in seen[folder]:
+                yield f"{path} (row '{row.id}')"
+
+
+def _mismatches(manifest: Manifest, facts: Facts) -> Iterator[str]:
+    told = set()
+    for row in manifest.rows:
+        sizes = {name: facts[name, paths[0]].size for name, paths in row.files.items() if min(facts[name, paths[0]].size) > 0}
+        if len(set(sizes.values())) > 1 and (key := tuple(row.files.items())) not in told:
+            told.add(key)  # crops of one frame are one mistake
+            yield f"row '{row.id}' (" + ", ".join(f"{name} {width}x{height}" for name, (width, height) in sizes.items()) + ")"

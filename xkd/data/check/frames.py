@@ -1,0 +1,103 @@
+"""The sampled rows: which they are, and what their sensors read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xkd.data.check.files import Facts
+from xkd.data.manifest import SPLITS, Manifest, Row
+from xkd.data.region import read_codes
+from xkd.geometry import IDENTITY, Box
+from xkd.modalities import LiDAR
+from xkd.modality import Modality, Shot
+
+_REACH = 3  # pixels over which a scan's returns are spread, so that range has edges and not dots
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A row and what its sensors hold, each (sensor, reading in its own frame)."""
+
+    row: Row
+    readings: Mapping[str, tuple[Modality, Any]]
+
+    def placed(self, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
+        """(H, W, C): the whole frame of a sensor at `size` (height, width), its own where none is given."""
+        sensor, reading = self.readings[name]
+        height, width = reading.shape[:2]
+        return sensor.place(reading, IDENTITY, size or (height, width), Box(0, 0, width, height))
+
+    def size(self, name: str) -> tuple[int, int]:
+        """(height, width) of a sensor's own frame."""
+        shape = self.readings[name][1].shape
+        return int(shape[0]), int(shape[1])
+
+
+def sample_rows(rows: Sequence[Row], facts: Facts, count: int, seed: int) -> list[Row]:
+    """`count` rows with readable files (all of them for 0), evenly over the splits, in a random order; crops of one frame count once."""
+    frames = {tuple(row.files.items()): row for row in reversed(rows) if row.files}
+    whole = [row for row in frames.values() if not any(facts[name, path].problem for name, paths in row.files.items() for path in paths)]
+    rng = np.random.default_rng(seed)
+    order = [whole[place] for place in rng.permutation(len(whole))]
+    queues = [[row for row in order if row.split == split] for split in SPLITS]
+    turns = [(turn, place, row) for place, queue in enumerate(queues) for turn, row in enumerate(queue)]
+    chosen = sorted(turns, key=lambda item: item[:2])[: count or None]
+    return [chosen[place][2] for place in rng.permutation(len(chosen))]
+
+
+def read_frame(manifest: Manifest, row: Row) -> Frame:
+    """All sensors of a row; `ValueError` or `FileNotFoundError` says what training would say."""
+    readings = {}
+    for name, paths in row.files.items():
+        sensor = manifest.modalities[name]
+        stated = row.values.get(name, {})
+        shot = Shot(
+            paths=tuple(manifest.root / path for path in paths),
+            calibration=manifest.root / row.calibration if row.calibration else None,
+            values={key: stated[key] for key in sensor.row_keys if key in stated},
+        )
+        readings[name] = (sensor, sensor.read(shot))
+    frame = Frame(row, readings)
+    shapes = {name: frame.size(name) for name in readings}
+    if manifest.pairs.same_size and len(set(shapes.values())) > 1:
+        raise ValueError("sizes differ within the pair: " + ", ".join(f"{name} {w}x{h}" for name, (h, w) in shapes.items()))
+    if row.mask:
+        _check_mask(manifest, row, next(iter(shapes.values())))
+    return frame
+
+
+def _check_mask(manifest: Manifest, row: Row, shape: tuple[int, int]) -> None:
+    codes = read_codes(manifest.root / row.mask)
+    assert manifest.mask is not None  # verified with the header
+    known = set(manifest.mask.values.values())
+    if unknown := [code for code in np.unique(codes).tolist() if code not in known]:
+        raise ValueError(f"{row.mask}: unknown mask codes {unknown}; manifest.toml has {dict(manifest.mask.values)}")
+    if manifest.pairs.same_size and codes.shape != shape:
+        raise ValueError(f"{row.mask}: mask {codes.shape[1]}x{codes.shape[0]} for an image of {shape[1]}x{shape[0]}")
+
+
+def grey(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.float32]:
+    """(H, W) of one sensor at `size`, NaN where it saw nothing: mean of colours, the first channel of others, log range of a scan."""
+    sensor, reading = frame.readings[name]
+    if isinstance(sensor, LiDAR):
+        sensor = replace(sensor, outputs=("range",), mean=(), std=(), densify=max(sensor.densify, _REACH))
+        placed = Frame(frame.row, {name: (sensor, reading)}).placed(name, size)[..., 0]
+        return np.where(placed == np.float32(sensor.mean[0]), np.float32(np.nan), np.log(np.maximum(placed, np.float32(0.1))))
+    placed = frame.placed(name, size)
+    if placed.dtype == np.uint8:
+        return np.asarray(placed.mean(2), np.float32)
+    return np.where(seen(sensor, placed), placed[..., 0], np.float32(np.nan))
+
+
+def seen(sensor: Modality, placed: NDArray[Any]) -> NDArray[np.bool_]:
+    """(H, W): whether the sensor saw something there; a pixel without a reading is placed as `mean` (see `Modality`)."""
+    if placed.dtype == np.uint8:
+        return np.ones(placed.shape[:2], np.bool_)
+    if isinstance(sensor, LiDAR) and "valid" in sensor.outputs:
+        return np.asarray(placed[..., sensor.outputs.index("valid")] > 0, np.bool_)
+    return np.asarray(placed[..., 0] != np.float32(sensor.mean[0]), np.bool_)

@@ -1,0 +1,93 @@
+"""Who is in which split: labels, masks, boxes, sensors, and when they were taken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from xkd.data.check.finding import Finding
+from xkd.data.manifest import SPLITS, Manifest
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Counts by split: rows of a label, boxes of a class, rows that `have` something, each as [name][split]."""
+
+    rows: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, int]]
+    boxes: Mapping[str, Mapping[str, int]]
+    have: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds between the first and the last sensor of a row, over the `timed` rows that state two times or more."""
+
+    timed: int
+    untimed: int
+    median: float
+    largest: float
+
+
+def balance(manifest: Manifest) -> Balance:
+    rows = Counter(row.split for row in manifest.rows)
+    classes = {name: Counter[str]() for name in manifest.classes}
+    boxes = {name: Counter[str]() for name in manifest.classes}
+    have = {name: Counter[str]() for name in ("a label", "a mask", "boxes", *manifest.modalities)}
+    for row in manifest.rows:
+        for label in row.labels or ():
+            classes[label][row.split] += 1
+        for _, label in row.boxes or ():
+            boxes[label][row.split] += 1
+        there = {"a label": row.labels is not None, "a mask": bool(row.mask), "boxes": row.boxes is not None}
+        for name in [name for name, is_there in there.items() if is_there] + list(row.files):
+            have[name][row.split] += 1
+
+    def by_split(counts: Mapping[str, int]) -> dict[str, int]:
+        return {split: counts.get(split, 0) for split in SPLITS}
+
+    return Balance(by_split(rows), *({name: by_split(part) for name, part in table.items()} for table in (classes, boxes, have)))
+
+
+def balance_findings(counts: Balance) -> list[Finding]:
+    """Classes that some split never sees, and splits without rows."""
+    found = [Finding("warning", "labels", f"split '{split}' has no rows") for split in SPLITS if not counts.rows[split]]
+    for what, table in (("class", counts.classes), ("boxes of", counts.boxes)):
+        if not any(any(part.values()) for part in table.values()):
+            continue
+        for name, part in table.items():
+            there = [split for split in SPLITS if part[split]]
+            if there and "train" not in there:
+                text = f"{what} '{name}' only in {' and '.join(there)}: it is measured and never learned"
+                # boxes may be there for their place alone, the label is what is learned
+                found.append(Finding("error" if what == "class" else "warning", "labels", text))
+            elif what == "class" and not there:
+                found.append(Finding("warning", "labels", f"class '{name}' has no labelled row"))
+            elif what == "class" and "test" not in there and counts.rows["test"]:
+                found.append(Finding("warning", "labels", f"class '{name}' is not in test: nothing measures it"))
+    return found
+
+
+def timing(manifest: Manifest) -> Timing:
+    spans = []
+    for row in manifest.rows:
+        times = [stated["time"] for name, stated in row.values.items() if "time" in stated and name in row.files]
+        if len(times) > 1:
+            spans.append(max(times) - min(times))
+    median, largest = (float(np.median(spans)), max(spans)) if spans else (float("nan"), float("nan"))
+    return Timing(len(spans), len(manifest.rows) - len(spans), median, largest)
+
+
+def timing_findings(manifest: Manifest, times: Timing) -> list[Finding]:
+    if len(manifest.modalities) < 2:
+        return []
+    if not times.timed:
+        return [Finding("note", "time", "no row states when its sensors looked (columns SENSOR.time): simultaneity is taken on trust")]
+    text = f"sensors of a row are {times.median:.3g} s apart (median), {times.largest:.3g} s at most, in {times.timed} rows"
+    untimed = f"; {times.untimed} rows state no two times" if times.untimed else ""
+    limit = manifest.pairs.max_time_offset
+    unlimited = "; no limit is set: [pairs] max_time_offset" if limit == float("inf") else f"; the limit is {limit:g} s"
+    return [Finding("note", "time", text + untimed + unlimited)]

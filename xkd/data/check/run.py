@@ -1,0 +1,147 @@
+"""The whole check, in the order in which it runs: files, leaks, labels, times, then the pixels of sampled rows."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from xkd.data.check.exposure import Exposure, Normalisation, expose, exposure_findings, normalisation, normalisation_findings
+from xkd.data.check.files import file_findings, scan_files, users
+from xkd.data.check.finding import Finding, listed
+from xkd.data.check.frames import Frame, read_frame, sample_rows
+from xkd.data.check.labels import Balance, Timing, balance, balance_findings, timing, timing_findings
+from xkd.data.check.leaks import Leak, duplicate_findings, near_duplicates, near_findings
+from xkd.data.check.overlay import in_camera
+from xkd.data.check.residual import Measured, Registration, measure, registration, registration_findings
+from xkd.data.manifest import Manifest, Row
+
+Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+
+_ORDER = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class PairCheck:
+    """What was found in a data set, gravest first, and every number behind it; `rows` are those whose pixels were read."""
+
+    name: str
+    root: str
+    findings: tuple[Finding, ...]
+    files: int
+    rows: tuple[Row, ...]
+    balance: Balance
+    timing: Timing
+    registrations: tuple[Registration, ...]
+    exposures: dict[str, tuple[Exposure, ...]]
+    normalisations: dict[str, Normalisation]
+    leaks: tuple[Leak, ...]
+
+    @property
+    def errors(self) -> int:
+        return sum(finding.severity == "error" for finding in self.findings)
+
+    def to_look_at(self, count: int) -> list[tuple[Row, str]]:
+        """`count` rows and a line about each: the two that are worst registered, the others as they were drawn."""
+        shifts = {pair.row: pair.paired for one in self.registrations for pair in one.pairs if pair.paired.peak >= one.limit}
+        worst = sorted(shifts, key=lambda row: -shifts[row].length)[:2]
+        order = sorted(self.rows, key=lambda row: row.id not in worst)
+        return [(row, f"{row.split}; {_about(row.id, self.registrations)}") for row in order[:count]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers and words, None where a number is not defined; rows by their ids."""
+        return {key: _plain(value) for key, value in asdict(self).items() if key != "rows"} | {"rows": [row.id for row in self.rows]}
+
+
+def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float, progress: Progress) -> PairCheck:
+    """Look at every file and row, and at the pixels of `sample` rows (0: all), drawn by `seed` evenly from the splits.
+
+    `max_residual` is in pixels. What is wrong with the data becomes a finding; `ValueError` is raised for wrong arguments alone. About
+    4 KB per image file are held in memory.
+    """
+    if sample < 0 or max_residual <= 0:
+        raise ValueError(f"sample is 0 (all rows) or more and max_residual above 0; got {sample} and {max_residual}")
+    total = len(users(manifest.rows))
+    done = itertools.count(1)
+    facts = scan_files(manifest, lambda: progress("files", next(done), total))
+    leaks, counts, times = near_duplicates(manifest, facts), balance(manifest), timing(manifest)
+    rows = sample_rows(manifest.rows, facts, sample, seed)
+    pixels = _Pixels(manifest)
+    for number, row in enumerate(rows, 1):
+        pixels.add(row)
+        progress("pixels", number, len(rows))
+    registrations = tuple(registration(*names, pairs) for names, pairs in pixels.pairs.items())
+    exposures = {name: tuple(pixels.exposures[name]) for name in manifest.modalities}
+    measured = {name: normalisation(manifest.modalities[name], those) for name, those in exposures.items()}
+    known = {name: one for name, one in measured.items() if one is not None}
+    findings = [
+        *file_findings(manifest, facts),
+        *duplicate_findings(manifest, facts),
+        *_reading_findings(pixels.problems, len(rows)),
+        *balance_findings(counts),
+        *near_findings(leaks),
+        *itertools.chain.from_iterable(registration_findings(one, max_residual) for one in registrations),
+        *exposure_findings(manifest.modalities, exposures),
+        *normalisation_findings(manifest.modalities, known),
+        *timing_findings(manifest, times),
+    ]
+    findings.sort(key=lambda finding: _ORDER.index(finding.severity))
+    read = tuple(row for row in rows if row.id not in pixels.problems)
+    return PairCheck(
+        manifest.name, str(manifest.root), tuple(findings), total, read, counts, times, registrations, exposures, known, tuple(leaks)
+    )
+
+
+class _Pixels:
+    """What the sampled rows showed so far; a row's stranger is the one read before it, so that one row is in memory at a time."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.problems: dict[str, str] = {}
+        self.exposures: dict[str, list[Exposure]] = defaultdict(list)
+        self.pairs: dict[tuple[str, str], list[Measured]] = defaultdict(list)
+        self._before: dict[str, Frame] = {}
+
+    def add(self, row: Row) -> None:
+        try:
+            frame = read_frame(self.manifest, row)
+        except (ValueError, FileNotFoundError) as error:
+            self.problems[row.id] = str(error)
+            return
+        for name in frame.readings:
+            self.exposures[name].append(expose(frame, name))
+        for first, second in itertools.combinations([name for name in frame.readings if in_camera(frame, name)], 2):
+            self.pairs[first, second].append(measure(frame, self._before.get(second), first, second))
+        self._before |= dict.fromkeys(frame.readings, frame)
+
+
+def _about(row: str, registrations: Sequence[Registration]) -> str:
+    told = []
+    for one in registrations:
+        for pair in one.pairs:
+            if pair.row == row:
+                x, y, peak = pair.paired
+                apart = f"{pair.paired.length:.1f} pixels apart (x {x:+.1f}, y {y:+.1f})" if peak >= one.limit else "not measurable"
+                told.append(f"{one.first} and {one.second} {apart}")
+    return "; ".join(told) or "one sensor"
+
+
+def _reading_findings(problems: dict[str, str], count: int) -> list[Finding]:
+    if not problems:
+        return []
+    told = listed([f"row '{row}': {problem}" for row, problem in problems.items()])
+    return [Finding("error", "files", f"{len(problems)} of {count} sampled rows cannot be read: {told}")]
+
+
+def _plain(value: Any) -> Any:
+    """For JSON, which has no word for what is not a number."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(part) for part in value]
+    return value
