@@ -20,8 +20,8 @@ def parse_sources(words: Sequence[str], settings: Sequence[str]) -> dict[str, So
         folders, colon, kind = rest.rpartition(":")
         if not colon or not folders or kind not in SENSORS:
             raise ValueError(f"--sensor {column}={rest}: write COLUMN=FOLDER:SENSOR; sensors are {sorted(SENSORS)}")
-        if not column.isidentifier():
-            raise ValueError(f"--sensor {column}={rest}: a column is letters, digits and _, not first a digit")
+        if not (column.isascii() and column.isidentifier()):
+            raise ValueError(f"--sensor {column}={rest}: a column is plain letters, digits and _, not first a digit")
         if column in sources:
             raise ValueError(f"--sensor {column} is there twice")
         sources[column] = Source(tuple(map(Path, folders.split(","))), {"sensor": kind})

@@ -128,6 +128,8 @@ def _by_image(coco: Coco, table: Mapping[str, Any], names: Mapping[int, str]) ->
                 f"{coco.path}: annotations[{place}] is of image {entry['image_id']} and category {entry['category_id']}; "
                 "not both are listed"
             )
+        if len(entry["bbox"]) != 4:
+            raise ValueError(f"{coco.path}: annotations[{place}] has bbox {entry['bbox']}; write [x, y, width, height]")
         of_image[entry["image_id"]].append({**entry, "name": names[entry["category_id"]]})
     if (empty := sum(not entries for entries in of_image.values())) and not coco.unannotated:
         raise ValueError(f"{coco.path}: {empty} images have no annotation; say what they are: --unannotated empty, or unlabelled")

@@ -57,6 +57,8 @@ def find_in_kitti(kitti: Kitti) -> Found:
     found = {name for boxes in annotated.values() for _, name in boxes if name != _NO_OBJECT}
     classes = kitti.classes or tuple(sorted(found))
     check_classes(classes)
+    if _NO_OBJECT in classes:
+        raise ValueError(f"{_NO_OBJECT} is no object but an area that nobody looked at; the labels hold {sorted(found)}")
     records: list[Record] = []
     for frame in sorted(images.keys() | scans.keys()):
         record = _frame(frame, images.get(frame), scans.get(frame), folders["calibrations"] / f"{frame}.txt", left_out)

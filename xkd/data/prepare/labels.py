@@ -91,6 +91,8 @@ def _from_table(records: Sequence[Record], path: Path, labels: Labels, columns: 
         raise ValueError(f"{path}: column '{clash[0]}' is called like a sensor; rename one of them")
     by_id: dict[str, dict[str, str]] = {}
     for line, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ValueError(f"{path}, line {line}: has not as many cells as the header, {len(header)}; put text with commas in quotes")
         name = row[labels.id_column]
         if name in by_id:
             raise ValueError(f"{path}, line {line}: '{name}' is there twice")
@@ -107,16 +109,16 @@ def _from_table(records: Sequence[Record], path: Path, labels: Labels, columns: 
 
 
 def _annotated(record: Record, row: Mapping[str, str], labels: Labels, further: Sequence[str]) -> Record:
-    text = (row.get(labels.label_column) or "").strip()
+    text = row.get(labels.label_column, "").strip()
     names: tuple[str, ...] | None = (text,) if text else None
     if labels.multilabel and text:
         names = () if text == NONE else tuple(part.strip() for part in text.split(";"))
     return replace(
         record,
         labels=names,
-        group=row.get(labels.group_column) or "",
+        group=row.get(labels.group_column, ""),
         split=row[labels.split_column] if labels.split_column else "",
-        extra={column: row[column] or "" for column in further},
+        extra={column: row[column] for column in further},
     )
 
 

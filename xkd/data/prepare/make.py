@@ -197,7 +197,8 @@ def _pairs(found: Found, sizes: Mapping[str, Mapping[str, Size]], notes: list[st
         pairs["size"] = list(frames.pop())
     elif any(record.boxes or record.crop for record in found.records):
         raise ValueError(
-            f"row '{unlike[0]}': sizes differ within the pair ({listed}) and from row to row: boxes need one frame; bring the files to one size"
+            f"row '{unlike[0]}': sizes differ within the pair ({listed}) and from row to row; "
+            "boxes need one frame: bring the files to one size"
         )
     notes.append(
         f"sizes differ within {len(unlike)} of {len(sizes)} pairs that were looked at, as in '{unlike[0]}' ({listed}): "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 
 from rich.console import Console
@@ -30,7 +31,7 @@ def show(made: Made, console: Console) -> None:
     for warning in warnings(made):
         console.print(f"[yellow]warning: {escape(warning)}[/]")
     console.print(
-        f"{escape(str(made.out))}: written, {len(made.records)} rows. Next:\n\n    xkd check-pairs {escape(str(made.out))}\n",
+        f"{escape(str(made.out))}: written, {len(made.records)} rows. Next:\n\n    xkd check-pairs {escape(shlex.quote(str(made.out)))}\n",
         soft_wrap=True,
     )
 

@@ -89,7 +89,7 @@ def _matched(anchor: Mapping[str, float], other: Mapping[str, float], tolerance:
     """Stems that are each other's nearest."""
     orders = [sorted(clock, key=clock.__getitem__) for clock in (anchor, other)]
     times = [np.array([clock[stem] for stem in order]) for clock, order in zip((anchor, other), orders, strict=True)]
-    return [(orders[0][one], orders[1][two]) for one, two in match(*times, tolerance)]
+    return [(orders[0][one], orders[1][two]) for one, two in match(times[0], times[1], tolerance)]
 
 
 def _offset(first: str, column: str, clocks: Mapping[str, Mapping[str, float]], pairing: Pairing) -> tuple[float, str]:
