@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from prepare_calls import THERMAL, Prepare, first_sample, two_sensors, write_image
@@ -215,4 +216,22 @@ def test_given_splits_and_left_out_rows(recordings: Path, prepare: Prepare, tmp_
     assert "left out: 10 x row with label 'mite', not among the classes" in answer.out
     (recordings / "labels.csv").write_text("\n".join(table).replace("test,p9", "test,p1") + "\n", "utf-8")
     answer = prepare("folders", *words, "--out", tmp_path / "straddling")
-    assert (answer.code, "group 'p1' straddles splits 'train' and 'test'" in answer.error) == (2, True)
+    assert answer.code == 2
+    assert answer.error.startswith("xkd prepare-dataset: row 'plant9_0': group 'p1' straddles splits 'train' and 'test'")
+
+
+def test_two_files_of_one_safe_name_are_refused(tmp_path: Path, prepare: Prepare) -> None:
+    for number, name in enumerate(("a:1", "a;1")):
+        write_image(tmp_path / f"rgb/{name}.png", number)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((24, 32), np.uint8))
+    (tmp_path / "masks").mkdir()
+    words = ("folders", "--sensor", f"rgb={tmp_path / 'rgb'}:rgb", "--classes", "rust", "--out", tmp_path / "out", "--split", "train=1")
+    answer = prepare(*words)
+    assert answer.code == 2
+    assert "a:1.png and" in answer.error
+    assert "would both be called rgb/a_1.png in the data set; rename one of them" in answer.error
+    for name in ("a:1", "a;1"):
+        (tmp_path / f"{name}.png").rename(tmp_path / "masks" / f"{name}.png")
+    answer = prepare(*words, "--masks", tmp_path / "masks", "--mask-values", "background=0", "--mask-positive", "background")
+    assert (answer.code, "another row's mask is called mask/a_1.png already" in answer.error) == (2, True)
+    assert not (tmp_path / "out").exists()

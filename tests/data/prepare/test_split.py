@@ -63,6 +63,20 @@ def test_three_groups_of_a_rare_class_reach_all_splits() -> None:
     assert {chosen[f"r{number}"] for number in range(3)} == set(SHARES)
 
 
+def test_the_largest_group_finds_its_place_first() -> None:
+    rows: Rows = [("giant", frozenset(["a"]))] * 30 + [(f"g{number}", frozenset(["a"])) for number in range(30)]
+    chosen = split_by_group(rows, {"train": 0.5, "val": 0.25, "test": 0.25}, 0)
+    assert Counter(chosen[group] for group, _ in rows) == {"train": 30, "val": 15, "test": 15}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_class_weighs_as_much_as_a_common_one(seed: int) -> None:
+    kinds = [["rare" if number < 6 and row == 0 else "common" for row in range(10)] for number in range(20)]
+    rows: Rows = [(f"g{number}", frozenset([kind])) for number, group in enumerate(kinds) for kind in group]
+    chosen = split_by_group(rows, {"train": 0.5, "test": 0.5}, seed)
+    assert Counter(chosen[f"g{number}"] for number in range(6)) == {"train": 3, "test": 3}
+
+
 def test_seeds_differ_and_a_split_of_no_share_stays_empty() -> None:
     rows: Rows = [(f"g{number}", frozenset()) for number in range(40)]
     assert split_by_group(rows, SHARES, 0) != split_by_group(rows, SHARES, 1)

@@ -79,7 +79,7 @@ def group_of(text: str, pattern: str) -> str:
 
 def _from_table(records: Sequence[Record], path: Path, labels: Labels, columns: Sequence[str]) -> tuple[list[Record], int, list[str]]:
     rows = read_table(path)
-    header = list(rows[0]) if rows else []
+    header = [column for column in rows[0] if column is not None] if rows else []
     for column in filter(None, (labels.id_column, labels.split_column)):
         if column not in header:
             raise ValueError(f"{path}: no column '{column}'; it has {header}")
