@@ -94,6 +94,19 @@ def test_all_classes_of_an_image_as_its_labels(source: Path, prepare: Prepare) -
     assert {row.id: row.boxes for row in manifest.rows}["4"] is None
 
 
+def test_boxes_alone_make_no_masks(source: Path, prepare: Prepare) -> None:
+    table = json.loads((source / "coco.json").read_text("utf-8"))
+    for entry in table["annotations"]:
+        entry.pop("segmentation", None)
+    (source / "coco.json").write_text(json.dumps(table), "utf-8")
+    answer = prepare(*words(source), "--unannotated", "empty")
+    assert answer.code == 0, answer.error
+    assert "boxes alone" not in answer.out
+    manifest = Manifest.load(source / "out")
+    assert manifest.mask is None
+    assert not any(row.mask for row in manifest.rows)
+
+
 def test_chosen_classes(source: Path, prepare: Prepare) -> None:
     answer = prepare(*words(source), "--classes", "leaf", "--unannotated", "empty", "--multilabel")
     assert "left out: 2 x annotation of 'lesion', not among the classes" in answer.out

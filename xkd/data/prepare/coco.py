@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,6 +26,7 @@ _KEYS: Final = {
     "categories": ("id", "name"),
 }
 _BACKGROUND: Final = "background"
+_BOXES_ALONE: Final = "mask of an image with boxes alone"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,10 @@ def find_in_coco(coco: Coco, sources: Mapping[str, Source], strip: str = "") -> 
         raise ValueError(f"{coco.path}: none of its images lies below {next(iter(sources.values())).folders[0]}; it names {missing}")
     for column, by_stem in files.items():
         left_out[f"'{column}' that the JSON does not name"] += len(by_stem.keys() - stems)
-    masked = any(record.mask is not None for record in records)
+    masked = any(entry.get("segmentation") for entry in table["annotations"])
+    if not masked:  # boxes alone: an image without objects has no mask either
+        del left_out[_BOXES_ALONE]
+        records = [replace(record, mask=None) for record in records]
     codes = {_BACKGROUND: 0} | {name: code for code, name in enumerate(classes, 1)}
     return Found(
         sensors={column: source.table for column, source in sources.items()},
@@ -169,7 +173,7 @@ def _record(
     wanted = sum(entry["name"] in classes for entry in annotations)
     size = (int(image["height"]), int(image["width"]))
     mask = partial(_mask, coco.path, str(image["file_name"]), outlines, size) if len(outlines) == wanted else None
-    left_out["mask of an image with boxes alone"] += mask is None
+    left_out[_BOXES_ALONE] += mask is None
     return Record(stem, files, frame=stem, labels=labels, boxes=tuple(boxes), mask=mask)
 
 
