@@ -1,4 +1,4 @@
-"""The console command: `xkd train|test|compare|visualize|predict|export|inspect-taps|check-pairs`; `tools/*.py` call the same code."""
+"""The console command: `xkd prepare-dataset|train|test|compare|...`; `tools/*.py` call the same code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-COMMANDS = ("train", "test", "compare", "visualize", "predict", "export", "inspect-taps", "check-pairs")
+COMMANDS = ("prepare-dataset", "check-pairs", "train", "test", "compare", "visualize", "predict", "export", "inspect-taps")
 
 
 def main() -> int:

@@ -1,0 +1,166 @@
+"""`xkd prepare-dataset folders|times|coco|kitti`: a data set with its manifest, from recordings on a disk."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from xkd.data.prepare.arguments import named, parse_masks, parse_numbers, parse_sources, with_settings
+from xkd.data.prepare.clocks import Clock
+from xkd.data.prepare.coco import Coco, find_in_coco
+from xkd.data.prepare.folders import find_in_folders
+from xkd.data.prepare.kitti import Kitti, find_in_kitti
+from xkd.data.prepare.labels import Labels
+from xkd.data.prepare.make import Order, make
+from xkd.data.prepare.masks import MaskFolder
+from xkd.data.prepare.records import Found
+from xkd.data.prepare.summary import show
+from xkd.data.prepare.times import Pairing, find_by_times
+
+LAYOUTS = {
+    "folders": "folders that mirror each other: files of one stem are a pair",
+    "times": "sensors with their own frames: pairs by the nearest time",
+    "coco": "a COCO JSON: boxes, polygons and run lengths",
+    "kitti": "KITTI's object layout: image_2, velodyne, calib, label_2 (or image, lidar, calib, label)",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="xkd prepare-dataset", description="Make a data set with its manifest, from recordings on a disk."
+    )
+    layouts = parser.add_subparsers(dest="layout", required=True)
+    parsers = {name: layouts.add_parser(name, help=text, description=text) for name, text in LAYOUTS.items()}
+    add_times(parsers["times"])
+    add_coco(parsers["coco"])
+    add_kitti(parsers["kitti"])
+    for name in ("folders", "times"):
+        add_sensors(parsers[name])
+        add_labels(parsers[name])
+        add_masks(parsers[name])
+    add_sensors(parsers["coco"])
+    for each in parsers.values():
+        add_order(each)
+    a = parser.parse_args(arguments)
+    order = order_of(a)
+    if order.out.exists():
+        raise FileExistsError(f"{order.out}: is there already; remove it to make it anew")
+    show(make(find(a), order), Console(width=None if sys.stdout.isatty() else 120))
+    return 0
+
+
+def find(a: argparse.Namespace) -> Found:
+    """What the layout finds."""
+    if a.layout == "kitti":
+        found = find_in_kitti(Kitti(a.root, tuple(a.classes), a.crops))
+        return replace(found, sensors=with_settings(found.sensors, a.set))
+    sources = parse_sources(a.sensor, a.set)
+    if a.layout == "coco":
+        return find_in_coco(Coco(a.json, tuple(a.classes), tuple(a.mask_positive), a.multilabel, a.unannotated), sources, a.strip)
+    if a.layout == "folders":
+        return find_in_folders(sources, labels_of(a), masks_of(a), a.strip)
+    tables = {name: Path(path) for name, path in named(a.times, "--times")}
+    offsets = parse_numbers(a.offset, "--offset")
+    pairing = Pairing(Clock(a.time_regex, a.time_format, tables), a.tolerance, offsets, a.estimate_offset, a.max_offset)
+    return find_by_times(sources, pairing, labels_of(a), masks_of(a), a.strip)
+
+
+def order_of(a: argparse.Namespace) -> Order:
+    shares = parse_numbers(a.split, "--split")
+    return Order(a.out, a.name or a.out.name, a.licence, a.source, a.link, a.group_regex, shares, a.seed, a.split_lists)
+
+
+def labels_of(a: argparse.Namespace) -> Labels:
+    return Labels(
+        a.labels,
+        a.labels_from_folder,
+        a.multilabel,
+        tuple(a.classes),
+        a.id_column,
+        a.label_column,
+        a.group_column,
+        a.split_column,
+    )
+
+
+def masks_of(a: argparse.Namespace) -> MaskFolder | None:
+    return parse_masks(a.masks, a.mask_values, a.mask_colours, a.mask_positive)
+
+
+def add_order(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="the folder to make")
+    parser.add_argument("--name", default="", help="of the data set (the folder's)")
+    parser.add_argument("--licence", default="not stated")
+    parser.add_argument("--source", default="not stated", help="where the recordings come from")
+    parser.add_argument("--link", choices=["copy", "symlink", "hardlink"], default="copy", help="how files get there (%(default)s)")
+    parser.add_argument("--group-regex", default="", metavar="REGEX", help="what it captures in a stem is the group: plant, scene, drive")
+    parser.add_argument("--split", nargs="+", default=["train=0.7", "val=0.15", "test=0.15"], metavar="SPLIT=SHARE")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
+    parser.add_argument("--split-lists", type=Path, metavar="DIR", help="given splits: train.txt, val.txt and test.txt, an id a line")
+
+
+def add_sensors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sensor", action="append", required=True, metavar="COLUMN=DIR:SENSOR", help="rgb=photos:rgb; once per sensor")
+    add_set(parser)
+    parser.add_argument("--strip", default="", metavar="REGEX", help="taken out of stems, so that they pair: '_rgb$|_thermal$'")
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="COLUMN.KEY=VALUE", help="thermal.unit=K thermal.scale=0.01"
+    )
+
+
+def add_classes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--classes", nargs="+", default=[], help="in this order (all that occur); other labels are left out and counted")
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="columns id (the stem), label and, if you like, group, split and more")
+    parser.add_argument("--labels-from-folder", action="store_true", help="a stem's parent folder is its class")
+    parser.add_argument("--multilabel", action="store_true", help="several labels per cell, joined by ';'; '-' is none")
+    add_classes(parser)
+    for column in ("id", "label", "group"):
+        parser.add_argument(f"--{column}-column", default=column, metavar="NAME", help="of the CSV (%(default)s)")
+    parser.add_argument("--split-column", default="", metavar="NAME", help="of the CSV: given splits, instead of --split")
+
+
+def add_masks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="pictures of codes or colours, by stem")
+    parser.add_argument("--mask-values", nargs="+", default=[], metavar="NAME=CODE", help="background=0 lesion=1")
+    parser.add_argument("--mask-colours", nargs="+", default=[], metavar="NAME=R,G,B", help="lesion=255,0,0; black is background")
+    parser.add_argument("--mask-positive", nargs="+", default=[], metavar="NAME", help="the region of interest")
+
+
+def add_times(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tolerance", type=float, required=True, metavar="SECONDS", help="that a pair may be apart")
+    parser.add_argument(
+        "--time-regex", default="", metavar="REGEX", help="'(?P<seconds>[0-9.]+)' of a name; also milli-, micro-, nanoseconds"
+    )
+    parser.add_argument("--time-format", default="", metavar="FORMAT", help="strptime's, of the stem: %%Y%%m%%d_%%H%%M%%S_%%f")
+    parser.add_argument("--times", nargs="+", default=[], metavar="COLUMN=CSV", help="columns file, seconds")
+    parser.add_argument(
+        "--offset", nargs="+", default=[], metavar="COLUMN=SECONDS", help="added to a sensor's clock to get the first one's"
+    )
+    parser.add_argument("--estimate-offset", action="store_true", help="find it, about --offset; an ambiguous answer is an error")
+    parser.add_argument("--max-offset", type=float, default=5.0, metavar="SECONDS", help="how far to look (%(default)s)")
+
+
+def add_coco(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("json", type=Path, help="its file names lie below the first sensor's folder; other sensors mirror it")
+    parser.add_argument("--multilabel", action="store_true", help="label an image with all of its classes")
+    parser.add_argument("--unannotated", choices=["empty", "unlabelled"], default="", help="what an image without annotations is")
+    parser.add_argument("--mask-positive", nargs="+", default=[], metavar="NAME", help="classes of the region of interest (all)")
+    add_classes(parser)
+
+
+def add_kitti(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--crops", action="store_true", help="a row per box, with the square about it")
+    add_classes(parser)
+    add_set(parser)

@@ -1,0 +1,88 @@
+"""What a person types about sensors, names and numbers, as objects."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xkd.data.prepare.listing import Source
+from xkd.data.prepare.masks import Colour, MaskFolder
+from xkd.data.prepare.records import Table
+from xkd.modalities import SENSORS
+
+
+def parse_sources(words: Sequence[str], settings: Sequence[str]) -> dict[str, Source]:
+    """`COLUMN=FOLDER:SENSOR` (`COLUMN=FOLDER,FOLDER:SENSOR` for one file per band) with the settings of their tables."""
+    sources: dict[str, Source] = {}
+    for column, rest in named(words, "--sensor"):
+        folders, colon, kind = rest.rpartition(":")
+        if not colon or not folders or kind not in SENSORS:
+            raise ValueError(f"--sensor {column}={rest}: write COLUMN=FOLDER:SENSOR; sensors are {sorted(SENSORS)}")
+        if not (column.isascii() and column.isidentifier()):
+            raise ValueError(f"--sensor {column}={rest}: a column is plain letters, digits and _, not first a digit")
+        if column in sources:
+            raise ValueError(f"--sensor {column} is there twice")
+        sources[column] = Source(tuple(map(Path, folders.split(","))), {"sensor": kind})
+    tables = with_settings({column: source.table for column, source in sources.items()}, settings)
+    return {column: Source(source.folders, tables[column]) for column, source in sources.items()}
+
+
+def with_settings(tables: Mapping[str, Table], settings: Sequence[str]) -> dict[str, Table]:
+    """`COLUMN.KEY=VALUE` put into the tables; a value is TOML, and whatever is no TOML is text: `K`, `8-bit counts`."""
+    changed = {column: dict(table) for column, table in tables.items()}
+    for name, text in named(settings, "--set"):
+        column, dot, key = name.partition(".")
+        if not dot or column not in changed:
+            raise ValueError(f"--set {name}={text}: write COLUMN.KEY=VALUE; columns are {list(changed)}")
+        changed[column][key] = _value(text)
+    return dict(changed)
+
+
+def parse_numbers(words: Sequence[str], flag: str) -> dict[str, float]:
+    """`NAME=NUMBER` of a flag."""
+    numbers = {}
+    for name, text in named(words, flag):
+        try:
+            numbers[name] = float(text)
+        except ValueError as error:
+            raise ValueError(f"{flag} {name}={text}: write NAME=NUMBER") from error
+    return numbers
+
+
+def parse_masks(folder: Path | None, values: Sequence[str], colours: Sequence[str], positive: Sequence[str]) -> MaskFolder | None:
+    """The masks' folder with codes `NAME=CODE` or colours `NAME=RED,GREEN,BLUE`."""
+    if folder is None:
+        if values or colours or positive:
+            raise ValueError("--mask-values, --mask-colours and --mask-positive say what the files of --masks DIR mean; it is not given")
+        return None
+    codes = {name: int(code) for name, code in parse_numbers(values, "--mask-values").items() if code.is_integer()}
+    if len(codes) < len(values) or not all(0 <= code <= 255 for code in codes.values()):
+        raise ValueError(f"--mask-values: codes are whole numbers, 0 to 255; got {list(values)}")
+    return MaskFolder(folder, tuple(positive), codes, {name: _colour(name, text) for name, text in named(colours, "--mask-colours")})
+
+
+def named(words: Sequence[str], flag: str) -> list[tuple[str, str]]:
+    """`NAME=TEXT` as (name, text)."""
+    pairs = []
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name or not text:
+            raise ValueError(f"{flag} {word}: write NAME=VALUE")
+        pairs.append((name, text))
+    return pairs
+
+
+def _colour(name: str, text: str) -> Colour:
+    words = text.split(",")
+    if len(words) != 3 or not all(word.isdecimal() and int(word) <= 255 for word in words):
+        raise ValueError(f"--mask-colours {name}={text}: write NAME=RED,GREEN,BLUE, each 0 to 255")
+    return int(words[0]), int(words[1]), int(words[2])
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

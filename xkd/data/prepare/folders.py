@@ -1,0 +1,57 @@
+"""Folders that mirror each other: a row is a stem."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from xkd.data.prepare.labels import Labels, annotate
+from xkd.data.prepare.listing import Source, list_sources
+from xkd.data.prepare.masks import MaskFolder, give_masks
+from xkd.data.prepare.records import Found, Record
+
+
+def find_in_folders(sources: Mapping[str, Source], labels: Labels, masks: MaskFolder | None = None, strip: str = "") -> Found:
+    """A row per stem that any sensor has; one that a sensor lacks gets an empty cell there.
+
+    Raises `ValueError` where the first sensor shares no stem with another: the folders do not mirror each other.
+    """
+    files, left_out = list_sources(sources, strip)
+    first = next(iter(files))
+    for column, stems in files.items():
+        if not stems.keys() & files[first].keys():
+            raise ValueError(
+                f"'{column}' and '{first}' have no stem in common: '{next(iter(stems), '')}' and '{next(iter(files[first]), '')}'; "
+                "--strip takes what differs out of the stems, such as '_rgb$|_thermal$'"
+            )
+    rows = sorted(set().union(*files.values()))
+    records = [Record(stem, {column: found[stem] for column, found in files.items() if stem in found}, frame=stem) for stem in rows]
+    return described(records, sources, Counter(left_out), labels, masks, strip)
+
+
+def described(
+    records: list[Record],
+    sources: Mapping[str, Source],
+    left_out: Counter[str],
+    labels: Labels,
+    masks: MaskFolder | None,
+    strip: str,
+    max_time_offset: float = float("inf"),
+    notes: tuple[str, ...] = (),
+) -> Found:
+    """Records of stems with their labels and masks."""
+    records, classes, unlabelled, remarks = annotate(records, labels, list(sources))
+    left_out = left_out + unlabelled
+    if masks is not None:
+        records, unmasked = give_masks(records, masks, strip)
+        left_out.update(unmasked)
+    return Found(
+        sensors={column: source.table for column, source in sources.items()},
+        records=tuple(records),
+        classes=classes,
+        multilabel=labels.multilabel,
+        mask=masks.mask if masks is not None else None,
+        max_time_offset=max_time_offset,
+        left_out=left_out,
+        notes=(*notes, *remarks),
+    )

@@ -1,0 +1,76 @@
+"""The files of a sensor's folder by stem, and the rows that mirroring folders make."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from xkd.data.prepare.records import File, Table
+
+IMAGES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".jp2")
+SCANS: Final = (".bin", ".npy", ".pcd", ".ply", ".las", ".laz")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A sensor on the disk: its folder, or one folder per file of a row (a band each), and its table of manifest.toml."""
+
+    folders: tuple[Path, ...]
+    table: Table
+
+
+def list_files(folder: Path, suffixes: Sequence[str], strip: str = "") -> tuple[dict[str, File], int]:
+    """Stem -> file, and how many files have another suffix; hidden files do not count.
+
+    A stem is the path below `folder` without its suffix and without what the regular expression `strip` matches.
+    Raises `NotADirectoryError`, and `ValueError` where two files have one stem or a file has none.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: no such folder")
+    found: dict[str, File] = {}
+    others = 0
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if not path.is_file() or any(part.startswith(".") for part in name.parts):
+            continue
+        if path.suffix.lower() not in suffixes:
+            others += 1
+            continue
+        stem = stem_of(name, strip)
+        if stem in found:
+            raise ValueError(f"{found[stem].path} and {path} have one stem, '{stem}': which is it? Remove one, or change --strip")
+        found[stem] = File(path, name.as_posix())
+    if not found:
+        raise ValueError(f"{folder}: no file that ends in {list(suffixes)}")
+    return found, others
+
+
+def stem_of(name: Path, strip: str) -> str:
+    """The relative path without its suffix and without what `strip` matches; `ValueError` where nothing is left."""
+    stem = name.with_suffix("").as_posix()
+    stem = re.sub(strip, "", stem) if strip else stem
+    if not stem:
+        raise ValueError(f"{name}: --strip '{strip}' leaves nothing of its stem")
+    return stem
+
+
+def list_sources(sources: Mapping[str, Source], strip: str) -> tuple[dict[str, dict[str, tuple[File, ...]]], dict[str, int]]:
+    """Sensor -> stem -> the files of a row, and what was left out by reason."""
+    found: dict[str, dict[str, tuple[File, ...]]] = {}
+    left_out: Counter[str] = Counter()
+    for column, source in sources.items():
+        suffixes = SCANS if source.table["sensor"] == "lidar" else IMAGES
+        parts = []
+        for number, folder in enumerate(source.folders, 1):
+            files, others = list_files(folder, suffixes, strip)
+            left_out[f"file in {folder} that sensor '{source.table['sensor']}' does not read"] += others
+            several = len(source.folders) > 1
+            parts.append({stem: File(file.path, f"{number}/{file.name}" if several else file.name) for stem, file in files.items()})
+        whole = set(parts[0]).intersection(*parts[1:])
+        left_out[f"'{column}' with files in only some of its {len(parts)} folders"] += len(set().union(*parts) - whole)
+        found[column] = {stem: tuple(part[stem] for part in parts) for stem in sorted(whole)}
+    return found, +left_out

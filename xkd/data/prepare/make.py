@@ -1,0 +1,272 @@
+"""Make the data set of what was found: groups, splits, normalisation, files, manifest; all of it, or nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
+
+import cv2
+
+from xkd.data.manifest import NONE, SPLITS
+from xkd.data.prepare.labels import group_of
+from xkd.data.prepare.measure import MOST_ROWS, Normalisation, check_complete, measure
+from xkd.data.prepare.records import File, Found, Record
+from xkd.data.prepare.split import split_by_group
+from xkd.data.prepare.toml import to_toml
+from xkd.data.write import new_dataset, write_rows
+from xkd.geometry import Box
+from xkd.modalities.calibration import write_calibration
+from xkd.modality import Shot
+
+Link = Literal["copy", "symlink", "hardlink"]
+Size = tuple[int, int]  # (width, height)
+_MASKS: Final = "mask"
+_CALIBRATIONS: Final = "calibration"
+
+
+@dataclass(frozen=True)
+class Order:
+    """How the data set at `out` is made. `lists` is a folder with train.txt, val.txt and test.txt of ids or frames."""
+
+    out: Path
+    name: str
+    licence: str
+    source: str
+    link: Link = "copy"
+    group_regex: str = ""
+    shares: Mapping[str, float] = field(default_factory=lambda: {"train": 0.7, "val": 0.15, "test": 0.15})
+    seed: int = 0
+    lists: Path | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is in the data set now."""
+
+    out: Path
+    records: tuple[Record, ...]
+    sensors: tuple[str, ...]
+    classes: tuple[str, ...]
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+def make(found: Found, order: Order) -> Made:
+    """Write the data set. Raises what `new_dataset` does, and `ValueError` naming the sensor, the row or the file."""
+    left_out = Counter(found.left_out)
+    records = _grouped(found.records, order.group_regex)
+    records = _given(records, order, left_out) if _is_given(records, order) else _split(records, order)
+    train = [record for record in records if record.split == "train"]
+    if not train:
+        raise ValueError("no row is in split 'train'; there is nothing to learn from")
+    notes = list(found.notes)
+    if not order.group_regex and not any(record.group for record in found.records):
+        notes.append("no groups were given: frames of one plant, scene or drive may straddle the splits; see --group-regex")
+    with new_dataset(order.out) as draft:
+        for record in records:
+            _write_made(draft, record)
+        tables, comments, pairs = _measured(found, train, draft, notes)
+        _write_toml(draft, found, order, tables, comments, pairs)
+        _place(draft, records, order.link)
+        write_rows(draft, _cells(found, records))
+    return Made(order.out, tuple(records), tuple(found.sensors), found.classes, +left_out, tuple(notes))
+
+
+def safe(name: str) -> str:
+    """A relative path with letters, digits, `_`, `-`, `.` and `/` alone."""
+    return re.sub(r"[^\w./-]", "_", name)
+
+
+def _grouped(records: Sequence[Record], regex: str) -> list[Record]:
+    return [replace(record, group=group_of(record.frame, regex) if regex else record.group or record.frame) for record in records]
+
+
+def _is_given(records: Sequence[Record], order: Order) -> bool:
+    written = any(record.split for record in records)
+    if written and order.lists is not None:
+        raise ValueError("splits are given twice, by a column and by lists; which holds?")
+    return written or order.lists is not None
+
+
+def _given(records: Sequence[Record], order: Order, left_out: Counter[str]) -> list[Record]:
+    """Rows with the splits that somebody chose; those without one are left out. `ValueError` where a group straddles."""
+    if order.lists is not None:
+        chosen = _read_lists(order.lists)
+        records = [replace(record, split=chosen.get(record.id, chosen.get(record.frame, ""))) for record in records]
+    left_out["row without a split"] += sum(not record.split for record in records)
+    kept = [record for record in records if record.split]
+    splits: dict[str, str] = {}
+    for record in kept:
+        if record.split not in SPLITS:
+            raise ValueError(f"row '{record.id}': unknown split '{record.split}'; legal are {list(SPLITS)}")
+        if splits.setdefault(record.group, record.split) != record.split:
+            raise ValueError(f"row '{record.id}': group '{record.group}' straddles splits '{splits[record.group]}' and '{record.split}'")
+    return kept
+
+
+def _read_lists(folder: Path) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for split in SPLITS:
+        path = folder / f"{split}.txt"
+        for name in path.read_text("utf-8").split("\n") if path.is_file() else []:
+            if name.strip() and chosen.setdefault(name.strip(), split) != split:
+                raise ValueError(f"{path}: '{name.strip()}' is in {chosen[name.strip()]}.txt too")
+    if not chosen:
+        raise FileNotFoundError(f"{folder}: no {[f'{split}.txt' for split in SPLITS]} with ids in them")
+    return chosen
+
+
+def _split(records: Sequence[Record], order: Order) -> list[Record]:
+    chosen = split_by_group(((record.group, record.kinds) for record in records), order.shares, order.seed)
+    return [replace(record, split=chosen[record.group]) for record in records]
+
+
+def _write_made(draft: Path, record: Record) -> None:
+    """The row's mask and calibration; rows of one frame share the latter."""
+    if record.mask is not None:
+        path = draft / _mask_name(record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            raise ValueError(f"row '{record.id}': another row's mask is called {_mask_name(record)} already; give them plainer names")
+        whole, data = cv2.imencode(".png", record.mask())
+        assert whole
+        path.write_bytes(data.tobytes())
+    if record.calibration is not None and not (path := draft / _calibration_name(record)).exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_calibration(path, record.calibration())
+
+
+def _mask_name(record: Record) -> str:
+    return f"{_MASKS}/{safe(record.id)}.png"
+
+
+def _calibration_name(record: Record) -> str:
+    return f"{_CALIBRATIONS}/{safe(record.frame)}.json"
+
+
+def _measured(
+    found: Found, train: Sequence[Record], draft: Path, notes: list[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, Any]]:
+    """The sensors' tables with their normalisation, comments for them, and [pairs]."""
+    sample = train[:: -(-len(train) // MOST_ROWS)]
+    tables, comments = {}, {}
+    sizes: dict[str, dict[str, Size]] = {}  # row -> sensor -> (width, height)
+    for column, table in found.sensors.items():
+        rows = [record for record in sample if column in record.files]
+        if not rows:
+            raise ValueError(f"no row of split 'train' has '{column}'; it cannot be normalised or learned from")
+        shots = [_shot(record, column, draft) for record in rows]
+        check_complete(column, table, shots)
+        normalisation, measured = measure(column, table, shots)
+        for record, size in zip(rows, measured, strict=True):
+            sizes.setdefault(record.id, {})[column] = size
+        tables[column] = {**table} | ({"mean": normalisation.mean, "std": normalisation.std} if normalisation else {})
+        if normalisation:
+            comments[f"modalities.{column}"] = _measured_on(normalisation, sum(column in record.files for record in train))
+    return tables, comments, _pairs(found, sizes, notes)
+
+
+def _measured_on(normalisation: Normalisation, total: int) -> str:
+    return f"mean and std were measured on {normalisation.num_rows} of the {total} train rows"
+
+
+def _shot(record: Record, column: str, draft: Path) -> Shot:
+    return Shot(
+        tuple(file.path for file in record.files[column]), draft / _calibration_name(record) if record.calibration is not None else None
+    )
+
+
+def _pairs(found: Found, sizes: Mapping[str, Mapping[str, Size]], notes: list[str]) -> dict[str, Any]:
+    """[pairs]: how far apart in time, and whether the sensors' images have one size."""
+    pairs: dict[str, Any] = {}
+    if found.max_time_offset < float("inf"):
+        pairs["max_time_offset"] = found.max_time_offset
+    unlike = [row for row, of_row in sizes.items() if len(set(of_row.values())) > 1]
+    if not unlike:
+        return pairs
+    listed = ", ".join(f"{column} {width}x{height}" for column, (width, height) in sizes[unlike[0]].items())
+    pairs["same_size"] = False
+    frames = {of_row[first] for of_row in sizes.values() if (first := next(iter(found.sensors))) in of_row}
+    if len(frames) == 1:
+        pairs["size"] = list(frames.pop())
+    elif any(record.boxes or record.crop for record in found.records):
+        raise ValueError(
+            f"row '{unlike[0]}': sizes differ within the pair ({listed}) and from row to row; "
+            "boxes need one frame: bring the files to one size"
+        )
+    notes.append(
+        f"sizes differ within {len(unlike)} of {len(sizes)} pairs that were looked at, as in '{unlike[0]}' ({listed}): "
+        "both must show the same field of view"
+    )
+    return pairs
+
+
+def _write_toml(
+    draft: Path, found: Found, order: Order, tables: Mapping[str, Any], comments: Mapping[str, str], pairs: Mapping[str, Any]
+) -> None:
+    table: dict[str, Any] = {
+        "name": order.name,
+        "licence": order.licence,
+        "source": order.source,
+        "labels": "multi" if found.multilabel else "single",
+        "classes": list(found.classes),
+        "modalities": tables,
+    }
+    if found.mask is not None:
+        table["mask"] = {"positive": list(found.mask.positive), "values": dict(found.mask.values)}
+    if pairs:
+        table["pairs"] = pairs
+    (draft / "manifest.toml").write_text(to_toml(table, comments), "utf-8")
+
+
+def _place(draft: Path, records: Sequence[Record], link: Link) -> None:
+    """Each file below its sensor's folder, once; `ValueError` where two get one name."""
+    placed: dict[str, Path] = {}
+    for record in records:
+        for column, files in record.files.items():
+            for file in files:
+                name = _file_name(column, file)
+                if placed.setdefault(name, file.path) != file.path:
+                    raise ValueError(f"{placed[name]} and {file.path} would both be called {name} in the data set; rename one of them")
+    for name, path in placed.items():
+        target = draft / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if link == "symlink":
+            target.symlink_to(path.absolute())
+        elif link == "hardlink":
+            os.link(path.resolve(), target)
+        else:
+            shutil.copyfile(path, target)
+
+
+def _file_name(column: str, file: File) -> str:
+    return str(PurePosixPath(column) / safe(file.name))
+
+
+def _cells(found: Found, records: Sequence[Record]) -> list[dict[str, str]]:
+    """The rows of manifest.csv: columns that no row fills are left out, but for the sensors'."""
+    further = list(dict.fromkeys(column for record in records for column in record.extra))
+    rows = []
+    for record in records:
+        cells = {"id": record.id, "split": record.split, "group": record.group}
+        cells |= {column: ";".join(_file_name(column, file) for file in record.files.get(column, ())) for column in found.sensors}
+        cells |= {f"{column}.time": f"{record.times[column]:.6f}" if column in record.times else "" for column in found.sensors}
+        cells["label"] = ";".join(record.labels or ()) or (NONE if found.multilabel and record.labels == () else "")
+        cells["mask"] = _mask_name(record) if record.mask is not None else ""
+        cells["crop"] = _text(record.crop) if record.crop is not None else ""
+        cells["boxes"] = ";".join(f"{_text(box)} {name}" for box, name in record.boxes or ()) or (NONE if record.boxes == () else "")
+        cells["calibration"] = _calibration_name(record) if record.calibration is not None else ""
+        rows.append(cells | {column: record.extra.get(column, "") for column in further})
+    needed = {"id", "split", "group", *found.sensors}
+    columns = [column for column in rows[0] if column in needed or any(row[column] for row in rows)]
+    return [{column: row[column] for column in columns} for row in rows]
+
+
+def _text(box: Box) -> str:
+    return " ".join(f"{round(edge, 3):.10g}" for edge in box)
