@@ -78,8 +78,8 @@ def test_targets_follow_the_draw_and_end_where_the_image_does(root: Path) -> Non
     for draw in range(30):
         sample = dataset[1, draw]
         weed = (sample.target == 2).float()
-        shown = ((sample.views["rgb"][0].float() - 40).abs() < 8).float() * (sample.target >= 0)
-        assert (weed - shown).abs().sum() < 0.35 * max(weed.sum(), 10), "pixels on the edge aside"
+        shown = ((sample.views["rgb"][0].float() - 40).abs() < 10).float() * (sample.target >= 0)
+        assert (weed - shown).abs().sum() < 0.5 * max(weed.sum(), 30), "pixels on the edge aside"
         outside = sample.target == -1
         assert outside.any(), "the strip that nobody looked at, or the world beyond the frame"
 
@@ -107,7 +107,7 @@ def test_a_head_on_any_backbone_learns_pixels(root: Path, name: str) -> None:
     dataset = _dataset(root, size=size)
     task = Segmentation(CLASSES)
     branch = Branch(PixelHead(backbone, 3), dataset.views[0], Random())
-    distiller = Distiller({"rgb": branch}, {"ce": Term(CrossEntropy(), "rgb.output", "batch.target")}, task, student="rgb")
+    distiller = Distiller({"rgb": branch}, {"ce": Term(CrossEntropy(), "rgb.output", "batch.target")}, "rgb", task)
     distiller.bind()
     batch = collate([dataset[0], dataset[1], dataset[2]])
     optimizer = torch.optim.AdamW(distiller.parameters(), 2e-3)
@@ -129,7 +129,7 @@ def test_soft_targets_of_pixels_pass_between_grids() -> None:
         "coarse": Branch(nets[1], RGB_VIEW, Random(frozen=True), frozen=True),
         "fine": Branch(nets[0], RGB_VIEW, Random()),
     }
-    distiller = Distiller(branches, {"kd": Term(KD(), "fine.output", "coarse.output")}, task, student="fine")
+    distiller = Distiller(branches, {"kd": Term(KD(), "fine.output", "coarse.output")}, "fine", task)
     distiller.bind()
     step = distiller(example_batch([RGB_VIEW], task, 2, torch.device("cpu")))
     assert torch.isfinite(step.loss)

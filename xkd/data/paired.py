@@ -96,9 +96,7 @@ class PairedDataset(Dataset[Sample]):
             # a mask is an annotation too: rows without a label keep their pixels alone
             rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=None) for row in rows]
         if target == "mask" and (self.manifest.mask is None or mask != "mask"):
-            raise ValueError(
-                f"{self.manifest.root}: target='mask' needs masks: a column 'mask', [mask] in manifest.toml, and mask='mask' here"
-            )
+            raise ValueError(f"{self.manifest.root}: target='mask' needs [mask] in manifest.toml, and mask='mask' here")
         if split == "train" and target == "label":
             _check_classes(self.manifest)
         columns = {view.modality.name for view in self.views}

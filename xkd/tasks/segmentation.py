@@ -26,7 +26,8 @@ class PixelHead(nn.Module):
 
     def __init__(self, backbone: Any, num_classes: int) -> None:
         super().__init__()
-        channels = list(backbone.feature_info.channels()) if hasattr(backbone, "feature_info") else []
+        # a whole timm classifier has a plain list there, a features_only one an object
+        channels = list(getattr(backbone.feature_info, "channels", list)()) if hasattr(backbone, "feature_info") else []
         if len(channels) != 1:
             raise ValueError(
                 f"PixelHead needs a backbone with one feature map, {type(backbone).__name__} has {len(channels)}: "

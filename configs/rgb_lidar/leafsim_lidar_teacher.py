@@ -1,6 +1,6 @@
 """The teacher beside it: a small vision transformer on the laser scanner, trained on the labelled tenth.
 
-xkd train configs/rgb_lidar/leafsim_teacher.py --work-dir work_dirs/leafsim_lidar_teacher
+xkd train configs/rgb_lidar/leafsim_lidar_teacher.py
 """
 
 from mmengine.config import read_base

@@ -1,6 +1,6 @@
 """The teacher beside it: a small vision transformer on NDVI, trained on the labelled tenth.
 
-xkd train configs/rgb_ndvi/leafsim_teacher.py --work-dir work_dirs/leafsim_ndvi_teacher
+xkd train configs/rgb_ndvi/leafsim_ndvi_teacher.py
 """
 
 from mmengine.config import read_base

@@ -1,6 +1,6 @@
-"""A transformer on laser scans teaches an RGB CNN on pairs of leafsim of which a tenth is labelled.
+"""An NDVI transformer teaches an RGB CNN on pairs of leafsim of which a tenth is labelled.
 
-    xkd compare configs/rgb_lidar/leafsim.py --work-dir work_dirs/compare_leafsim_lidar
+    xkd compare configs/rgb_ndvi/leafsim_ndvi.py
 
 It needs a set with that sensor: `python datasets/leafsim/prepare.py --out data/leafsim` makes all.
 """
@@ -20,18 +20,17 @@ with read_base():
     from .._base_.leafsim import *
     from .._base_.runtime import *
 
-teacher_network.merge(dict(in_chans=3))  # what `channels` names
-train_dataloader.merge(dict(dataset=dict(views=[rgb, lidar])))
+train_dataloader.merge(dict(dataset=dict(views=[rgb, ndvi])))
 distiller = dict(
     type=Distiller,
     student="rgb",
     task=task,
     branches=dict(
-        lidar=dict(
+        ndvi=dict(
             type=Branch,
             model=teacher_network,
-            view=lidar,
-            weights=dict(type=Checkpoint, path="work_dirs/leafsim_lidar_teacher/best.pth"),
+            view=ndvi,
+            weights=dict(type=Checkpoint, path="work_dirs/leafsim_ndvi_teacher/best.pth"),
             taps=dict(attention=dict(type=Tap, path="stage:-1", kind="attention")),
             frozen=True,
         ),
@@ -46,14 +45,14 @@ distiller = dict(
     ),
     terms=dict(
         ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target"),
-        kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="lidar.output"),
-        attention=dict(type=Term, loss=dict(type=AttentionCosine), student="rgb.attention", teacher="lidar.attention"),
+        kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="ndvi.output"),
+        attention=dict(type=Term, loss=dict(type=AttentionCosine), student="rgb.attention", teacher="ndvi.attention"),
         # the labelled rows have masks; the others are steered by the teacher alone
         mask=dict(type=Term, loss=dict(type=MaskEnergy), student="rgb.attention", teacher="batch.mask"),
     ),
 )
 optim_wrapper.merge(dict(type=BF16OptimWrapper, optimizer=dict(lr=2e-3)))
 compare = dict(
-    teachers=dict(lidar="leafsim_teacher.py"),
-    attention=dict(rgb="tap:attention", lidar="tap:attention"),
+    teachers=dict(ndvi="leafsim_ndvi_teacher.py"),
+    attention=dict(rgb="tap:attention", ndvi="tap:attention"),
 )
