@@ -22,7 +22,9 @@ from xkd.cli import COMMANDS
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 CONTRACTS: list[dict[str, Any]] = PROJECT["tool"]["importlinter"]["contracts"]
-DECLARED = [Requirement(line) for line in [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["dev"]]]
+EXTRAS = PROJECT["project"]["optional-dependencies"].values()
+LINES = [*PROJECT["project"]["dependencies"], *(line for lines in EXTRAS for line in lines if not line.startswith("xkd["))]
+DECLARED = [Requirement(line) for line in LINES]
 COMES_WITH_TORCH = ("nvidia-", "cuda-")
 
 

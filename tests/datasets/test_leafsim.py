@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xkd.data.manifest import Manifest, Row
+from xkd.data.manifest import Manifest
+from xkd.data.rows import Row
 from xkd.geometry import IDENTITY, Box
 from xkd.modalities import LiDAR
 from xkd.modalities.calibration import read_calibration, write_calibration

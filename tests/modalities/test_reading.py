@@ -104,6 +104,15 @@ def test_a_row_may_state_its_own_scale_and_offset(tmp_path: Path) -> None:
     assert Thermal().read(shot)[0, 0, 0] == pytest.approx(300.0)
 
 
+def test_counts_in_another_unit_are_not_taken_for_kelvin(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "t.png"), np.full((4, 5), 30000, np.uint16))
+    with pytest.raises(ValueError, match=r"t\.png: its mean is 3000 K, far outside range .* scale = 0\.1 and offset = 0 right for uint16"):
+        Thermal(scale=0.1).read(Shot((tmp_path / "t.png",)))
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((4, 5), 120, np.uint8))
+    with pytest.raises(ValueError, match=r"grey\.png: its mean is 1\.2 K"):
+        Thermal().read(Shot((tmp_path / "grey.png",)))
+
+
 def test_percentile_encoding_is_automatic_gain_and_says_so(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "t.png"), np.linspace(29000, 31000, 101, dtype=np.uint16)[None])
     sensor = Thermal(encoding="percentile", percentiles=(10.0, 90.0))

@@ -57,7 +57,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _dataset(root: Path, size: tuple[int, int] = (40, 60), split: str = "train", **options: object) -> PairedDataset:
     view = View("rgb", sensor(str(root), "rgb"), size)
-    return PairedDataset(str(root), split, [view], Augment(rotate=30, scale=(0.7, 1.2)), target="mask", **options)  # type: ignore[arg-type]
+    return PairedDataset(str(root), split, [view], Augment(rotate=30, scale=(0.7, 1.2), jitter=0), target="mask", **options)  # type: ignore[arg-type]
 
 
 def test_targets_are_the_masks_classes(root: Path) -> None:
@@ -74,14 +74,14 @@ def test_targets_are_the_masks_classes(root: Path) -> None:
 
 
 def test_targets_follow_the_draw_and_end_where_the_image_does(root: Path) -> None:
-    dataset = _dataset(root, size=(30, 44))
+    dataset, outside = _dataset(root, size=(30, 44)), 0
     for draw in range(30):
         sample = dataset[1, draw]
         weed = (sample.target == 2).float()
         shown = ((sample.views["rgb"][0].float() - 40).abs() < 10).float() * (sample.target >= 0)
-        assert (weed - shown).abs().sum() < 0.5 * max(weed.sum(), 30), "pixels on the edge aside"
-        outside = sample.target == -1
-        assert outside.any(), "the strip that nobody looked at, or the world beyond the frame"
+        assert (weed - shown).abs().sum() < 0.35 * max(weed.sum(), 20), "pixels on the edge aside"
+        outside += int((sample.target == -1).any())
+    assert outside > 20, "the strip that nobody looked at, or the world beyond the frame"
 
 
 def test_a_dataset_without_masks_cannot_make_targets_of_them(root: Path, tmp_path: Path) -> None:
@@ -110,15 +110,15 @@ def test_a_head_on_any_backbone_learns_pixels(root: Path, name: str) -> None:
     distiller = Distiller({"rgb": branch}, {"ce": Term(CrossEntropy(), "rgb.output", "batch.target")}, "rgb", task)
     distiller.bind()
     batch = collate([dataset[0], dataset[1], dataset[2]])
-    optimizer = torch.optim.AdamW(distiller.parameters(), 2e-3)
+    optimizer = torch.optim.AdamW(distiller.parameters(), 1e-3)
     losses = []
-    for _ in range(12):
+    for _ in range(20):
         step = distiller(batch)
         optimizer.zero_grad()
         step.loss.backward()
         optimizer.step()
         losses.append(step.loss.item())
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     assert distiller.predict(batch).shape == (3, 3, *size)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Literal
 from zlib import crc32
 
@@ -23,11 +21,10 @@ from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.manifest import Manifest
 from xkd.data.region import one_hot, read_codes, region
 from xkd.data.rows import SPLITS, Row
+from xkd.data.shots import Reader, check_files, shot_of
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
 from xkd.modality import Modality, Shot
-
-_Key = tuple[Modality, Shot] | Path
 
 NO_DRAW: Final = -1  # the draw of evaluation: no augmentation
 _GEOMETRY: Final = crc32(b"geometry")
@@ -107,12 +104,12 @@ class PairedDataset(Dataset[Sample]):
         if not usable:
             raise ValueError(f"{self.manifest.root}: no row to use: all {len(rows)} rows of split '{split}' have no {names}")
         self.rows = choose.subset(usable, self.classes, subset, seed) if subset else usable
-        self._check_files(columns)
+        check_files(self.manifest.root, self.rows, columns, masks=mask == "mask")
         self.strata = choose.strata(self.rows, self.classes)
         self.targets = self._targets()
         self._anchor = shuffle_pairs_except
         self._strangers = choose.derangement(len(self.rows), seed) if shuffle_pairs_except else None
-        self._readings: dict[_Key, Any] | None = {} if cache else None
+        self._reader = Reader(cache)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -154,24 +151,6 @@ class PairedDataset(Dataset[Sample]):
             meta=dict(row.meta),
         )
 
-    def _check_files(self, columns: set[str]) -> None:
-        """Every file that will be read is there: one look into each folder, not one per file."""
-        wanted = [(row.id, path) for row in self.rows for column, paths in row.files.items() if column in columns for path in paths]
-        wanted += [(row.id, row.calibration) for row in self.rows if row.calibration and not columns.isdisjoint(row.files)]
-        if self.mask == "mask":
-            wanted += [(row.id, row.mask) for row in self.rows if row.mask]
-        folders: dict[str, set[str]] = {}
-        for folder in {os.path.dirname(path) for _, path in wanted}:
-            there = self.manifest.root / folder
-            folders[folder] = set(os.listdir(there)) if there.is_dir() else set()
-        missing = [(row_id, path) for row_id, path in wanted if os.path.basename(path) not in folders[os.path.dirname(path)]]
-        if missing:
-            row_id, path = missing[0]
-            raise FileNotFoundError(
-                f"{self.manifest.root / path}: no such file; row '{row_id}' of manifest.csv names it "
-                f"({len(missing)} of {len(wanted)} files are missing)"
-            )
-
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
         """The row's own; of pixels the class with the largest share, -1 where none has half."""
         if self.target == "label":
@@ -202,36 +181,17 @@ class PairedDataset(Dataset[Sample]):
 
     def _read_views(self, sources: dict[str, Row]) -> dict[str, Any]:
         readings: dict[str, Any] = {}
-        read: dict[_Key, Any] = {}
+        read: dict[tuple[Modality, Shot], Any] = {}
         for view in self.views:
             row, modality = sources[view.name], view.modality
             if modality.name not in row.files:
                 continue
-            shot = self._shot(row, modality)
+            shot = shot_of(self.manifest.root, row, modality)
             key = (modality, shot)  # two views of one sensor share a read
             if key not in read:
-                read[key] = self._read(row, key, partial(modality.read, shot))
+                read[key] = self._reader(row, key, partial(modality.read, shot))
             readings[view.name] = read[key]
         return readings
-
-    def _shot(self, row: Row, modality: Modality) -> Shot:
-        stated = row.values.get(modality.name, {})
-        return Shot(
-            paths=tuple(self.manifest.root / path for path in row.files[modality.name]),
-            calibration=self.manifest.root / row.calibration if row.calibration else None,
-            values={key: stated[key] for key in modality.row_keys if key in stated},
-        )
-
-    def _read(self, row: Row, key: _Key, read: Callable[[], Any]) -> Any:
-        if self._readings is not None and key in self._readings:
-            return self._readings[key]
-        try:
-            reading = read()
-        except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"row '{row.id}': {error}") from error
-        if self._readings is not None:
-            self._readings[key] = reading
-        return reading
 
     def _shape(self, row: Row, readings: dict[str, Any]) -> tuple[int, int]:
         """(height, width) of the frame in which the row's crop and boxes are given."""
@@ -294,7 +254,7 @@ class PairedDataset(Dataset[Sample]):
 
     def _codes(self, row: Row, shape: tuple[int, int]) -> NDArray[Any]:
         path = self.manifest.root / row.mask
-        codes: NDArray[Any] = self._read(row, path, partial(read_codes, path))
+        codes: NDArray[Any] = self._reader(row, path, partial(read_codes, path))
         if self.manifest.pairs.same_size and codes.shape[:2] != shape:
             raise ValueError(f"{path}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
         return codes

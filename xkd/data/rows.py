@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from xkd.geometry import Box
@@ -22,7 +21,7 @@ REQUIRED: Final = ("id", "split", "group")
 OPTIONAL: Final = ("label", "mask", "crop", "boxes", "calibration")
 _TIME: Final = "time"
 _OUTSIDE: Final = re.compile(r"^/|[\\:]|(^|/)\.\.(/|$)")
-_NOTHING: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType({})
+_NOTHING: Final[Mapping[str, Mapping[str, float]]] = {}  # of rows that state nothing; a read-only view cannot be pickled
 
 
 @dataclass(frozen=True, slots=True)

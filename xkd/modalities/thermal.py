@@ -97,6 +97,14 @@ class Thermal:
             values += np.float32(offset)
         if image.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"{path}: holds values that are not finite")
+        if self.encoding == "fixed":
+            low, high = self.range
+            middle = float(values.mean())
+            if not low - (high - low) <= middle <= high + (high - low):
+                raise ValueError(
+                    f"{path}: its mean is {middle:.4g} {self.unit}, far outside range {self.range}: "
+                    f"are scale = {scale:g} and offset = {offset:g} right for {image.dtype} counts?"
+                )
         if self.encoding == "percentile":
             low, high = np.percentile(values, self.percentiles)
             values = np.clip((values - np.float32(low)) / np.float32(max(high - low, _FLAT)), 0, 1)

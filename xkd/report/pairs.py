@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xkd.data.check import Overlay, PairCheck
 from xkd.data.check.exposure import Exposure
 from xkd.data.check.residual import Registration, Shift
-from xkd.data.manifest import SPLITS
+from xkd.data.rows import SPLITS
 from xkd.report.charts import Chart, draw_lines
 from xkd.report.page import environment
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from xkd.data.check.finding import Finding, listed
-from xkd.data.manifest import Manifest, Row
+from xkd.data.manifest import Manifest
+from xkd.data.rows import Row
 from xkd.modalities import RGB, Depth, LiDAR, Multispectral
 from xkd.modalities.files import is_whole
 

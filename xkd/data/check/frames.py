@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.check.files import Facts
-from xkd.data.manifest import SPLITS, Manifest, Row
+from xkd.data.manifest import Manifest
 from xkd.data.region import read_codes
+from xkd.data.rows import SPLITS, Row
+from xkd.data.shots import shot_of
 from xkd.geometry import IDENTITY, Box
 from xkd.modalities import LiDAR
-from xkd.modality import Modality, Shot
+from xkd.modality import Modality
 
 _REACH = 3  # pixels over which a scan's returns are spread, so that range has edges and not dots
 
@@ -53,15 +55,9 @@ def sample_rows(rows: Sequence[Row], facts: Facts, count: int, seed: int) -> lis
 def read_frame(manifest: Manifest, row: Row) -> Frame:
     """All sensors of a row; `ValueError` or `FileNotFoundError` says what training would say."""
     readings = {}
-    for name, paths in row.files.items():
+    for name in row.files:
         sensor = manifest.modalities[name]
-        stated = row.values.get(name, {})
-        shot = Shot(
-            paths=tuple(manifest.root / path for path in paths),
-            calibration=manifest.root / row.calibration if row.calibration else None,
-            values={key: stated[key] for key in sensor.row_keys if key in stated},
-        )
-        readings[name] = (sensor, sensor.read(shot))
+        readings[name] = (sensor, sensor.read(shot_of(manifest.root, row, sensor)))
     frame = Frame(row, readings)
     shapes = {name: frame.size(name) for name in readings}
     if manifest.pairs.same_size and len(set(shapes.values())) > 1:

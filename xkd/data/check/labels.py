@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from xkd.data.check.finding import Finding
-from xkd.data.manifest import SPLITS, Manifest
+from xkd.data.manifest import Manifest
+from xkd.data.rows import SPLITS
 
 
 @dataclass(frozen=True)

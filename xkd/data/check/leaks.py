@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from xkd.data.check.files import Facts, users
 from xkd.data.check.finding import Finding, listed
-from xkd.data.manifest import SPLITS, Manifest, Row
+from xkd.data.manifest import Manifest
+from xkd.data.rows import SPLITS, Row
 
 FARTHEST: Final = 8  # bits of 63 in which two hashes may differ
 CLOSEST: Final = 0.95  # correlation of the thumbnails, at least; unlike scenes of one kind share hashes but stay below 0.93

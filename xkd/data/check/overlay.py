@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.check.frames import Frame, grey, read_frame, seen
-from xkd.data.manifest import Manifest, Row
+from xkd.data.manifest import Manifest
 from xkd.data.region import read_codes, region
+from xkd.data.rows import Row
 from xkd.modalities import LiDAR
 
 _WIDTH: Final = 480  # pixels of a picture,

@@ -17,7 +17,8 @@ from xkd.data.check.labels import Balance, Timing, balance, balance_findings, ti
 from xkd.data.check.leaks import Leak, duplicate_findings, near_duplicates, near_findings
 from xkd.data.check.overlay import in_camera
 from xkd.data.check.residual import Measured, Registration, measure, registration, registration_findings
-from xkd.data.manifest import Manifest, Row
+from xkd.data.manifest import Manifest
+from xkd.data.rows import Row
 
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 

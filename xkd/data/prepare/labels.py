@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xkd.data.manifest import NONE
 from xkd.data.prepare.records import Record
+from xkd.data.rows import NONE
 from xkd.data.write import read_table
 
 _TAKEN = ("id", "split", "group", "label", "mask", "calibration")

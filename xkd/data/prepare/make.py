@@ -13,12 +13,12 @@ from typing import Any, Final, Literal
 
 import cv2
 
-from xkd.data.manifest import NONE, SPLITS
 from xkd.data.prepare.labels import group_of
 from xkd.data.prepare.measure import MOST_ROWS, Normalisation, check_complete, measure
 from xkd.data.prepare.records import File, Found, Record
 from xkd.data.prepare.split import split_by_group
 from xkd.data.prepare.toml import to_toml
+from xkd.data.rows import NONE, SPLITS
 from xkd.data.write import new_dataset, write_rows
 from xkd.geometry import Box
 from xkd.modalities.calibration import write_calibration

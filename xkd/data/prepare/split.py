@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
-from xkd.data.manifest import SPLITS
+from xkd.data.rows import SPLITS
 
 _ENOUGH: Final = 3  # groups from which a class should be in every split
 _ALL: Final = ""  # all rows count as one more class, so that the splits' sizes keep their shares too

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xkd.data.manifest import SPLITS
 from xkd.data.prepare.make import Made
+from xkd.data.rows import SPLITS
 
 _UNLABELLED = "(unlabelled)"
 

@@ -1,0 +1,60 @@
+"""From a row to what its files hold: which shot of a sensor it names, whether the files are there, and what was read before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from xkd.data.rows import Row
+from xkd.modality import Modality, Shot
+
+
+def shot_of(root: Path, row: Row, modality: Modality) -> Shot:
+    """What the row holds of a sensor that it has; `root` is the data set's folder."""
+    stated = row.values.get(modality.name, {})
+    return Shot(
+        paths=tuple(root / path for path in row.files[modality.name]),
+        calibration=root / row.calibration if row.calibration else None,
+        values={key: stated[key] for key in modality.row_keys if key in stated},
+    )
+
+
+class Reader:
+    """Reads, names the row of a file that cannot be read, and keeps what it has read if `cache` says so."""
+
+    def __init__(self, cache: bool) -> None:
+        self._kept: dict[tuple[Modality, Shot] | Path, Any] | None = {} if cache else None
+
+    def __call__(self, row: Row, key: tuple[Modality, Shot] | Path, read: Callable[[], Any]) -> Any:
+        if self._kept is not None and key in self._kept:
+            return self._kept[key]
+        try:
+            reading = read()
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"row '{row.id}': {error}") from error
+        if self._kept is not None:
+            self._kept[key] = reading
+        return reading
+
+
+def check_files(root: Path, rows: Sequence[Row], columns: set[str], masks: bool) -> None:
+    """Every file that will be read is there: one look into each folder, not one per file.
+
+    Raises `FileNotFoundError` that names the first missing file, its row, and how many are missing.
+    """
+    wanted = [(row.id, path) for row in rows for column, paths in row.files.items() if column in columns for path in paths]
+    wanted += [(row.id, row.calibration) for row in rows if row.calibration and not columns.isdisjoint(row.files)]
+    if masks:
+        wanted += [(row.id, row.mask) for row in rows if row.mask]
+    folders: dict[str, set[str]] = {}
+    for folder in {os.path.dirname(path) for _, path in wanted}:
+        there = root / folder
+        folders[folder] = set(os.listdir(there)) if there.is_dir() else set()
+    missing = [(row_id, path) for row_id, path in wanted if os.path.basename(path) not in folders[os.path.dirname(path)]]
+    if missing:
+        row_id, path = missing[0]
+        raise FileNotFoundError(
+            f"{root / path}: no such file; row '{row_id}' of manifest.csv names it ({len(missing)} of {len(wanted)} files are missing)"
+        )
