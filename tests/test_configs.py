@@ -21,6 +21,7 @@ from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import build_distiller
 from xkd.engine.train import train
 from xkd.modalities.calibration import Camera, write_calibration
+from xkd.tasks import Segmentation
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHIPPED = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
@@ -80,7 +81,10 @@ def make_data(config: Config, folder: Path) -> None:
     pinhole = np.array([[SIDE / 2, 0, SIDE / 2, 0], [0, SIDE / 2, SIDE / 2, 0], [0, 0, 1, 0]])
     write_calibration(root / "calibration.json", Camera(pinhole, AHEAD, (), (SIDE, SIDE)))
     tables = "".join(f"[modalities.{column}]\n{SENSORS[column]}\n" for column in columns)
-    mask = '[mask]\nvalues = { background = 0, object = 1 }\npositive = ["object"]\n'
+    pixels = as_plain(config.distiller.task)["type"] is Segmentation
+    codes = {name: code for code, name in enumerate(classes if pixels else ("background", "object"))}
+    values = ", ".join(f"{name} = {code}" for name, code in codes.items())
+    mask = f'[mask]\nvalues = {{ {values} }}\npositive = ["{list(codes)[-1]}"]\n'
     header = f'name = "noise"\nlicence = "Apache-2.0"\nsource = "made by the tests"\nclasses = {list(classes)}\n'
     (root / "manifest.toml").write_text(header + tables + mask, "utf-8")
     (root / "manifest.csv").write_text("\n".join(rows) + "\n", "utf-8")

@@ -72,6 +72,7 @@ std = {ndvi_std}
 [mask]
 values = {{ soil = 0, crop = 1, weed = 2, unknown = 3 }}
 positive = ["crop", "weed"]
+ignore = ["unknown"]
 """
 
 

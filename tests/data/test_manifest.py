@@ -100,7 +100,7 @@ def test_wrong_rows(edited: Edit, old: str, new: str, message: str) -> None:
     [
         ("licence", "license", r"unknown key 'license' in \[top level\]; legal are \['name', 'licence'"),
         ("positive", "positives", r"unknown key 'positives' in \[mask\]"),
-        ('positive = ["object"]', 'positive = ["lesion"]', r"names 'lesion'; values has \['background', 'object'\]"),
+        ('positive = ["object"]', 'positive = ["lesion"]', r"ignore name 'lesion'; values has \['background', 'object'\]"),
         ("object = 1", "object = 300", "code 0..255"),
         ('"disc", "bar"]', '"disc", "disc"]', "classes must be different"),
         ('name = "tiny"\n', "", "missing key 'name'"),

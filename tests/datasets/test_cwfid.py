@@ -47,7 +47,7 @@ def source(tmp_path: Path) -> Path:
     crops = [
         ("001_00", "weed", "train", "001", 100, 50),
         ("001_01", "soil", "train", "001", 600, 700),
-        ("002_00", "crop", "test", "002", 0, 0),
+        ("002_00", "weed", "test", "002", 0, 0),
     ]
     (folder / "frames").mkdir(parents=True)
     for label in ("weed", "soil", "crop"):
@@ -70,7 +70,7 @@ def test_made_up_crops(script: ModuleType, source: Path, tmp_path: Path) -> None
     assert [(row.id, row.split, row.group, row.labels) for row in manifest.rows] == [
         ("001_00", "train", "001", ("weed",)),
         ("001_01", "train", "001", ("soil",)),
-        ("002_00", "test", "002", ("crop",)),
+        ("002_00", "test", "002", ("weed",)),
     ]
     assert manifest.rows[0].files == {"rgb": ("red/001_00.png",), "ndvi": ("red/001_00.png", "nir/001_00.png")}
     assert manifest.rows[0].meta["purity"] == "0.9"

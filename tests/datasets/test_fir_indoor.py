@@ -31,7 +31,7 @@ def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Sequence A (train): 6 pairs, three of walking and three of lying; sequence B (test): 2 pairs of sitting."""
+    """Sequence A (train): 6 pairs, three of walking and three of lying; sequence B (test): 2 pairs of lying."""
     folder, rng = tmp_path / "source", np.random.default_rng(0)
     for name in ("rgb", "thermal"):
         (folder / name).mkdir(parents=True)
@@ -41,7 +41,7 @@ def source(tmp_path: Path) -> Path:
         for number in range(count):
             row, time = 2 * number, 0.25 * number
             label, coarse = ("walk", "upright") if number < 3 else ("lying", "lie")
-            label, coarse = (label, coarse) if sequence == "A" else ("sit", "sit")
+            label, coarse = (label, coarse) if sequence == "A" else ("lying", "lie")
             frame = round((0.95 * time + 0.2) * 25)
             boundary = abs(row - 5) if sequence == "A" else 9
             lines.append(f"{sequence}_{row:04d},{sequence},{row},{time},{frame},{label},{coarse},{boundary},{split}")
@@ -56,7 +56,7 @@ def test_made_up_sequences(script: ModuleType, source: Path, tmp_path: Path) -> 
     manifest = Manifest.load(out)
     assert manifest.pairs.size == (160, 120)
     assert not manifest.pairs.same_size
-    assert [row.labels for row in manifest.rows] == [("upright",)] * 3 + [("lie",)] * 3 + [("sit",)] * 2
+    assert [row.labels for row in manifest.rows] == [("upright",)] * 3 + [("lie",)] * 3 + [("lie",)] * 2
     assert [row.meta["bout"] for row in manifest.rows] == ["A-000"] * 3 + ["A-001"] * 3 + ["B-000"] * 2
     assert [row.group for row in manifest.rows] == ["A"] * 6 + ["B"] * 2
     assert all(abs(row.values["rgb"]["time"] - row.values["thermal"]["time"]) < 0.025 for row in manifest.rows)
@@ -76,7 +76,7 @@ def test_made_up_sequences(script: ModuleType, source: Path, tmp_path: Path) -> 
 def test_neighbours_and_labels_near_a_change_are_left_out(script: ModuleType, source: Path, tmp_path: Path) -> None:
     assert script.prepare(source, tmp_path / "out") == {"pairs between those kept": 4, "labels near a change": 2}
     rows = Manifest.load(tmp_path / "out").rows
-    assert [(row.id, row.labels) for row in rows] == [("A_0000", ("upright",)), ("A_0004", None), ("A_0008", None), ("B_0000", ("sit",))]
+    assert [(row.id, row.labels) for row in rows] == [("A_0000", ("upright",)), ("A_0004", None), ("A_0008", None), ("B_0000", ("lie",))]
     assert rows[1].meta["activity"] == "walk"
 
 

@@ -43,6 +43,7 @@ def write_page(
 ) -> None:
     """Write `path` (HTML) and the pictures below `panels/` beside it."""
     manifest = Manifest.load(config.test_dataloader.dataset.root)
+    classes = tuple(as_plain(config.distiller.task)["classes"])  # of pixels they are not the manifest's
     unit = resampled(config, runs["alone"][0])
     metric = summary.metric.replace("_", " ")
     attention = (summary.energy["alone"], summary.energy["distilled"]) if summary.energy["distilled"].defined else None
@@ -50,9 +51,9 @@ def write_page(
         title=f"{manifest.name}: does the teacher help?",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
         finding=page.Finding(summary.finding, metric, summary.gain, summary.share, summary.control, attention, summary.beyond_masks),
-        classes=manifest.classes,
-        arms=tuple(report_arm(arm, runs[arm.name], summary, manifest.classes) for arm in arms),
-        tables=tables(summary, manifest.classes, unit),
+        classes=classes,
+        arms=tuple(report_arm(arm, runs[arm.name], summary, classes) for arm in arms),
+        tables=tables(summary, classes, unit),
         made=page.Made(
             command=command,
             config=config.pretty_text,

@@ -21,7 +21,7 @@ _PIXELS: Final = 10_000  # of each, evenly spaced
 _BY_VIEW: Final = ("density", "valid")  # of a LiDAR: they depend on the size at which it is seen, so the sensor's usual values stay
 # what only the user can know, and what stands in for it while its values are measured
 _SPAN: Final[Mapping[str, tuple[str, list[float]]]] = {
-    "thermal": ("range", [0.0, 1.0]),
+    "thermal": ("range", [-1e9, 1e9]),
     "lidar": ("range", [0.0, 1e6]),
     "depth": ("limits", [1e-9, 1e9]),
     "multispectral": ("range", [0.0, 1.0]),

@@ -1,0 +1,43 @@
+"""CWFID, pixel by pixel: an NDVI ResNet-18 teaches a ResNet-10t on the red band where crop and weed are."""
+
+from mmengine.config import read_base
+
+from xkd.branch import Branch
+from xkd.distiller import Distiller
+from xkd.engine.precision import BF16OptimWrapper
+from xkd.losses import KD, CrossEntropy
+from xkd.term import Term
+from xkd.weights import Checkpoint, Random
+
+with read_base():
+    from .._base_.cwfid_pixels import *
+    from .._base_.runtime import *
+
+distiller = dict(
+    type=Distiller,
+    student="rgb",
+    task=task,
+    branches=dict(
+        ndvi=dict(
+            type=Branch,
+            model=teacher_network,
+            view=ndvi,
+            weights=dict(type=Checkpoint, path="work_dirs/cwfid_pixels_teacher/best.pth"),
+            frozen=True,
+            channels_last=True,
+        ),
+        rgb=dict(type=Branch, model=student_network, view=rgb, weights=dict(type=Random), channels_last=True),
+    ),
+    terms=dict(
+        # most pixels are soil
+        ce=dict(type=Term, loss=dict(type=CrossEntropy, weight=(1.0, 4.0, 4.0)), student="rgb.output", teacher="batch.target"),
+        kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="ndvi.output"),
+    ),
+)
+optim_wrapper.merge(dict(type=BF16OptimWrapper))
+train_cfg.merge(dict(max_epochs=100, val_interval=10))
+save_best = "val/mean_iou"
+compare = dict(
+    teachers=dict(ndvi="cwfid_pixels_teacher.py"),
+    attention=dict(ndvi="grad_cam:backbone.layer2", rgb="grad_cam:backbone.layer2"),
+)
