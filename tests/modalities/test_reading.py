@@ -140,6 +140,17 @@ def test_a_named_palette_is_turned_back_into_counts(tmp_path: Path, suffix: str,
         replace(sensor, palette="irno").read(Shot((path,)))
 
 
+def test_non_uniformity_is_one_offset_per_column() -> None:
+    sensor = Thermal(range=(280.0, 320.0), gain=0.0, drift=0.0, noise=0.0, nonuniformity=0.02)
+    image, spreads = np.full((30, 400, 1), 300.0, np.float32), []
+    for seed in range(20):
+        changed = sensor.jitter(image, np.random.default_rng(seed))[..., 0]
+        assert np.ptp(changed, axis=0).max() == 0, "the same along a column"
+        spreads.append(float(changed.std()))
+    assert 0.6 < max(spreads) < 0.9, "at most 2 % of 40 K"
+    assert (replace(sensor, nonuniformity=0.0).jitter(np.full((3, 4, 1), 300.0, np.float32), np.random.default_rng(0)) == 300).all()
+
+
 def test_thermal_shows_a_fixed_range() -> None:
     sensor = Thermal(range=(290.0, 300.0))
     image = np.array([[[280.0], [290.0], [300.0], [320.0]]], np.float32)

@@ -33,9 +33,9 @@ class Thermal:
     `encoding="percentile"` is an automatic gain: each image runs from 0 at the first to 1 at the second of its own `percentiles`, so that
     contrast survives a change of weather and temperature does not. The unit then says so, and `range` is 0..1.
 
-    `gain` is the jitter's largest relative change of contrast, `drift` its largest shift and `noise` the standard
-    deviation of its white noise, both as shares of `range`: what an uncooled camera does between two shutter
-    calibrations.
+    `gain` is the jitter's largest relative change of contrast, `drift` its largest shift, `noise` the standard deviation
+    of its white noise and `nonuniformity` the largest one of a pattern that differs from column to column, all but the
+    first as shares of `range`: what an uncooled camera does between two shutter calibrations.
     """
 
     name: str = "thermal"
@@ -51,6 +51,7 @@ class Thermal:
     gain: float = 0.1
     drift: float = 0.05
     noise: float = 0.005
+    nonuniformity: float = 0.0
 
     def __post_init__(self) -> None:
         if self.encoding == "percentile":
@@ -122,6 +123,10 @@ class Thermal:
             # even noise from raw bytes, a tenth of the cost of normal deviates
             counts = np.frombuffer(rng.bytes(image.size), np.uint8).reshape(image.shape)
             changed += (counts.astype(np.float32) - np.float32(127.5)) * np.float32(span * self.noise / _BYTE_STD)
+        if self.nonuniformity > 0:
+            # each column of the detector has an amplifier of its own
+            strength = span * self.nonuniformity * rng.random()
+            changed += rng.standard_normal((1, image.shape[1], 1), np.float32) * np.float32(strength)
         return changed
 
     def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
