@@ -35,7 +35,8 @@ class Modality(Protocol):
 
     Images are (H, W, C) arrays, `uint8` counts or `float32` in `unit`; `mean` and `std` have one value per channel, in `unit`;
     `range` is the span of ordinary values, used to show them and to carry over weights that were trained on 0..1 inputs.
-    A pixel that the sensor did not see (outside its image, no return, no data) is placed as `mean`: 0 once it is normalised.
+    A pixel that the sensor did not see (outside its image, no return, no data) is placed as `mean`: 0 once it is normalised, if no
+    jitter moves it.
     """
 
     @property

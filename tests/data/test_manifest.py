@@ -102,6 +102,8 @@ def test_wrong_rows(edited: Edit, old: str, new: str, message: str) -> None:
         ("positive", "positives", r"unknown key 'positives' in \[mask\]"),
         ('positive = ["object"]', 'positive = ["lesion"]', r"ignore name 'lesion'; values has \['background', 'object'\]"),
         ("object = 1", "object = 300", "code 0..255"),
+        ("object = 1", "object = 0", "one code to two names"),
+        ("object = 1", "object = true", "code 0..255"),
         ('"disc", "bar"]', '"disc", "disc"]', "classes must be different"),
         ('name = "tiny"\n', "", "missing key 'name'"),
         ('name = "tiny"\n', 'name = "tiny"\nlabels = "many"\n', "labels must be 'single' or 'multi', got 'many'"),

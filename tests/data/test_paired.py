@@ -16,7 +16,7 @@ from xkd.data import choose
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
-from xkd.modalities import RGB
+from xkd.modalities import RGB, LiDAR
 from xkd.modality import Shot
 
 SIZES = {"rgb": (40, 48), "thermal": (20, 24)}
@@ -264,3 +264,17 @@ def test_a_class_that_only_test_has_cannot_be_learned(tiny_dataset: Path, tmp_pa
     with pytest.raises(ValueError, match=r"manifest\.csv: class 'bar' is in split '\w+' \(row '.*'\), never in 'train'"):
         make(root, "rgb", split="train")
     assert len(make(root, "rgb", split="test")) > 0, "testing does not ask what was trained"
+
+
+def test_a_crop_outside_its_image_is_no_sample(copy: Path) -> None:
+    text = (copy / "manifest.csv").read_text("utf-8")
+    (copy / "manifest.csv").write_text(text.replace("-6 4 42 44", "500 500 600 600", 1), "utf-8")
+    dataset = make(copy, "rgb", split="train")
+    with pytest.raises(ValueError, match=r"row 'train-7': crop \(500.0, .*\) lies outside its frame of 48x40"):
+        dataset[next(index for index, row in enumerate(dataset.rows) if row.id == "train-7")]
+
+
+def test_a_birds_eye_view_is_not_turned_with_the_camera(copy: Path) -> None:
+    above = View("above", LiDAR(project="above"), (8, 8))
+    with pytest.raises(ValueError, match="'above' is a bird's-eye view, which the camera's rotation would shear: rotate must be 0"):
+        PairedDataset(str(copy), "train", [above], Augment(rotate=5.0))

@@ -120,7 +120,7 @@ def test_json_keeps_a_camera(tmp_path: Path) -> None:
         (KITTI.replace(" 0.003", ""), "key 'P2' has 11 numbers, needed are 12"),
         (KITTI.replace("R0_rect: 1", "R0_rect: 0"), "lidar_to_camera is singular"),
         (KITTI.replace("P2: 720", "P2: 0"), "projection is singular"),
-        (KITTI.replace("P2: 720", "P2: nan"), "projection is singular or not finite"),
+        (KITTI.replace("P2: 720", "P2: nan"), "projection, lidar_to_camera and distortion must be finite numbers"),
     ],
 )
 def test_a_kitti_file_that_cannot_be_right_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -137,6 +137,8 @@ def test_a_json_file_that_cannot_be_right_is_named(tmp_path: Path) -> None:
         ({"projection": whole["projection"]}, "no key 'lidar_to_camera'"),
         ({**whole, "projection": K.tolist()}, r"projection is 3x4 and lidar_to_camera 4x4; got \(3, 3\)"),
         ({**whole, "lidar_to_camera": np.zeros((4, 4)).tolist()}, "lidar_to_camera is singular"),
+        ({**whole, "lidar_to_camera": np.diag([2.0, 3.0, 1.0, 1.0]).tolist()}, "lidar_to_camera does not keep lengths and angles"),
+        ({**whole, "lidar_to_camera": (np.where(np.eye(4, k=3) > 0, np.nan, AXES)).tolist()}, ".* must be finite numbers"),
     ):
         path.write_text(json.dumps(table))
         with pytest.raises(ValueError, match=rf"c\.json: {message}"):

@@ -94,9 +94,9 @@ def test_points_behind_others_are_dropped_on_request(tmp_path: Path) -> None:
     behind = grid + 1.0  # seen between the points of a near surface
     depth = np.concatenate([np.full(len(grid), 5.0), np.full(len(grid), 30.0)]).astype(np.float32)
     points = Points(np.concatenate([grid, behind]), depth, depth[:, None], (41, 41))
-    assert (unoccluded(points, 3, 0.1).depth == 5.0).all()
+    assert (unoccluded(points, 1, 0.1).depth == 5.0).all()
     slope = replace(points, depth=np.linspace(5.0, 5.3, len(depth)).astype(np.float32))
-    assert len(unoccluded(slope, 3, 0.1).depth) == len(depth), "a surface that recedes hides nothing"
+    assert len(unoccluded(slope, 1, 0.1).depth) == len(depth), "a surface that recedes hides nothing"
     sensor = replace(SENSOR, occlusion=5)
     shot = _shot(tmp_path, _cloud())
     assert len(sensor.read(shot).depth) < len(SENSOR.read(shot).depth)
@@ -183,6 +183,20 @@ def test_every_format_gives_the_same_points(tmp_path: Path, suffix: str) -> None
     cloud[:, 3] = np.arange(50)
     _write(tmp_path / f"a{suffix}", cloud)
     assert read_scan(tmp_path / f"a{suffix}", 4) == pytest.approx(cloud, abs=1e-4)
+
+
+def test_coordinates_on_a_map_keep_their_millimetres(tmp_path: Path) -> None:
+    laspy = pytest.importorskip("laspy", reason="the extra 'lidar' is not installed")
+    las = laspy.LasData(laspy.LasHeader(point_format=0, version="1.2"))
+    las.header.scales, las.header.offsets = np.array([1e-3] * 3), np.array([5e5, 5.4e6, 0.0])
+    las.x, las.y, las.z = np.full(8, 500_123.4), 5_412_345 + 0.05 * np.arange(8), np.zeros(8)
+    las.write(tmp_path / "map.las")
+    assert np.diff(read_scan(tmp_path / "map.las", 4)[:, 1]) == pytest.approx(np.full(7, 0.05), abs=1e-6)
+
+
+def test_three_columns_have_no_intensity(tmp_path: Path) -> None:
+    _cloud(20)[:, :3].tofile(tmp_path / "a.bin")
+    assert (read_scan(tmp_path / "a.bin", 3)[:, 3] == 0).all()
 
 
 def test_nuscenes_bins_have_five_columns(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import tifffile
 
 from xkd.geometry import IDENTITY, Box
 from xkd.modalities import Multispectral
+from xkd.modalities.raster import warp_seen
 from xkd.modality import Shot
 
 SIZE = (24, 32)
@@ -103,6 +104,22 @@ def test_a_geotiffs_own_no_data_value_is_not_seen(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / f"{name}.tif", band, extratags=[(42113, "s", 0, "65535", True)])
     reading = Multispectral().read(Shot((tmp_path / "red.tif", tmp_path / "nir.tif")))
     assert np.argwhere(np.isnan(reading[..., 0])).tolist() == [[3, 4]]
+
+
+def test_more_than_four_bands_are_placed_like_few(tmp_path: Path) -> None:
+    bands = np.stack([_random(seed) for seed in range(6)], 2)
+    tifffile.imwrite(tmp_path / "all.tif", bands, photometric="minisblack", planarconfig="contig")
+    names = ("a", "b", "c", "d", "e", "f")
+    six = Multispectral(bands=names, outputs=names, mean=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), std=(1.0,) * 6, range=(0.0, 65535.0))
+    reading = six.read(Shot((tmp_path / "all.tif",)))
+    turn = np.array([[0.6, -0.5, 0.3], [0.5, 0.6, 0.1], [0.0, 0.0, 1.0]])
+    for matrix in (IDENTITY, turn):
+        placed = six.place(reading, matrix, (9, 11), WHOLE)
+        for channel in range(6):
+            alone = warp_seen(reading[..., channel : channel + 1], matrix, (9, 11), WHOLE, (float(channel + 1),))
+            assert placed[..., channel] == pytest.approx(alone[..., 0], abs=1500), (
+                "OpenCV rounds places to 1/32 pixel where there are two channels"
+            )
 
 
 def test_bands_that_do_not_fit_are_named(tmp_path: Path) -> None:

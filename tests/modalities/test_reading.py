@@ -8,8 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
-from xkd.modalities import RGB, Thermal
+from xkd.modalities import RGB, Multispectral, Thermal
 from xkd.modality import Shot
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -113,6 +115,26 @@ def test_counts_in_another_unit_are_not_taken_for_kelvin(tmp_path: Path) -> None
         Thermal().read(Shot((tmp_path / "grey.png",)))
 
 
+def test_a_white_that_the_file_cannot_hold_is_named(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), PICTURE)
+    with pytest.raises(ValueError, match=r"a\.png: is uint8 and cannot hold white = 4095"):
+        RGB(white=4095.0).read(Shot((tmp_path / "a.png",)))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_bands_that_are_stored_turned_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"turned.{suffix}"
+    if suffix == "tif":
+        tifffile.imwrite(path, PICTURE, photometric="rgb", extratags=[(274, "H", 1, 3, True)])
+    else:
+        exif = Image.Exif()
+        exif[274] = 3
+        Image.fromarray(PICTURE).save(path, exif=exif)
+    sensor = Multispectral(bands=("red", "green", "nir"))
+    with pytest.raises(ValueError, match=rf"turned\.{suffix}: is stored turned \(\w+ orientation 3\)"):
+        sensor.read(Shot((path,)))
+
+
 def test_percentile_encoding_is_automatic_gain_and_says_so(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "t.png"), np.linspace(29000, 31000, 101, dtype=np.uint16)[None])
     sensor = Thermal(encoding="percentile", percentiles=(10.0, 90.0))
@@ -134,7 +156,7 @@ def test_a_named_palette_is_turned_back_into_counts(tmp_path: Path, suffix: str,
     sensor = Thermal(unit="8-bit counts", scale=1.0, range=(0.0, 255.0), palette="inferno")
     found = sensor.read(Shot((path,)))[..., 0]
     assert np.abs(found - counts).mean() <= away
-    with pytest.raises(ValueError, match=rf"iron\.{suffix}: its colours lie \d+ counts from palette 'ocean'"):
+    with pytest.raises(ValueError, match=rf"iron\.{suffix}: a tenth of its colours lie \d+ counts and more from palette 'ocean'"):
         replace(sensor, palette="ocean").read(Shot((path,)))
     with pytest.raises(ValueError, match=r"unknown palette 'irno'; OpenCV has .*'inferno'"):
         replace(sensor, palette="irno").read(Shot((path,)))

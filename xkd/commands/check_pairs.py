@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", help="where pairs.html and pairs.json go (work_dirs/check_pairs/NAME)")
     parser.add_argument("--sample", type=int, default=200, help="rows whose pixels are read, evenly from the splits; 0 is all (200)")
     parser.add_argument("--seed", type=int, default=0, help="draws the sample")
-    parser.add_argument("--max-residual", type=float, default=2.0, help="median registration residual that is still fine, in pixels (2)")
+    parser.add_argument("--max-residual", type=float, default=1.5, help="median registration residual that is still fine, in pixels (1.5)")
     a = parser.parse_args(arguments)
     folder = Path(a.dataset)
     manifest = Manifest.load(folder.absolute() if folder.is_dir() else a.dataset)

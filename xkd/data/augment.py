@@ -1,7 +1,7 @@
 """One geometric draw for all views: a matrix in relative coordinates, and boxes placed by it.
 
-Ours, because Kornia, torchvision's v2 transforms and albumentations draw for images of one frame and hide the matrix: here sensors of unlike
-sizes, points and calibrations share it, and it is a pure function of (seed, row, draw), so that a resumed run and a cache see the same.
+Ours, because Kornia, torchvision's v2 transforms and albumentations draw for images of one frame and hide the matrix: here sensors
+of unlike sizes, points and calibrations share it, and it is a pure function of (seed, row, draw), so that a resumed run sees the same.
 """
 
 from __future__ import annotations

@@ -147,7 +147,9 @@ def _mask(path: Path, table: Mapping[str, Any] | None) -> Mask | None:
         raise ValueError(f"{path}: [mask] positive and ignore name {wrong[0]!r}; values has {sorted(values)}")
     if both := set(positive) & set(ignore):
         raise ValueError(f"{path}: [mask] '{both.pop()}' is positive and ignored")
-    if not positive or not all(isinstance(code, int) and 0 <= code <= 255 for code in values.values()):
+    if len(set(values.values())) < len(values):
+        raise ValueError(f"{path}: [mask] values give one code to two names: {dict(values)}")
+    if not positive or not all(type(code) is int and 0 <= code <= 255 for code in values.values()):
         raise ValueError(f"{path}: [mask] needs values (name = code 0..255) and positive (some of these names)")
     return Mask(values, positive, ignore)
 

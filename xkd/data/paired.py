@@ -20,7 +20,8 @@ from xkd.data import choose
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.manifest import Manifest
 from xkd.data.region import one_hot, read_codes, region
-from xkd.data.rows import SPLITS, Row
+from xkd.data.request import check_classes, check_draws, check_request
+from xkd.data.rows import Row
 from xkd.data.shots import Reader, check_files, shot_of
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
@@ -84,7 +85,8 @@ class PairedDataset(Dataset[Sample]):
         self.views = tuple(views)
         self.augment, self.seed, self.mask, self.split, self.label_fraction = augment, seed, mask, split, label_fraction
         self.target = target
-        _check(self.manifest, split, self.views, mask, label_fraction, shuffle_pairs_except)
+        check_draws(self.views, augment)
+        check_request(self.manifest, split, self.views, mask, label_fraction, shuffle_pairs_except)
         rows = [row for row in self.manifest.rows if row.split == split]
         if target == "mask":
             rows = [replace(row, labels=() if row.mask else None) for row in rows]  # what is learned is in the mask, or nowhere
@@ -95,7 +97,7 @@ class PairedDataset(Dataset[Sample]):
         if target == "mask" and (self.manifest.mask is None or mask != "mask"):
             raise ValueError(f"{self.manifest.root}: target='mask' needs [mask] in manifest.toml, and mask='mask' here")
         if split == "train" and target == "label":
-            _check_classes(self.manifest)
+            check_classes(self.manifest)
         columns = {view.modality.name for view in self.views}
         wanted = {view.modality.name for view in self.views if view.name == shuffle_pairs_except} or columns
         usable = [row for row in rows if not wanted.isdisjoint(row.files)]
@@ -213,6 +215,11 @@ class PairedDataset(Dataset[Sample]):
         frame = self.manifest.pairs.size
         if row.crop is None:
             return Box(0, 0, width, height)
+        outer = (width, height) if self.manifest.pairs.same_size or frame is None else frame
+        if row.crop.x2 <= 0 or row.crop.y2 <= 0 or row.crop.x1 >= outer[0] or row.crop.y1 >= outer[1]:
+            raise ValueError(
+                f"{self.manifest.root}: row '{row.id}': crop {tuple(row.crop)} lies outside its frame of {outer[0]}x{outer[1]}"
+            )
         if self.manifest.pairs.same_size or frame is None or frame == (width, height):
             return row.crop
         across, down = width / frame[0], height / frame[1]
@@ -258,36 +265,6 @@ class PairedDataset(Dataset[Sample]):
         if self.manifest.pairs.same_size and codes.shape[:2] != shape:
             raise ValueError(f"{path}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
         return codes
-
-
-def _check_classes(manifest: Manifest) -> None:
-    """Whatever is tested can be learned: no class has labels in val or test alone."""
-    learned = {label for row in manifest.rows if row.split == "train" for label in row.labels or ()}
-    for row in manifest.rows if learned else ():
-        if unknown := [label for label in row.labels or () if label not in learned]:
-            raise ValueError(
-                f"{manifest.root / 'manifest.csv'}: class '{unknown[0]}' is in split '{row.split}' (row '{row.id}'), never in 'train'; "
-                "move a group with it into train, or leave the class out"
-            )
-
-
-def _check(manifest: Manifest, split: str, views: Sequence[View], mask: str, label_fraction: float, shuffle_pairs_except: str) -> None:
-    names = [view.name for view in views]
-    if split not in SPLITS:
-        raise ValueError(f"unknown split '{split}'; legal are {list(SPLITS)}")
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"views need different names, at least one; got {names}")
-    for view in views:
-        if view.modality.name not in manifest.modalities:
-            raise KeyError(
-                f"{manifest.root}: view '{view.name}' wants modality '{view.modality.name}'; it has {sorted(manifest.modalities)}"
-            )
-    if mask not in ("mask", "boxes", "none"):
-        raise ValueError(f"mask must be 'mask', 'boxes' or 'none', got '{mask}'")
-    if not 0 < label_fraction <= 1 or (label_fraction < 1 and split != "train"):
-        raise ValueError(f"label_fraction is above 0 and at most 1, and below 1 only in split 'train'; got {label_fraction} in '{split}'")
-    if shuffle_pairs_except and shuffle_pairs_except not in names:
-        raise KeyError(f"shuffle_pairs_except names view '{shuffle_pairs_except}'; there are {names}")
 
 
 def _tensor(image: NDArray[Any]) -> Tensor:

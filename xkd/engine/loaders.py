@@ -34,6 +34,8 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
         plain["dataset"] = {**plain["dataset"], "views": list(views)}
     dataset: PairedDataset = build(plain["dataset"], "dataset")
     mix: Mix | None = build({"seed": seed, **plain["mix"]}, "mix") if "mix" in plain else None
+    if mix and dataset.target != "label":
+        raise ValueError("mix is for labels of images; this dataset's target is the mask")
     sampler: Any = DrawSampler(dataset, seed=seed, **plain.get("sampler", {"shuffle": False}))
     batch_size, workers = plain["batch_size"], plain.get("num_workers", 0)
     drop_last = plain.get("drop_last", False)

@@ -17,6 +17,7 @@ Numbers = Mapping[str, NDArray[np.float64]]  # of a calibration file, by key
 _KITTI: Final = ("R0_rect", "Tr_velo_to_cam")
 _JSON: Final = ("projection", "lidar_to_camera", "distortion", "size")
 _WIDEST_TANGENT: Final = 5.0  # 79 degrees off the axis: a pinhole model with polynomial distortion serves no lens beyond
+_LEAST_RIGID: Final = 0.01  # KITTI's matrices have rounding errors of 1e-5
 _SINGULAR: Final = 1e-9  # determinant of a rotation, or of intrinsics over their scale, below which nothing can be projected
 
 
@@ -38,12 +39,17 @@ class Camera:
     def __post_init__(self) -> None:
         if self.projection.shape != (3, 4) or self.lidar_to_camera.shape != (4, 4):
             raise ValueError(f"projection is 3x4 and lidar_to_camera 4x4; got {self.projection.shape} and {self.lidar_to_camera.shape}")
+        if not (np.isfinite(self.projection).all() and np.isfinite(self.lidar_to_camera).all() and np.isfinite(self.distortion).all()):
+            raise ValueError("projection, lidar_to_camera and distortion must be finite numbers")
+        turn = self.lidar_to_camera[:3, :3]
         for name, matrix, scale in (
             ("projection", self.projection[:, :3], max(abs(self.projection[0, 0] * self.projection[1, 1]), 1.0)),
             ("lidar_to_camera", self.lidar_to_camera[:3, :3], 1.0),
         ):
             if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < _SINGULAR * scale:
                 raise ValueError(f"{name} is singular or not finite, nothing can be projected with it: {matrix.tolist()}")
+        if np.abs(turn @ turn.T - np.eye(3)).max() > _LEAST_RIGID:
+            raise ValueError(f"lidar_to_camera does not keep lengths and angles, so it is no rotation: {turn.tolist()}")
 
     def drawn(self, pixels: NDArray[np.float64], size: tuple[int, int]) -> Camera:
         """The camera of a crop, flip, rotation or resize of the image; `pixels` is its (3, 3) `pixel_matrix`, `size` (width, height).

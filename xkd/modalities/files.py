@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,15 @@ import cv2
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
 _JPEG_START = b"\xff\xd8"
 _JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
 _PNG_START = b"\x89PNG"
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
+_ORIENTATION = 0x0112  # EXIF's and TIFF's tag
+_UPRIGHT = 1
 
 
 def read_image(path: Path, flags: int) -> NDArray[Any]:
@@ -28,7 +33,17 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
         raise ValueError(f"{path}: not an image that OpenCV can decode (JPEG, PNG, TIFF, WebP, ...)")
+    if flags == cv2.IMREAD_UNCHANGED and data.startswith((_JPEG_START, _PNG_START, *_TIFF_STARTS)):
+        _check_upright(path, data)
     return image
+
+
+def _check_upright(path: Path, data: bytes) -> None:
+    """OpenCV turns an image by its EXIF orientation, except where it is asked for the file's own channels: then pairs would part."""
+    with Image.open(io.BytesIO(data)) as picture:
+        turned = picture.getexif().get(_ORIENTATION, _UPRIGHT)
+    if turned != _UPRIGHT:
+        raise ValueError(f"{path}: is stored turned (EXIF orientation {turned}); write it upright")
 
 
 def read_bands(path: Path) -> tuple[NDArray[Any], float]:
@@ -44,11 +59,14 @@ def read_bands(path: Path) -> tuple[NDArray[Any], float]:
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
-            image, axes, tag = series.asarray(), series.axes, file.pages.first.tags.get("GDAL_NODATA")
+            image, axes, tags = series.asarray(), series.axes, file.pages.first.tags
     except (tifffile.TiffFileError, IndexError, struct.error) as error:
         raise ValueError(f"{path}: {error}") from error
     except ValueError as error:
         return _read_by_rasterio(path, error)
+    tag, turned = tags.get("GDAL_NODATA"), tags.get("Orientation")
+    if turned is not None and int(turned.value) != _UPRIGHT:
+        raise ValueError(f"{path}: is stored turned (TIFF orientation {int(turned.value)}); write it upright")
     if image.ndim not in (2, 3):
         raise ValueError(f"{path}: bands are (rows, columns) or one axis more, this file has axes {axes} of {image.shape}")
     if image.ndim == 2:
@@ -63,9 +81,12 @@ def _read_by_rasterio(path: Path, reason: ValueError) -> tuple[NDArray[Any], flo
         import rasterio
     except ImportError as error:
         raise ValueError(f"{path}: {reason}; rasterio may read it: pip install 'xkd[geotiff]'") from error
-    with rasterio.open(path) as file:
-        nodata = float("nan") if file.nodata is None else float(file.nodata)
-        return np.moveaxis(file.read(), 0, 2), nodata
+    try:
+        with rasterio.open(path) as file:
+            nodata = float("nan") if file.nodata is None else float(file.nodata)
+            return np.moveaxis(file.read(), 0, 2), nodata
+    except rasterio.errors.RasterioError as error:
+        raise ValueError(f"{path}: cannot be read, is it cut off? tifffile: {reason}; rasterio: {error}") from error
 
 
 def is_whole(data: bytes) -> bool:

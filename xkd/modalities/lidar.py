@@ -107,7 +107,7 @@ class LiDAR:
                 f"{path}: {int(kept.sum())} of {len(scan)} points fall into the {width}x{height} frame within {self.range} metres; "
                 f"do the calibration ({shot.calibration}), its camera ('{self.camera}') and the scan's axes belong together?"
             )
-        values = np.stack([distance, xyz[:, 2], scan[:, 3] * np.float32(self.intensity_scale)], 1)
+        values = np.stack([distance, xyz[:, 2], scan[:, 3] * self.intensity_scale], 1).astype(np.float32)
         points = Points(pixels[kept], depth[kept].astype(np.float32), values[kept], (height, width))
         return unoccluded(points, self.occlusion, 0.1) if self.occlusion and self.project == "camera" else points
 
@@ -148,7 +148,7 @@ class LiDAR:
         picture[unseen] = 0
         return np.ascontiguousarray(picture, np.uint8)
 
-    def _seen(self, xyz: NDArray[np.float32], shot: Shot) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
+    def _seen(self, xyz: NDArray[np.float64], shot: Shot) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
         if shot.calibration is None:
             raise ValueError(f"{shot.only}: project='camera' needs the row's calibration; fill its cell, or say project = 'above'")
         camera = read_calibration(shot.calibration, self.camera)
@@ -157,7 +157,7 @@ class LiDAR:
             raise ValueError(f"{shot.calibration}: does not state the image's size; say size = [width, height] in [modalities.{self.name}]")
         return *camera.project(xyz), size
 
-    def _from_above(self, xyz: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
+    def _from_above(self, xyz: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
         x_from, x_to, y_from, y_to = self.area
         pixels = np.stack([(y_to - xyz[:, 1]) / self.cell, (x_to - xyz[:, 0]) / self.cell], 1).astype(np.float64)
         height, width = (max(round((stop - start) / self.cell), 1) for start, stop in ((x_from, x_to), (y_from, y_to)))

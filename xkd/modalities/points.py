@@ -56,16 +56,16 @@ def splat(points: Points, matrix: Matrix, size: tuple[int, int], crop: Box) -> D
     return Drawn(values.reshape(height, width, -1), count.reshape(height, width))
 
 
-def unoccluded(points: Points, window: int, tolerance: float) -> Points:
+def unoccluded(points: Points, reach: int, tolerance: float) -> Points:
     """Without the points behind others: a scanner that sits beside the camera sees past edges that the camera does not.
 
-    A point is dropped if one in the `window` x `window` pixels about it is nearer by more than `tolerance` of its depth.
+    A point is dropped if one within `reach` pixels of it, across or down, is nearer by more than `tolerance` of its depth.
     """
     height, width = points.shape
     column, row = np.floor(points.pixels).astype(np.int32).T
     nearest = np.full((height, width), np.inf, np.float32)
     np.minimum.at(nearest, (row, column), points.depth)
-    front = cv2.erode(nearest, np.ones((window, window), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    front = cv2.erode(nearest, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8), borderType=cv2.BORDER_REPLICATE)
     kept = points.depth <= front[row, column] * (1 + tolerance)
     return Points(points.pixels[kept], points.depth[kept], points.values[kept], points.shape)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -13,6 +13,8 @@ from xkd.geometry import IDENTITY, Box, Matrix
 
 _Row = tuple[float, float, float]
 
+_MOST_CHANNELS: Final = 4  # that OpenCV 5 resizes, fills and warps at once
+
 
 def warp(image: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box, fill: tuple[float, ...] = (0.0,)) -> NDArray[Any]:
     """Sample the crop of a (H, W, C) image at `size` (height, width); pixels outside the image get `fill`; dtype is kept.
@@ -21,6 +23,10 @@ def warp(image: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box, 
     aliases. With `IDENTITY` and a crop on whole pixels it is `cv2.resize` of the crop, by area if that halves it or
     more, else bilinear.
     """
+    if image.shape[2] > _MOST_CHANNELS:
+        parts = range(0, image.shape[2], _MOST_CHANNELS)
+        warped = [warp(image[..., at : at + _MOST_CHANNELS], matrix, size, crop, fill[at : at + _MOST_CHANNELS] or fill) for at in parts]
+        return np.concatenate(warped, axis=2)
     if matrix is IDENTITY and all(edge.is_integer() for edge in map(float, crop)):
         return _channels_last(_resize(_cut(image, crop, fill), size))
     return _affine(image, _to_source(matrix, size, crop), size, fill)

@@ -77,6 +77,8 @@ class RGB:
                 f"{shot.only}: is {image.dtype}; say in manifest.toml what its counts mean: white (65535, or 4095 for 12 bits) "
                 "and encoding ('srgb' or 'linear'), or convert it to 8 bits"
             )
+        if self.white > np.iinfo(image.dtype).max:
+            raise ValueError(f"{shot.only}: is {image.dtype} and cannot hold white = {self.white:g}; is it another camera's file?")
         light = np.clip(np.arange(np.iinfo(image.dtype).max + 1) / self.white, 0.0, 1.0)
         if self.encoding == "linear":
             light = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1

@@ -12,8 +12,8 @@ _SUFFIXES: Final = (".bin", ".npy", ".pcd", ".ply", ".las", ".laz")
 _EXTRA: Final = "pip install 'xkd[lidar]'"
 
 
-def read_scan(path: Path, columns: int) -> NDArray[np.float32]:
-    """(N, 4) x, y, z in metres and intensity as the file has it, 0 where it has none.
+def read_scan(path: Path, columns: int) -> NDArray[np.float64]:
+    """(N, 4) `float64`, for coordinates on a map: x, y, z in metres and intensity as the file has it, 0 where it has none.
 
     `.bin` is raw float32 of `columns` numbers per point (KITTI 4, nuScenes 5), `.npy` an array (N, 3 or more); `.pcd`, `.ply` and
     `.las`/`.laz` name their fields. In an organised `.pcd` a point that is not a number is a ray without return, and is left out;
@@ -41,16 +41,17 @@ def read_scan(path: Path, columns: int) -> NDArray[np.float32]:
     return points
 
 
-def _read_bin(path: Path, columns: int) -> NDArray[np.float32]:
+def _read_bin(path: Path, columns: int) -> NDArray[np.float64]:
     numbers = np.fromfile(path, np.float32)
     if len(numbers) % columns:
         raise ValueError(
             f"{path}: {len(numbers)} numbers are not rows of {columns}; is the file cut off, or `columns` wrong (KITTI 4, nuScenes 5)?"
         )
-    return numbers.reshape(-1, columns)[:, :4]
+    points = numbers.reshape(-1, columns)
+    return _with_intensity(points[:, :3], points[:, 3] if columns > 3 else None)
 
 
-def _read_npy(path: Path) -> NDArray[np.float32]:
+def _read_npy(path: Path) -> NDArray[np.float64]:
     try:
         points = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -60,7 +61,7 @@ def _read_npy(path: Path) -> NDArray[np.float32]:
     return _with_intensity(points[:, :3], points[:, 3] if points.shape[1] > 3 else None)
 
 
-def _read_pcd(path: Path) -> NDArray[np.float32]:
+def _read_pcd(path: Path) -> NDArray[np.float64]:
     from pypcd4.pypcd4 import PointCloud
 
     cloud = PointCloud.from_path(path)
@@ -69,7 +70,7 @@ def _read_pcd(path: Path) -> NDArray[np.float32]:
     return points[np.isfinite(points[:, :3]).all(1)] if cloud.metadata.height > 1 else points
 
 
-def _read_ply(path: Path) -> NDArray[np.float32]:
+def _read_ply(path: Path) -> NDArray[np.float64]:
     from plyfile import PlyData, PlyParseError
 
     try:
@@ -81,7 +82,7 @@ def _read_ply(path: Path) -> NDArray[np.float32]:
     return _with_intensity(np.stack([vertex["x"], vertex["y"], vertex["z"]], 1), intensity)
 
 
-def _read_las(path: Path) -> NDArray[np.float32]:
+def _read_las(path: Path) -> NDArray[np.float64]:
     import laspy
 
     try:
@@ -91,6 +92,6 @@ def _read_las(path: Path) -> NDArray[np.float32]:
     return _with_intensity(np.asarray(cloud.xyz), np.asarray(cloud.intensity))
 
 
-def _with_intensity(xyz: NDArray[Any], intensity: NDArray[Any] | None) -> NDArray[np.float32]:
+def _with_intensity(xyz: NDArray[Any], intensity: NDArray[Any] | None) -> NDArray[np.float64]:
     last = np.zeros(len(xyz)) if intensity is None else intensity
-    return np.column_stack([xyz, last]).astype(np.float32)
+    return np.column_stack([xyz, last]).astype(np.float64)

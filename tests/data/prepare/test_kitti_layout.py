@@ -57,7 +57,7 @@ def test_frames(source: Path, prepare: Prepare, tmp_path: Path) -> None:
     assert "no lidar: 2 of 6 rows" in answer.out
     manifest, sample = first_sample(tmp_path / "out", mask="boxes")
     rows = {row.id: row for row in manifest.rows}
-    assert rows["000000"].boxes == ((Box(4, 5, 12.5, 11), "Car"), (Box(20, 2, 30, 8), "Van"))
+    assert rows["000000"].boxes == ((Box(4.5, 5.5, 13, 11.5), "Car"), (Box(20.5, 2.5, 30.5, 8.5), "Van"))
     assert (rows["000002"].boxes, rows["000003"].boxes) == ((), None)
     assert rows["000000"].labels is None
     assert sample.present == {"rgb": True, "lidar": True}
@@ -78,7 +78,7 @@ def test_crops(source: Path, prepare: Prepare, tmp_path: Path) -> None:
     assert len(manifest.rows) == 12
     row = manifest.rows[0]
     assert (row.id, row.group, row.labels, row.meta["frame"]) == ("000000-00", "000000", ("Car",), "000000")
-    assert row.crop == pytest.approx((3.3625, 3.1125, 13.1375, 12.8875), abs=1e-3)
+    assert row.crop == pytest.approx((3.8625, 3.6125, 13.6375, 13.3875), abs=1e-3)
     assert row.boxes is not None
     assert [name for _, name in row.boxes] == ["Car", "Tram"]
     assert sample.views["lidar"].shape[0] == 1

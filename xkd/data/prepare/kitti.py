@@ -91,7 +91,8 @@ def read_boxes(path: Path) -> Boxes:
         if not words:
             continue
         try:
-            box = Box(*map(float, words[4:8]))
+            # KITTI counts from the centre of the first pixel, a manifest from its corner
+            box = Box(*(float(word) + 0.5 for word in words[4:8]))
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{path}, line {number}: '{line}' is no KITTI object: type, truncated, occluded, alpha, x1 y1 x2 y2 ..."

@@ -89,6 +89,8 @@ def _from_table(records: Sequence[Record], path: Path, labels: Labels, columns: 
     further = [column for column in header if column not in named and column not in _TAKEN]
     if clash := [column for column in further if column in columns]:
         raise ValueError(f"{path}: column '{clash[0]}' is called like a sensor; rename one of them")
+    if meant := [column for column in further if column in ("crop", "boxes", "calibration") or column.split(".")[0] in columns]:
+        raise ValueError(f"{path}: column '{meant[0]}' has a meaning in a manifest that this table cannot give it; rename it")
     by_id: dict[str, dict[str, str]] = {}
     for line, row in enumerate(rows, 2):
         if None in row or None in row.values():

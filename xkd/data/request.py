@@ -1,0 +1,52 @@
+"""Whether a data set can give what a dataset asks of it; each error names the value and what is legal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xkd.batch import View
+from xkd.data.augment import Augment
+from xkd.data.manifest import Manifest
+from xkd.data.rows import SPLITS
+from xkd.modalities.lidar import LiDAR
+
+
+def check_draws(views: Sequence[View], augment: Augment) -> None:
+    """A draw has the proportions of the camera's frame: turned by it, a bird's-eye view would be sheared."""
+    above = [view.name for view in views if isinstance(view.modality, LiDAR) and view.modality.project == "above"]
+    if above and augment.rotate > 0:
+        raise ValueError(
+            f"view '{above[0]}' is a bird's-eye view, which the camera's rotation would shear: rotate must be 0, got {augment.rotate:g}"
+        )
+
+
+def check_classes(manifest: Manifest) -> None:
+    """Whatever is tested can be learned: no class has labels in val or test alone."""
+    learned = {label for row in manifest.rows if row.split == "train" for label in row.labels or ()}
+    for row in manifest.rows if learned else ():
+        if unknown := [label for label in row.labels or () if label not in learned]:
+            raise ValueError(
+                f"{manifest.root / 'manifest.csv'}: class '{unknown[0]}' is in split '{row.split}' (row '{row.id}'), never in 'train'; "
+                "move a group with it into train, or leave the class out"
+            )
+
+
+def check_request(
+    manifest: Manifest, split: str, views: Sequence[View], mask: str, label_fraction: float, shuffle_pairs_except: str
+) -> None:
+    names = [view.name for view in views]
+    if split not in SPLITS:
+        raise ValueError(f"unknown split '{split}'; legal are {list(SPLITS)}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"views need different names, at least one; got {names}")
+    for view in views:
+        if view.modality.name not in manifest.modalities:
+            raise KeyError(
+                f"{manifest.root}: view '{view.name}' wants modality '{view.modality.name}'; it has {sorted(manifest.modalities)}"
+            )
+    if mask not in ("mask", "boxes", "none"):
+        raise ValueError(f"mask must be 'mask', 'boxes' or 'none', got '{mask}'")
+    if not 0 < label_fraction <= 1 or (label_fraction < 1 and split != "train"):
+        raise ValueError(f"label_fraction is above 0 and at most 1, and below 1 only in split 'train'; got {label_fraction} in '{split}'")
+    if shuffle_pairs_except and shuffle_pairs_except not in names:
+        raise KeyError(f"shuffle_pairs_except names view '{shuffle_pairs_except}'; there are {names}")
