@@ -44,7 +44,7 @@ class Sensor:
         raise FileNotFoundError(shot.only)
 
     def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        raise NotImplementedError("there are no files")
+        return reading
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         return image

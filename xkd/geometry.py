@@ -22,6 +22,13 @@ class Box(NamedTuple):
     y2: float
 
 
+def square(box: Box, margin: float) -> Box:
+    """The crop of an object's box: a square about its centre, `margin` times its longest side; it may reach outside the image."""
+    half = margin * max(box.x2 - box.x1, box.y2 - box.y1) / 2
+    x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
+    return Box(x - half, y - half, x + half, y + half)
+
+
 def to_output(points: NDArray[np.floating], matrix: Matrix, crop: Box) -> NDArray[np.float64]:
     """(..., 2) points in pixels of the full image to relative coordinates of the output, where [0, 1]^2 is inside."""
     inside = (np.asarray(points, np.float64) - crop[:2]) / (crop.x2 - crop.x1, crop.y2 - crop.y1)

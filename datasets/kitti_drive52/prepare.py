@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.write import new_dataset, write_rows
-from xkd.geometry import IDENTITY, Box
+from xkd.geometry import IDENTITY, Box, square
 from xkd.modalities import RGB, LiDAR
 from xkd.modalities.calibration import Camera, read_calibration, read_kitti_numbers, write_calibration
 from xkd.modalities.points import Points
@@ -52,7 +52,7 @@ std = {rgb_std}
 sensor = "lidar"
 outputs = {outputs}
 range = [0.0, 80.0]
-occlusion = 3
+occlusion = 1
 densify = 2
 mean = {lidar_mean}
 std = {lidar_std}
@@ -171,7 +171,7 @@ def _rows(root: Path, frame: Frame, rng: np.random.Generator, left_out: Counter[
         if vehicle.share < LEAST_SHARE:
             left_out["vehicles whose box misses their points"] += 1
             continue
-        crop = square(box)
+        crop = Box(*(round(edge, 2) for edge in square(box, MARGIN)))
         rows.append(_row(frame, f"{number:02d}", vehicle.label, crop, vehicle.source))
         elsewhere = background(crop, frame, points, rng)
         if elsewhere is None:
@@ -179,13 +179,6 @@ def _rows(root: Path, frame: Frame, rng: np.random.Generator, left_out: Counter[
         else:
             rows.append(_row(frame, f"{number:02d}b", "background", elsewhere, "drawn"))
     return rows
-
-
-def square(box: Box) -> Box:
-    """The crop of a vehicle's box: a square about its centre; it may reach outside the frame."""
-    half = MARGIN * max(box.x2 - box.x1, box.y2 - box.y1) / 2
-    x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-    return Box(*(round(edge, 2) for edge in (x - half, y - half, x + half, y + half)))
 
 
 def background(crop: Box, frame: Frame, points: Points, rng: np.random.Generator) -> Box | None:
@@ -227,7 +220,7 @@ def _text(box: Box) -> str:
 
 
 def _lidar() -> LiDAR:
-    return LiDAR(outputs=OUTPUTS, occlusion=3, densify=2)
+    return LiDAR(outputs=OUTPUTS, occlusion=1, densify=2)
 
 
 def _toml(root: Path, rows: list[dict[str, str]]) -> str:

@@ -43,7 +43,7 @@ sensor = "rgb"
 sensor = "lidar"
 outputs = ["range", "height", "intensity", "valid"]
 range = [0.0, 80.0]
-occlusion = 5
+occlusion = 2
 """
 
 

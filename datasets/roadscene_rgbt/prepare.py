@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.write import new_dataset, read_table, write_rows
-from xkd.geometry import Box
+from xkd.geometry import Box, square
 
 CLASSES = ("background", "person", "car")
 MARGIN = 1.15  # side of a crop over the longest side of its box: how crops64.npz was cut
@@ -62,14 +62,6 @@ def prepare(source: Path, out: Path) -> dict[str, int]:
     return left_out
 
 
-def square(box: NDArray[np.floating[Any]]) -> Box:
-    """The crop of an object's box: a square about its centre; it may reach outside the frame."""
-    x1, y1, x2, y2 = (float(edge) for edge in box)
-    half = MARGIN * max(x2 - x1, y2 - y1) / 2
-    x, y = (x1 + x2) / 2, (y1 + y2) / 2
-    return Box(*(round(edge, 3) for edge in (x - half, y - half, x + half, y + half)))
-
-
 def _rows(source: Path, crops: dict[str, NDArray[Any]], labels: list[str]) -> tuple[list[dict[str, str]], dict[str, int]]:
     frames = {row["id"]: row for row in read_table(source / "images.csv")}
     objects: dict[str, list[tuple[Box, str]]] = defaultdict(list)
@@ -82,7 +74,7 @@ def _rows(source: Path, crops: dict[str, NDArray[Any]], labels: list[str]) -> tu
         if label not in CLASSES:
             left_out[label] += 1
             continue
-        crop = square(box)
+        crop = Box(*(round(edge, 3) for edge in square(Box(*map(float, box)), MARGIN)))
         inside = [(other, name) for other, name in objects[frame] if _overlap(other, crop)]
         rows.append(
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from xkd.data.mix import Mix
 from xkd.data.paired import Sample
 
 
-def _sample(index: int, label: int = 0, **changes: object) -> Sample:
+def _sample(index: int, label: int = 0, **changes: Any) -> Sample:
     """Each view, the mask and the box say which row they are of."""
     level = 10.0 * (index + 1)
     sample = Sample(
@@ -29,7 +30,7 @@ def _sample(index: int, label: int = 0, **changes: object) -> Sample:
         boxes=torch.tensor([[0.1, 0.1, 0.3, 0.3], [0.6, 0.6, 0.9, 0.9]]) + 0.001 * index,
         meta={"id": str(index)},
     )
-    return replace(sample, **changes)  # type: ignore[arg-type]
+    return replace(sample, **changes)
 
 
 def _batch(count: int = 6) -> list[Sample]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -55,9 +56,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _dataset(root: Path, size: tuple[int, int] = (40, 60), split: str = "train", **options: object) -> PairedDataset:
+def _dataset(root: Path, size: tuple[int, int] = (40, 60), mask: Literal["mask", "none"] = "mask") -> PairedDataset:
     view = View("rgb", sensor(str(root), "rgb"), size)
-    return PairedDataset(str(root), split, [view], Augment(rotate=30, scale=(0.7, 1.2), jitter=0), target="mask", **options)  # type: ignore[arg-type]
+    return PairedDataset(str(root), "train", [view], Augment(rotate=30, scale=(0.7, 1.2), jitter=0), mask=mask, target="mask")
 
 
 def test_targets_are_the_masks_classes(root: Path) -> None:
@@ -138,8 +139,9 @@ def test_soft_targets_of_pixels_pass_between_grids() -> None:
 def test_what_is_no_pixel_network_is_named() -> None:
     with pytest.raises(ValueError, match="needs a backbone with one feature map, ResNet has"):
         PixelHead(timm.create_model("resnet10t"), 3)
+    batch = example_batch([RGB_VIEW], Segmentation(CLASSES), 2, torch.device("cpu"))
     with unchecked(), pytest.raises(ValueError, match=r"gives \(2, 3\), segmentation into 3 classes .* PixelHead makes it"):
-        Segmentation(CLASSES).call(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(3)), torch.zeros(2, 3, 8, 8), None)  # type: ignore[arg-type]
+        Segmentation(CLASSES).call(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(3)), torch.zeros(2, 3, 8, 8), batch)
     with pytest.raises(ValueError, match="at least two different classes"):
         Segmentation(("soil", "soil"))
 

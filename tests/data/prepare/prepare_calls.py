@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -39,8 +40,8 @@ def two_sensors(root: Path) -> tuple[str, ...]:
     return ("--sensor", f"rgb={root / 'rgb'}:rgb", "--sensor", f"thermal={root / 'thermal'}:thermal", *THERMAL)
 
 
-def first_sample(root: Path, split: str = "train", mask: str = "none") -> tuple[Manifest, Sample]:
+def first_sample(root: Path, split: str = "train", mask: Literal["boxes", "mask", "none"] = "none") -> tuple[Manifest, Sample]:
     """The manifest, and the first sample of a split with all of its sensors."""
     manifest = Manifest.load(root)
     views = [View(name, sensor(str(root), name), (16, 16)) for name in manifest.modalities]
-    return manifest, PairedDataset(str(root), split, views, Augment(), mask=mask)[0, 1]  # type: ignore[arg-type]
+    return manifest, PairedDataset(str(root), split, views, Augment(), mask=mask)[0, 1]

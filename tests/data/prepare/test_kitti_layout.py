@@ -12,8 +12,7 @@ import pytest
 from prepare_calls import Prepare, first_sample, write_image
 
 from xkd.data.manifest import Manifest
-from xkd.data.prepare.kitti import square
-from xkd.geometry import Box
+from xkd.geometry import Box, square
 from xkd.modalities.calibration import read_calibration
 
 ROOT = Path(__file__).parents[3]
@@ -86,7 +85,7 @@ def test_crops(source: Path, prepare: Prepare, tmp_path: Path) -> None:
 
 
 def test_a_crop_is_a_square_about_its_box() -> None:
-    assert square(Box(10, 20, 30, 24)) == pytest.approx((8.5, 10.5, 31.5, 33.5))
+    assert square(Box(10, 20, 30, 24), 1.15) == pytest.approx((8.5, 10.5, 31.5, 33.5))
 
 
 def test_given_lists(source: Path, prepare: Prepare, tmp_path: Path) -> None:

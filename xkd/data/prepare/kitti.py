@@ -14,7 +14,7 @@ import cv2
 from xkd.data.prepare.labels import check_classes
 from xkd.data.prepare.listing import IMAGES, SCANS, list_files
 from xkd.data.prepare.records import File, Found, Record, Table
-from xkd.geometry import Box
+from xkd.geometry import Box, square
 from xkd.modalities.calibration import Camera, read_calibration
 from xkd.modalities.files import read_image
 
@@ -101,13 +101,6 @@ def read_boxes(path: Path) -> Boxes:
     return tuple(boxes)
 
 
-def square(box: Box) -> Box:
-    """The crop of an object: a square about its centre, `_MARGIN` times its longest side; it may reach outside the image."""
-    half = _MARGIN * max(box.x2 - box.x1, box.y2 - box.y1) / 2
-    x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-    return Box(x - half, y - half, x + half, y + half)
-
-
 def _folder(root: Path, names: tuple[str, str]) -> Path:
     if not (found := [root / name for name in names if (root / name).is_dir()]):
         raise NotADirectoryError(
@@ -137,7 +130,7 @@ def _camera(calibration: Path, image: File | None) -> Camera:
 def _crops(record: Record) -> list[Record]:
     rows = []
     for number, (box, name) in enumerate(record.boxes or ()):
-        crop = square(box)
+        crop = square(box, _MARGIN)
         inside = tuple((other, kind) for other, kind in record.boxes or () if _overlap(other, crop))
         rows.append(replace(record, id=f"{record.id}-{number:02d}", crop=crop, labels=(name,), boxes=inside, extra={"frame": record.id}))
     return rows
