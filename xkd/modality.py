@@ -35,8 +35,8 @@ class Modality(Protocol):
 
     Images are (H, W, C) arrays, `uint8` counts or `float32` in `unit`; `mean` and `std` have one value per channel, in `unit`;
     `range` is the span of ordinary values, used to show them and to carry over weights that were trained on 0..1 inputs.
-    A pixel that the sensor did not see (outside its image, no return, no data) is placed as `mean`: 0 once it is normalised, if no
-    jitter moves it.
+    A pixel that the sensor did not see (outside its image, no return, no data) is placed as NaN by a sensor whose readings have holes,
+    and as `mean` by the others. A `Batch` holds `mean` in any case (see `filled`): 0 once it is normalised.
     """
 
     @property
@@ -68,7 +68,14 @@ class Modality(Protocol):
         """The crop of a reading under a draw: (H, W, C) of `size`."""
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-        """A photometric change that this sensor could have made; moves no pixel, keeps shape and dtype."""
+        """A photometric change that this sensor could have made; moves no pixel, keeps shape, dtype and what was not seen."""
 
     def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
-        """The image as (H, W, 3) RGB for a person."""
+        """A filled image as (H, W, 3) RGB for a person."""
+
+
+def filled(image: NDArray[Any], modality: Modality) -> NDArray[Any]:
+    """A placed image with `mean` where the sensor saw nothing."""
+    if image.dtype.kind in "ui":
+        return image
+    return np.where(np.isnan(image), np.asarray(modality.mean, image.dtype), image)

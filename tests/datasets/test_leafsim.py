@@ -20,7 +20,7 @@ from xkd.data.rows import Row
 from xkd.geometry import IDENTITY, Box
 from xkd.modalities import LiDAR
 from xkd.modalities.calibration import read_calibration, write_calibration
-from xkd.modality import Shot
+from xkd.modality import Shot, filled
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "leafsim" / "prepare.py"
 NUM_SCENES = 44  # one full turn of splits and classes
@@ -157,7 +157,7 @@ def placed(root: Path, row: Row, calibration: Path) -> NDArray[np.float32]:
     sensor = LiDAR(outputs=("range", "intensity", "valid"), range=tuple(table["range"]))
     reading = sensor.read(Shot((root / row.files["lidar"][0],), calibration))
     assert 2000 < len(reading.depth) < 4000
-    return np.asarray(sensor.place(reading, IDENTITY, (96, 96), Box(0, 0, 96, 96)))
+    return np.asarray(filled(sensor.place(reading, IDENTITY, (96, 96), Box(0, 0, 96, 96)), sensor))
 
 
 def before_ground(seen: NDArray[np.float32], mask: NDArray[Any]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import pytest
 
 from xkd.geometry import IDENTITY, Box
 from xkd.modalities import SENSORS, modality
-from xkd.modality import Modality, Shot
+from xkd.modality import Modality, Shot, filled
 
 TABLES: dict[str, dict[str, object]] = {
     "rgb": {"sensor": "rgb"},
@@ -54,7 +54,7 @@ def test_contract(kind: str, tmp_path: Path) -> None:
     assert len(sensor.mean) == len(sensor.std) == sensor.channels
     reading = sensor.read(_shot(tmp_path, kind))
     assert tuple(reading.shape[:2]) == SIZE
-    image = sensor.place(reading, IDENTITY, SIZE, Box(0, 0, 30, 20))
+    image = filled(sensor.place(reading, IDENTITY, SIZE, Box(0, 0, 30, 20)), sensor)
     assert image.shape == (*SIZE, sensor.channels)
     assert image.dtype in (np.uint8, np.float32)
     assert np.isfinite(image).all()
@@ -70,7 +70,7 @@ def test_what_lies_outside_the_frame_is_the_mean(kind: str, tmp_path: Path) -> N
     sensor = modality("eye", TABLES[kind])
     if kind == "lidar":
         return  # a bird's-eye view has no crop; tests/modalities/test_lidar.py looks at the camera's
-    placed = sensor.place(sensor.read(_shot(tmp_path, kind)), IDENTITY, SIZE, Box(30, 0, 60, 20))
+    placed = filled(sensor.place(sensor.read(_shot(tmp_path, kind)), IDENTITY, SIZE, Box(30, 0, 60, 20)), sensor)
     expected = np.rint(sensor.mean) if placed.dtype == np.uint8 else np.array(sensor.mean, np.float32)
     assert (placed == expected).all()
 
@@ -90,16 +90,20 @@ def test_jitter_moves_no_pixel_and_is_a_function_of_its_generator(kind: str) -> 
         changed = sensor.jitter(image, np.random.default_rng(seed))
         assert changed.shape == image.shape
         assert changed.dtype == image.dtype
-        seen = changed[..., -1] != (0 if kind == "lidar" else sensor.mean[-1])  # the others were dropped, which moves nothing
+        seen = changed[..., -1] > 0 if kind == "lidar" else ~np.isnan(changed[..., -1])  # the others were dropped, which moves nothing
         level = changed[..., 0] if kind == "lidar" else changed.mean(2)
         base, block = np.median(level[seen]), np.median(level[8:13, 4:7][seen[8:13, 4:7]])
         expected = np.zeros((21, 21), bool)
         expected[8:13, 4:7] = True
         assert np.array_equal((level > (base + block) / 2)[seen], expected[seen])
         assert seen.mean() > 0.6
-        assert np.array_equal(changed, sensor.jitter(image, np.random.default_rng(seed)))
+        assert np.array_equal(changed, sensor.jitter(image, np.random.default_rng(seed)), equal_nan=kind != "rgb")
         changes += not np.array_equal(changed, image)
     assert changes == 20, "a jitter that changes nothing"
+    if kind != "rgb":
+        image[3:5] = np.nan
+        assert np.isnan(sensor.jitter(image, np.random.default_rng(0))[3:5, :, 0]).all(), "a reading out of nothing"
+        image[3:5] = kept[3:5]
     assert np.array_equal(image, kept), "jitter must not write into its input"
 
 

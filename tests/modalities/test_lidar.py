@@ -13,7 +13,7 @@ from xkd.modalities import LiDAR
 from xkd.modalities.calibration import Camera, write_calibration
 from xkd.modalities.points import Points, densify, splat, unoccluded
 from xkd.modalities.scans import read_scan
-from xkd.modality import Shot
+from xkd.modality import Shot, filled
 
 SIZE = (60, 100)  # height, width of the camera's image
 WHOLE = Box(0, 0, SIZE[1], SIZE[0])
@@ -70,8 +70,7 @@ def test_channels_are_range_height_intensity_density_and_valid(tmp_path: Path) -
     assert image[30, 50] == pytest.approx((10.0, 0.0, 0.5, np.log(4), 1.0)), "the nearest of the three in a row"
     assert image[22, 34] == pytest.approx((np.sqrt(105), 1.0, 0.25, np.log(2), 1.0))
     assert image[46, 74] == pytest.approx((np.sqrt(28.25 - 0.0), -1.0, 0.1, np.log(9), 1.0), abs=0.1)
-    nothing = np.array(SENSOR.mean, np.float32) * (1, 1, 1, 0, 0)
-    assert np.array_equal(image[0, 0], nothing.astype(np.float32))
+    assert np.array_equal(image[0, 0], (np.nan, np.nan, np.nan, 0, 0), equal_nan=True)
     assert (image[..., 4] > 0).sum() == 3
 
 
@@ -139,7 +138,7 @@ def test_birds_eye_view_shows_the_highest_point_ahead_at_the_top(tmp_path: Path)
     image = sensor.place(reading, IDENTITY, (40, 40), Box(0, 0, 40, 40))
     assert image[9, 13].tolist() == [2.0, 1.0]
     assert image[38, 36].tolist() == [0.0, 1.0]
-    assert sensor.show(image)[0, 0].tolist() == [0, 0, 0]
+    assert sensor.show(filled(image, sensor))[0, 0].tolist() == [0, 0, 0]
     with pytest.raises(ValueError, match="a bird's-eye view has no crop"):
         sensor.place(reading, IDENTITY, (40, 40), Box(0, 0, 20, 40))
 
@@ -151,7 +150,8 @@ def test_jitter_drops_returns_and_shifts_ranges(tmp_path: Path) -> None:
     there, left = image[..., 1] > 0, changed[..., 1] > 0
     assert not (left & ~there).any(), "no return out of nothing"
     assert 0.1 < left.sum() / there.sum() < 0.95
-    assert (changed[~left] == (np.float32(sensor.mean[0]), 0.0)).all()
+    assert np.isnan(changed[~left][:, 0]).all()
+    assert (changed[~left][:, 1] == 0).all()
     assert (changed - image)[left][:, 0].std() == pytest.approx(0.1, rel=0.1)
 
 

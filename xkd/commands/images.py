@@ -10,7 +10,7 @@ import torch
 from xkd.batch import View
 from xkd.data.paired import Sample
 from xkd.geometry import IDENTITY, Box
-from xkd.modality import Shot
+from xkd.modality import Shot, filled
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -33,7 +33,7 @@ def read_sample(path: Path, view: View) -> Sample:
     reading = view.modality.read(Shot((path,)))
     pixels = view.modality.place(reading, IDENTITY, view.size, Box(0, 0, reading.shape[1], reading.shape[0]))
     return Sample(
-        views={view.name: torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)},
+        views={view.name: torch.from_numpy(np.ascontiguousarray(filled(pixels, view.modality))).permute(2, 0, 1)},
         present={view.name: True},
         target=torch.tensor(-1),
         labelled=False,

@@ -25,7 +25,7 @@ from xkd.data.rows import Row
 from xkd.data.shots import Reader, check_files, shot_of
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
-from xkd.modality import Modality, Shot
+from xkd.modality import Modality, Shot, filled
 
 NO_DRAW: Final = -1  # the draw of evaluation: no augmentation
 _GEOMETRY: Final = crc32(b"geometry")
@@ -240,7 +240,7 @@ class PairedDataset(Dataset[Sample]):
             rng = self._rng(row, draw, crc32(b"view " + view.name.encode()))
             if rng.random() < self.augment.jitter:
                 sampled = view.modality.jitter(sampled, rng)
-        return _tensor(sampled)
+        return _tensor(filled(sampled, view.modality))
 
     def _region(self, row: Row, shape: tuple[int, int], matrix: Matrix) -> tuple[NDArray[np.float32], bool]:
         """The region of interest as area shares (H, W, 1), and whether the row says where it is."""

@@ -19,9 +19,8 @@ from xkd.modality import Shot
 class Depth:
     """One channel of `float32` metres: value = count * scale; the default is 16-bit millimetres (OpenNI, RealSense, Kinect).
 
-    A count of 0 and any depth outside `limits` (metres) is "not seen"; such pixels are placed as `mean`, and edges before
-    them keep their depth. `inverse=True` gives 1/m instead, in which near things have the finer steps. A row may state its
-    own `scale`.
+    A count of 0 and any depth outside `limits` (metres) is "not seen"; edges before such pixels keep their depth.
+    `inverse=True` gives 1/m instead, in which near things have the finer steps. A row may state its own `scale`.
 
     `noise` is the jitter's standard deviation at one metre; it grows with the square of depth, as a stereo camera's does.
     `dropout` is the largest share of pixels that are lost.
@@ -76,15 +75,14 @@ class Depth:
         return np.asarray(values[..., None])
 
     def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        return warp_seen(reading, matrix, size, crop, self.mean)
+        return warp_seen(reading, matrix, size, crop)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-        unseen = image == np.float32(self.mean[0])
-        unseen |= rng.random(image.shape, np.float32) < self.dropout * rng.random()
+        lost = rng.random(image.shape, np.float32) < self.dropout * rng.random()
         # sigma(z) = noise z^2, and of 1/z it is therefore the same at every distance
         sigma = np.float32(self.noise) if self.inverse else np.float32(self.noise) * image**2
         changed = image + sigma * rng.standard_normal(image.shape, np.float32)
-        return np.where(unseen, np.float32(self.mean[0]), changed)
+        return np.where(lost, np.float32(np.nan), changed)
 
     def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """From near (yellow) to far (purple), OpenCV's plasma; black where nothing was seen."""

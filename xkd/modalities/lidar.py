@@ -24,8 +24,8 @@ class LiDAR:
     """A scan as (H, W, C) `float32`, one channel per name in `outputs`.
 
     `range` is metres from the scanner, `height` metres above it (its z axis up), `intensity` as the file has it, times
-    `intensity_scale`, `density` log(1 + n) of the points per pixel, `valid` 1 where there is a value. A pixel without a
-    return is placed as `mean`; `valid` and `density` are 0 there, and tell it from a return.
+    `intensity_scale`, `density` log(1 + n) of the points per pixel, `valid` 1 where there is a value. In a pixel without a
+    return `valid` and `density` are 0, the others are not seen.
 
     `project="camera"`: what the row's calibration puts into the image; a geometric draw moves the points and not a raster,
     so that depth edges stay sharp at every size. `camera` names the projection in a KITTI file. `size` is (width, height)
@@ -120,21 +120,20 @@ class LiDAR:
         placed = np.empty((*size, self.channels), np.float32)
         for channel, name in enumerate(self.outputs):
             if name in columns:
-                placed[..., channel] = np.where(valid, drawn.values[..., columns[name]], np.float32(self.mean[channel]))
+                placed[..., channel] = np.where(valid, drawn.values[..., columns[name]], np.float32(np.nan))
             else:
                 placed[..., channel] = np.log1p(drawn.count) if name == "density" else valid
         return placed
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-        """Lost returns and range noise. Where neither range, height nor intensity is seen, there is nothing to vary."""
-        pairs = zip(self.outputs, self.mean, strict=True)
-        empty = np.array([0.0 if name in ("density", "valid") else mean for name, mean in pairs], np.float32)
-        there = (image != empty).any(2)
+        """Lost returns and range noise."""
+        empty = np.array([0.0 if name in ("density", "valid") else np.nan for name in self.outputs], np.float32)
         lost = rng.random(image.shape[:2], np.float32) < self.dropout * rng.random()
         changed = image.copy()
         if "range" in self.outputs:
-            channel = self.outputs.index("range")
-            changed[..., channel][there] += rng.standard_normal(int(there.sum()), np.float32) * np.float32(self.noise)
+            distance = changed[..., self.outputs.index("range")]
+            there = ~np.isnan(distance)
+            distance[there] += rng.standard_normal(int(there.sum()), np.float32) * np.float32(self.noise)
         changed[lost] = empty
         return changed
 

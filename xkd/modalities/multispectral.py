@@ -34,7 +34,7 @@ class Multispectral:
     alike: say `gains` if they are not. `shifts` (x, y per band, in pixels) is where a band's image lies against the first
     one's: the bands are registered by it.
 
-    Not seen, and placed as `mean`: counts of `saturated` and more (0: none are), the `nodata` value (also a GeoTIFF's own),
+    Not seen: counts of `saturated` and more (0: none are), the `nodata` value (also a GeoTIFF's own),
     and for an index pixels where both bands are 0 or darker. `range` is for raw bands, an index has -1..1. The jitter
     changes each band's gain by up to `gain` (the illumination's colour, which an index feels) and the light as a whole by
     up to `light` (which it does not).
@@ -98,22 +98,21 @@ class Multispectral:
         return image
 
     def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        return warp_seen(reading, matrix, size, crop, self.mean)
+        return warp_seen(reading, matrix, size, crop)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """A band times g changes a normalised difference v of it to ((1 + v) g - (1 - v)) / ((1 + v) g + (1 - v)), whatever the light."""
         gains = dict(zip(self.bands, 1 + self.gain * rng.uniform(-1.0, 1.0, len(self.bands)), strict=True))
         light = 1 + self.light * rng.uniform(-1.0, 1.0)
         changed = np.empty_like(image)
-        for channel, (name, unseen) in enumerate(zip(self.outputs, self.mean, strict=True)):
+        for channel, name in enumerate(self.outputs):
             before = image[..., channel]
             if name in INDICES:
                 first, second = INDICES[name]
                 up, down = (1 + before) * np.float32(gains[first] / gains[second]), 1 - before
-                after = (up - down) / np.maximum(up + down, np.float32(1e-6))
+                changed[..., channel] = (up - down) / np.maximum(up + down, np.float32(1e-6))
             else:
-                after = before * np.float32(gains[name] * light)
-            changed[..., channel] = np.where(before == np.float32(unseen), before, after)
+                changed[..., channel] = before * np.float32(gains[name] * light)
         return changed
 
     def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -152,7 +151,7 @@ class Multispectral:
             x, y = self.shifts[number]
             height, width = values.shape
             box = Box(x, y, width + x, height + y)
-            values = warp_seen(values[..., None], np.eye(3), (height, width), box, (float("nan"),))[..., 0]
+            values = warp_seen(values[..., None], np.eye(3), (height, width), box)[..., 0]
         return values
 
     @staticmethod

@@ -32,8 +32,8 @@ def warp(image: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box, 
     return _affine(image, _to_source(matrix, size, crop), size, fill)
 
 
-def warp_seen(image: NDArray[np.float32], matrix: Matrix, size: tuple[int, int], crop: Box, fill: tuple[float, ...]) -> NDArray[np.float32]:
-    """`warp` for images in which NaN says "not seen": an output pixel is the mean of what was seen, `fill` where that is less than half.
+def warp_seen(image: NDArray[np.float32], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[np.float32]:
+    """`warp` for images in which NaN says "not seen": an output pixel is the mean of what was seen, NaN where that is less than half.
 
     Nothing bleeds: the edge of an object before missing background keeps its value.
     """
@@ -44,7 +44,7 @@ def warp_seen(image: NDArray[np.float32], matrix: Matrix, size: tuple[int, int],
     values = warp(np.where(seen, image, np.float32(0)), matrix, size, crop, nothing)
     share = warp(seen.astype(np.float32), matrix, size, crop, nothing)
     known = share >= 0.5
-    return np.where(known, values / np.where(known, share, np.float32(1)), np.asarray(fill, np.float32))
+    return np.where(known, values / np.where(known, share, np.float32(1)), np.float32(np.nan))
 
 
 def _is_inside(matrix: Matrix, crop: Box, shape: tuple[int, ...]) -> bool:

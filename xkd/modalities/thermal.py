@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xkd.geometry import Box, Matrix
 from xkd.modalities.files import read_image
 from xkd.modalities.palette import invert_palette
-from xkd.modalities.raster import warp
+from xkd.modalities.raster import warp, warp_seen
 from xkd.modality import Shot
 
 _BYTE_STD = (256**2 / 12) ** 0.5
@@ -112,6 +112,8 @@ class Thermal:
         return values[..., None]
 
     def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        if np.isnan(reading).any():
+            return warp_seen(reading, matrix, size, crop)
         return warp(reading, matrix, size, crop, self.mean)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:

@@ -68,6 +68,7 @@ def expose(frame: Frame, name: str) -> Exposure:
         part, inside = placed[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)], there[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
     pixels = part.reshape(-1, sensor.channels).astype(np.float64)
     counted = inside.reshape(-1, 1) | np.array([output in _ABOUT_PIXELS for output in _outputs(sensor)])
+    counted &= np.isfinite(pixels)
     pixels = np.where(counted, pixels, 0.0)
     return Exposure(
         frame.row.id,

@@ -82,8 +82,7 @@ def grey(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.float32]:
     sensor, reading = frame.readings[name]
     if isinstance(sensor, LiDAR):
         sensor = replace(sensor, outputs=("range",), mean=(), std=(), densify=max(sensor.densify, _REACH))
-        placed = Frame(frame.row, {name: (sensor, reading)}).placed(name, size)[..., 0]
-        return np.where(placed == np.float32(sensor.mean[0]), np.float32(np.nan), np.log(np.maximum(placed, np.float32(0.1))))
+        return np.asarray(np.log(np.maximum(Frame(frame.row, {name: (sensor, reading)}).placed(name, size)[..., 0], np.float32(0.1))))
     placed = frame.placed(name, size)
     if placed.dtype == np.uint8:
         return np.asarray(placed.mean(2), np.float32)
@@ -91,9 +90,7 @@ def grey(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def seen(sensor: Modality, placed: NDArray[Any]) -> NDArray[np.bool_]:
-    """(H, W): whether the sensor saw something there; a pixel without a reading is placed as `mean` (see `Modality`)."""
-    if placed.dtype == np.uint8:
-        return np.ones(placed.shape[:2], np.bool_)
+    """(H, W): whether the sensor saw something there, in the first channel."""
     if isinstance(sensor, LiDAR) and "valid" in sensor.outputs:
         return np.asarray(placed[..., sensor.outputs.index("valid")] > 0, np.bool_)
-    return np.asarray(placed[..., 0] != np.float32(sensor.mean[0]), np.bool_)
+    return np.asarray(~np.isnan(placed[..., 0]), np.bool_)

@@ -16,6 +16,7 @@ from xkd.data.manifest import Manifest
 from xkd.data.region import read_codes, region
 from xkd.data.rows import Row
 from xkd.modalities import LiDAR
+from xkd.modality import filled
 
 _WIDTH: Final = 480  # pixels of a picture,
 _WIDE: Final = 960  # of one that is more than twice as wide as high
@@ -47,7 +48,7 @@ def in_camera(frame: Frame, name: str) -> bool:
 
 def _overlay(manifest: Manifest, frame: Frame, note: str) -> Overlay:
     sizes = {name: _picture_size(frame.size(name)) for name in frame.readings}
-    shown = {name: frame.readings[name][0].show(frame.placed(name, size)) for name, size in sizes.items()}
+    shown = {name: frame.readings[name][0].show(filled(frame.placed(name, size), frame.readings[name][0])) for name, size in sizes.items()}
     pictures = [(name, _scan_picture(frame, name, size) if _is_scan(frame, name) else shown[name]) for name, size in sizes.items()]
     for first, second in itertools.combinations([name for name in frame.readings if in_camera(frame, name)], 2):
         scans = [name for name in (first, second) if _is_scan(frame, name)]
@@ -111,7 +112,7 @@ def _scan_picture(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.
     there = seen(dots, placed)
     near = float(np.percentile(placed[there][:, 0], 5)) if there.any() else dots.range[0]
     far = float(np.percentile(placed[there][:, 0], 95)) if there.any() else dots.range[1]
-    picture = (replace(dots, range=(near, far)) if far > near else dots).show(placed)
+    picture = (replace(dots, range=(near, far)) if far > near else dots).show(filled(placed, dots))
     picture[~there] = 0
     return np.asarray(cv2.dilate(picture, np.ones((2, 2), np.uint8)), np.uint8)
 
