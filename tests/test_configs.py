@@ -15,8 +15,8 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
-from xkd.batch import View
 from xkd.build import build
+from xkd.data.manifest import sensor
 from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import build_distiller
 from xkd.engine.train import train
@@ -37,16 +37,16 @@ SIDE = 72  # pixels
 AHEAD = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])  # a scanner at the camera
 
 
-def views_of(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Every `dict(type=View, ...)` of a config."""
+def columns_of(node: Any) -> Iterator[str]:
+    """The column of every `dict(type=sensor, ...)` of a config."""
     if isinstance(node, Mapping):
-        if node.get("type") is View:
-            yield node
+        if node.get("type") is sensor:
+            yield node["column"]
         for value in node.values():
-            yield from views_of(value)
+            yield from columns_of(value)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from views_of(value)
+            yield from columns_of(value)
 
 
 def write_noise(root: Path, column: str, number: int, rng: np.random.Generator) -> str:
@@ -70,7 +70,7 @@ def make_data(config: Config, folder: Path) -> None:
     """Noise with the config's classes and sensors, where its `data_root` is looked for: four rows per class and split."""
     classes = as_plain(config.distiller.task)["classes"]
     sections = [as_plain(config[name]) for name in ("train_dataloader", "val_dataloader", "test_dataloader", "distiller")]
-    columns = sorted({view["modality"]["column"] for view in views_of(sections)})
+    columns = sorted(set(columns_of(sections)))
     root = folder / sections[0]["dataset"]["root"]
     rng, rows = np.random.default_rng(0), [",".join(["id", "split", "group", *columns, "mask", "label", "calibration", "frame", "bout"])]
     for number in range(4 * 3 * len(classes)):

@@ -10,20 +10,24 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from xkd.modality import Modality
+from xkd.modality import Modality, Stack
 
 
 @dataclass(frozen=True)
 class View:
-    """A sensor at one size: what one branch eats. Two branches of one sensor may have views of different sizes."""
+    """A sensor, or a stack of them, at one size: what one branch eats. Two branches of one sensor may have views of different sizes."""
 
     name: str
-    modality: Modality
+    modality: Modality | Stack
     size: tuple[int, int]  # (height, width) in pixels
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"view '{self.name}': size must be (height, width) in pixels, got {self.size}")
+
+    @property
+    def sensors(self) -> tuple[Modality, ...]:
+        return self.modality.sensors if isinstance(self.modality, Stack) else (self.modality,)
 
 
 @dataclass

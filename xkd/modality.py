@@ -29,20 +29,15 @@ class Shot:
         return self.paths[0]
 
 
-@runtime_checkable
-class Modality(Protocol):
-    """One sensor: what its files hold, in which unit, and how a person looks at it.
+class Channels(Protocol):
+    """What the channels of a network's input mean, and how a person looks at them.
 
     Images are (H, W, C) arrays, `uint8` counts or `float32` in `unit`; `mean` and `std` have one value per channel, in `unit`;
     `range` is the span of ordinary values, used to show them and to carry over weights that were trained on 0..1 inputs.
-    A pixel that the sensor did not see (outside its image, no return, no data) is placed as NaN by a sensor whose readings have holes,
-    and as `mean` by the others. A `Batch` holds `mean` in any case (see `filled`): 0 once it is normalised.
     """
 
     @property
-    def name(self) -> str:
-        """Column of the manifest that this sensor is read from."""
-
+    def name(self) -> str: ...
     @property
     def channels(self) -> int: ...
     @property
@@ -53,6 +48,18 @@ class Modality(Protocol):
     def mean(self) -> tuple[float, ...]: ...
     @property
     def std(self) -> tuple[float, ...]: ...
+
+    def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """A filled image as (H, W, 3) RGB for a person."""
+
+
+@runtime_checkable
+class Modality(Channels, Protocol):
+    """One sensor: what its files hold, in which unit; `name` is the manifest's column that it is read from.
+
+    A pixel that the sensor did not see (outside its image, no return, no data) is placed as NaN by a sensor whose readings have holes,
+    and as `mean` by the others. A `Batch` holds `mean` in any case (see `filled`): 0 once it is normalised.
+    """
 
     @property
     def row_keys(self) -> tuple[str, ...]:
@@ -70,8 +77,49 @@ class Modality(Protocol):
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """A photometric change that this sensor could have made; moves no pixel, keeps shape, dtype and what was not seen."""
 
+
+@dataclass(frozen=True)
+class Stack:
+    """Several sensors of one frame as one input, their channels one after the other (early fusion), all as `float32`.
+
+    A row has it if it has all of them. Each sensor is read, placed and varied on its own.
+    """
+
+    sensors: tuple[Modality, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sensors", tuple(self.sensors))
+        names = [sensor.name for sensor in self.sensors]
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise ValueError(f"a stack has two sensors or more, of different names; got {names}")
+
+    @property
+    def name(self) -> str:
+        return "+".join(sensor.name for sensor in self.sensors)
+
+    @property
+    def channels(self) -> int:
+        return sum(sensor.channels for sensor in self.sensors)
+
+    @property
+    def unit(self) -> str:
+        return ", ".join(f"{sensor.name} {sensor.unit}" for sensor in self.sensors)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return min(sensor.range[0] for sensor in self.sensors), max(sensor.range[1] for sensor in self.sensors)
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return tuple(value for sensor in self.sensors for value in sensor.mean)
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return tuple(value for sensor in self.sensors for value in sensor.std)
+
     def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
-        """A filled image as (H, W, 3) RGB for a person."""
+        """The first sensor's picture."""
+        return self.sensors[0].show(image[..., : self.sensors[0].channels])
 
 
 def filled(image: NDArray[Any], modality: Modality) -> NDArray[Any]:

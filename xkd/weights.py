@@ -76,10 +76,12 @@ class Pretrained:
         if state[first].shape[1] != view.modality.channels:
             state[first] = adapt_channels(state[first], view.modality.channels, self.channels)
         load_counted(model, state, may_miss, source=f"pretrained {config['architecture']}")
-        low, high = view.modality.range
-        scale = high - low
+        spans = [sensor.range for sensor in view.sensors for _ in range(sensor.channels)]
         mean, std = (_spread(config[key], view.modality.channels) for key in ("mean", "std"))
-        return tuple(low + scale * m for m in mean), tuple(scale * s for s in std)
+        return (
+            tuple(low + (high - low) * value for (low, high), value in zip(spans, mean, strict=True)),
+            tuple((high - low) * value for (low, high), value in zip(spans, std, strict=True)),
+        )
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,18 @@ from xkd.batch import View
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
+from xkd.modality import Stack
 from xkd.tasks import Classification
 
 data_root = "roadscene_rgbt"
 rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root=data_root, column="rgb"), size=(64, 64))
 thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root=data_root, column="thermal"), size=(64, 64))
+both = dict(type=View, name="both", modality=dict(type=Stack, sensors=[rgb["modality"], thermal["modality"]]), size=(64, 64))
 task = dict(type=Classification, classes=("background", "person", "car"))
 # the teachers' networks, for the runs that train them and for those that they teach
 teacher_network = dict(type=timm.create_model, model_name="resnet18", in_chans=1, num_classes=3)
+teacher_of_rgb = dict(type=timm.create_model, model_name="resnet18", num_classes=3)
+teacher_of_both = dict(type=timm.create_model, model_name="resnet18", in_chans=4, num_classes=3)
 teacher_transformer = dict(
     type=timm.create_model,
     model_name="vit_tiny_patch16_224",

@@ -1,6 +1,7 @@
 """Make the paired RGB/thermal crops of RoadScene into a data set: one row per crop of a frame.
 
     python datasets/roadscene_rgbt/prepare.py --source DIR --out data/roadscene_rgbt
+    python datasets/roadscene_rgbt/prepare.py --source DIR --out data/wide/roadscene_rgbt --margin 2.5  # with surroundings
 
 README.md beside this file says what DIR has to hold.
 """
@@ -44,14 +45,16 @@ std = {thermal_std}
 """
 
 
-def prepare(source: Path, out: Path) -> dict[str, int]:
-    """Write the data set; returns how many crops were left out, by class."""
+def prepare(source: Path, out: Path, margin: float = MARGIN) -> dict[str, int]:
+    """Write the data set, each crop `margin` times its box's longest side; returns how many crops were left out, by class."""
+    if margin < 1:
+        raise ValueError(f"a crop holds its box: margin must be 1 or more, got {margin:g}")
     if missing := [name for name in NEEDED if not (source / name).exists()]:
         raise FileNotFoundError(f"{source}: lacks {missing}; README.md beside this script describes the layout {list(NEEDED)}")
     with np.load(source / "crops64.npz", allow_pickle=False) as archive:
         crops = {name: archive[name] for name in archive.files}
     labels = [str(crops["classes"][label]) for label in crops["label"]]
-    rows, left_out = _rows(source, crops, labels)
+    rows, left_out = _rows(source, crops, labels, margin)
     with new_dataset(out) as draft:
         for sensor in ("rgb", "thermal"):
             (draft / sensor).mkdir()
@@ -62,7 +65,7 @@ def prepare(source: Path, out: Path) -> dict[str, int]:
     return left_out
 
 
-def _rows(source: Path, crops: dict[str, NDArray[Any]], labels: list[str]) -> tuple[list[dict[str, str]], dict[str, int]]:
+def _rows(source: Path, crops: dict[str, NDArray[Any]], labels: list[str], margin: float) -> tuple[list[dict[str, str]], dict[str, int]]:
     frames = {row["id"]: row for row in read_table(source / "images.csv")}
     objects: dict[str, list[tuple[Box, str]]] = defaultdict(list)
     for entry in read_table(source / "boxes.csv"):
@@ -74,7 +77,7 @@ def _rows(source: Path, crops: dict[str, NDArray[Any]], labels: list[str]) -> tu
         if label not in CLASSES:
             left_out[label] += 1
             continue
-        crop = Box(*(round(edge, 3) for edge in square(Box(*map(float, box)), MARGIN)))
+        crop = Box(*(round(edge, 3) for edge in square(Box(*map(float, box)), margin)))
         inside = [(other, name) for other, name in objects[frame] if _overlap(other, crop)]
         rows.append(
             {
@@ -117,9 +120,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True, help="folder with rgb/ thermal/ images.csv boxes.csv crops64.npz")
     parser.add_argument("--out", type=Path, default=Path("data/roadscene_rgbt"), help="folder to make (%(default)s)")
+    parser.add_argument(
+        "--margin", type=float, default=MARGIN, help="side of a crop over its box's longest side (%(default)s); above 2 with surroundings"
+    )
     arguments = parser.parse_args()
     try:
-        left_out = prepare(arguments.source, arguments.out)
+        left_out = prepare(arguments.source, arguments.out, arguments.margin)
     except (OSError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
     print(f"{arguments.out}: written; crops left out, too few of their class: {left_out}")

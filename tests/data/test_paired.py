@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
 from xkd.modalities import RGB, LiDAR
-from xkd.modality import Shot
+from xkd.modality import Shot, Stack
 
 SIZES = {"rgb": (40, 48), "thermal": (20, 24)}
 WILD = Augment(rotate=25, scale=(0.8, 1.1), shift=0.05)
@@ -53,6 +54,30 @@ def offset_between_sensors(root: Path) -> float:
 
 def test_every_view_and_the_mask_get_the_same_geometry(tiny_dataset: Path) -> None:
     assert offset_between_sensors(tiny_dataset) < 0.6
+
+
+def test_a_stack_is_its_sensors_one_after_the_other(tiny_dataset: Path) -> None:
+    root = str(tiny_dataset)
+    rgb, thermal = sensor(root, "rgb"), sensor(root, "thermal")
+    both = View("both", Stack((rgb, thermal)), (40, 48))
+    assert (both.modality.name, both.modality.channels, both.modality.mean) == ("rgb+thermal", 4, rgb.mean + thermal.mean)
+    views = [View("rgb", rgb, (40, 48)), both, View("thermal", thermal, (40, 48))]
+    still = PairedDataset(root, "train", views, replace(WILD, jitter=0))
+    for index, draw in ((0, -1), (0, 3), (7, 2)):
+        sample = still[index, draw]
+        assert torch.equal(sample.views["both"], torch.cat([sample.views["rgb"].float(), sample.views["thermal"]]))
+    varied = PairedDataset(root, "train", views, replace(WILD, jitter=1))[0, 3].views["both"]
+    assert (varied[:3] != still[0, 3].views["both"][:3]).any()
+    assert (varied[3:] != still[0, 3].views["both"][3:]).any()
+    alone = PairedDataset(root, "train", [both], WILD)
+    assert {row.id for row in alone.rows}.isdisjoint({"train-3", "train-4", "train-5"}), "half a stack is none"
+    assert [still[index].present for index in (2, 3)] == [
+        {"rgb": True, "both": True, "thermal": True},
+        {"rgb": True, "both": False, "thermal": False},
+    ]
+    assert not still[3].views["both"].any()
+    with pytest.raises(ValueError, match=r"two sensors or more, of different names; got \['rgb', 'rgb'\]"):
+        Stack((rgb, rgb))
 
 
 def test_the_check_sees_a_misaligned_sensor(copy: Path) -> None:

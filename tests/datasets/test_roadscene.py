@@ -81,6 +81,14 @@ def test_made_up_frames(script: ModuleType, source: Path, tmp_path: Path) -> Non
     assert sample.mask.mean() > 0.2
 
 
+def test_a_wider_margin_shows_surroundings(script: ModuleType, source: Path, tmp_path: Path) -> None:
+    script.prepare(source, tmp_path / "out", margin=2.5)
+    rows = {row.id: row for row in Manifest.load(tmp_path / "out").rows}
+    assert rows["A-0000"].crop == Box(-20, -20, 80, 80)
+    with pytest.raises(ValueError, match=r"margin must be 1 or more, got 0\.9"):
+        script.prepare(source, tmp_path / "less", margin=0.9)
+
+
 def test_command_line(
     script: ModuleType, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

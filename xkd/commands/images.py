@@ -30,10 +30,15 @@ def find_images(places: list[str]) -> list[Path]:
 
 def read_sample(path: Path, view: View) -> Sample:
     """One image, resized to the view as in evaluation; unlabelled. Errors name the file."""
-    reading = view.modality.read(Shot((path,)))
-    pixels = view.modality.place(reading, IDENTITY, view.size, Box(0, 0, reading.shape[1], reading.shape[0]))
+    if len(view.sensors) > 1:
+        raise ValueError(
+            f"{path}: this network sees {view.modality.name} together, one file cannot hold them: use a data set and `xkd test`"
+        )
+    [sensor] = view.sensors
+    reading = sensor.read(Shot((path,)))
+    pixels = sensor.place(reading, IDENTITY, view.size, Box(0, 0, reading.shape[1], reading.shape[0]))
     return Sample(
-        views={view.name: torch.from_numpy(np.ascontiguousarray(filled(pixels, view.modality))).permute(2, 0, 1)},
+        views={view.name: torch.from_numpy(np.ascontiguousarray(filled(pixels, sensor))).permute(2, 0, 1)},
         present={view.name: True},
         target=torch.tensor(-1),
         labelled=False,

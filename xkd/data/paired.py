@@ -27,6 +27,8 @@ from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
 from xkd.modality import Modality, Shot, filled
 
+Readings = dict[tuple[str, str], Any]  # by view and sensor
+
 NO_DRAW: Final = -1  # the draw of evaluation: no augmentation
 _GEOMETRY: Final = crc32(b"geometry")
 
@@ -98,10 +100,10 @@ class PairedDataset(Dataset[Sample]):
             raise ValueError(f"{self.manifest.root}: target='mask' needs [mask] in manifest.toml, and mask='mask' here")
         if split == "train" and target == "label":
             check_classes(self.manifest)
-        columns = {view.modality.name for view in self.views}
-        wanted = {view.modality.name for view in self.views if view.name == shuffle_pairs_except} or columns
-        usable = [row for row in rows if not wanted.isdisjoint(row.files)]
-        names = " and no ".join(sorted(wanted))
+        columns = {sensor.name for view in self.views for sensor in view.sensors}
+        wanted = [view for view in self.views if view.name == shuffle_pairs_except] or self.views
+        usable = [row for row in rows if any(_has(row, view) for view in wanted)]
+        names = " and no ".join(sorted({view.modality.name for view in wanted}))
         self.left_out = {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
         if not usable:
             raise ValueError(f"{self.manifest.root}: no row to use: all {len(rows)} rows of split '{split}' have no {names}")
@@ -133,16 +135,14 @@ class PairedDataset(Dataset[Sample]):
         row = self.rows[index]
         sources = {view.name: self._source(index, view) for view in self.views}
         readings = self._read_views(sources)
-        shape = self._shape(row, {name: reading for name, reading in readings.items() if sources[name] is row})
+        shape = self._shape(row, {sensor: reading for (view, sensor), reading in readings.items() if sources[view] is row})
         crop = self._crop(row, shape)
         matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
         mask, masked = self._region(row, shape, matrix)
         boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
         return Sample(
-            views={
-                view.name: self._sample_view(view, readings.get(view.name), sources[view.name], matrix, row, draw) for view in self.views
-            },
-            present={view.name: view.name in readings for view in self.views},
+            views={view.name: self._sample_view(view, readings, sources[view.name], matrix, row, draw) for view in self.views},
+            present={view.name: _has(sources[view.name], view) for view in self.views},
             target=self._target(index, row, shape, matrix),
             labelled=row.labels is not None,
             mask=_tensor(mask),
@@ -181,18 +181,17 @@ class PairedDataset(Dataset[Sample]):
             return self.rows[index]
         return self.rows[int(self._strangers[index])]
 
-    def _read_views(self, sources: dict[str, Row]) -> dict[str, Any]:
-        readings: dict[str, Any] = {}
+    def _read_views(self, sources: dict[str, Row]) -> Readings:
+        readings: Readings = {}
         read: dict[tuple[Modality, Shot], Any] = {}
         for view in self.views:
-            row, modality = sources[view.name], view.modality
-            if modality.name not in row.files:
-                continue
-            shot = shot_of(self.manifest.root, row, modality)
-            key = (modality, shot)  # two views of one sensor share a read
-            if key not in read:
-                read[key] = self._reader(row, key, partial(modality.read, shot))
-            readings[view.name] = read[key]
+            row = sources[view.name]
+            for sensor in view.sensors if _has(row, view) else ():
+                shot = shot_of(self.manifest.root, row, sensor)
+                key = (sensor, shot)  # two views of one sensor share a read
+                if key not in read:
+                    read[key] = self._reader(row, key, partial(sensor.read, shot))
+                readings[view.name, sensor.name] = read[key]
         return readings
 
     def _shape(self, row: Row, readings: dict[str, Any]) -> tuple[int, int]:
@@ -231,16 +230,18 @@ class PairedDataset(Dataset[Sample]):
     def _rng(self, row: Row, draw: int, stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, crc32(row.id.encode()), draw, stream])
 
-    def _sample_view(self, view: View, reading: Any | None, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
-        if reading is None:
+    def _sample_view(self, view: View, readings: Readings, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
+        if not _has(source, view):
             return torch.zeros((view.modality.channels, *view.size))
-        crop = self._crop(source, (reading.shape[0], reading.shape[1]))
-        sampled = view.modality.place(reading, matrix, view.size, crop)
-        if draw != NO_DRAW and self.augment.jitter > 0:
-            rng = self._rng(row, draw, crc32(b"view " + view.name.encode()))
-            if rng.random() < self.augment.jitter:
-                sampled = view.modality.jitter(sampled, rng)
-        return _tensor(filled(sampled, view.modality))
+        rng = self._rng(row, draw, crc32(b"view " + view.name.encode())) if draw != NO_DRAW else None
+        images = []
+        for sensor in view.sensors:
+            reading = readings[view.name, sensor.name]
+            image = sensor.place(reading, matrix, view.size, self._crop(source, (reading.shape[0], reading.shape[1])))
+            if rng is not None and rng.random() < self.augment.jitter:
+                image = sensor.jitter(image, rng)
+            images.append(_tensor(filled(image, sensor)))
+        return images[0] if len(images) == 1 else torch.cat([image.float() for image in images])
 
     def _region(self, row: Row, shape: tuple[int, int], matrix: Matrix) -> tuple[NDArray[np.float32], bool]:
         """The region of interest as area shares (H, W, 1), and whether the row says where it is."""
@@ -265,6 +266,10 @@ class PairedDataset(Dataset[Sample]):
         if self.manifest.pairs.same_size and codes.shape[:2] != shape:
             raise ValueError(f"{path}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
         return codes
+
+
+def _has(row: Row, view: View) -> bool:
+    return all(sensor.name in row.files for sensor in view.sensors)
 
 
 def _tensor(image: NDArray[Any]) -> Tensor:

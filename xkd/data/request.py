@@ -13,7 +13,7 @@ from xkd.modalities.lidar import LiDAR
 
 def check_draws(views: Sequence[View], augment: Augment) -> None:
     """A draw has the proportions of the camera's frame: turned by it, a bird's-eye view would be sheared."""
-    above = [view.name for view in views if isinstance(view.modality, LiDAR) and view.modality.project == "above"]
+    above = [view.name for view in views for sensor in view.sensors if isinstance(sensor, LiDAR) and sensor.project == "above"]
     if above and augment.rotate > 0:
         raise ValueError(
             f"view '{above[0]}' is a bird's-eye view, which the camera's rotation would shear: rotate must be 0, got {augment.rotate:g}"
@@ -40,10 +40,8 @@ def check_request(
     if not names or len(set(names)) < len(names):
         raise ValueError(f"views need different names, at least one; got {names}")
     for view in views:
-        if view.modality.name not in manifest.modalities:
-            raise KeyError(
-                f"{manifest.root}: view '{view.name}' wants modality '{view.modality.name}'; it has {sorted(manifest.modalities)}"
-            )
+        if unknown := [sensor.name for sensor in view.sensors if sensor.name not in manifest.modalities]:
+            raise KeyError(f"{manifest.root}: view '{view.name}' wants modality '{unknown[0]}'; it has {sorted(manifest.modalities)}")
     if mask not in ("mask", "boxes", "none"):
         raise ValueError(f"mask must be 'mask', 'boxes' or 'none', got '{mask}'")
     if not 0 < label_fraction <= 1 or (label_fraction < 1 and split != "train"):

@@ -1,0 +1,34 @@
+"""The teacher of the reverse direction on RoadScene with a fifth of the labels: a ResNet-18 on the camera."""
+
+from mmengine.config import read_base
+
+from xkd.branch import Branch
+from xkd.distiller import Distiller
+from xkd.engine.precision import BF16OptimWrapper
+from xkd.losses import CrossEntropy
+from xkd.taps import Tap
+from xkd.term import Term
+from xkd.weights import Random
+
+with read_base():
+    from .._base_.roadscene import *
+    from .._base_.runtime import *
+
+distiller = dict(
+    type=Distiller,
+    student="rgb",
+    task=task,
+    branches=dict(
+        rgb=dict(
+            type=Branch,
+            model=teacher_of_rgb,
+            view=rgb,
+            weights=dict(type=Random),
+            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+            channels_last=True,
+        ),
+    ),
+    terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target")),
+)
+optim_wrapper.merge(dict(type=BF16OptimWrapper))
+train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(views=[rgb], label_fraction=0.2)))
