@@ -1,0 +1,144 @@
+"""What reading data costs: a long manifest's seconds and memory, and pairs per second beside the same steps by hand in OpenCV.
+
+python tools/benchmark_data.py --rows 1000000 --pairs 200
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from xkd.batch import View
+from xkd.data.augment import Augment
+from xkd.data.manifest import Manifest, sensor
+from xkd.data.paired import PairedDataset
+from xkd.geometry import Box, pixel_matrix
+
+FRAME = (512, 640)  # height, width of the files
+SIZE = (224, 224)
+AUGMENT = Augment(flip=0.5, rotate=10.0, scale=(0.6, 1.0), shift=0.05, jitter=0.0)
+TOML = """name = "bench"
+classes = ["a", "b"]
+[modalities.rgb]
+sensor = "rgb"
+[modalities.thermal]
+sensor = "thermal"
+unit = "K"
+scale = 0.01
+range = [280.0, 320.0]
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the long manifest (%(default)s)")
+    parser.add_argument("--pairs", type=int, default=200, help="read per round (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="the median of so many is printed (%(default)s)")
+    parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)  # the child that loads the manifest, so that memory is its alone
+    arguments = parser.parse_args()
+    if arguments.load:
+        load(arguments.load)
+        return
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        manifest(Path(folder) / "long", arguments.rows)
+        pairs(Path(folder) / "pairs", min(arguments.pairs, 50), arguments.pairs, arguments.rounds)
+
+
+def manifest(root: Path, count: int) -> None:
+    """Two sensors, a label and two boxes in each row; loaded by a process of its own."""
+    root.mkdir()
+    (root / "manifest.toml").write_text(TOML, "utf-8")
+    with (root / "manifest.csv").open("w", encoding="utf-8") as file:
+        file.write("id,split,group,rgb,thermal,label,boxes\n")
+        for row in range(count):
+            split = ("train", "train", "val", "test")[row % 4]
+            file.write(f"{row:07d},{split},{split}{row // 400},rgb/{row:07d}.jpg,thermal/{row:07d}.png,a,1 2 30 40 a;5 6 70 80 b\n")
+    subprocess.run([sys.executable, __file__, "--load", str(root)], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def load(root: Path) -> None:
+    before, start = _peak(), perf_counter()
+    rows = len(Manifest.load(root).rows)
+    print(f"manifest of {rows:,} rows: {perf_counter() - start:.1f} s, {(_peak() - before) / 1e9:.2f} GB more at the peak")
+
+
+def _peak() -> float:
+    """Bytes of memory at the highest so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def pairs(root: Path, files: int, count: int, rounds: int) -> None:
+    """640 x 512 pairs (JPEG and 16-bit PNG) read, placed under one draw and turned into tensors of 224 x 224, in one process."""
+    rng = np.random.default_rng(0)
+    lines = ["id,split,group,rgb,thermal,label"]
+    for name in ("rgb", "thermal"):
+        (root / name).mkdir(parents=True)
+    (root / "manifest.toml").write_text(TOML, "utf-8")
+    for number in range(files):
+        scene = cv2.resize(rng.uniform(0, 255, (FRAME[0] // 16, FRAME[1] // 16, 3)), FRAME[::-1], interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(root / f"rgb/{number}.jpg"), np.clip(scene, 0, 255).astype(np.uint8))
+        cv2.imwrite(str(root / f"thermal/{number}.png"), (29000 + 5 * scene[..., 0]).astype(np.uint16))
+        lines.append(f"{number},train,{number},rgb/{number}.jpg,thermal/{number}.png,{'ab'[number % 2]}")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    views = [View(name, sensor(str(root), name), SIZE) for name in ("rgb", "thermal")]
+    dataset = PairedDataset(str(root), "train", views, AUGMENT)
+    kept = PairedDataset(str(root), "train", views, AUGMENT, cache=True)
+    jobs: dict[str, Callable[[int], object]] = {
+        "xkd": lambda number: dataset[number % files, number],
+        "by hand": lambda number: by_hand(root, number % files, number),
+        "xkd, readings kept in memory": lambda number: kept[number % files, number],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(rounds + 1):
+        for name, job in jobs.items():
+            start = perf_counter()
+            for number in range(count):
+                job(number)
+            if turn:  # the first one warms up
+                seconds[name].append(perf_counter() - start)
+    table = Table(title=f"pairs of {FRAME[1]} x {FRAME[0]} to {SIZE[1]} x {SIZE[0]}, one core, median of {rounds} rounds of {count}")
+    for column in ("side", "ms per pair", "time against by hand"):
+        table.add_column(column, justify="left" if column == "side" else "right")
+    hand = median(seconds["by hand"])
+    for name, taken in seconds.items():
+        table.add_row(name, f"{1000 * median(taken) / count:.2f}", f"{median(taken) / hand:.2f}")
+    Console().print(table)
+
+
+def by_hand(root: Path, file: int, draw: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """OpenCV alone: no manifest, no checks, and no averaging where the image shrinks (so it aliases)."""
+    matrix = AUGMENT.geometry(np.random.default_rng(draw), FRAME[1] / FRAME[0])
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    place = (np.linalg.inv(half) @ pixel_matrix(matrix, Box(0, 0, FRAME[1], FRAME[0]), SIZE) @ half)[:2]
+    colour = _read(root / f"rgb/{file}.jpg", cv2.IMREAD_COLOR_RGB)
+    warm = _read(root / f"thermal/{file}.png", cv2.IMREAD_UNCHANGED).astype(np.float32) * np.float32(0.01)
+    first = cv2.warpAffine(colour, place, SIZE[::-1], borderValue=(124, 116, 104))
+    second = cv2.warpAffine(warm, place, SIZE[::-1], borderValue=300)
+    return torch.from_numpy(first).permute(2, 0, 1), torch.from_numpy(second)[None]
+
+
+def _read(path: Path, flags: int) -> NDArray[np.uint8]:
+    image = cv2.imread(str(path), flags)
+    assert image is not None  # written above
+    return np.asarray(image)
+
+
+if __name__ == "__main__":
+    main()
