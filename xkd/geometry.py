@@ -22,6 +22,11 @@ class Box(NamedTuple):
     y2: float
 
 
+def overlap(one: Box, other: Box) -> bool:
+    """Whether they share any area."""
+    return max(one.x1, other.x1) < min(one.x2, other.x2) and max(one.y1, other.y1) < min(one.y2, other.y2)
+
+
 def square(box: Box, margin: float) -> Box:
     """The crop of an object's box: a square about its centre, `margin` times its longest side; it may reach outside the image."""
     half = margin * max(box.x2 - box.x1, box.y2 - box.y1) / 2

@@ -101,7 +101,7 @@ def main() -> None:
     try:
         left_out = prepare(arguments.source, arguments.out)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+        parser.error(str(error))
     print(f"{arguments.out}: written; leaves left out, of no single class: {left_out}")
 
 

@@ -248,7 +248,7 @@ def main() -> None:
     try:
         number = prepare(arguments.source, out, arguments.task, arguments.degrade, arguments.strength, arguments.seed)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+        parser.error(str(error))
     print(f"{out}: written; {number} rows")
 
 

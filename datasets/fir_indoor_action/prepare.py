@@ -177,7 +177,7 @@ def main() -> None:
     try:
         left_out = prepare(arguments.source, arguments.out, arguments.every, arguments.clear)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+        parser.error(str(error))
     print(f"{arguments.out}: written; left out: {left_out}")
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.write import new_dataset, write_rows
-from xkd.geometry import IDENTITY, Box, square
+from xkd.geometry import IDENTITY, Box, overlap, square
 from xkd.modalities import RGB, LiDAR
 from xkd.modalities.calibration import Camera, read_calibration, read_kitti_numbers, write_calibration
 from xkd.modalities.points import Points
@@ -187,7 +187,7 @@ def background(crop: Box, frame: Frame, points: Points, rng: np.random.Generator
     for _ in range(TRIES if side < min(width, height) else 0):
         x, y = (round(float(edge), 2) for edge in rng.uniform(0, (width - side, height - side)))
         place = Box(x, y, round(x + side, 2), round(y + side, 2))
-        if any(_overlap(place, vehicle.box) or _overlap(place, vehicle.hit) for vehicle in frame.vehicles):
+        if any(overlap(place, vehicle.box) or overlap(place, vehicle.hit) for vehicle in frame.vehicles):
             continue
         if ((points.pixels >= place[:2]) & (points.pixels < place[2:])).all(1).sum() >= FEWEST_POINTS:
             return place
@@ -195,7 +195,7 @@ def background(crop: Box, frame: Frame, points: Points, rng: np.random.Generator
 
 
 def _row(frame: Frame, suffix: str, label: str, crop: Box, source: str) -> dict[str, str]:
-    inside = [vehicle for vehicle in frame.vehicles if _overlap(vehicle.box, crop)]
+    inside = [vehicle for vehicle in frame.vehicles if overlap(vehicle.box, crop)]
     return {
         "id": f"{frame.name}-{suffix}",
         "split": frame.split,
@@ -209,10 +209,6 @@ def _row(frame: Frame, suffix: str, label: str, crop: Box, source: str) -> dict[
         "frame": frame.name,
         "source": source,
     }
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return max(one.x1, other.x1) < min(one.x2, other.x2) and max(one.y1, other.y1) < min(one.y2, other.y2)
 
 
 def _text(box: Box) -> str:
@@ -268,7 +264,7 @@ def main() -> None:
     try:
         left_out = prepare(arguments.source, arguments.out, arguments.seed)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+        parser.error(str(error))
     print(f"{arguments.out}: written; left out: {left_out}")
 
 

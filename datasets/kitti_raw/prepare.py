@@ -142,7 +142,7 @@ def main() -> None:
     try:
         lacking = prepare(arguments.source, arguments.out, arguments.val, arguments.test)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+        parser.error(str(error))
     print(f"{arguments.out}: written; rows that lack a sensor: {lacking}")
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from xkd.data.prepare.make import Link, Order, make
 from xkd.data.prepare.records import File, Found, Record, Table
 from xkd.data.prepare.split import split_by_group
-from xkd.geometry import Box, square
+from xkd.geometry import Box, overlap, square
 
 ROWS: Final = {"crops": ("background", "person"), "frames": ("person",)}  # their classes
 FOLDERS: Final = {"rgb": "visible", "thermal": "infrared"}
@@ -184,13 +184,13 @@ def background(crop: Box, frame: Frame, rng: np.random.Generator) -> Box | None:
     for _ in range(TRIES if side < min(width, height) else 0):
         x, y = (float(edge) for edge in rng.uniform(0, (width - side, height - side)))
         place = Box(x, y, x + side, y + side)
-        if not any(_overlap(place, person) for person in frame.persons):
+        if not any(overlap(place, person) for person in frame.persons):
             return place
     return None
 
 
 def _record(frame: Frame, split: str, suffix: str = "", label: str = "", crop: Box | None = None) -> Record:
-    inside = [person for person in frame.persons if crop is None or _overlap(person, crop)]
+    inside = [person for person in frame.persons if crop is None or overlap(person, crop)]
     return Record(
         id=frame.name + suffix,
         files=frame.files,
@@ -202,10 +202,6 @@ def _record(frame: Frame, split: str, suffix: str = "", label: str = "", crop: B
         crop=crop,
         extra={"frame": frame.name},
     )
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return max(one.x1, other.x1) < min(one.x2, other.x2) and max(one.y1, other.y1) < min(one.y2, other.y2)
 
 
 def _number(path: Path, element: ElementTree.Element, tag: str) -> float:

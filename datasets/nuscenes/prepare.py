@@ -22,7 +22,7 @@ from xkd.data.prepare.nuscenes import Frame, Record, Tables, find_frames, follow
 from xkd.data.prepare.records import Found, Table
 from xkd.data.prepare.records import Record as Row
 from xkd.data.prepare.split import split_by_group
-from xkd.geometry import Box, square
+from xkd.geometry import Box, overlap, square
 from xkd.modalities.scans import read_scan
 
 Pixels = NDArray[np.float64]
@@ -127,7 +127,7 @@ def background(crop: Box, frame: Frame, objects: Sequence[Object], points: Pixel
     for _ in range(TRIES if side < min(width, height) else 0):
         x, y = (float(edge) for edge in rng.uniform(0, (width - side, height - side)))
         place = Box(x, y, x + side, y + side)
-        if any(_overlap(place, thing.box) for thing in objects):
+        if any(overlap(place, thing.box) for thing in objects):
             continue
         if ((points >= place[:2]) & (points < place[2:])).all(1).sum() >= FEWEST_POINTS:
             return place
@@ -141,7 +141,7 @@ def _objects(tables: Tables, frame: Frame) -> list[Object]:
     for annotation in frame.annotations:
         kind = follow(tables, "instance", follow(tables, "sample_annotation", annotation, "instance"), "category")["name"]
         whole = outline(annotation, frame.ego, frame.sensor, frame.camera.size)
-        if whole is None or not _overlap(whole, Box(0, 0, width, height)):
+        if whole is None or not overlap(whole, Box(0, 0, width, height)):
             continue
         box = Box(max(whole.x1, 0.0), max(whole.y1, 0.0), min(whole.x2, width), min(whole.y2, height))
         seen = annotation["num_lidar_pts"] >= FEWEST_POINTS and _visible(tables, annotation) >= LEAST_VISIBLE
@@ -184,7 +184,7 @@ def _rows(tables: Tables, frame: Frame, split: str, rng: np.random.Generator, le
 
 
 def _row(frame: Frame, split: str, suffix: str, label: str, crop: Box, objects: Sequence[Object]) -> Row:
-    inside = tuple((thing.box, thing.label) for thing in objects if thing.label and thing.seen and _overlap(thing.box, crop))
+    inside = tuple((thing.box, thing.label) for thing in objects if thing.label and thing.seen and overlap(thing.box, crop))
     return Row(
         id=f"{frame.name}-{suffix}",
         files=frame.files,
@@ -198,10 +198,6 @@ def _row(frame: Frame, split: str, suffix: str, label: str, crop: Box, objects: 
         times=frame.times,
         extra={"frame": frame.name, "camera": frame.channel, "log": frame.log},
     )
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return max(one.x1, other.x1) < min(one.x2, other.x2) and max(one.y1, other.y1) < min(one.y2, other.y2)
 
 
 def _area(box: Box) -> float:

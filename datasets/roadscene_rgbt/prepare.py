@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.write import new_dataset, read_table, write_rows
-from xkd.geometry import Box, square
+from xkd.geometry import Box, overlap, square
 
 CLASSES = ("background", "person", "car")
 MARGIN = 1.15  # side of a crop over the longest side of its box: how crops64.npz was cut
@@ -78,7 +78,7 @@ def _rows(source: Path, crops: dict[str, NDArray[Any]], labels: list[str], margi
             left_out[label] += 1
             continue
         crop = Box(*(round(edge, 3) for edge in square(Box(*map(float, box)), margin)))
-        inside = [(other, name) for other, name in objects[frame] if _overlap(other, crop)]
+        inside = [(other, name) for other, name in objects[frame] if overlap(other, crop)]
         rows.append(
             {
                 "id": f"{frame}-{number:04d}",
@@ -94,10 +94,6 @@ def _rows(source: Path, crops: dict[str, NDArray[Any]], labels: list[str], margi
             }
         )
     return rows, dict(left_out)
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return max(one.x1, other.x1) < min(one.x2, other.x2) and max(one.y1, other.y1) < min(one.y2, other.y2)
 
 
 def _text(box: Box) -> str:
@@ -127,7 +123,7 @@ def main() -> None:
     try:
         left_out = prepare(arguments.source, arguments.out, arguments.margin)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+        parser.error(str(error))
     print(f"{arguments.out}: written; crops left out, too few of their class: {left_out}")
 
 

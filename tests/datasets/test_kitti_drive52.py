@@ -165,8 +165,10 @@ def test_command_line(
     monkeypatch.setattr(sys, "argv", ["prepare.py", "--source", str(source), "--out", str(tmp_path / "out")])
     script.main()
     assert "'frames of no split': 1" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r"error: .*is there already; remove it"):
+    with pytest.raises(SystemExit) as stopped:
         script.main()
+    assert stopped.value.code == 2
+    assert "is there already; remove it" in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_named_and_nothing_is_half_written(script: ModuleType, source: Path, tmp_path: Path) -> None:

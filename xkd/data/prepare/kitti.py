@@ -14,7 +14,7 @@ import cv2
 from xkd.data.prepare.labels import check_classes
 from xkd.data.prepare.listing import IMAGES, SCANS, list_files
 from xkd.data.prepare.records import File, Found, Record, Table
-from xkd.geometry import Box, square
+from xkd.geometry import Box, overlap, square
 from xkd.modalities.calibration import Camera, read_calibration
 from xkd.modalities.files import read_image
 
@@ -131,10 +131,6 @@ def _crops(record: Record) -> list[Record]:
     rows = []
     for number, (box, name) in enumerate(record.boxes or ()):
         crop = square(box, _MARGIN)
-        inside = tuple((other, kind) for other, kind in record.boxes or () if _overlap(other, crop))
+        inside = tuple((other, kind) for other, kind in record.boxes or () if overlap(other, crop))
         rows.append(replace(record, id=f"{record.id}-{number:02d}", crop=crop, labels=(name,), boxes=inside, extra={"frame": record.id}))
     return rows
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return max(one.x1, other.x1) < min(one.x2, other.x2) and max(one.y1, other.y1) < min(one.y2, other.y2)
