@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,11 +166,18 @@ def test_several_labels_and_none(edited: Edit) -> None:
     assert [row.labels for row in rows[:3]] == [(), ("disc", "bar"), ("bar",)]
 
 
-def test_a_hundred_thousand_rows_in_seconds(edited: Edit) -> None:
+def test_a_row_stays_small(edited: Edit) -> None:
+    """A million rows fit into a laptop; what they take is printed by tools/benchmark_data.py."""
     root = edited("manifest.csv", "id", "id")
     header = (root / "manifest.csv").read_text("utf-8").split("\n", 1)[0]
-    lines = (f"r{n},train,g{n // 3},rgb/{n}.png,thermal/{n}.png,disc,mask/{n}.png,,1 2 3 4 disc,f{n}" for n in range(100_000))
+    lines = (f"r{n},train,g{n // 3},rgb/{n}.png,thermal/{n}.png,disc,mask/{n}.png,,1 2 3 4 disc,f{n}" for n in range(2000))
     (root / "manifest.csv").write_text("\n".join([header, *lines]), "utf-8")
-    start = time.process_time()
-    assert len(Manifest.load(root).rows) == 100_000
-    assert time.process_time() - start < 6  # 1.5 s on an idle core
+    Manifest.load(root)
+    tracemalloc.start()
+    try:
+        manifest = Manifest.load(root)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(manifest.rows) == 2000
+    assert held / 2000 < 2000  # bytes
