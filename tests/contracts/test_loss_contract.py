@@ -19,7 +19,7 @@ import xkd.losses
 from xkd.term import Readings, Term
 
 LOSSES = [getattr(xkd.losses, name) for name in xkd.losses.__all__]
-MAPS = {"AT", "AttentionCosine", "FitNet", "MaskEnergy"}  # compared as (B, C, H, W); everything else as logits (B, K)
+SHAPES = {"b c h w": (3, 4, 4), "b *shape": (3, 4, 4), "b k": (3,), "b k *grid": (3,), "b d": (3,), "b *features": (3,)}  # by annotation
 ROWS = 4
 
 
@@ -28,7 +28,8 @@ def inputs(loss: type[nn.Module]) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     if hasattr(loss, "contract_inputs"):
         return list(loss.contract_inputs(generator))
-    shape = (ROWS, 3, 4, 4) if loss.__name__ in MAPS else (ROWS, 3)
+    annotation = str(inspect.signature(loss.forward).parameters["student"].annotation)
+    shape = (ROWS, *SHAPES[annotation.split('"')[1]])
     fields = {
         "target": torch.arange(ROWS) % 3,
         "mask": (torch.rand((ROWS, 1, 8, 8), generator=generator) > 0.5).double(),
