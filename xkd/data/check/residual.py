@@ -99,16 +99,19 @@ def field(image: NDArray[np.float32]) -> NDArray[np.complex64]:
 
 def shift_between(first: NDArray[np.float32], second: NDArray[np.float32]) -> Shift:
     """The shift of two (H, W) images of one shape, looked for up to a tenth of the shorter side (8 pixels at least)."""
-    return peak_of(cross_spectrum(first, second))
+    return peak_of(np.conj(spectrum(first)) * spectrum(second))
 
 
-def cross_spectrum(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """Of the two images' fields; those of several pairs with one and the same shift may be added."""
-    return np.asarray(np.conj(np.fft.fft2(field(first))) * np.fft.fft2(field(second)), np.complex64)
+def spectrum(image: NDArray[np.float32]) -> NDArray[np.complexfloating]:
+    """The Fourier transform of its field."""
+    return np.asarray(np.fft.fft2(field(image)))
 
 
 def peak_of(cross: NDArray[np.complexfloating], share: float = _REACH) -> Shift:
-    """The peak of the correlation that a cross spectrum belongs to, looked for up to that share of the shorter side (8 pixels at least)."""
+    """The peak of the correlation that a cross spectrum (the first one's conjugate times the second) belongs to.
+
+    It is looked for up to that share of the shorter side (8 pixels at least). Cross spectra of pairs that have one shift may be added.
+    """
     shorter = min(cross.shape)
     reach = min(max(int(shorter * share), _LEAST_REACH), (shorter - 1) // 2)
     surface = np.fft.ifft2(cross).real
@@ -138,10 +141,10 @@ def measure(frame: Frame, stranger: Frame | None, first: str, second: str) -> Me
     coarse = min(frame.size(first), frame.size(second), key=lambda size: size[0] * size[1])
     factor = max(1.0, max(coarse) / LONGEST)
     size = (round(coarse[0] / factor), round(coarse[1] / factor))
-    spectrum = np.fft.fft2(field(grey(frame, first, size)))
+    own = np.conj(spectrum(grey(frame, first, size)))
 
     def against(other: Frame) -> Shift:
-        found = peak_of(np.conj(spectrum) * np.fft.fft2(field(grey(other, second, size))))
+        found = peak_of(own * spectrum(grey(other, second, size)))
         return Shift(found.x * factor, found.y * factor, found.peak)
 
     return Measured(frame.row.id, against(frame), against(stranger) if stranger is not None else None)
@@ -191,5 +194,11 @@ def registration_findings(found: Registration, largest: float) -> list[Finding]:
         f"in shuffled pairs {shuffled.median_of_all:.2f}, {shuffled.measurable} of {shuffled.pairs} measurable"
     )
     if paired.median > largest:
-        return [Finding("warning", "registration", f"{text}. The limit is {largest:g}: register the sensors, or pair other files")]
+        return [
+            Finding(
+                "warning",
+                "registration",
+                f"{text}. The limit is {largest:g}: register the sensors (xkd register-pairs), or pair other files",
+            )
+        ]
     return [Finding("note", "registration", text)]

@@ -74,7 +74,7 @@ def read_pairs(
         tick(number, len(rows))
     if len(pairs) < FEWEST:
         raise ValueError(
-            f"{manifest.root}: {len(pairs)} pairs of '{reference}' and '{sensor}' in this sample of split train; {FEWEST} or more are needed"
+            f"{manifest.root}: {len(pairs)} pairs of '{reference}' and '{sensor}' in this sample of train; {FEWEST} are needed at least"
         )
     estimate, measure = (CalibrationSet(sizes[reference][0], sizes[sensor][0], tuple(pairs[half::2])) for half in (0, 1))
     return estimate, measure

@@ -1,4 +1,27 @@
-"""Where the sensor's frame lies in the reference's, from all pairs at once."""
+"""Where the sensor's frame lies in the reference's, from all pairs at once.
+
+Cameras that do not move have one transformation for all pairs, so the correlations of edge directions (`xkd.data.check.residual`) are added
+over pairs before their peak is looked for: what is in one scene alone averages out, an edge too weak in each pair counts in the sum.
+First the whole frame, for every turn and field of view of a grid; then parts of the frame, whose shifts the model is fitted to
+(RANSAC), twice again with the sensor's images warped by what was found so far.
+
+Why this way: in 54 real RGB/thermal pairs of roads (480x300 and 384x240 pixels; 27 estimate) a planted transformation came back with these
+errors at the worst corner, in pixels of the reference, against what the same method finds without it; ECC (`cv2.findTransformECC` from
+coarse to fine on gradient magnitudes, from the same start) was run on each pair and the median taken of where the corners land.
+
+| planted | pooled parts | ECC, median over pairs |
+|---|---|---|
+| translation of 7 pixels | 0.04 | 1.1 |
+| affine: that and a turn of 2 degrees | 0.02 | 2.0 |
+| affine: 29 pixels and 5 degrees | 0.06 | 3.8 |
+| homography: 7 pixels, 2 degrees, slight perspective | 0.09 | 4.8 |
+| that with a field of view 1.25 times as wide | 0.05 | 2.3 |
+| that with a field of view 0.8 times as wide | 0.6 | 64 |
+
+ECC on one pair was 7 to 9 pixels off. With 4, 8 and 16 pairs to estimate from the affine is found to 1.3, 0.7 and 0.4 pixels, the
+homography to 4.3, 5.3 and 1.9: it wants more pairs. Without a plant both halves of those pairs agree that thermal is off by 2 pixels
+in the corners.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +33,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xkd.data.check.residual import Shift, cross_spectrum, peak_of
+from xkd.data.check.residual import Shift, peak_of, spectrum
 from xkd.data.register.calibration_set import Pair, scaling, shape_of
 from xkd.geometry import Matrix
 from xkd.modalities.raster import warp_plane
 
 PEAK: Final = 4.5  # standard deviations: shuffled pairs stay below 3.3
-_COARSE: Final = 192  # pixels of the longer side for the search
+_COARSE: Final = 128  # pixels of the longer side for the search
 _MOST_PAIRS: Final = 16  # that are searched with
 _SCALES: Final = tuple(1.08**step for step in range(-6, 7))  # of the field of view, 0.63..1.59
 _ANGLES: Final = (-4.0, -2.0, 0.0, 2.0, 4.0)  # degrees
@@ -41,18 +64,18 @@ def locate(pairs: Sequence[Pair], model: str, tick: Callable[[int, int], None]) 
 
 def search(pairs: Sequence[Pair], turned: bool) -> Matrix:
     """The start: of all fields of view and turns the one whose pooled correlation has the highest peak, with its shift."""
-    chosen = pairs[:: max(len(pairs) // _MOST_PAIRS, 1)]
+    chosen = pairs[:_MOST_PAIRS]
     own, other = shape_of(pairs[0][0]), shape_of(pairs[0][1])
     factor = max(1.0, max(own) / _COARSE)
     size = (round(own[0] / factor), round(own[1] / factor))
     enlarge = scaling(size, own)
-    small = [warp_plane(first[..., None], enlarge, size[::-1])[..., 0] for first, _ in chosen]
+    spectra = [np.conj(spectrum(warp_plane(first[..., None], enlarge, size[::-1])[..., 0])) for first, _ in chosen]
     best, start = Shift(0.0, 0.0, 0.0), np.eye(3)
     for candidate in _candidates(own, other, turned):
         placed = candidate @ enlarge
         crosses = [
-            cross_spectrum(first, warp_plane(second[..., None], placed, size[::-1])[..., 0])
-            for first, (_, second) in zip(small, chosen, strict=True)
+            first * spectrum(warp_plane(second[..., None], placed, size[::-1])[..., 0])
+            for first, (_, second) in zip(spectra, chosen, strict=True)
         ]
         found = peak_of(np.sum(crosses, 0), _REACH)
         if found.peak > best.peak:
@@ -100,7 +123,7 @@ def _refined(pairs: Sequence[Pair], matrix: Matrix, model: str, count: int) -> M
     for first, second in pairs:
         placed = warp_plane(second[..., None], matrix, size[::-1])[..., 0]
         for cross, box in zip(crosses, boxes, strict=True):
-            cross += cross_spectrum(first[box], placed[box])
+            cross += np.conj(spectrum(first[box])) * spectrum(placed[box])
     shifts = [peak_of(cross, _PART_REACH) for cross in crosses]
     found = [(box, shift) for box, shift in zip(boxes, shifts, strict=True) if shift.peak >= PEAK]
     here = np.array([((x.start + x.stop - 1) / 2, (y.start + y.stop - 1) / 2) for (y, x), _ in found]).reshape(-1, 2)
