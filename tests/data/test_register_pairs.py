@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -158,6 +159,9 @@ def test_sensors_in_a_chain_are_refused(copy: Path) -> None:
     manifest = Manifest.load(copy)
     with pytest.raises(ValueError, match="'thermal' is registered to 'rgb' itself; register both to one sensor"):
         register_pairs(manifest, "thermal", "rgb", "affine", 0, 0, lambda *_: None)
+    third = replace(manifest, modalities={**manifest.modalities, "nir": manifest.modalities["thermal"]})
+    with pytest.raises(ValueError, match="'rgb' is the reference of 'thermal'; register both to one sensor"):
+        register_pairs(third, "nir", "rgb", "affine", 0, 0, lambda *_: None)
 
 
 TEXTS = {

@@ -186,8 +186,11 @@ def test_warp_plane_averages_where_it_shrinks() -> None:
     stripes = np.zeros((120, 160, 1), np.float32)
     stripes[:, ::2] = 100
     quarter = np.array([[4.0, 0, 1.5], [0, 4.0, 1.5], [0, 0, 1]])
-    found = warp_plane(stripes, quarter, (30, 40))
-    assert np.allclose(found, 50)
+    assert np.allclose(warp_plane(stripes, quarter, (30, 40)), 50)
+    rows, columns = np.mgrid[:120, :160].astype(np.float32)
+    found = warp_plane(np.stack([columns, rows], 2), quarter, (30, 40))
+    assert np.abs(found[..., 0] - (4 * np.arange(40) + 1.5)).max() < 0.01
+    assert np.abs(found[..., 1] - (4 * np.arange(30)[:, None] + 1.5)).max() < 0.01
 
 
 LIDAR = '[modalities.lidar]\nsensor = "lidar"\noutputs = ["range"]\nrange = [0.5, 80.0]\nproject = "above"\n'
