@@ -6,7 +6,18 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-COMMANDS = ("prepare-dataset", "check-pairs", "train", "test", "compare", "visualize", "predict", "export", "inspect-taps")
+COMMANDS = (
+    "prepare-dataset",
+    "check-pairs",
+    "register-pairs",
+    "train",
+    "test",
+    "compare",
+    "visualize",
+    "predict",
+    "export",
+    "inspect-taps",
+)
 
 
 def main() -> int:

@@ -37,8 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     manifest = Manifest.load(folder.absolute() if folder.is_dir() else a.dataset)
     out = Path(a.out or Path("work_dirs") / "check_pairs" / manifest.name)
     console = Console(width=None if sys.stdout.isatty() else 120)
-    with _bars(console) as bars:
-        check = check_pairs(manifest, a.sample, a.seed, a.max_residual, _advance(bars))
+    with bars(console) as progress:
+        check = check_pairs(manifest, a.sample, a.seed, a.max_residual, advance(progress))
     overlays = draw_overlays(manifest, *zip(*looked, strict=True)) if (looked := check.to_look_at(OVERLAYS)) else []
     units = {name: sensor.unit for name, sensor in manifest.modalities.items()}
     page = pairs_page(check, overlays, units, manifest.licence, " ".join(["xkd check-pairs", *arguments]))
@@ -59,17 +59,19 @@ def as_table(check: PairCheck) -> Table:
     return table
 
 
-def _bars(console: Console) -> Progress:
+def bars(console: Console) -> Progress:
+    """One bar per kind of work, with the time left."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
     return Progress(*columns, console=console)
 
 
-def _advance(bars: Progress) -> Callable[[str, int, int], None]:
+def advance(progress: Progress) -> Callable[[str, int, int], None]:
+    """What moves them: what is done, how many, of how many."""
     tasks: dict[str, TaskID] = {}
 
-    def advance(what: str, done: int, total: int) -> None:
+    def move(what: str, done: int, total: int) -> None:
         if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done)
+            tasks[what] = progress.add_task(what, total=total)
+        progress.update(tasks[what], completed=done)
 
-    return advance
+    return move

@@ -7,6 +7,8 @@ has several files, empty where the row lacks it) and, where there are any, `labe
 both in pixels of the full image, `calibration` (path, for sensors that are projected), and numbers `SENSOR.time` (seconds) and
 `SENSOR.KEY` (what the sensor lets a row state, such as `thermal.scale`). In `label` and `boxes` an empty cell means "nobody
 looked" and `-` means "looked, and there is none". Every further column is carried along as text.
+A table `[registration.SENSOR]` says where a camera's picture lies in another one's frame, see `Registration`: it is read into that
+frame, so masks, crops and boxes are given in the reference's frame.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from xkd.data.registration import Registration, read_registrations
 from xkd.data.rows import NONE, OPTIONAL, REQUIRED, Pairs, Row, Schema, read_rows
 from xkd.modalities import modality
 from xkd.modality import Modality
 
 _TOML_KEYS: Final = {
-    "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs", "generator"),
+    "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs", "registration", "generator"),
     "mask": ("values", "positive", "ignore"),
     "pairs": ("same_size", "size", "max_time_offset"),
 }
@@ -57,6 +60,7 @@ class Manifest:
     modalities: Mapping[str, Modality]
     mask: Mask | None
     pairs: Pairs
+    registrations: Mapping[str, Registration]
     rows: tuple[Row, ...]
 
     @classmethod
@@ -86,6 +90,7 @@ class Manifest:
             modalities=modalities,
             mask=mask,
             pairs=pairs,
+            registrations=read_registrations(path, table.get("registration", {}), modalities),
             rows=read_rows(folder / "manifest.csv", Schema(classes, multilabel, modalities, mask is not None, pairs)),
         )
 

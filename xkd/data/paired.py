@@ -20,6 +20,7 @@ from xkd.data import choose
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.manifest import Manifest
 from xkd.data.region import one_hot, read_codes, region
+from xkd.data.registration import read_registered, unlike_sizes
 from xkd.data.request import check_classes, check_draws, check_request
 from xkd.data.rows import Row
 from xkd.data.shots import Reader, check_files, shot_of
@@ -190,22 +191,18 @@ class PairedDataset(Dataset[Sample]):
                 shot = shot_of(self.manifest.root, row, sensor)
                 key = (sensor, shot)  # two views of one sensor share a read
                 if key not in read:
-                    read[key] = self._reader(row, key, partial(sensor.read, shot))
+                    read[key] = self._reader(row, key, partial(read_registered, sensor, shot, self.manifest.registrations.get(sensor.name)))
                 readings[view.name, sensor.name] = read[key]
         return readings
 
     def _shape(self, row: Row, readings: dict[str, Any]) -> tuple[int, int]:
         """(height, width) of the frame in which the row's crop and boxes are given."""
+        sizes = {name: (reading.shape[0], reading.shape[1]) for name, reading in readings.items()}
+        if differ := unlike_sizes(sizes, self.manifest.pairs.same_size, self.manifest.registrations):
+            raise ValueError(f"{self.manifest.root}: row '{row.id}': {differ}")
         if not self.manifest.pairs.same_size and self.manifest.pairs.size is not None:
             width, height = self.manifest.pairs.size
             return height, width
-        sizes = {name: (reading.shape[0], reading.shape[1]) for name, reading in readings.items()}
-        if self.manifest.pairs.same_size and len(set(sizes.values())) > 1:
-            listed = ", ".join(f"{name} {width}x{height}" for name, (height, width) in sizes.items())
-            raise ValueError(
-                f"{self.manifest.root}: row '{row.id}': sizes differ within the pair: {listed}; "
-                "make them equal, or say [pairs] same_size = false in manifest.toml"
-            )
         return next(iter(sizes.values()))
 
     def _crop(self, row: Row, shape: tuple[int, int]) -> Box:

@@ -47,6 +47,38 @@ def warp_seen(image: NDArray[np.float32], matrix: Matrix, size: tuple[int, int],
     return np.where(known, values / np.where(known, share, np.float32(1)), np.float32(np.nan))
 
 
+def warp_plane(image: NDArray[Any], matrix: Matrix, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Sample a (H, W, C) image by a homography from pixel indices of the output, of `size` (height, width), to pixel indices of the image.
+
+    Bilinear; where the step at the output's middle is two pixels or more the image is first averaged down (INTER_AREA). As in
+    `warp_seen` an output pixel is the mean of what was seen, NaN outside the image and where that is less than half.
+    """
+    if image.shape[2] > _MOST_CHANNELS:
+        starts = range(0, image.shape[2], _MOST_CHANNELS)
+        return np.concatenate([warp_plane(image[..., at : at + _MOST_CHANNELS], matrix, size) for at in starts], axis=2)
+    seen = np.isfinite(image)
+    whole = np.ones((*image.shape[:2], 1), np.float32)
+    parts: list[NDArray[Any]] = [np.where(seen, image, 0).astype(np.float32), whole if seen.all() else seen.astype(np.float32)]
+    height, width = image.shape[:2]
+    down, across = (max(int(step), 1) for step in _plane_steps(matrix, size))
+    small = max(round(width / across), 1), max(round(height / down), 1)
+    if small != (width, height):
+        parts = [cv2.resize(part, small, interpolation=cv2.INTER_AREA) for part in parts]
+    x, y = small[0] / width, small[1] / height
+    to_small = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]]) @ matrix
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    values, share = (_channels_last(cv2.warpPerspective(part, to_small, size[::-1], flags=flags)) for part in parts)
+    known = share >= 0.5
+    return np.asarray(np.where(known, values / np.where(known, share, np.float32(1)), np.float32(np.nan)), np.float32)
+
+
+def _plane_steps(matrix: Matrix, size: tuple[int, int]) -> tuple[float, float]:
+    """Pixels of the image per output pixel at the output's middle, down and across."""
+    x, y, w = matrix @ ((size[1] - 1) / 2, (size[0] - 1) / 2, 1.0)
+    slopes = (matrix[:2, :2] - np.outer((x / w, y / w), matrix[2, :2])) / w
+    return float(np.hypot(*slopes[1])), float(np.hypot(*slopes[0]))
+
+
 def _is_inside(matrix: Matrix, crop: Box, shape: tuple[int, ...]) -> bool:
     """Whether the output shows nothing beyond the image."""
     ends = np.array([(0, 0, 1), (1, 0, 1), (0, 1, 1), (1, 1, 1)]) @ matrix[:2].T

@@ -123,6 +123,11 @@ def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
                 f"sizes differ within {len(odd)} rows: {listed(odd)}; make them equal, or say [pairs] same_size = false in manifest.toml",
             )
         )
+    if odd := list(_not_as_registered(manifest, facts)):
+        text = (
+            f"{len(odd)} files have another size than was registered: {listed(odd)}; bring them to that size, or register the sensor again"
+        )
+        found.append(Finding("error", "files", text))
     colour = [key for key in used if isinstance(manifest.modalities[key[0]], RGB)]
     if profiles := [path for name, path in colour if facts[name, path].profile]:
         found.append(
@@ -151,6 +156,16 @@ def _mismatches(manifest: Manifest, facts: Facts) -> Iterator[str]:
     told = set()
     for row in manifest.rows:
         sizes = {name: facts[name, paths[0]].size for name, paths in row.files.items() if min(facts[name, paths[0]].size) > 0}
+        sizes |= {name: one.size for name, one in manifest.registrations.items() if name in sizes}  # as they are read
         if len(set(sizes.values())) > 1 and (key := tuple(row.files.items())) not in told:
             told.add(key)  # crops of one frame are one mistake
             yield f"row '{row.id}' (" + ", ".join(f"{name} {width}x{height}" for name, (width, height) in sizes.items()) + ")"
+
+
+def _not_as_registered(manifest: Manifest, facts: Facts) -> Iterator[str]:
+    wanted = {name: one.sensor_size for name, one in manifest.registrations.items()}
+    wanted |= {one.reference: one.size for one in manifest.registrations.values()}
+    for name, path in facts:
+        size = facts[name, path].size
+        if name in wanted and min(size) > 0 and size != wanted[name]:
+            yield f"{path} ({size[0]}x{size[1]} for {wanted[name][0]}x{wanted[name][1]})"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xkd.data.check.files import Facts
 from xkd.data.manifest import Manifest
 from xkd.data.region import read_codes
+from xkd.data.registration import read_registered, unlike_sizes
 from xkd.data.rows import SPLITS, Row
 from xkd.data.shots import shot_of
 from xkd.geometry import IDENTITY, Box
@@ -57,11 +58,11 @@ def read_frame(manifest: Manifest, row: Row) -> Frame:
     readings = {}
     for name in row.files:
         sensor = manifest.modalities[name]
-        readings[name] = (sensor, sensor.read(shot_of(manifest.root, row, sensor)))
+        readings[name] = (sensor, read_registered(sensor, shot_of(manifest.root, row, sensor), manifest.registrations.get(name)))
     frame = Frame(row, readings)
     shapes = {name: frame.size(name) for name in readings}
-    if manifest.pairs.same_size and len(set(shapes.values())) > 1:
-        raise ValueError("sizes differ within the pair: " + ", ".join(f"{name} {w}x{h}" for name, (h, w) in shapes.items()))
+    if differ := unlike_sizes(shapes, manifest.pairs.same_size, manifest.registrations):
+        raise ValueError(differ)
     if row.mask:
         _check_mask(manifest, row, next(iter(shapes.values())))
     return frame

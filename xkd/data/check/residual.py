@@ -99,20 +99,28 @@ def field(image: NDArray[np.float32]) -> NDArray[np.complex64]:
 
 def shift_between(first: NDArray[np.float32], second: NDArray[np.float32]) -> Shift:
     """The shift of two (H, W) images of one shape, looked for up to a tenth of the shorter side (8 pixels at least)."""
-    return _peak(np.fft.fft2(field(first)), np.fft.fft2(field(second)))
+    return peak_of(np.conj(spectrum(first)) * spectrum(second))
 
 
-def _peak(first: NDArray[np.complexfloating], second: NDArray[np.complexfloating]) -> Shift:
-    """The peak of the correlation of two fields, given by their spectra."""
-    shorter = min(first.shape)
-    reach = min(max(int(shorter * _REACH), _LEAST_REACH), (shorter - 1) // 2)
-    surface = np.fft.ifft2(np.conj(first) * second).real
+def spectrum(image: NDArray[np.float32]) -> NDArray[np.complexfloating]:
+    """The Fourier transform of its field."""
+    return np.asarray(np.fft.fft2(field(image)))
+
+
+def peak_of(cross: NDArray[np.complexfloating], share: float = _REACH) -> Shift:
+    """The peak of the correlation that a cross spectrum (the first one's conjugate times the second) belongs to.
+
+    It is looked for up to that share of the shorter side (8 pixels at least). Cross spectra of pairs that have one shift may be added.
+    """
+    shorter = min(cross.shape)
+    reach = min(max(int(shorter * share), _LEAST_REACH), (shorter - 1) // 2)
+    surface = np.fft.ifft2(cross).real
     near = np.roll(surface, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
     row, column = (int(place) for place in np.unravel_index(near.argmax(), near.shape))
     others = np.ones(near.shape, np.bool_)
     others[max(row - _NEAR, 0) : row + _NEAR + 1, max(column - _NEAR, 0) : column + _NEAR + 1] = False
     spread = float(near[others].std()) if others.any() else 0.0
-    if spread < 1e-9 * first.size:
+    if spread < 1e-9 * cross.size:
         return Shift(0.0, 0.0, 0.0)
     inside = {row, column}.isdisjoint((0, 2 * reach))
     peak = (float(near[row, column]) - float(near[others].mean())) / spread if inside else 0.0
@@ -133,10 +141,10 @@ def measure(frame: Frame, stranger: Frame | None, first: str, second: str) -> Me
     coarse = min(frame.size(first), frame.size(second), key=lambda size: size[0] * size[1])
     factor = max(1.0, max(coarse) / LONGEST)
     size = (round(coarse[0] / factor), round(coarse[1] / factor))
-    spectrum = np.fft.fft2(field(grey(frame, first, size)))
+    own = np.conj(spectrum(grey(frame, first, size)))
 
     def against(other: Frame) -> Shift:
-        found = _peak(spectrum, np.fft.fft2(field(grey(other, second, size))))
+        found = peak_of(own * spectrum(grey(other, second, size)))
         return Shift(found.x * factor, found.y * factor, found.peak)
 
     return Measured(frame.row.id, against(frame), against(stranger) if stranger is not None else None)
@@ -186,5 +194,11 @@ def registration_findings(found: Registration, largest: float) -> list[Finding]:
         f"in shuffled pairs {shuffled.median_of_all:.2f}, {shuffled.measurable} of {shuffled.pairs} measurable"
     )
     if paired.median > largest:
-        return [Finding("warning", "registration", f"{text}. The limit is {largest:g}: register the sensors, or pair other files")]
+        return [
+            Finding(
+                "warning",
+                "registration",
+                f"{text}. The limit is {largest:g}: register the sensors (xkd register-pairs), or pair other files",
+            )
+        ]
     return [Finding("note", "registration", text)]

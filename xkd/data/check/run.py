@@ -85,6 +85,7 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
         *balance_findings(counts),
         *near_findings(leaks),
         *itertools.chain.from_iterable(registration_findings(one, max_residual) for one in registrations),
+        *_registered_findings(manifest),
         *exposure_findings(manifest.modalities, exposures),
         *normalisation_findings(manifest.modalities, known),
         *timing_findings(manifest, times),
@@ -135,6 +136,14 @@ def _reading_findings(problems: dict[str, str], count: int) -> list[Finding]:
         return []
     told = listed([f"row '{row}': {problem}" for row, problem in problems.items()])
     return [Finding("error", "files", f"{len(problems)} of {count} sampled rows cannot be read: {told}")]
+
+
+def _registered_findings(manifest: Manifest) -> list[Finding]:
+    found = []
+    for name, one in manifest.registrations.items():
+        text = f"{name} is read into {one.reference}'s frame by [registration.{name}] ({one.model}), and shown and measured there; it sees "
+        found.append(Finding("note", "registration", f"{text}{100 * one.seen_share:.0f} % of that frame"))
+    return found
 
 
 def _plain(value: Any) -> Any:
