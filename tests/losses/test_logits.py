@@ -117,7 +117,7 @@ class TestTargets:
         ],
     )
     def test_a_target_of_another_shape_is_refused_with_both(self, loss: type, shape: tuple[int, ...], target: Tensor) -> None:
-        with pytest.raises(ValueError, match=re.escape(f"got logits {shape} and target {tuple(target.shape)}")):
+        with unchecked(), pytest.raises(ValueError, match=re.escape(f"got logits {shape} and target {tuple(target.shape)}")):
             loss()(logits(*shape), logits(*shape), target)
 
     @pytest.mark.parametrize("label", [4, -2])
