@@ -7,8 +7,24 @@ given, in the precision it is given (half precision is widened by the `Term`).
 from xkd.losses.at import AT
 from xkd.losses.attention_cosine import AttentionCosine
 from xkd.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
+from xkd.losses.dist import DIST
+from xkd.losses.dkd import DKD
 from xkd.losses.fitnet import FitNet
 from xkd.losses.kd import KD
 from xkd.losses.mask_energy import MaskEnergy
+from xkd.losses.ofa import OFA
+from xkd.losses.sigmoid_kd import SigmoidKD
 
-__all__ = ["AT", "KD", "AttentionCosine", "BinaryCrossEntropy", "CrossEntropy", "FitNet", "MaskEnergy"]
+__all__ = [
+    "AT",
+    "DIST",
+    "DKD",
+    "KD",
+    "OFA",
+    "AttentionCosine",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "FitNet",
+    "MaskEnergy",
+    "SigmoidKD",
+]

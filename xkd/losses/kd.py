@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xkd.losses.logits import check_logits
+
 
 class KD(nn.Module):
     """tau^2 * KL(teacher || student) of logits (B, K), or (B, K, H, W) with the mean over positions; mean over rows. Zero if equal."""
@@ -23,8 +25,7 @@ class KD(nn.Module):
         self.standardize = standardize
 
     def forward(self, student: Float[Tensor, "b k *grid"], teacher: Float[Tensor, "b k *grid"]) -> Float[Tensor, ""]:
-        if student.shape != teacher.shape:  # some unlike shapes would broadcast
-            raise ValueError(f"KD compares logits over the same classes, got {tuple(student.shape)} and {tuple(teacher.shape)}")
+        check_logits(self, student, teacher)
         if self.standardize:
             student, teacher = _z_score(student), _z_score(teacher)
         log_student = F.log_softmax(student / self.tau, dim=1)
