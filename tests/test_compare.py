@@ -207,6 +207,31 @@ def test_no_gain_is_called_none() -> None:
     assert "is worse than the student alone by -10.0 points" in summarise(three(0.6, 0.5, 0.9), "accuracy", "teacher").finding
 
 
+def pixels(target: NDArray[np.int64], answer: NDArray[np.int64]) -> compare.TestRun:
+    probabilities = np.moveaxis(np.eye(3, dtype=np.float32)[answer], -1, 1)
+    names = np.arange(len(target)).astype(str)
+    return compare.TestRun(names, probabilities, target, names, np.full(len(target), np.nan))
+
+
+def test_pixels_are_judged_by_mean_iou() -> None:
+    """A network that finds less of the plants is right about more pixels, most of which are soil."""
+    rng = np.random.default_rng(5)
+    target = (rng.random((20, 8, 8)) < 0.05).astype(np.int64)
+    finds = np.where(target == 1, 1, (rng.random(target.shape) < 0.08).astype(np.int64))
+    nothing = np.zeros_like(target)
+    arms = {"teacher": [pixels(target, target)], "alone": [pixels(target, finds)], "distilled": [pixels(target, nothing)]}
+    comparison = Comparison(arms)
+    assert comparison.difference("distilled", "alone", compare.accuracy).mean > 0
+    headline = next(iter(compare.metrics_of(arms["alone"][0])))
+    assert "worse than the student alone by" in summarise(comparison, headline, "teacher").finding
+
+
+def test_a_class_that_no_test_row_has_is_undefined() -> None:
+    two = {name: [run(np.arange(40) % 2, np.arange(40) % 2)] for name in ("teacher", "alone", "distilled")}
+    summary = summarise(Comparison(two), "accuracy", "teacher")
+    assert [estimate.defined for estimate in summary.recall["alone"]] == [True, True, False]
+
+
 def test_energy_is_the_mean_of_rows_with_masks() -> None:
     energy = [0.2, 0.4, np.nan, np.nan]
     comparison = Comparison({"a": [run([0, 1, 2, 0], [0, 1, 2, 0], energy=energy)], "b": [run([0, 1, 2, 0], [0, 1, 2, 0])]})

@@ -116,8 +116,10 @@ def mean_iou(counts: Counts) -> NDArray[np.float64]:
         return _mean_defined(hits / (counts.sum(-1) + counts.sum(-2) - hits))
 
 
+# the first is what a comparison is judged by unless told otherwise
 METRICS: Mapping[str, Metric] = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
-PIXEL_METRICS: Mapping[str, Metric] = {"accuracy": accuracy, "mean_iou": mean_iou, "macro_f1": macro_f1}
+# most pixels are background: accuracy rises where a network sees less of the rest
+PIXEL_METRICS: Mapping[str, Metric] = {"mean_iou": mean_iou, "macro_f1": macro_f1, "accuracy": accuracy}
 
 
 def metrics_of(run: TestRun) -> Mapping[str, Metric]:
@@ -214,6 +216,9 @@ class Comparison:
 
 
 def interval(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
+    """Undefined where no resample gives a number, as the recall of a class that no test row has."""
+    if not np.isfinite(drawn).any():
+        return UNDEFINED
     tail = (1 - CONFIDENCE) / 2 * 100
     low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     std = float(per_seed.std(ddof=1)) if len(per_seed) > 1 else float("nan")

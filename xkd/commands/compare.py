@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from xkd.compare import METRICS, PIXEL_METRICS, Comparison, Estimate, Summary, on_common_rows, summarise
+from xkd.compare import METRICS, PIXEL_METRICS, Comparison, Estimate, Summary, metrics_of, on_common_rows, summarise
 from xkd.engine.arms import Arm, ArmRun, check_cluster, make_arms, run_arm
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.page import write_page
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--arms", nargs="+", default=[], help="leave arms out by naming the others; alone, distilled and the teachers are needed"
     )
-    parser.add_argument("--metric", default="accuracy", choices=sorted({*METRICS, *PIXEL_METRICS}))
+    metrics = sorted({*METRICS, *PIXEL_METRICS})
+    parser.add_argument("--metric", choices=metrics, help="what the finding is about (accuracy, or mean_iou of pixels)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="for the students' arms")
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast where the processor computes in it")
     parser.add_argument("--smoke", action="store_true", help="one step per run: does it run at all?")
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     runs = run_all(arms, a.seeds, root, {"amp": a.amp, "smoke": a.smoke}, console)
     runs = on_same_rows(runs, console)
     comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})
-    summary = summarise(comparison, a.metric, teacher=arms[0].name)
+    metric = a.metric or next(iter(metrics_of(runs["alone"][0].test)))
+    summary = summarise(comparison, metric, teacher=arms[0].name)
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
     write_atomically(root / "summary.json", json.dumps({**as_json(arms, runs, summary, a.seeds), "smoke": a.smoke}, indent=1).encode())
