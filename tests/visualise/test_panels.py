@@ -108,3 +108,21 @@ def test_nothing_to_draw(tmp_path: Path) -> None:
 def test_dollars_in_a_name_are_no_formula(tmp_path: Path) -> None:
     hostile = Panel(r"$\frac$", GREY, caption=r"$\frac$")
     draw_rows([Row(r"$\frac$", r"$\frac$", (hostile,))], tmp_path / "sheet.png")
+
+
+def test_classes_have_colours_of_their_own_and_unknown_pixels_none(tmp_path: Path) -> None:
+    classes = np.zeros((40, 60), np.int64)
+    plain = drawn(tmp_path / "plain.png", Panel("s", GREY, classes=classes))
+    for number, changed in enumerate((classes + 1, classes + 2, classes - 1)):
+        assert (drawn(tmp_path / f"{number}.png", Panel("s", GREY, classes=changed)) != plain).any(), number
+    many = drawn(tmp_path / "many.png", Panel("s", GREY, classes=classes + 30))
+    assert many.shape == plain.shape, "more classes than colours take them in turn"
+
+
+def test_the_legend_names_the_classes(tmp_path: Path) -> None:
+    rows = [Row("leaf", "", (Panel("s", GREY, classes=np.zeros((40, 60), np.int64)),))]
+    pictures = []
+    for names in (("soil", "crop"), ("soil", "weed")):
+        draw_rows(rows, tmp_path / "x.png", names)
+        pictures.append(cv2.imread(str(tmp_path / "x.png")))
+    assert (pictures[0] != pictures[1]).any()

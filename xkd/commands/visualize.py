@@ -12,7 +12,7 @@ from rich.console import Console
 from xkd.batch import View
 from xkd.commands.images import find_images, read_sample
 from xkd.engine.config import load_config, parse_options
-from xkd.engine.panels import Looker, attention_method, panel_rows, teachers, test_samples
+from xkd.engine.panels import Looker, panel_rows, picture_method, teachers, test_samples
 from xkd.engine.student import load_student
 from xkd.visualise import draw_folder
 
@@ -25,7 +25,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--image", nargs="+", default=[], help="images or folders from outside any data set; the student's sensor alone")
     parser.add_argument("--split", choices=["val", "test"], default="test")
     parser.add_argument("--num", type=int, default=12)
-    parser.add_argument("--method", help="tap:NAME, attention:PATH or grad_cam:PATH, such as grad_cam:stage:-1 (the config's choice)")
+    parser.add_argument(
+        "--method", help="tap:NAME, attention:PATH, grad_cam:PATH such as grad_cam:stage:-1, or classes of pixels (the config's choice)"
+    )
     parser.add_argument("--no-teachers", action="store_true", help="leave out the teachers' attention (their checkpoints may be gone)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", default="", help="folder for one PNG per sample and contact_sheet.png (panels/ beside the checkpoint)")
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(f"--num must be at least 1, got {a.num}")
     config = load_config(a.config, parse_options(a.cfg_options))
     student = load_student(config, a.checkpoint)
-    method = a.method or attention_method(config, student.name)
+    method = a.method or picture_method(config, student.name)
     lookers = [Looker("student", student, method)]
     if a.before:
         lookers = [Looker("student alone", load_student(config, a.before), method), Looker("distilled", student, method)]
@@ -47,6 +49,6 @@ def main(arguments: Sequence[str]) -> int:
         if not a.no_teachers:
             lookers = [*teachers(config), *lookers]
     rows = panel_rows(samples, views, lookers, student.task.classes)
-    sheet = draw_folder(rows, Path(a.out) if a.out else Path(a.checkpoint).parent / "panels")
+    sheet = draw_folder(rows, Path(a.out) if a.out else Path(a.checkpoint).parent / "panels", student.task.classes)
     Console(width=None if sys.stdout.isatty() else 120).print(f"{len(rows)} panels and {sheet.name} in {sheet.parent}")
     return 0

@@ -19,14 +19,14 @@ from xkd.compare import Summary, confusion
 from xkd.data.manifest import Manifest
 from xkd.engine.arms import MASKS, Arm, ArmRun, alone, has_pairs
 from xkd.engine.config import as_plain
-from xkd.engine.panels import Looker, attention_method, panel_rows, test_samples
+from xkd.engine.panels import Looker, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
 from xkd.report import page
 from xkd.report.charts import Chart
 from xkd.visualise import draw_folder
 
 NUM_PANELS = 8
-PICTURE_NOTE = "Student's input, teacher's sensor, attention of each network; the outline is the mask."
+PICTURE_NOTE = "Student's input, teacher's sensor, then where each network looks, or what it says of each pixel; the outline is the mask."
 INTRODUCTION = "Every arm is measured on the same test images, each network on its own sensor alone."
 CAVEAT_SHUFFLED = (
     "The control with shuffled pairs was not run, so nothing here shows that the gain comes from the pairs. Add its arm: shuffled."
@@ -69,7 +69,7 @@ def write_page(
             },
             facts={"test rows": str(len(runs["alone"][0].test.rows)), "resampled": unit},
         ),
-        pictures=(page.Picture("Where they look", PICTURE_NOTE, draw_panels(path.parent / "panels", config, arms, runs)),),
+        pictures=(page.Picture("What they see", PICTURE_NOTE, draw_panels(path.parent / "panels", config, arms, runs)),),
         charts=(curves(arms, runs),),
         confusions=tuple(confusions(arms, runs, manifest)),
         caveats=tuple(caveats(manifest, len(runs["alone"]), arms)),
@@ -98,10 +98,10 @@ def draw_panels(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str
             continue
         source = arm.config()
         student = load_student(source, str(runs[arm.name][0].checkpoint), arm.branch)
-        lookers.append(Looker(arm.title, student, attention_method(source, arm.branch)))
+        lookers.append(Looker(arm.title, student, picture_method(source, arm.branch)))
     samples, views = test_samples(config, "test", NUM_PANELS)
     rows = panel_rows(samples, views, lookers, lookers[-1].student.task.classes)
-    return draw_folder(rows, folder)
+    return draw_folder(rows, folder, lookers[-1].student.task.classes)
 
 
 def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[str, ...]) -> page.Arm:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xkd.attention.maps import METHODS, attention_map
@@ -21,12 +22,15 @@ from xkd.data.paired import PairedDataset
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_distiller
 from xkd.engine.student import Student, load_student
+from xkd.tasks import Segmentation
 from xkd.visualise import Panel, Row
+
+CLASSES: Final = "classes"
 
 
 @dataclass(frozen=True)
 class Looker:
-    """A network whose attention is shown, under which title, by which method of `xkd.attention.maps`."""
+    """A network that is shown, under which title, by which method: one of `xkd.attention.maps`, or "classes", its answer for each pixel."""
 
     title: str
     student: Student
@@ -41,6 +45,11 @@ def attention_method(config: Config, branch: str) -> str:
     taps = as_plain(config.distiller.branches[branch]).get("taps") or {}
     attention = [name for name, tap in taps.items() if tap.get("kind") == "attention"]
     return f"tap:{attention[0]}" if attention else "grad_cam:stage:-1"
+
+
+def picture_method(config: Config, branch: str) -> str:
+    """What a person wants to see of a branch: what it says of each pixel where it does, else where it looks."""
+    return CLASSES if issubclass(config.distiller.task.type, Segmentation) else attention_method(config, branch)
 
 
 def check_attention(config: Config, branch: str) -> None:
@@ -82,28 +91,27 @@ def teachers(config: Config) -> list[Looker]:
 
 
 def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[Looker], classes: Sequence[str]) -> list[Row]:
-    """One row per sample: each sensor as a person sees it, then each network's attention over its own input."""
+    """One row per sample: each sensor as a person sees it, the classes of its pixels if any, then each network over its own input."""
     batch = collate(list(samples))
     shown = [_look(looker, batch) for looker in lookers]
     rows = []
     for position, sample in enumerate(samples):
         outline = sample.mask[0].numpy() if sample.masked and sample.mask.any() else None
-        images = {view.name: _picture(view, batch.views[view.name][position]) for view in views if sample.present[view.name]}
-        panels = [Panel(view.name, images[view.name], outline=outline) for view in views if view.name in images]
+        pictures = {view.name: _pictures(view, batch.views[view.name][position]) for view in views if sample.present[view.name]}
+        images: dict[str, NDArray[np.uint8]] = {}
+        for title, image in chain.from_iterable(of.items() for of in pictures.values()):
+            images.setdefault(title, image)  # a sensor that is in a stack too is shown once
+        panels = [Panel(title, image, outline=outline) for title, image in images.items()]
+        if sample.target.ndim == 2 and sample.labelled:
+            panels.append(Panel("truth", panels[0].image, classes=sample.target.numpy()))
         for looker, (maps, probabilities) in zip(lookers, shown, strict=True):
-            name = looker.student.branch.view.name
-            if name not in images:
+            seen = pictures.get(looker.student.branch.view.name)
+            if seen is None:
                 continue
-            caption, verdict = _answer(probabilities[position], sample, classes)
+            panel = Panel(looker.title, next(iter(seen.values())), None, None, *_answer(probabilities[position], sample, classes))
+            found = maps[position].numpy()
             panels.append(
-                Panel(
-                    looker.title,
-                    images[name],
-                    attention=maps[position, 0].numpy(),
-                    outline=outline,
-                    caption=caption,
-                    verdict=verdict,
-                )
+                replace(panel, classes=found) if looker.method == CLASSES else replace(panel, attention=found[0], outline=outline)
             )
         rows.append(Row(sample.meta.get("id", str(position)), _truth(sample, classes), tuple(panels)))
     return rows
@@ -123,16 +131,24 @@ def _answer(probabilities: Tensor, sample: Any, classes: Sequence[str]) -> tuple
 
 
 def _look(looker: Looker, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Maps (B, 1, h, w) and probabilities (B, K) or (B, K, H, W); a row that lacks the network's view gives whatever zeros give."""
+    """Maps (B, 1, h, w), or classes (B, H, W), and probabilities (B, K) or (B, K, H, W); a row without the view gives what zeros give."""
     branch, task = looker.student.branch, looker.student.task
     images = batch.views[branch.view.name]
     with torch.no_grad():
         probabilities = task.predict(branch.run(images, batch, task)["output"])
-    return attention_map(branch, images, task, looker.method).clamp(min=0), probabilities
+    if looker.method != CLASSES:
+        return attention_map(branch, images, task, looker.method).clamp(min=0), probabilities
+    if probabilities.ndim != 4:
+        raise ValueError(f"'{CLASSES}' is what a network says of each pixel; this task answers by image. Legal are {', '.join(METHODS)}")
+    return probabilities.argmax(1), probabilities
 
 
-def _picture(view: View, image: Tensor) -> Any:
-    return view.modality.show(image.permute(1, 2, 0).contiguous().numpy())
+def _pictures(view: View, image: Tensor) -> dict[str, NDArray[np.uint8]]:
+    """A view as a person sees it, by title: of a stack, each of its sensors."""
+    ends = np.cumsum([sensor.channels for sensor in view.sensors])[:-1].tolist()
+    parts = [part.permute(1, 2, 0).contiguous().numpy() for part in image.tensor_split(ends)]
+    titles = [view.name] if len(parts) == 1 else [sensor.name for sensor in view.sensors]
+    return {title: sensor.show(part) for title, sensor, part in zip(titles, view.sensors, parts, strict=True)}
 
 
 def _truth(sample: Any, classes: Sequence[str]) -> str:

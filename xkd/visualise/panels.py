@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from xkd.files import write_atomically
@@ -26,6 +27,11 @@ Verdict = Literal["", "right", "wrong"]
 _ATTENTION: Final = LinearSegmentedColormap.from_list(
     "attention", [(0.10, 0.30, 0.90, 0.0), (0.10, 0.62, 1.0, 0.3), (1.0, 0.95, 0.25, 0.7), (1.0, 0.25, 0.10, 0.85)]
 )
+# told apart by the colour-blind (Okabe and Ito), the first is what most pixels are
+_CLASS_COLOURS: Final = tuple(
+    to_rgb(colour) for colour in ("#7a7a7a", "#009e73", "#d55e00", "#0072b2", "#f0e442", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+)
+_CLASS_ALPHA: Final = 0.6
 _OUTLINE, _OUTLINE_SHADOW = "#ffffff", "#00000080"
 _VERDICTS: Final = {"": ("", "#333333"), "right": ("✓ ", "#12743b"), "wrong": ("✗ ", "#b3261e")}
 _CELL, _HEAD, _CAPTION, _GAP, _BAR = 1.9, 0.34, 0.3, 0.1, 0.6  # inches
@@ -35,9 +41,10 @@ _DIM = 0.55  # how much colour and contrast an image keeps under attention
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: an (H, W, 3) image, with what a network attends to over it, if any, and the outline of a mask.
+    """One picture: an (H, W, 3) image, with what a network attends to or the class of each pixel over it, and the outline of a mask.
 
-    `attention` (h, w) may have any size and unit, not negative; `outline` (H', W') is the share of each pixel inside the region.
+    `attention` (h, w) may have any size and unit, not negative; `outline` (H', W') is the share of each pixel inside the region;
+    `classes` (H', W') are indices, below 0 where a pixel has none.
     """
 
     title: str
@@ -46,6 +53,7 @@ class Panel:
     outline: NDArray[np.floating] | None = None
     caption: str = ""
     verdict: Verdict = ""
+    classes: NDArray[np.integer] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Row:
     panels: tuple[Panel, ...]
 
 
-def draw_folder(rows: Sequence[Row], folder: Path) -> Path:
+def draw_folder(rows: Sequence[Row], folder: Path, class_names: Sequence[str] = ()) -> Path:
     """One PNG for each row, named after it, and all of them as `contact_sheet.png`, whose path is returned."""
     taken = {"contact_sheet"}
     for row in rows:
@@ -65,16 +73,17 @@ def draw_folder(rows: Sequence[Row], folder: Path) -> Path:
         if name in taken:
             name = next(f"{name}_{number}" for number in itertools.count(2) if f"{name}_{number}" not in taken)
         taken.add(name)
-        draw_rows([row], folder / f"{name}.png")
-    draw_rows(rows, folder / "contact_sheet.png")
+        draw_rows([row], folder / f"{name}.png", class_names)
+    draw_rows(rows, folder / "contact_sheet.png", class_names)
     return folder / "contact_sheet.png"
 
 
-def draw_rows(rows: Sequence[Row], path: Path, dpi: int = 110) -> None:
+def draw_rows(rows: Sequence[Row], path: Path, class_names: Sequence[str] = (), dpi: int = 110) -> None:
     """Write the rows as a PNG: one row is a panel, many are a contact sheet. Titles head the columns, a row may leave one out.
 
     Attention is shown relative to evenly spread attention (1), so maps of unlike networks can be compared, on one colour scale that
-    is the same in every picture and ends at `SCALE_TOP`. Raises `ValueError` for no rows or a malformed panel.
+    is the same in every picture and ends at `SCALE_TOP`. `class_names` stand below where panels show `classes`.
+    Raises `ValueError` for no rows or a malformed panel.
     """
     if not rows:
         raise ValueError("no panels to draw")
@@ -82,10 +91,11 @@ def draw_rows(rows: Sequence[Row], path: Path, dpi: int = 110) -> None:
         raise ValueError(f"row '{empty[0]}' has no panels")
     titles = list(dict.fromkeys(panel.title for row in rows for panel in row.panels))
     attention = any(panel.attention is not None for row in rows for panel in row.panels)
+    pixels = any(panel.classes is not None for row in rows for panel in row.panels)
     label = _label_width(rows)
     heights = [_CELL * max(panel.image.shape[0] / panel.image.shape[1] for panel in row.panels) for row in rows]
     width = label + len(titles) * (_CELL + _GAP) + _GAP
-    foot = _BAR if attention else _GAP
+    foot = _BAR if attention or pixels else _GAP
     height = _HEAD + sum(heights) + len(rows) * (_CAPTION + _GAP) + foot
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     for column, title in enumerate(titles):
@@ -106,6 +116,8 @@ def draw_rows(rows: Sequence[Row], path: Path, dpi: int = 110) -> None:
         y -= _CAPTION + _GAP
     if attention:
         _legend(figure, label, width, height)
+    if pixels:
+        _class_legend(figure, class_names, (_GAP + (width / 2 if attention else 0.0)) / width, height)
     _save(figure, path)
 
 
@@ -115,8 +127,10 @@ def _draw(axes: Axes, panel: Panel) -> None:
     height, width = panel.image.shape[:2]
     box = (-0.5, width - 0.5, height - 0.5, -0.5)
     axes.set_anchor("N")
-    image = panel.image if panel.attention is None else _dimmed(panel.image)
+    image = panel.image if panel.attention is None and panel.classes is None else _dimmed(panel.image)
     axes.imshow(image, extent=box, interpolation="bilinear")
+    if panel.classes is not None:
+        axes.imshow(_coloured(panel.classes), extent=box, interpolation="nearest")
     if panel.attention is not None:
         shown = _relative(panel)
         if shown is None:
@@ -143,6 +157,16 @@ def _dimmed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(np.clip(pale, 0, 255), np.uint8)
 
 
+def _class_colour(index: int) -> tuple[float, float, float]:
+    return _CLASS_COLOURS[index % len(_CLASS_COLOURS)]
+
+
+def _coloured(classes: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(H, W) to RGBA: a colour for each class, nothing where a pixel has none."""
+    colours = np.array([(*_class_colour(index), _CLASS_ALPHA) for index in range(int(classes.max(initial=0)) + 1)] + [(0.0,) * 4])
+    return np.asarray(colours[np.where(classes < 0, len(colours) - 1, classes)])
+
+
 def _relative(panel: Panel) -> NDArray[np.float64] | None:
     """Attention over its mean, so that 1 is evenly spread; none where all of it is zero."""
     attention = np.asarray(panel.attention, np.float64)
@@ -165,6 +189,14 @@ def _legend(figure: Figure, left: float, width: float, height: float) -> None:
     axes.tick_params(labelsize=7.5, length=2, color="#444444", labelcolor="#444444")
     text = "attention, times evenly spread; outline: region of interest"
     figure.text((left + _CELL + 2 * _GAP) / width, 0.33 / height, text, va="center", fontsize=8, color="#444444")
+
+
+def _class_legend(figure: Figure, names: Sequence[str], left: float, height: float) -> None:
+    swatches = [Patch(color=_class_colour(index), label=name, alpha=_CLASS_ALPHA) for index, name in enumerate(names)]
+    columns = min(len(names), 6)
+    figure.legend(
+        handles=swatches, loc="lower left", bbox_to_anchor=(left, 0.05 / height), ncols=columns, fontsize=8, frameon=False, borderpad=0.2
+    )
 
 
 def _save(figure: Figure, path: Path) -> None:
