@@ -229,10 +229,9 @@ def _toml(root: Path, rows: list[dict[str, str]]) -> str:
         scan = lidar.read(Shot((root / crops[0]["lidar"],), root / crops[0]["calibration"]))
         for row in crops:
             crop = Box(*map(float, row["crop"].split()))
-            colours.append(_moments(rgb.place(image, IDENTITY, VIEW, crop).reshape(-1, 3)))
+            colours.append(_moments(rgb.place(image, IDENTITY, VIEW, crop)))
             placed = lidar.place(scan, IDENTITY, VIEW, crop)
-            if (valid := placed[..., -1] == 1).any():
-                returns.append(_moments(placed[valid][:, :-1]))
+            returns.append(_moments(np.where(placed[..., -1:] == 1, placed[..., :-1], np.nan)))
     rgb_mean, rgb_std = _mean_std(colours)
     lidar_mean, lidar_std = _mean_std(returns)
     quoted = {"classes": list(CLASSES), "outputs": list(OUTPUTS)}
@@ -245,14 +244,16 @@ def _toml(root: Path, rows: list[dict[str, str]]) -> str:
     )
 
 
-def _moments(pixels: NDArray[Any]) -> NDArray[np.float64]:
-    values = pixels.astype(np.float64)
-    return np.stack([values.mean(0), np.square(values).mean(0)])
+def _moments(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Per channel: share of pixels with a value, and the mean over all pixels of the values and of their squares."""
+    values = image.reshape(-1, image.shape[-1]).astype(np.float64)
+    return np.stack([np.isfinite(values).mean(0), np.nansum(values, 0) / len(values), np.nansum(values**2, 0) / len(values)])
 
 
 def _mean_std(moments: list[NDArray[np.float64]]) -> tuple[list[float], list[float]]:
-    mean, square = np.mean(moments, 0)
-    return [round(float(value), 3) for value in mean], [round(float(value), 3) for value in np.sqrt(square - mean**2)]
+    share, first, second = np.mean(moments, 0)
+    mean = first / share
+    return [round(float(value), 3) for value in mean], [round(float(value), 3) for value in np.sqrt(second / share - mean**2)]
 
 
 def main() -> None:

@@ -374,6 +374,22 @@ def test_statistics_far_from_the_manifest_are_told(copy: Path) -> None:
     assert "thermal: manifest.toml states mean [290] and std [3.8], the sampled train rows have [29" in text
 
 
+def test_crops_count_alike_whatever_their_size(tmp_path: Path) -> None:
+    """A network sees each at the same size."""
+    image = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+    image[:8, :8] = 130
+    (tmp_path / "rgb").mkdir()
+    for name in "01":
+        cv2.imwrite(str(tmp_path / f"rgb/{name}.png"), image)
+    (tmp_path / "manifest.toml").write_text('name = "x"\nclasses = ["a"]\n[modalities.rgb]\nsensor = "rgb"\n', "utf-8")
+    crops = ("0 0 8 8", "16 16 96 96")
+    lines = [f"{n},train,{n},rgb/{n}.png,a,{crop}" for n, crop in enumerate(crops)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["id,split,group,rgb,label,crop", *lines]) + "\n", "utf-8")
+    found = check(tmp_path).normalisations["rgb"]
+    assert found.mean == pytest.approx((80.0,) * 3)
+    assert found.std == pytest.approx((50.0,) * 3)
+
+
 def test_times_are_counted(copy: Path) -> None:
     lines = (copy / "manifest.csv").read_text("utf-8").splitlines()
     timed = [lines[0] + ",rgb.time,thermal.time"] + [f"{line},{n},{n + 0.25 if n else ''}" for n, line in enumerate(lines[1:])]

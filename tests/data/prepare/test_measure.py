@@ -60,3 +60,13 @@ def test_colours_against_numpy(tmp_path: Path) -> None:
     assert found is not None
     assert np.allclose(found.mean, image.mean((0, 1)), rtol=1e-4)
     assert np.allclose(found.std, image.std((0, 1)), rtol=1e-4)
+
+
+def test_images_of_unlike_sizes_count_alike(tmp_path: Path) -> None:
+    shots = []
+    for name, size, level in (("small", 4, 10), ("large", 40, 30)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((size, size, 3), level, np.uint8))
+        shots.append(Shot((tmp_path / f"{name}.png",)))
+    found, _ = measure("rgb", {"sensor": "rgb"}, shots)
+    assert found is not None
+    assert (found.mean, found.std) == ((20.0,) * 3, (10.0,) * 3)

@@ -28,7 +28,8 @@ _SPREAD_LEAST: Final = 0.01  # of the range: images whose means hardly vary have
 class Exposure:
     """One image. `low` and `high` are shares of seen pixels at or beyond the ends of the range, of the first channel unless it is colour.
 
-    `mean` and `std` are in the sensor's unit; `sums` are count, sum and sum of squares per channel over the row's crop.
+    `mean` and `std` are in the sensor's unit; `moments` are, per channel, the share of the row's crop that was seen and over all of
+    the crop the mean of seen values and of their squares: a view makes crops alike in size, so rows count alike.
     """
 
     row: str
@@ -38,7 +39,7 @@ class Exposure:
     low: float
     high: float
     unseen: float
-    sums: tuple[tuple[float, ...], ...]
+    moments: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def expose(frame: Frame, name: str) -> Exposure:
         float((values <= low).mean()),
         float((values >= high).mean()),
         float(1 - there.mean()),
-        (tuple(counted.sum(0).astype(float).tolist()), tuple(pixels.sum(0).tolist()), tuple((pixels**2).sum(0).tolist())),
+        (tuple(counted.mean(0).tolist()), tuple(pixels.mean(0).tolist()), tuple((pixels**2).mean(0).tolist())),
     )
 
 
@@ -95,10 +96,10 @@ def outliers(means: NDArray[np.float64], span: float) -> NDArray[np.bool_]:
 
 def normalisation(sensor: Modality, exposures: Sequence[Exposure]) -> Normalisation | None:
     """None where no train row has this sensor."""
-    sums = np.array([one.sums for one in exposures if one.split == "train"])
-    if not len(sums) or not (count := sums[:, 0].sum(0)).all():
+    moments = np.array([one.moments for one in exposures if one.split == "train"])
+    if not len(moments) or not (seen := moments[:, 0].sum(0)).all():
         return None
-    first, second = sums[:, 1].sum(0) / count, sums[:, 2].sum(0) / count
+    first, second = moments[:, 1].sum(0) / seen, moments[:, 2].sum(0) / seen
     std = np.sqrt(np.maximum(second - first**2, 0))
     return Normalisation(tuple(sensor.mean), tuple(sensor.std), tuple(first.tolist()), tuple(std.tolist()))
 

@@ -77,19 +77,20 @@ def with_place(table: Table) -> dict[str, Any]:
 def measure(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Normalisation | None, list[tuple[int, int]]]:
     """The normalisation (None where the table has one) and each shot's (width, height); `ValueError` names the file."""
     sensor = modality(name, with_place(table))
-    sums, sizes = [], []
+    moments, sizes = [], []
     for shot in shots:
         image, size = _seen(sensor, shot)
         sizes.append(size)
         pixels = image.reshape(-1, image.shape[2]).astype(np.float64)
         seen = np.isfinite(pixels)
         values = np.where(seen, pixels, 0.0)
-        sums.append(np.stack([seen.sum(0), values.sum(0), np.square(values).sum(0)]))
+        moments.append(np.stack([seen.mean(0), values.mean(0), np.square(values).mean(0)]))  # images of unlike sizes count alike
     if "mean" in table or "std" in table:
         return None, sizes
-    count, total, square = np.sum(sums, 0)
-    mean = total / np.maximum(count, 1)
-    std = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))
+    share, first, second = np.mean(moments, 0)
+    share = np.where(share > 0, share, 1.0)  # a channel that was never seen has nothing to measure
+    mean = first / share
+    std = np.sqrt(np.maximum(second / share - mean**2, 0.0))
     _keep_usual(table, mean, std)
     if not (std > 0).all():
         raise ValueError(
