@@ -1,0 +1,9 @@
+"""CWFID with a fifth of the labels, the same for teacher and student; the unlabelled pairs feed the distillation term."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .cwfid import *
+
+train_dataloader.merge(dict(sampler=dict(labelled_share=0.5), dataset=dict(label_fraction=0.2)))
+compare.merge(dict(teachers=dict(ndvi="cwfid_few_teacher.py")))

@@ -1,0 +1,8 @@
+"""The teacher on CWFID with a fifth of the labels."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .cwfid_teacher import *
+
+train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(label_fraction=0.2)))
