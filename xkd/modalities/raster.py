@@ -21,7 +21,8 @@ def warp(image: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box, 
 
     Bilinear; where the step is two source pixels or more the source is first averaged down (INTER_AREA), so nothing
     aliases. With `IDENTITY` and a crop on whole pixels it is `cv2.resize` of the crop, by area if that halves it or
-    more, else bilinear.
+    more, else bilinear. Where a rotated or shifted image is magnified its outermost pixel reaches 1.5 source pixels beyond its
+    centre before `fill` begins.
     """
     if image.shape[2] > _MOST_CHANNELS:
         parts = range(0, image.shape[2], _MOST_CHANNELS)
