@@ -19,6 +19,7 @@ from core_models import (
     thermal_branch,
     unchecked,
 )
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xkd.batch import View
@@ -252,6 +253,20 @@ class TestAverage:
 
 
 class TestCost:
+    def test_a_term_costs_what_its_projector_costs_for_one_image(self) -> None:
+        distiller = offline(hint=Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1()))
+        distiller.bind()
+        assert distiller.term_flops == {"ce": 0, "kd": 0, "hint": 2 * 12 * 20 * 4 * 4}
+
+    def test_a_loss_that_multiplies_matrices_is_counted_too(self) -> None:
+        class Gram(nn.Module):
+            def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+                return (student @ student.mT - teacher @ teacher.mT).mean()
+
+        distiller = offline(gram=Term(Gram(), "rgb.output", "thermal.output"))
+        distiller.bind()
+        assert distiller.term_flops["gram"] == 2 * (2 * 2 * 3), "two products, two rows each for one image, three classes"
+
     def test_a_convolution_and_a_linear_layer_are_counted_as_by_hand(self) -> None:
         by_hand = 2 * (3 * 9 * 10 * 8 * 8 + 10 * 9 * 12 * 4 * 4 + 12 * 3)
         branch = rgb_branch()

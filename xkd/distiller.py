@@ -50,6 +50,7 @@ class Distiller(nn.Module):
         self.terms = cast("Mapping[str, Term]", nn.ModuleDict(terms))
         self.student_name, self.task = student, task
         self.epoch = 0.0  # weights with a schedule read it
+        self.term_flops: dict[str, int] = {}  # of projector and loss for one image, as `count_flops`; filled by the dry run
         self._bound: list[BoundReading] = []
         for name, term in terms.items():
             for reading in term.readings:
@@ -105,11 +106,12 @@ class Distiller(nn.Module):
         training = term.training
         try:
             term.bind(readings)
-            with torch.no_grad():
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 term.eval()(readings, batch)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ValueError(f"term '{name}' cannot compare {shapes}: {error}") from error
         term.train(training)
+        self.term_flops[name] = int(counter.get_total_flops()) // len(batch)
 
     def _check(self, term: str, reading: str) -> None:
         branch, name = reading.split(".", 1)
@@ -145,7 +147,10 @@ def _follow(average: nn.Module, source: nn.Module, decay: float) -> None:
 
 
 def count_flops(branch: Branch, task: Task) -> int:
-    """Floating-point operations of one forward pass for one image, multiply and add counted as two."""
+    """Floating-point operations of one forward pass for one image, multiply and add counted as two.
+
+    Those of matrix products, convolutions and attention; not of what is done element by element.
+    """
     batch = example_batch([branch.view], task, 1, branch.mean.device)
     training = branch.training
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from xkd.projectors import MLP, Conv1x1, PooledLinear
+from xkd.grid import resize
+from xkd.projectors import MLP, Conv1x1, Identity, PooledLinear, Resize
 
 
 @pytest.fixture(autouse=True)
@@ -52,16 +53,38 @@ def test_pooled_linear_averages_positions(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("projector", "source", "target", "message"),
     [
-        (Conv1x1(), (8,), (5, 2, 2), r"Conv1x1 projects maps \(C, H, W\); this reading has shape \(8,\)"),
-        (Conv1x1(), (8, 2, 2), (5,), r"Conv1x1 projects maps \(C, H, W\); this reading has shape \(5,\)"),
+        (
+            Conv1x1(),
+            (8,),
+            (5, 2, 2),
+            r"Conv1x1 projects maps \(C, H, W\) to maps, got \(8,\) -> \(5, 2, 2\): tap layers before the pooling",
+        ),
+        (Conv1x1(), (8, 2, 2), (5,), r"Conv1x1 projects maps \(C, H, W\) to maps, got \(8, 2, 2\) -> \(5,\)"),
+        (Resize(), (8, 2, 2), (5, 2, 2), r"Resize keeps the channels, got \(8, 2, 2\) -> \(5, 2, 2\); Conv1x1, MLP or Orthogonal"),
+        (Resize(), (8,), (8,), r"Resize projects maps \(C, H, W\) to maps, got \(8,\) -> \(8,\)"),
+        (Identity(), (8, 2, 2), (8, 2, 3), r"Identity serves equal shapes, got \(8, 2, 2\) -> \(8, 2, 3\); Resize changes the grid"),
         (MLP(), (8,), (5, 2, 2), r"MLP projects vectors to vectors or maps to maps, got \(8,\) -> \(5, 2, 2\)"),
         (MLP(), (8, 2), (5, 2), r"MLP projects vectors to vectors or maps to maps"),
-        (PooledLinear(), (8, 2, 2), (5, 2, 2), r"PooledLinear ends in a vector \(K,\), asked for \(5, 2, 2\)"),
+        (PooledLinear(), (8, 2, 2), (5, 2, 2), r"PooledLinear projects maps or vectors to a vector \(K,\), got \(8, 2, 2\) -> \(5, 2, 2\)"),
     ],
 )
 def test_shapes_that_it_cannot_serve_are_named(projector: Any, source: tuple[int, ...], target: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         projector.bind(source, target)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 6), (5,)])
+def test_identity_gives_the_very_reading(shape: tuple[int, ...]) -> None:
+    projector, reading = Identity(), torch.rand(2, *shape)
+    projector.bind(shape, shape)
+    assert projector(reading) is reading
+
+
+def test_resize_moves_the_grid_alone() -> None:
+    projector, maps = Resize(), torch.rand(2, 3, 4, 6)
+    projector.bind((3, 4, 6), (3, 2, 12))
+    assert torch.equal(projector(maps), resize(maps, (2, 12)))
+    assert not list(projector.parameters())
 
 
 @pytest.mark.parametrize("ratio", [0.0, -1.0])

@@ -255,7 +255,8 @@ def describe(distiller: Distiller) -> Table:
         count = sum(p.numel() for p in term.parameters())
         weight = "scheduled" if callable(term.weight) else f"{term.weight:g}"
         edge = f"{weight} * {type(term.loss).__name__}({', '.join(term.readings)})"
-        table.add_row(f"term {name}", edge, f"{count:,}" if count else "")
+        flops = distiller.term_flops[name] / 1e6
+        table.add_row(f"term {name}", edge, f"{count:,}" if count else "", f"{flops:.3g}" if flops else "")
     return table
 
 

@@ -1,4 +1,7 @@
-"""A 1x1 convolution from the student's channels to the teacher's, then the teacher's grid (the regressor of FitNets)."""
+"""A 1x1 convolution from the student's channels to the teacher's, then the teacher's grid.
+
+The regressor of Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv:1412.6550, which is a larger convolution there.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xkd.grid import resize
-from xkd.projectors.projector import require_map
+from xkd.projectors.projector import require_maps
 
 
 class Conv1x1(nn.Module):
@@ -19,8 +22,7 @@ class Conv1x1(nn.Module):
         self.size = (0, 0)
 
     def bind(self, source: tuple[int, ...], target: tuple[int, ...]) -> None:
-        channels, *_ = require_map(source, "Conv1x1")
-        out_channels, height, width = require_map(target, "Conv1x1")
+        (channels, *_), (out_channels, height, width) = require_maps(source, target, "Conv1x1")
         self.layers.append(nn.Conv2d(channels, out_channels, 1, bias=not self.norm))
         if self.norm:
             self.layers.append(nn.BatchNorm2d(out_channels))

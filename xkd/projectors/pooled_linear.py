@@ -13,8 +13,8 @@ class PooledLinear(nn.Module):
         self.layers = nn.Sequential()
 
     def bind(self, source: tuple[int, ...], target: tuple[int, ...]) -> None:
-        if len(target) != 1:
-            raise ValueError(f"PooledLinear ends in a vector (K,), asked for {target}")
+        if len(source) not in (1, 3) or len(target) != 1:
+            raise ValueError(f"PooledLinear projects maps or vectors to a vector (K,), got {source} -> {target}")
         self.layers.append(nn.Linear(source[0], target[0]))
 
     def forward(self, reading: Tensor) -> Tensor:

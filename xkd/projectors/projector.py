@@ -17,7 +17,10 @@ class Projector(Protocol):
     def __call__(self, reading: Tensor) -> Tensor: ...
 
 
-def require_map(shape: tuple[int, ...], projector: str) -> tuple[int, int, int]:
-    if len(shape) != 3:
-        raise ValueError(f"{projector} projects maps (C, H, W); this reading has shape {shape}: tap a layer before the pooling, or use MLP")
-    return shape[0], shape[1], shape[2]
+def require_maps(source: tuple[int, ...], target: tuple[int, ...], projector: str) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Both shapes, if both are those of maps; `ValueError` otherwise."""
+    if len(source) != 3 or len(target) != 3:
+        raise ValueError(
+            f"{projector} projects maps (C, H, W) to maps, got {source} -> {target}: tap layers before the pooling, or use MLP for vectors"
+        )
+    return (source[0], source[1], source[2]), (target[0], target[1], target[2])
