@@ -6,9 +6,31 @@ given, in the precision it is given (half precision is widened by the `Term`).
 
 from xkd.losses.at import AT
 from xkd.losses.attention_cosine import AttentionCosine
+from xkd.losses.attention_kl import AttentionKL
 from xkd.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
+from xkd.losses.cwd import CWD
 from xkd.losses.fitnet import FitNet
 from xkd.losses.kd import KD
 from xkd.losses.mask_energy import MaskEnergy
+from xkd.losses.masked_feature import MaskedFeature
+from xkd.losses.mgd import MGD
+from xkd.losses.modality_discriminator import ModalityDiscriminator
+from xkd.losses.normalized_distance import NormalizedDistance
+from xkd.losses.token_similarity import TokenSimilarity
 
-__all__ = ["AT", "KD", "AttentionCosine", "BinaryCrossEntropy", "CrossEntropy", "FitNet", "MaskEnergy"]
+__all__ = [
+    "AT",
+    "CWD",
+    "KD",
+    "MGD",
+    "AttentionCosine",
+    "AttentionKL",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "FitNet",
+    "MaskEnergy",
+    "MaskedFeature",
+    "ModalityDiscriminator",
+    "NormalizedDistance",
+    "TokenSimilarity",
+]
