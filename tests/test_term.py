@@ -9,7 +9,7 @@ from core_models import make_batch, unchecked
 from torch import Tensor, nn
 
 from xkd.batch import Batch
-from xkd.losses import AT, KD, CrossEntropy, FitNet, MaskEnergy
+from xkd.losses import AT, KD, MGD, CrossEntropy, FitNet, MaskEnergy
 from xkd.projectors import Conv1x1
 from xkd.term import Ramp, Readings, Term
 
@@ -193,11 +193,38 @@ class TestConstruction:
         with pytest.raises(ValueError, match=r"Linear has no bind\(source, target\)"):
             Term(FitNet(), "rgb.mid", "thermal.mid", nn.Linear(3, 3))
 
-    def test_a_projector_serves_one_reading_on_each_side(self) -> None:
+    @pytest.mark.parametrize(("loss", "projector"), [(AT, Conv1x1), (MGD, lambda: None)])
+    def test_a_projector_or_a_loss_with_layers_serves_one_reading_on_each_side(self, loss: Any, projector: Any) -> None:
         batch = make_batch(2)
-        term = Term(AT(), ("rgb.mid", "rgb.output"), "thermal.mid", Conv1x1())
+        term = Term(loss(), ("rgb.mid", "rgb.output"), "thermal.mid", projector())
         with pytest.raises(ValueError, match="one reading on each side"):
             term.bind(readings(batch))
+
+
+class TestLossesWithLayers:
+    @pytest.mark.parametrize("projector", [Conv1x1, lambda: None], ids=["projected", "alone"])
+    def test_they_are_sized_by_what_they_will_get_and_learn(self, projector: Any) -> None:
+        batch = make_batch(4)
+        term, found = Term(MGD(), "rgb.mid", "thermal.mid", projector()), readings(batch)
+        term.bind(found)
+        assert isinstance(term.loss.align, torch.nn.Conv2d) == (term.projector is None)
+        term(found, batch).backward()
+        assert found["rgb.mid"].grad.abs().max() > 0
+        assert all(parameter.grad.abs().max() > 0 for parameter in term.parameters())
+
+    def test_sizing_leaves_no_trace_in_the_projectors_statistics(self) -> None:
+        term = Term(MGD(), "rgb.mid", "thermal.mid", Conv1x1(norm=True))
+        term.bind(readings(make_batch(4)))
+        norm = term.projector.layers[1]
+        assert norm.training
+        assert norm.num_batches_tracked == 0
+
+    def test_they_move_to_the_readings_device(self) -> None:
+        batch = make_batch(2)
+        found = Readings({n: {r: t.to("meta") for r, t in c.items()} for n, c in readings(batch).captures.items()}, batch, VIEWS)
+        term = Term(MGD(), "rgb.mid", "thermal.mid")
+        term.bind(found)
+        assert {parameter.device.type for parameter in term.parameters()} == {"meta"}
 
 
 class TestWeight:

@@ -24,3 +24,30 @@ def common_grid(
     """Both maps, each axis average-pooled to the smaller of the two lengths."""
     size = (min(first.shape[-2], second.shape[-2]), min(first.shape[-1], second.shape[-1]))
     return resize(first, size), resize(second, size)
+
+
+def comparable(
+    loss: str, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b2 d i j"], *, channels: bool = False, cells: int = 1
+) -> tuple[Float[Tensor, "b c y x"], Float[Tensor, "b2 d y x"]]:
+    """Both maps on their common grid, or a `ValueError` that names `loss` and both shapes.
+
+    `channels`: the formula needs as many on both sides; `cells`: fewer positions would leave nothing to compare.
+    """
+    shapes = f"maps of {tuple(student.shape)} and {tuple(teacher.shape)}"
+    if student.ndim != 4 or teacher.ndim != 4:
+        raise ValueError(f"{loss} compares maps (B, C, H, W), got {shapes}; tap a layer before the pooling")
+    if len(student) != len(teacher):
+        raise ValueError(f"{loss} compares the same rows, got {shapes}")
+    if channels and student.shape[1] != teacher.shape[1]:
+        raise ValueError(f"{loss} compares equal channels, got {shapes}; give the term a projector")
+    student, teacher = common_grid(student, teacher)
+    if student.shape[-2] * student.shape[-1] < cells:
+        raise ValueError(f"{loss} compares {cells} positions or more, got {shapes}; tap a layer with a larger grid")
+    return student, teacher
+
+
+def masks_on_grid(loss: str, masks: Float[Tensor, "b 1 i j"], maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+    """The share of each cell of `maps` that its mask covers, in the precision of `maps`; masks may have any size."""
+    if masks.ndim != 4 or masks.shape[1] != 1 or len(masks) != len(maps):
+        raise ValueError(f"{loss} needs one mask (1, H, W) for each row, got masks {tuple(masks.shape)} and maps {tuple(maps.shape)}")
+    return resize(masks.to(maps.dtype), (maps.shape[-2], maps.shape[-1]))

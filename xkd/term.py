@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -35,6 +36,13 @@ class Ramp:
 
     def __call__(self, epoch: float) -> float:
         return self.weight * min(max((epoch - self.start) / max(self.end - self.start, 1e-9), 0.0), 1.0)
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """A loss with layers: they are made by `bind`, from the shapes of both sides without the batch."""
+
+    def bind(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> None: ...
 
 
 class Term(nn.Module):
@@ -111,14 +119,28 @@ class Term(nn.Module):
         return rows
 
     def bind(self, readings: Readings) -> None:
-        """Size the projector by the shapes of a dry run."""
-        if self.projector is None:
+        """Size the projector, and a loss that has layers of its own, by the shapes of a dry run."""
+        if self.projector is None and not isinstance(self.loss, Sized):
             return
         if len(self.student) != 1 or len(self.teacher) != 1:
-            raise ValueError("a projector serves a term with one reading on each side")
-        source, target = (tuple(readings[side[0]].shape[1:]) for side in (self.student, self.teacher))
-        self.projector.bind(source, target)
-        self.projector.to(readings[self.student[0]].device)
+            raise ValueError("a projector, or a loss with layers, serves a term with one reading on each side")
+        student, target = readings[self.student[0]], tuple(readings[self.teacher[0]].shape[1:])
+        if self.projector is not None:
+            self.projector.bind(tuple(student.shape[1:]), target)
+            self.projector.to(student.device)
+        if isinstance(self.loss, Sized):
+            self.loss.bind(self._projected_shape(student), target)
+            self.loss.to(student.device)
+
+    def _projected_shape(self, student: Tensor) -> tuple[int, ...]:
+        """Without the batch; in eval mode, since a dry run leaves no trace in running statistics."""
+        if self.projector is None:
+            return tuple(student.shape[1:])
+        training = self.projector.training
+        with torch.no_grad():
+            shape = self.projector.eval()(student).shape
+        self.projector.train(training)
+        return tuple(shape[1:])
 
 
 @dataclass(frozen=True)

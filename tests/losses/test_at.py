@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from core_models import unchecked
 from torch import Tensor
 from torchdistill.losses.mid_level import ATLoss
 
@@ -24,16 +25,17 @@ def test_the_formula_of_the_authors_code(p: float) -> None:
     assert AT(p)(student, teacher).item() == pytest.approx(literal(student, teacher, p), rel=1e-12)
 
 
-def test_value_and_gradient_equal_torchdistill() -> None:
+def test_value_and_gradient_equal_torchdistill_on_equal_grids() -> None:
+    # its ATLoss does not resize
     student = torch.randn(4, 6, 7, 7, dtype=torch.float64, requires_grad=True)
     teacher = torch.randn(4, 11, 7, 7, dtype=torch.float64)
     side = {"io": "output", "path": "mid"}
     oracle = ATLoss({"mid": {"student": side, "teacher": side, "weight": 1.0}}, mode="code")
     theirs = oracle({"mid": {"output": student}}, {"mid": {"output": teacher}})
     ours = AT()(student, teacher)
-    assert ours.item() == pytest.approx(theirs.item(), abs=1e-9)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-9)
     (ours_gradient,), (theirs_gradient,) = torch.autograd.grad(ours, student), torch.autograd.grad(theirs, student)
-    torch.testing.assert_close(ours_gradient, theirs_gradient, rtol=0, atol=1e-9)
+    torch.testing.assert_close(ours_gradient, theirs_gradient, rtol=1e-9, atol=1e-9 * float(theirs_gradient.abs().max()))
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,14 @@ def test_a_map_without_activation_gives_no_nan() -> None:
     student = torch.zeros(1, 2, 3, 3, requires_grad=True)
     AT()(student, torch.rand(1, 2, 3, 3)).backward()
     assert torch.isfinite(student.grad).all()
+
+
+def test_one_position_has_nothing_to_compare() -> None:
+    with pytest.raises(ValueError, match=r"AT compares 2 positions or more.*\(2, 3, 4, 4\) and \(2, 5, 1, 1\); tap a layer with a larger"):
+        AT()(torch.rand(2, 3, 4, 4), torch.rand(2, 5, 1, 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 4, 4), (2, 5), (2, 5, 4)])
+def test_other_rows_and_vectors_are_refused_even_where_torch_would_broadcast(shape: tuple[int, ...]) -> None:
+    with unchecked(), pytest.raises(ValueError, match=r"AT compares .*\(2, 3, 4, 4\) and "):
+        AT()(torch.rand(2, 3, 4, 4), torch.rand(shape))

@@ -49,3 +49,8 @@ def test_heads_and_scale_do_not_matter_and_opposite_maps_are_two() -> None:
     maps = torch.rand(2, 3, 4, 4)
     assert AttentionCosine()(7 * maps, maps.mean(1, keepdim=True)).item() == pytest.approx(0, abs=1e-6)
     assert AttentionCosine()(-maps, maps).item() == pytest.approx(2, abs=1e-6)
+
+
+def test_one_position_has_nothing_to_compare() -> None:
+    with pytest.raises(ValueError, match=r"AttentionCosine compares 2 positions or more.*\(2, 3, 4, 4\) and \(2, 1, 1, 1\)"):
+        AttentionCosine()(torch.rand(2, 3, 4, 4), torch.rand(2, 1, 1, 1))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from core_models import unchecked
 from torch import Tensor
 
 from xkd.losses import MaskEnergy
@@ -61,3 +62,15 @@ def test_a_gradient_step_moves_attention_into_the_mask() -> None:
     (gradient,) = torch.autograd.grad(MaskEnergy()(attention, mask), attention)
     assert gradient[0, 0, 0, 0] < 0
     assert (gradient.flatten()[1:] > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 3)])
+def test_one_position_has_no_inside_and_outside(shape: tuple[int, ...]) -> None:
+    with unchecked(), pytest.raises(ValueError, match=r"MaskEnergy needs attention .* 2 positions or more.*\(2, 3.*masks \(2, 1, 8, 8\)"):
+        MaskEnergy()(torch.rand(shape), torch.rand(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 8), (2, 3, 8, 8), (1, 1, 8, 8)])
+def test_a_mask_of_another_shape_is_refused_even_where_torch_would_broadcast(shape: tuple[int, ...]) -> None:
+    with unchecked(), pytest.raises(ValueError, match=r"MaskEnergy needs one mask \(1, H, W\) for each row"):
+        MaskEnergy()(torch.rand(2, 3, 4, 4), torch.rand(shape))

@@ -6,6 +6,7 @@ given, in the precision it is given (half precision is widened by the `Term`).
 
 from xkd.losses.at import AT
 from xkd.losses.attention_cosine import AttentionCosine
+from xkd.losses.attention_kl import AttentionKL
 from xkd.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from xkd.losses.dist import DIST
 from xkd.losses.dkd import DKD
@@ -22,9 +23,22 @@ __all__ = [
     "KD",
     "OFA",
     "AttentionCosine",
+from xkd.losses.cwd import CWD
+from xkd.losses.masked_feature import MaskedFeature
+from xkd.losses.mgd import MGD
+from xkd.losses.modality_discriminator import ModalityDiscriminator
+from xkd.losses.normalized_distance import NormalizedDistance
+from xkd.losses.token_similarity import TokenSimilarity
+    "CWD",
+    "MGD",
+    "AttentionKL",
     "BinaryCrossEntropy",
     "CrossEntropy",
     "FitNet",
     "MaskEnergy",
     "SigmoidKD",
+    "MaskedFeature",
+    "ModalityDiscriminator",
+    "NormalizedDistance",
+    "TokenSimilarity",
 ]

@@ -2,6 +2,7 @@
 
 Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017, arXiv:1612.03928. The variant is that of the authors'
 code: mean over channels of |x|^p, flattened, L2-normalised, *mean* of squared differences (the paper's equation 2 has a norm).
+|x| is that of the paper's section 3.1: for the authors' p = 2, and after a ReLU, it is x.
 The mean makes the loss scale as 1 / (H W): a weight of 1000 for 7x7 maps (the authors' beta) is another one for 28x28;
 `AttentionCosine` does not depend on the map's size.
 """
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xkd.grid import common_grid
+from xkd.grid import comparable
 
 
 class AT(nn.Module):
@@ -23,7 +24,7 @@ class AT(nn.Module):
         self.p = p
 
     def forward(self, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b d i j"]) -> Float[Tensor, ""]:
-        student, teacher = common_grid(student, teacher)
+        student, teacher = comparable("AT", student, teacher, cells=2)
         return (self._attention(student) - self._attention(teacher)).pow(2).mean()
 
     def _attention(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b hw"]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from xkd.grid import resize
+from xkd.grid import masks_on_grid
 
 
 class MaskEnergy(nn.Module):
@@ -20,8 +20,13 @@ class MaskEnergy(nn.Module):
     """
 
     def forward(self, student: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 i j"]) -> Float[Tensor, ""]:
+        if student.ndim != 4 or student.shape[-2] * student.shape[-1] < 2:
+            shapes = f"{tuple(student.shape)} and masks {tuple(mask.shape)}"
+            raise ValueError(
+                f"MaskEnergy needs attention (B, C, H, W) of 2 positions or more, got {shapes}; tap a layer with a larger grid"
+            )
         attention = student.mean(1, keepdim=True).clamp(min=0)
-        region = resize(mask.to(attention.dtype), (attention.shape[-2], attention.shape[-1]))
+        region = masks_on_grid("MaskEnergy", mask, attention)
         share = (attention * region).sum((1, 2, 3)) / attention.sum((1, 2, 3)).clamp(min=1e-12)
         defined = (region.sum((1, 2, 3)) > 0).to(attention.dtype)
         return ((1 - share) * defined).sum() / defined.sum().clamp(min=1)
