@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch
 from xkd.branch import Capture
+from xkd.losses.learned import LearnedLoss
 from xkd.projectors import Projector
 
 Reading = str | tuple[str, ...]  # "branch.tap", "branch.output", "branch.head", "batch.target", "batch.mask", or several of them
@@ -40,7 +41,8 @@ class Ramp:
 class Term(nn.Module):
     """Readings are named; rows are chosen here, so a loss stays plain: `(student, teacher) -> scalar`, mean over the rows it gets.
 
-    The teacher's side is detached. Half precision is widened to float32 and autocast is off for the loss; float64 stays.
+    The teacher's side is detached. Half precision is widened to float32 and autocast is off for the loss; float64 stays. Where no row is
+    left the term is zero; so is a loss on relations among rows where one is left.
     """
 
     def __init__(
@@ -111,14 +113,18 @@ class Term(nn.Module):
         return rows
 
     def bind(self, readings: Readings) -> None:
-        """Size the projector by the shapes of a dry run."""
-        if self.projector is None:
+        """Size the projector, and the loss where it learns, by the shapes of a dry run."""
+        if self.projector is None and not isinstance(self.loss, LearnedLoss):
             return
         if len(self.student) != 1 or len(self.teacher) != 1:
-            raise ValueError("a projector serves a term with one reading on each side")
+            raise ValueError("a projector, or a loss with layers of its own, serves a term with one reading on each side")
         source, target = (tuple(readings[side[0]].shape[1:]) for side in (self.student, self.teacher))
-        self.projector.bind(source, target)
-        self.projector.to(readings[self.student[0]].device)
+        if self.projector is not None:
+            self.projector.bind(source, target)
+            source = target
+        if isinstance(self.loss, LearnedLoss):
+            self.loss.bind(source, target)
+        self.to(readings[self.student[0]].device)
 
 
 @dataclass(frozen=True)
