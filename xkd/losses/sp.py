@@ -1,7 +1,7 @@
 """Similarity-preserving distillation: rows that are alike to the teacher are to be alike to the student.
 
-Tung and Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019, arXiv:1907.09682; weight 3000 in RepDistiller. No
-projector is needed: the batch's Gram matrices have one size whatever the networks.
+Tung and Mori, "Similarity-Preserving Knowledge Distillation", ICCV 2019, arXiv:1907.09682; rows of length one (L2), as in the
+paper and RepDistiller (weight 3000 there). No projector is needed: the batch's Gram matrices have one size whatever the networks.
 """
 
 from __future__ import annotations
