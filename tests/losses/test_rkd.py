@@ -73,17 +73,24 @@ def test_equal_rows_give_a_gradient_of_ordinary_size(equal: list[int]) -> None:
         assert student.grad.abs().max() < 100
 
 
-def test_memory_does_not_grow_with_the_width_of_the_vectors() -> None:
+@pytest.mark.parametrize(("rows", "width"), [(8, 5000), (100, 3)], ids=["wide", "many"])
+def test_what_the_backward_pass_keeps_are_the_vectors_and_the_pairs(rows: int, width: int) -> None:
     sizes: list[int] = []
 
     def keep(tensor: Tensor) -> Tensor:
         sizes.append(tensor.numel())
         return tensor
 
-    rows, width = 8, 5000
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         RKD()(torch.randn(rows, width, requires_grad=True), torch.randn(rows, width))
-    assert max(sizes) == rows * width, "the vectors themselves, not their differences"
+    assert max(sizes) == max(rows * width, rows * rows), "neither differences nor angles"
+
+
+def test_blocks_of_angles_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    student, teacher = torch.randn(7, 5, dtype=torch.float64, requires_grad=True), torch.randn(7, 3, dtype=torch.float64)
+    whole = RKD()(student, teacher)
+    monkeypatch.setattr("xkd.losses.rkd.BLOCK", 2 * 7 * 7)
+    assert_agree(RKD()(student, teacher), whole, student)
 
 
 def test_a_single_row_has_no_relation_and_stays_in_the_graph() -> None:
