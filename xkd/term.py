@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch
 from xkd.branch import Capture
+from xkd.losses.learned import LearnedLoss
 from xkd.projectors import Projector
 
 Reading = str | tuple[str, ...]  # "branch.tap", "branch.output", "branch.head", "batch.target", "batch.mask", or several of them
@@ -38,17 +38,11 @@ class Ramp:
         return self.weight * min(max((epoch - self.start) / max(self.end - self.start, 1e-9), 0.0), 1.0)
 
 
-@runtime_checkable
-class Sized(Protocol):
-    """A loss with layers: they are made by `bind`, from the shapes of both sides without the batch."""
-
-    def bind(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> None: ...
-
-
 class Term(nn.Module):
     """Readings are named; rows are chosen here, so a loss stays plain: `(student, teacher) -> scalar`, mean over the rows it gets.
 
-    The teacher's side is detached. Half precision is widened to float32 and autocast is off for the loss; float64 stays.
+    The teacher's side is detached. Half precision is widened to float32 and autocast is off for the loss; float64 stays. Where no row is
+    left the term is zero; so is a loss on relations among rows where one is left.
     """
 
     def __init__(
@@ -120,7 +114,7 @@ class Term(nn.Module):
 
     def bind(self, readings: Readings) -> None:
         """Size the projector, and a loss that has layers of its own, by the shapes of a dry run."""
-        if self.projector is None and not isinstance(self.loss, Sized):
+        if self.projector is None and not isinstance(self.loss, LearnedLoss):
             return
         if len(self.student) != 1 or len(self.teacher) != 1:
             raise ValueError("a projector, or a loss with layers, serves a term with one reading on each side")
@@ -128,7 +122,7 @@ class Term(nn.Module):
         if self.projector is not None:
             self.projector.bind(tuple(student.shape[1:]), target)
             self.projector.to(student.device)
-        if isinstance(self.loss, Sized):
+        if isinstance(self.loss, LearnedLoss):
             self.loss.bind(self._projected_shape(student), target)
             self.loss.to(student.device)
 

@@ -1,6 +1,7 @@
 """Every loss that xkd exports keeps the contract. A new loss is collected by itself; it may declare, as class attributes,
 
 - `contract_inputs`: a function (generator) -> the tensors of its parameters, where the shapes below do not suit it;
+- `contract_arguments`: what its constructor must be given;
 - `contract_exempt`: names of the tests below that its definition cannot keep (random masks, a memory).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -16,21 +18,43 @@ from core_models import RGB_VIEW, THERMAL_VIEW, make_batch
 from torch import Tensor, nn
 
 import xkd.losses
+from xkd.losses.learned import LearnedLoss
 from xkd.term import Readings, Term
 
 LOSSES = [getattr(xkd.losses, name) for name in xkd.losses.__all__]
-SHAPES = {"b c h w": (3, 4, 4), "b *shape": (3, 4, 4), "b k": (3,), "b k *grid": (3,), "b d": (3,), "b *features": (3,)}  # by annotation
+SHAPES = {  # by annotation
+    "b c h w": (3, 4, 4),
+    "b d i j": (5, 2, 4),  # the second of a pair
+    "b *shape": (3, 4, 4),
+    "b k": (3,),
+    "b k *grid": (3,),
+    "b d": (3,),
+    "b *features": (3,),
+}
 ROWS = 4
 
+Input = Tensor | tuple[Tensor, ...]  # a term with several readings passes a tuple
 
-def inputs(loss: type[nn.Module]) -> list[Tensor]:
+
+def each(change: Callable[[Tensor], Tensor], value: Input) -> Input:
+    return tuple(map(change, value)) if isinstance(value, tuple) else change(value)
+
+
+def parts(value: Input) -> tuple[Tensor, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def one_or_all(several: list[Tensor]) -> Input:
+    return several[0] if len(several) == 1 else tuple(several)
+
+
+def inputs(loss: type[nn.Module]) -> list[Input]:
     """Student, teacher (or target, mask) and extras in float64, as the parameters' names ask."""
     generator = torch.Generator().manual_seed(0)
     if hasattr(loss, "contract_inputs"):
         return list(loss.contract_inputs(generator))
-    said = re.search(r"""["'](b [^"']*)["']""", str(inspect.signature(loss.forward).parameters["student"].annotation))
-    assert said is not None, "the student's side is annotated with its dimensions"
-    shape = (ROWS, *SHAPES[said[1]])
+    said = re.findall(r"""["'](b [^"']*)["']""", str(inspect.signature(loss.forward).parameters["student"].annotation))
+    assert said, "the student's side is annotated with its dimensions"
     fields = {
         "target": torch.arange(ROWS) % 3,
         "mask": (torch.rand((ROWS, 1, 8, 8), generator=generator) > 0.5).double(),
@@ -39,16 +63,29 @@ def inputs(loss: type[nn.Module]) -> list[Tensor]:
     if loss is xkd.losses.BinaryCrossEntropy:
         fields["target"] = (torch.rand((ROWS, 3), generator=generator) > 0.5).double()
     names = list(inspect.signature(loss.forward).parameters)[1:]
-    return [fields[name] if name in fields else torch.randn(shape, generator=generator, dtype=torch.float64) for name in names]
+
+    def noise() -> Input:
+        return one_or_all([torch.randn((ROWS, *SHAPES[dimensions]), generator=generator, dtype=torch.float64) for dimensions in said])
+
+    return [fields[name] if name in fields else noise() for name in names]
 
 
-def made(loss: type[nn.Module], tensors: list[Tensor]) -> nn.Module:
-    """The loss with its defaults, layers and all, alike in every call."""
+def built(loss: type[nn.Module], tensors: list[Input]) -> nn.Module:
+    """With the same weights, memory and draws each time, in the precision of the student's side."""
     torch.manual_seed(0)
-    built = loss()
-    if hasattr(built, "bind"):
-        built.bind(tuple(tensors[0].shape[1:]), tuple(tensors[1].shape[1:]))
-    return built.to(tensors[0].dtype)
+    made = loss(**getattr(loss, "contract_arguments", {}))
+    if isinstance(made, LearnedLoss):
+        made.bind(*[tuple(parts(value)[0].shape[1:]) for value in tensors[:2]])
+    return made.to(parts(tensors[0])[0].dtype)
+
+
+def value_of(loss: type[nn.Module], *tensors: Input) -> Tensor:
+    value: Tensor = built(loss, list(tensors))(*tensors)
+    return value
+
+
+def in_single(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def collected(test: str) -> pytest.MarkDecorator:
@@ -71,63 +108,75 @@ def test_the_folder_exports_every_loss_it_holds() -> None:
 @collected("scalar")
 def test_it_is_a_finite_scalar_in_the_precision_it_is_given(loss: type[nn.Module]) -> None:
     tensors = inputs(loss)
-    value = made(loss, tensors)(*tensors)
+    value = value_of(loss, *tensors)
     assert value.shape == ()
     assert torch.isfinite(value)
     assert value.dtype == torch.float64
-    single = [t.float() if t.is_floating_point() else t for t in tensors]
-    assert made(loss, single)(*single).dtype == torch.float32
-    assert made(loss, single)(*single).item() == pytest.approx(value.item(), rel=1e-4, abs=1e-6)
+    single = [each(in_single, tensor) for tensor in tensors]
+    assert value_of(loss, *single).dtype == torch.float32
+    assert value_of(loss, *single).item() == pytest.approx(value.item(), rel=1e-4, abs=1e-6)
 
 
 @collected("gradcheck")
 def test_its_gradient_is_that_of_its_value(loss: type[nn.Module]) -> None:
     student, *others = inputs(loss)
-    assert torch.autograd.gradcheck(lambda s: made(loss, [s, *others])(s, *others), student.requires_grad_())
+    leaves = [reading.requires_grad_() for reading in parts(student)]
+    assert torch.autograd.gradcheck(lambda *s: value_of(loss, one_or_all(list(s)), *others), leaves)
 
 
 @collected("permutation")
 def test_the_order_of_rows_does_not_matter(loss: type[nn.Module]) -> None:
     tensors, order = inputs(loss), torch.tensor([2, 0, 3, 1])
-    built = made(loss, tensors)
-    assert built(*[t[order] for t in tensors]).item() == pytest.approx(built(*tensors).item(), rel=1e-12)
+    permuted = [each(lambda t: t[order], tensor) for tensor in tensors]
+    assert value_of(loss, *permuted).item() == pytest.approx(value_of(loss, *tensors).item(), rel=1e-12)
 
 
 @collected("mean")
 def test_it_is_a_mean_over_rows_so_that_repeating_them_changes_nothing(loss: type[nn.Module]) -> None:
     tensors = inputs(loss)
-    built = made(loss, tensors)
-    assert built(*[torch.cat([t, t]) for t in tensors]).item() == pytest.approx(built(*tensors).item(), rel=1e-12)
+    twice = [each(lambda t: torch.cat([t, t]), tensor) for tensor in tensors]
+    assert value_of(loss, *twice).item() == pytest.approx(value_of(loss, *tensors).item(), rel=1e-12)
+
+
+@collected("one_row")
+def test_a_single_row_gives_a_finite_value_and_gradient(loss: type[nn.Module]) -> None:
+    """What is left of a batch may be one row: a run must not end there. A loss on relations among rows is 0 then."""
+    student, *others = [each(lambda t: t[:1], tensor) for tensor in inputs(loss)]
+    leaves = [reading.requires_grad_() for reading in parts(student)]
+    value = value_of(loss, student, *others)
+    assert torch.isfinite(value)
+    assert all(torch.isfinite(gradient).all() for gradient in torch.autograd.grad(value, leaves))
+    if re.search("for a single row", loss.__doc__ or ""):
+        assert value.item() == pytest.approx(0, abs=1e-12)
 
 
 @collected("zero")
 def test_it_is_zero_where_its_docstring_says_so(loss: type[nn.Module]) -> None:
     said = re.search(r"[Zz]ero if (equal|proportional)", loss.__doc__ or "")
     student, *others = inputs(loss)
-    built = made(loss, [student, *others])
     if said is None:
-        assert built(student, *others).item() > 0
+        assert value_of(loss, student, *others).item() > 0
         return
     scale = 3.0 if said.group(1) == "proportional" else 1.0
-    assert built(student, scale * student, *others[1:]).item() == pytest.approx(0, abs=1e-12)
-    assert built(student, *others).item() > 1e-6, "unlike readings must not be zero"
+    assert value_of(loss, student, each(lambda t: scale * t, student), *others[1:]).item() == pytest.approx(0, abs=1e-12)
+    assert value_of(loss, student, *others).item() > 1e-6, "unlike readings must not be zero"
 
 
 @collected("student_only")
 def test_in_a_term_the_gradient_reaches_the_student_alone(loss: type[nn.Module]) -> None:
     names = list(inspect.signature(loss.forward).parameters)[1:]
-    tensors = [t.float() if t.is_floating_point() else t for t in inputs(loss)]
+    tensors = [each(in_single, tensor) for tensor in inputs(loss)]
     fields = dict(zip(names, tensors, strict=True))
-    student, teacher = tensors[0].requires_grad_(), torch.randn(tensors[0].shape, requires_grad=True)
     batch = make_batch(ROWS, **{name: fields[name] for name in ("target", "mask") if name in fields})
-    source = f"batch.{names[1]}" if names[1] in ("target", "mask") else "thermal.output"
-    readings = Readings(
-        {"rgb": {"output": student}, "thermal": {"output": teacher}}, batch, {"rgb": RGB_VIEW.name, "thermal": THERMAL_VIEW.name}
-    )
-    Term(made(loss, tensors), "rgb.output", source)(readings, batch).backward()
-    assert student.grad is not None
-    assert student.grad.abs().max() > 0
-    assert teacher.grad is None
+    student = {f"tap{place}": reading.requires_grad_() for place, reading in enumerate(parts(tensors[0]))}
+    teacher = {tap: torch.randn(reading.shape, requires_grad=True) for tap, reading in student.items()}
+    readings = Readings({"rgb": student, "thermal": teacher}, batch, {"rgb": RGB_VIEW.name, "thermal": THERMAL_VIEW.name})
+    source = f"batch.{names[1]}" if names[1] in ("target", "mask") else tuple(f"thermal.{tap}" for tap in teacher)
+    Term(built(loss, tensors), tuple(f"rgb.{tap}" for tap in student), source)(readings, batch).backward()
+    for tap, reading in student.items():
+        assert reading.grad is not None
+        assert reading.grad.abs().max() > 0
+        assert teacher[tap].grad is None
 
 
 @collected("citation")
@@ -140,11 +189,11 @@ def test_its_file_says_where_it_comes_from(loss: type[nn.Module]) -> None:
 
 @collected("parameters")
 def test_whatever_it_learns_is_a_parameter(loss: type[nn.Module]) -> None:
-    built = made(loss, inputs(loss))
-    registered = {id(tensor) for tensor in [*built.parameters(), *built.buffers()]}
+    made = built(loss, inputs(loss))
+    registered = {id(tensor) for tensor in [*made.parameters(), *made.buffers()]}
     loose = [
         name
-        for name, value in vars(built).items()
+        for name, value in vars(made).items()
         if isinstance(value, list | tuple | dict) and not name.startswith("_")
         for item in value
         if isinstance(item, Tensor) and id(item) not in registered

@@ -71,6 +71,23 @@ def test_a_resumed_run_is_the_uninterrupted_one(options: dict[str, Any], tmp_pat
     same_runs(tmp_path / "whole", tmp_path / "parts")
 
 
+MEMORY = f"""{runs.GRAPH}
+from xkd.losses import CRD
+
+crd = dict(type=CRD, num_rows=24, num_negatives=8, dim=4)
+distiller["terms"].update(dict(crd=dict(type=Term, loss=crd, student="rgb.output", teacher="thermal.output", weight=0.1)))
+"""
+
+
+def test_a_memory_bank_is_resumed_too(tmp_path: Path) -> None:
+    runs.run_training(runs.config_of(tmp_path, MEMORY), tmp_path / "whole")
+    interrupted(lambda: runs.config_of(tmp_path, MEMORY), tmp_path / "parts", epoch=2)
+    runs.run_training(runs.config_of(tmp_path, MEMORY), tmp_path / "parts", resume=True)
+    same_runs(tmp_path / "whole", tmp_path / "parts")
+    held = [runs.read(tmp_path / "whole" / f"epoch_{epoch}.pth")["state_dict"]["distiller.terms.crd.loss.student_bank"] for epoch in (2, 3)]
+    assert not torch.equal(*held)
+
+
 def test_the_seconds_before_an_interruption_count(tmp_path: Path) -> None:
     interrupted(lambda: runs.config_of(tmp_path, runs.PLAIN), tmp_path / "parts", epoch=2)
     last = tmp_path / "parts" / "epoch_2.pth"

@@ -1,44 +1,56 @@
 """Losses: one paper per file, called as `loss(student, teacher)`.
 
 A further parameter named `target`, `mask` or `index` asks for that field of the batch. Each returns the mean over the rows it is
-given, in the precision it is given (half precision is widened by the `Term`).
+given, in the precision it is given (half precision is widened by the `Term`). A loss on relations among rows is 0 for a single one.
 """
 
 from xkd.losses.at import AT
 from xkd.losses.attention_cosine import AttentionCosine
 from xkd.losses.attention_kl import AttentionKL
+from xkd.losses.crd import CRD
 from xkd.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
+from xkd.losses.cwd import CWD
 from xkd.losses.dist import DIST
 from xkd.losses.dkd import DKD
 from xkd.losses.fitnet import FitNet
+from xkd.losses.fsp import FSP
 from xkd.losses.kd import KD
 from xkd.losses.mask_energy import MaskEnergy
-from xkd.losses.ofa import OFA
-from xkd.losses.sigmoid_kd import SigmoidKD
-
-__all__ = [
-    "AT",
-    "DIST",
-    "DKD",
-    "KD",
-    "OFA",
-    "AttentionCosine",
-from xkd.losses.cwd import CWD
 from xkd.losses.masked_feature import MaskedFeature
 from xkd.losses.mgd import MGD
 from xkd.losses.modality_discriminator import ModalityDiscriminator
 from xkd.losses.normalized_distance import NormalizedDistance
+from xkd.losses.nst import NST
+from xkd.losses.ofa import OFA
+from xkd.losses.pkt import PKT
+from xkd.losses.rkd import RKD
+from xkd.losses.sigmoid_kd import SigmoidKD
+from xkd.losses.sp import SP
 from xkd.losses.token_similarity import TokenSimilarity
+
+__all__ = [
+    "AT",
+    "CRD",
     "CWD",
+    "DIST",
+    "DKD",
+    "FSP",
+    "KD",
     "MGD",
+    "NST",
+    "OFA",
+    "PKT",
+    "RKD",
+    "SP",
+    "AttentionCosine",
     "AttentionKL",
     "BinaryCrossEntropy",
     "CrossEntropy",
     "FitNet",
     "MaskEnergy",
-    "SigmoidKD",
     "MaskedFeature",
     "ModalityDiscriminator",
     "NormalizedDistance",
+    "SigmoidKD",
     "TokenSimilarity",
 ]
