@@ -183,7 +183,7 @@ def test_the_dry_run_moves_no_statistic_no_mode_and_no_random_number() -> None:
 def test_a_pass_that_broke_does_not_disturb_the_next() -> None:
     branch = rgb_branch(TAPS)
     branch.model.fc = nn.Linear(12, len(CLASSES) + 1)
-    with pytest.raises(ValueError, match=r"CNN gives \(2, 4\), classification into 3 classes"):
+    with pytest.raises(ValueError, match=r"the network gives \(2, 4\), classification into 3 classes"):
         branch(make_batch(2), TASK)
     branch.model.fc = nn.Linear(12, len(CLASSES))
     assert branch(make_batch(2), TASK)["stem"].shape == (2, 10, 8, 8)

@@ -100,9 +100,8 @@ class Branch(nn.Module):
             return {name: _scatter(reading, rows, len(batch)) for name, reading in self.run(images[rows], batch, task).items()}
 
     def run(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Capture:
-        self.taps.forget()
-        capture = {"output": task.call(self.model, self.normalise(images), batch)}
-        capture.update(self.taps.read((images.shape[2], images.shape[3])))
+        capture = {"output": task.call(self.taps, self.normalise(images), batch)}
+        capture.update(self.taps.read(images.shape))
         for name, head in self.heads.items():
             capture[name] = head(capture[self.head_taps[name]])
         return capture
@@ -118,9 +117,8 @@ class Branch(nn.Module):
         self.eval()
         with torch.no_grad():
             images = batch.views[self.view.name]
-            self.taps.forget()
-            output = task.call(self.model, self.normalise(images), batch)
-            taps = self.taps.read((images.shape[2], images.shape[3]))
+            output = task.call(self.taps, self.normalise(images), batch)
+            taps = self.taps.read(images.shape)
             for name, head in self.heads.items():
                 head.bind(tuple(taps[self.head_taps[name]].shape[1:]), tuple(output.shape[1:]))
             self.to(self.mean.device)

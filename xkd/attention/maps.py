@@ -37,8 +37,8 @@ def attention_map(
     training = branch.training
     try:
         with torch.no_grad():
-            branch.eval().run(images, single_view_batch(branch, images, task), task)
-        maps = extra.read((images.shape[2], images.shape[3]))[method]
+            task.call(extra, branch.eval().normalise(images), single_view_batch(branch, images, task))
+        maps = extra.read(images.shape)[method]
     finally:
         extra.close()
         branch.train(training)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from xkd.engine.config import parse_options
-from xkd.taps import Tap, Taps, find_module, fused_attention
+from xkd.taps import Tap, Taps, attention_modules, find_module
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,7 +49,7 @@ def candidates(model: nn.Module, every_module: bool) -> dict[str, Tap]:
     for k in range(len(getattr(model, "feature_info", []))):
         path = f"stage:{k}"
         taps[f"stage{k}"] = Tap(path)
-        if fused_attention(find_module(model, path)) is not None:
+        if len(attention_modules(find_module(model, path))) == 1:
             taps[f"attention{k}"] = Tap(path, kind="attention")
     if every_module or not taps:
         taps.update({name.replace(".", "_"): Tap(name) for name, _ in model.named_modules() if name})
@@ -64,8 +64,8 @@ def line(model: nn.Module, name: str, tap: Tap, size: tuple[int, int], channels:
         taps = Taps(model, {name: tap})
         try:
             with torch.no_grad():
-                model(torch.zeros(1, channels, *size))
-            return f"{text}  # {tuple(taps.read(size)[name].shape[1:])}"
+                taps(torch.zeros(1, channels, *size))
+            return f"{text}  # {tuple(taps.read((1, channels, *size))[name].shape[1:])}"
         finally:
             taps.close()
     except ValueError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
@@ -34,12 +36,12 @@ class Classification:
         if twice:
             raise ValueError(f"classification has class '{twice[0]}' twice in {list(self.classes)}")
 
-    def call(self, model: nn.Module, images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k"]:
+    def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k"]:
         output = model(images)
         if not isinstance(output, Tensor) or output.shape[1:] != (len(self.classes),):
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(
-                f"{type(model).__name__} gives {got}, classification into {len(self.classes)} classes"
+                f"the network gives {got}, classification into {len(self.classes)} classes"
                 f" {list(self.classes)} needs (batch, {len(self.classes)})"
             )
         return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,12 +56,12 @@ class Segmentation:
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise ValueError(f"segmentation needs at least two different classes, got {list(self.classes)}")
 
-    def call(self, model: nn.Module, images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k y x"]:
+    def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k y x"]:
         output = model(images)
         if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != len(self.classes):
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(
-                f"{type(model).__name__} gives {got}, segmentation into {len(self.classes)} classes {list(self.classes)} needs"
+                f"the network gives {got}, segmentation into {len(self.classes)} classes {list(self.classes)} needs"
                 f" (batch, {len(self.classes)}, height, width); PixelHead makes it of a backbone"
             )
         return F.interpolate(output, size=batch.mask.shape[-2:], mode="bilinear", align_corners=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import MetricCollection
 
 from xkd.batch import Batch
@@ -16,7 +17,7 @@ class Task(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]: ...
-    def call(self, model: nn.Module, images: Tensor, batch: Batch) -> Tensor:
+    def call(self, model: Callable[[Tensor], Any], images: Tensor, batch: Batch) -> Tensor:
         """The model's output for normalised images (B, C, H, W)."""
 
     def predict(self, output: Tensor) -> Tensor:

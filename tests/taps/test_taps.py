@@ -1,64 +1,21 @@
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import timm
 import torch
 import torchvision
 from core_models import unchecked
+from networks import CONVNEXT, SIZE, SWIN, Users, network, read, resnet, vit
 from torch import Tensor, nn
 
 from xkd.taps import Tap, Taps, find_module
-
-SIZE = (64, 96)
-SWIN = {"depths": (1, 1, 1, 1), "embed_dim": 12, "num_heads": (1, 1, 2, 2)}
-CONVNEXT = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)}
 
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)
-
-
-def network(name: str, **options: Any) -> nn.Module:
-    model: nn.Module = timm.create_model(name, num_classes=3, **options)
-    return model.eval()
-
-
-def resnet() -> nn.Module:
-    return network("resnet18", channels=(8, 8, 16, 16))
-
-
-def vit(name: str = "vit_tiny_patch16_224", size: tuple[int, int] = SIZE, **options: Any) -> nn.Module:
-    defaults = {"img_size": size, "depth": 2, "patch_size": 16, "embed_dim": 48, "num_heads": 3}
-    return network(name, **{**defaults, **options})
-
-
-def read(model: nn.Module, tap: Tap, size: tuple[int, int] = SIZE, rows: int = 2) -> Tensor:
-    taps = Taps(model, {"it": tap})
-    with torch.no_grad():
-        model(torch.randn(rows, 3, *size))
-    found = taps.read(size)["it"]
-    taps.close()
-    return found
-
-
-class Users(nn.Module):
-    """Somebody's own network: no attribute says how its maps lie."""
-
-    def __init__(self, last: bool = False, channels: int = 5) -> None:
-        super().__init__()
-        self.body = nn.Conv2d(3, channels, 3, 4, 1)
-        self.maps = nn.Identity()
-        self.last = last
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps = self.body(images)
-        maps = self.maps(maps.permute(0, 2, 3, 1) if self.last else maps)
-        return maps.mean((1, 2) if self.last else (2, 3))
 
 
 class TestFeatures:
@@ -90,8 +47,8 @@ class TestFeatures:
         model, images = vit(name), torch.randn(2, 3, *SIZE)
         taps = Taps(model, {"it": Tap("blocks.0")})
         with torch.no_grad():
-            model(images)
-            ours = taps.read(SIZE)["it"]
+            taps(images)
+            ours = taps.read(images.shape)["it"]
             theirs = model.forward_intermediates(images, indices=[0], intermediates_only=True)[0]
         assert torch.equal(ours, theirs)
 
@@ -103,8 +60,8 @@ class TestFeatures:
         model, images = network("swin_tiny_patch4_window7_224", img_size=SIZE, **SWIN), torch.randn(2, 3, *SIZE)
         taps = Taps(model, {"it": Tap("stage:1")})
         with torch.no_grad():
-            model(images)
-            ours = taps.read(SIZE)["it"]
+            taps(images)
+            ours = taps.read(images.shape)["it"]
             theirs = model.forward_intermediates(images, indices=[1], intermediates_only=True)[0]
         assert torch.equal(ours, theirs)
 
@@ -117,8 +74,8 @@ class TestFeatures:
         with pytest.raises(ValueError, match=r"tap 'it': shape \(2, 16, 16, 16\) may be \['NCHW', 'NHWC'\]; say which"):
             read(model, Tap("maps"), (64, 64))
         declared = Taps(model, {"first": Tap("maps", layout="NCHW"), "last": Tap("maps", layout="NHWC")})
-        model(torch.randn(2, 3, 64, 64))
-        readings = declared.read((64, 64))
+        declared(torch.randn(2, 3, 64, 64))
+        readings = declared.read((2, 3, 64, 64))
         assert torch.equal(readings["last"], readings["first"].permute(0, 3, 1, 2))
 
     def test_vectors_pass_as_they_are(self) -> None:
@@ -127,10 +84,124 @@ class TestFeatures:
     def test_activation_energy_is_the_mean_of_squares_over_channels(self) -> None:
         model = resnet()
         taps = Taps(model, {"maps": Tap("layer2"), "energy": Tap("layer2", "attention")})
-        model(torch.randn(2, 3, *SIZE))
-        readings = taps.read(SIZE)
+        taps(torch.randn(2, 3, *SIZE))
+        readings = taps.read((2, 3, *SIZE))
         assert readings["energy"].shape == (2, 1, 8, 12)
         assert torch.allclose(readings["energy"][:, 0], (readings["maps"] ** 2).sum(1) / 8)
+
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("xcit_nano_12_p16_224", {"depth": 2}),
+            ("mixer_s32_224", {}),
+            ("regnetx_002", {}),
+            ("levit_128s", {"img_size": 224}),
+        ],
+    )
+    def test_stages_of_any_timm_model_equal_its_own_intermediates(self, name: str, options: dict[str, Any]) -> None:
+        """Tokens, talking blocks, stages that are no module of their own: timm knows them all."""
+        model, images = network(name, **options), torch.randn(1, 3, 224, 224)
+        taps = Taps(model, {"first": Tap("stage:0"), "last": Tap("stage:-1"), "energy": Tap("stage:-1", "energy")})
+        with torch.no_grad():
+            output = taps(images)
+            readings = taps.read(images.shape)
+            first, *_, last = model.forward_intermediates(images, intermediates_only=True)
+            assert torch.equal(output, model(images))
+        assert torch.equal(readings["first"], first)
+        assert torch.equal(readings["last"], last)
+        assert torch.allclose(readings["energy"], last.pow(2).mean(1, keepdim=True))
+
+    def test_a_stage_with_a_stated_layout_is_read_from_its_module(self) -> None:
+        model = network("swin_tiny_patch4_window7_224", img_size=SIZE, **SWIN)
+        taps = Taps(model, {"stage": Tap("stage:1", layout="NHWC"), "module": Tap("layers.1", layout="NHWC")})
+        taps(torch.randn(2, 3, *SIZE))
+        readings = taps.read((2, 3, *SIZE))
+        assert torch.equal(readings["stage"], readings["module"])
+
+    def test_prefix_tokens_that_a_network_does_not_tell_of_can_be_stated(self) -> None:
+        model = torchvision.models.VisionTransformer(64, 16, 1, 2, 32, 64, num_classes=3).eval()
+        path = "encoder.layers.encoder_layer_0"
+        with pytest.raises(ValueError, match=r"tap 'it': 17 tokens of an image \(64, 64\) could be .* say how many with Tap\(prefix="):
+            read(model, Tap(path), (64, 64))
+        assert read(model, Tap(path, prefix=1), (64, 64)).shape == (2, 32, 4, 4)
+        with pytest.raises(ValueError, match="prefix must be the number of prefix tokens, got -3"):
+            Tap(path, prefix=-3)
+
+
+class Staged(nn.Module):
+    """A network as timm's: `feature_info`, and two ways to its output."""
+
+    feature_info = ({"module": "one"}, {"module": "two"})
+
+    def __init__(self, overwrites: bool = False, differs: bool = False) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 5, 3, 2, 1)
+        self.overwrites, self.differs = overwrites, differs
+
+    def forward_intermediates(
+        self, x: Tensor, indices: list[int], output_fmt: str, intermediates_only: bool = False, stop_early: bool = False
+    ) -> Any:
+        assert output_fmt == "NCHW"
+        maps = [self.one(x)]
+        if not stop_early or max(indices) > 0:
+            maps.append(self.two(maps[0].relu_() if self.overwrites else maps[0].relu()))
+        chosen = [maps[index] for index in indices]
+        return chosen if intermediates_only else (maps[1], chosen)
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.two(self.one(x).relu()).mean((2, 3))
+        return output + 1 if self.differs else output
+
+
+class TestStages:
+    def test_a_stage_that_the_next_one_overwrites_is_an_error(self) -> None:
+        assert read(Staged().eval(), Tap("stage:0")).min() < 0
+        with pytest.raises(ValueError, match=r"tap 'it' \(stage:0\) was overwritten in place .*: tap a module inside stage 'one'"):
+            read(Staged(overwrites=True).eval(), Tap("stage:0"))
+        assert read(Staged(overwrites=True).eval(), Tap("stage:1")).shape == (2, 5, 16, 24)
+
+    def test_a_network_whose_two_ways_differ_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match=r"Staged does not give its own output by forward_intermediates.*\['one', 'two'\]"):
+            read(Staged(differs=True).eval(), Tap("stage:1"))
+
+    def test_it_is_checked_once_and_never_while_it_learns(self) -> None:
+        model = Staged(differs=True)
+        taps = Taps(model, {"it": Tap("stage:1")})
+        taps(torch.randn(2, 3, *SIZE))  # in train mode dropout would make two passes differ
+        assert taps.read((2, 3, *SIZE))["it"].shape == (2, 5, 16, 24)
+        model.eval()
+        with pytest.raises(ValueError, match="does not give its own output"):
+            taps(torch.randn(2, 3, *SIZE))
+        model.differs = False
+        taps(torch.randn(2, 3, *SIZE))
+        taps.read((2, 3, *SIZE))
+        calls = []
+        model.one.register_forward_hook(lambda *_: calls.append(1))
+        taps(torch.randn(2, 3, *SIZE))
+        assert len(calls) == 1
+
+    def test_the_model_called_behind_their_back_is_an_error(self) -> None:
+        taps = Taps(model := Staged().eval(), {"it": Tap("stage:0")})
+        model(torch.randn(2, 3, *SIZE))
+        with pytest.raises(ValueError, match="is read by calling the taps, or their branch, in place of the model"):
+            taps.read((2, 3, *SIZE))
+
+    def test_a_gradient_reaches_the_stage(self) -> None:
+        taps = Taps(model := Staged(), {"it": Tap("stage:0")})
+        taps(torch.randn(2, 3, *SIZE))
+        taps.read((2, 3, *SIZE))["it"].pow(2).sum().backward()
+        assert model.one.weight.grad is not None
+        assert model.two.weight.grad is None
+
+    def test_stages_and_modules_are_read_in_one_pass(self) -> None:
+        taps = Taps(vit(), {"stage": Tap("stage:1"), "block": Tap("blocks.1"), "look": Tap("stage:1", "attention")})
+        taps(torch.randn(2, 3, *SIZE))
+        readings = taps.read((2, 3, *SIZE))
+        assert torch.equal(readings["stage"], readings["block"])
+        assert readings["look"].shape == (2, 3, 4, 6)
 
 
 class TestWrongTaps:
@@ -153,7 +224,7 @@ class TestWrongTaps:
 
     @pytest.mark.parametrize("wrong", [{"kind": "atention"}, {"layout": "NWHC"}])
     def test_kind_and_layout_are_checked_at_once(self, wrong: dict[str, Any]) -> None:
-        with unchecked(), pytest.raises(ValueError, match=r"tap 'layer1': (kind|layout) must be .* got '(atention|NWHC)'"):
+        with unchecked(), pytest.raises(ValueError, match=r"tap 'layer1': (kind|layout) must be one of .* got '(atention|NWHC)'"):
             Tap("layer1", **wrong)
 
     def test_a_module_that_runs_twice(self) -> None:
@@ -191,9 +262,9 @@ class TestWrongTaps:
         model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
         taps = Taps(model, {"it": Tap("1")})
         with torch.set_grad_enabled(grad):
-            model(torch.randn(2, 3, 8, 8))
+            taps(torch.randn(2, 3, 8, 8))
         with pytest.raises(ValueError, match=r"tap 'it' \(1\) was overwritten in place"):
-            taps.read((8, 8))
+            taps.read((2, 3, 8, 8))
         assert read(model, Tap("2"), (8, 8)).min() >= 0, "the module that overwrites can be tapped"
 
     def test_a_tensor_of_five_dimensions(self) -> None:
@@ -210,113 +281,16 @@ class TestWrongTaps:
             read(nn.Sequential(Tokens()), Tap("0"), (8, 8))
 
 
-def attention_probabilities(model: nn.Module, block: int, images: Tensor) -> Tensor:
-    """(B, heads, N, N) as timm itself computes them with fused attention off: what its dropout layer is handed."""
-    twin = copy.deepcopy(model)
-    attention = twin.get_submodule(f"blocks.{block}.attn")
-    attention.fused_attn = False
-    kept: list[Tensor] = []
-    attention.attn_drop.register_forward_hook(lambda _m, _i, output: kept.append(output))
-    with torch.no_grad():
-        twin(images)
-    return kept[0]
-
-
-class TestTokenAttention:
-    @pytest.mark.parametrize(
-        ("name", "options"),
-        [
-            ("vit_tiny_patch16_224", {}),
-            ("vit_tiny_patch16_224", {"qk_norm": True}),
-            ("vit_tiny_patch16_224", {"size": (32, 32)}),
-            ("deit_tiny_distilled_patch16_224", {}),
-            ("vit_base_patch14_reg4_dinov2", {}),
-        ],
-    )
-    def test_it_is_what_timm_computes_without_fused_attention(self, name: str, options: dict[str, Any]) -> None:
-        size = options.get("size", SIZE)
-        model, images = vit(name, **options), torch.randn(2, 3, *size)
-        if "qk_norm" in options:
-            for norm in ("q_norm", "k_norm"):
-                nn.init.uniform_(model.get_submodule(f"blocks.1.attn.{norm}").weight, 1, 4)
-        taps = Taps(model, {"it": Tap("blocks.1", "attention")})
-        with torch.no_grad():
-            model(images)
-        ours, prefix = taps.read(size)["it"], model.num_prefix_tokens
-        theirs = attention_probabilities(model, 1, images)[:, :, 0, prefix:]
-        torch.testing.assert_close(ours.flatten(2), theirs, rtol=1e-4, atol=1e-6)
-        assert (ours.sum((2, 3)) <= 1 + 1e-6).all()
-        assert (ours.sum((2, 3)) > 0.1).all()
-        assert all(block.attn.fused_attn for block in model.blocks), "fused attention stays on"
-
-    @pytest.mark.parametrize("name", ["vit_medium_patch16_reg4_gap_256", "vit_base_patch16_siglip_224"])
-    def test_without_a_class_token_it_is_the_mean_over_the_patches_queries(self, name: str) -> None:
-        model, images = vit(name), torch.randn(2, 3, *SIZE)
-        assert model.cls_token is None
-        taps = Taps(model, {"it": Tap("blocks.0", "attention")})
-        with torch.no_grad():
-            model(images)
-        prefix = model.num_prefix_tokens
-        ours = taps.read(SIZE)["it"].flatten(2)
-        theirs = attention_probabilities(model, 0, images)[:, :, prefix:, prefix:].mean(2)
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
-
-    def test_the_attention_module_itself_can_be_tapped(self) -> None:
-        model = vit()
-        taps = Taps(model, {"block": Tap("blocks.0", "attention"), "module": Tap("blocks.0.attn", "attention")})
-        model(torch.randn(1, 3, *SIZE))
-        readings = taps.read(SIZE)
-        assert torch.equal(readings["block"], readings["module"])
-
-    def test_it_keeps_double_precision(self) -> None:
-        model = vit().double()
-        taps = Taps(model, {"it": Tap("blocks.0", "attention")})
-        model(torch.randn(1, 3, *SIZE, dtype=torch.float64))
-        assert taps.read(SIZE)["it"].dtype == torch.float64
-
-    def test_half_precision_is_widened_for_the_softmax(self) -> None:
-        model = vit()
-        taps = Taps(model, {"it": Tap("blocks.0", "attention")})
-        with torch.autocast("cpu", torch.bfloat16):
-            model(torch.randn(1, 3, *SIZE))
-        assert taps.read(SIZE)["it"].dtype == torch.float32
-
-    def test_a_gradient_reaches_the_blocks_own_q_and_k(self) -> None:
-        model = vit()
-        taps = Taps(model, {"it": Tap("blocks.1", "attention")})
-        model(torch.randn(1, 3, *SIZE))
-        taps.read(SIZE)["it"].pow(2).sum().backward()
-        assert model.blocks[1].attn.qkv.weight.grad.abs().max() > 0
-
-    @pytest.mark.parametrize(
-        ("make", "path"),
-        [
-            (lambda: network("swin_tiny_patch4_window7_224", img_size=SIZE, **SWIN), "layers.0.blocks.0"),
-            (lambda: network("vit_small_patch16_rope_224", img_size=SIZE, depth=1), "blocks.0"),
-            (lambda: network("xcit_nano_12_p16_224", img_size=SIZE, depth=1), "blocks.0"),
-        ],
-        ids=["windows", "rotary", "channels"],
-    )
-    def test_attention_that_q_and_k_alone_do_not_give_is_refused_not_guessed(self, make: Callable[[], nn.Module], path: str) -> None:
-        with pytest.raises(ValueError, match=r"tap 'it' .*(softmax|no fused q, k, v).*use kind='features'"):
-            read(make(), Tap(path, "attention"))
-
-    def test_a_block_without_fused_q_k_v_is_refused(self) -> None:
-        model = torchvision.models.VisionTransformer(64, 16, 1, 2, 32, 64, num_classes=3).eval()
-        with pytest.raises(ValueError, match=r"no fused q, k, v in this block"):
-            read(model, Tap("encoder.layers.encoder_layer_0", "attention"), (64, 64))
-
-
 class TestHooks:
     def test_a_forward_pass_that_broke_or_was_not_read_leaves_nothing_behind(self) -> None:
         model = Users()
         taps = Taps(model, {"it": Tap("maps")})
-        model(torch.randn(1, 3, *SIZE))
+        taps(torch.randn(1, 3, *SIZE))
         taps.forget()
-        model(torch.randn(2, 3, *SIZE))
-        assert taps.read(SIZE)["it"].shape[0] == 2
+        taps(torch.randn(2, 3, *SIZE))
+        assert taps.read((2, 3, *SIZE))["it"].shape[0] == 2
         with pytest.raises(ValueError, match="fired 0 times"):
-            taps.read(SIZE)
+            taps.read((2, 3, *SIZE))
 
     def test_close_removes_every_hook(self) -> None:
         model = vit()
@@ -330,16 +304,28 @@ class TestHooks:
         model = Users()
         taps = Taps(model, {"it": Tap("maps")})
         with torch.inference_mode():
-            model(torch.randn(1, 3, *SIZE))
-            assert taps.read(SIZE)["it"].shape == (1, 5, 16, 24)
+            taps(torch.randn(1, 3, *SIZE))
+            assert taps.read((1, 3, *SIZE))["it"].shape == (1, 5, 16, 24)
 
-    def test_compiled_taps_equal_eager_ones(self) -> None:
-        model, images = vit(), torch.randn(2, 3, *SIZE)
-        taps = Taps(model, {"maps": Tap("blocks.0"), "look": Tap("blocks.1", "attention")})
+    @pytest.mark.parametrize(
+        ("make", "taps"),
+        [
+            (vit, {"maps": Tap("blocks.0"), "stage": Tap("stage:0"), "look": Tap("blocks.1", "attention")}),
+            (
+                lambda: network("swin_tiny_patch4_window7_224", img_size=SIZE, **SWIN),
+                {"maps": Tap("stage:1"), "look": Tap("layers.0.blocks.0", "attention")},
+            ),
+            (resnet, {"maps": Tap("stage:2"), "energy": Tap("layer3", "energy")}),
+        ],
+        ids=["vit", "swin", "resnet"],
+    )
+    def test_compiled_taps_equal_eager_ones(self, make: Callable[[], nn.Module], taps: dict[str, Tap]) -> None:
+        model, images = make(), torch.randn(2, 3, *SIZE)
+        taps = Taps(model, taps)
         with torch.no_grad():
-            model(images)
-            eager = taps.read(SIZE)
-            torch.compile(model, backend="aot_eager")(images)
-            compiled = taps.read(SIZE)
+            taps(images)
+            eager = taps.read(images.shape)
+            torch.compile(taps.__call__, backend="aot_eager")(images)
+            compiled = taps.read(images.shape)
         for name, reading in eager.items():
             torch.testing.assert_close(compiled[name], reading, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,97 @@
+"""How a module's output lies: tokens, NHWC or NCHW, and which grid and prefix its tokens have; found, or an error, never guessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xkd.taps.tap import FOUND, Layout
+
+Grid = tuple[int, int]
+
+
+def to_nchw(
+    model: nn.Module, output: Tensor, image_size: Grid, name: str, layout: Layout = "found", prefix: int = FOUND
+) -> Float[Tensor, "b c h w"]:
+    """Tokens, NHWC or NCHW as NCHW, without prefix tokens; `name` stands in errors."""
+    if layout == "found":
+        layout = find_layout(model, output, image_size, name)
+    if layout == "tokens":
+        dropped, grid = token_grid(model, output.shape[1], image_size, name, prefix)
+        return tokens_to_map(output[:, dropped:], grid)
+    return output.permute(0, 3, 1, 2) if layout == "NHWC" else output
+
+
+def num_prefix_tokens(model: nn.Module) -> int:
+    """Class, register and distillation tokens in front of the positions (timm's attribute; 0 where a model has none)."""
+    return int(getattr(model, "num_prefix_tokens", 0))
+
+
+def tokens_to_map(tokens: Float[Tensor, "b n c"], grid: Grid) -> Float[Tensor, "b c h w"]:
+    return tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[2], *grid)
+
+
+def token_grid(model: nn.Module, num_tokens: int, image_size: Grid, name: str, prefix: int = FOUND) -> tuple[int, Grid]:
+    """How many prefix tokens there are, and the rows and columns of the others.
+
+    From the patch embedding, else the one grid with the image's aspect. A model may add its class token in a late block only, so tokens
+    that leave a grid without any prefix have none.
+    """
+    possible = (prefix,) if prefix != FOUND else tuple(dict.fromkeys((num_prefix_tokens(model), 0)))
+    own = _embedded_grid(model, image_size)
+    for dropped in possible:
+        if own is not None and own[0] * own[1] == num_tokens - dropped:
+            return dropped, own
+    for dropped in possible:
+        grids = grids_of(num_tokens - dropped, image_size)
+        if len(grids) == 1:
+            return dropped, grids[0]
+    factors = [(h, num_tokens // h) for h in range(1, num_tokens + 1) if num_tokens % h == 0]
+    raise ValueError(
+        f"tap '{name}': {num_tokens} tokens of an image {image_size} could be any grid of {factors}, or have more prefix tokens than"
+        f" {possible[0]}: say how many with Tap(prefix=...), or tap another module"
+    )
+
+
+def grids_of(num_tokens: int, image_size: Grid) -> list[Grid]:
+    """The grids with so many positions that have the image's own aspect."""
+    grids = [(h, num_tokens // h) for h in range(1, num_tokens + 1) if num_tokens % h == 0]
+    return [(h, w) for h, w in grids if h * image_size[1] == w * image_size[0]]
+
+
+def _embedded_grid(model: nn.Module, image_size: Grid) -> Grid | None:
+    embed: Any = getattr(model, "patch_embed", None)
+    if not hasattr(embed, "dynamic_feat_size"):
+        return None
+    height, width = embed.dynamic_feat_size(image_size)
+    return int(height), int(width)
+
+
+def find_layout(model: nn.Module, output: Tensor, image_size: Grid, name: str) -> Layout:
+    """The layout of a module's output: what the model declares, if that is plausible for this image, else the only plausible one."""
+    if output.ndim == 3:
+        return "tokens"
+    if output.ndim != 4:
+        raise ValueError(f"tap '{name}' gives a tensor of shape {tuple(output.shape)}; a reading has 2, 3 or 4 dimensions")
+    grids: dict[Layout, Grid] = {
+        "NCHW": (output.shape[2], output.shape[3]),
+        "NHWC": (output.shape[1], output.shape[2]),
+    }
+    plausible = [layout for layout, grid in grids.items() if _is_grid_of(grid, image_size)]
+    declared = getattr(model, "output_fmt", "NCHW" if hasattr(model, "feature_info") else None)
+    for layout in plausible:
+        if layout == str(getattr(declared, "value", declared)) or len(plausible) == 1:
+            return layout
+    raise ValueError(f"tap '{name}': shape {tuple(output.shape)} may be {plausible or list(grids)}; say which with Tap(layout=...)")
+
+
+def _is_grid_of(grid: Grid, image_size: Grid) -> bool:
+    """Whether a map may be a reduction of the image: not larger, and of its aspect to one cell."""
+    (height, width), (image_height, image_width) = grid, image_size
+    return (
+        height <= image_height
+        and width <= image_width
+        and abs(height * image_width / image_height - width) <= max(1.0, image_width / image_height)
+    )

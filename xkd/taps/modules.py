@@ -1,0 +1,39 @@
+"""Find what a tap names: a stage of a timm model, or any module."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+
+from torch import nn
+
+_STAGE: Final = "stage:"
+
+
+def stage_names(model: nn.Module) -> list[str]:
+    """The modules that timm's `feature_info` names for the model's stages; none for other networks."""
+    return [str(stage["module"]) for stage in getattr(model, "feature_info", [])]
+
+
+def stage_number(model: nn.Module, path: str) -> int:
+    """0, 1, ... of "stage:k"; `KeyError` where the model has no such stage."""
+    number, count = path.removeprefix(_STAGE), len(stage_names(model))
+    legal = [str(k) for k in range(-count, count)]
+    if number not in legal:
+        raise KeyError(f"no tap '{path}': {type(model).__name__} has stages {', '.join(legal) or 'none; give a module path'}")
+    return int(number) % count
+
+
+def is_stage(path: str) -> bool:
+    return path.startswith(_STAGE)
+
+
+def find_module(model: nn.Module, path: str) -> nn.Module:
+    """The module at `path`, or the one that timm names for a stage; `KeyError` names what is near."""
+    stages = stage_names(model)
+    name = stages[stage_number(model, path)] if is_stage(path) else path
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    if not name or name not in modules:
+        near = difflib.get_close_matches(name, modules, n=5) or [child for child, _ in model.named_children()]
+        raise KeyError(f"no module '{name}' in {type(model).__name__}; near it: {near}; stages: {stages or 'none'}")
+    return modules[name]

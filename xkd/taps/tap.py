@@ -1,0 +1,38 @@
+"""A tap: where a network is read, and as what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+Kind = Literal["features", "attention", "energy"]
+Layout = Literal["found", "NCHW", "NHWC", "tokens"]
+
+FOUND: Final = -1  # prefix tokens: as the model says
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where to read: "stage:k" of a timm model (k may be negative), or a module path ("blocks.11", "layer4").
+
+    kind "features" gives maps (B, C, H, W), or (B, C) where a module's output is a vector. kind "energy" gives the activation energy of
+    such a map, the mean of squares over channels (B, 1, H, W). kind "attention" gives the attention of the one attention module that lies
+    at `path`: of the class token to every position (B, heads, H, W), or the mean over the positions' queries where there is no class
+    token; of windows put together; on the keys' own grid where keys are fewer than queries. Where there is no attention module at all,
+    as in a CNN, it is the activation energy.
+
+    `layout` and `prefix` (class, register and distillation tokens before the positions; the first is the class token) are found from the
+    model where they are not stated.
+    """
+
+    path: str
+    kind: Kind = "features"
+    layout: Layout = "found"
+    prefix: int = FOUND
+
+    def __post_init__(self) -> None:
+        for name, value, legal in (("kind", self.kind, get_args(Kind)), ("layout", self.layout, get_args(Layout))):
+            if value not in legal:
+                raise ValueError(f"tap '{self.path}': {name} must be one of {list(legal)}, got '{value}'")
+        if self.prefix < FOUND:
+            raise ValueError(f"tap '{self.path}': prefix must be the number of prefix tokens, got {self.prefix}")

@@ -1,0 +1,171 @@
+"""The taps of one model: read in the forward pass that it makes anyway, always as NCHW."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xkd.taps.attention import AttentionProbe, attention_map, attention_modules, rows_sum_to_one
+from xkd.taps.layout import to_nchw
+from xkd.taps.modules import find_module, is_stage, stage_names, stage_number
+from xkd.taps.tap import FOUND, Tap
+
+
+class Taps:
+    """Called in place of the model, whose output it gives; `read` then gives the readings.
+
+    Stages of a timm model come from its own `forward_intermediates`, everything else from hooks, which are installed once, here, and
+    removed by `close`. The first call in eval mode (the dry run) also checks that the model says the same without taps, that no stage is
+    overwritten after it was read, and that attention weights are probabilities.
+    """
+
+    def __init__(self, model: nn.Module, taps: Mapping[str, Tap]) -> None:
+        self.model = model
+        self.taps = dict(taps)
+        self._stages = {name: stage_number(model, tap.path) for name, tap in self.taps.items() if self._is_intermediate(tap)}
+        self._maps: dict[int, Tensor] = {}
+        self._seen: dict[str, list[tuple[Any, int | None]]] = {}
+        self._probes: dict[str, AttentionProbe] = {}
+        self._handles: list[Any] = []
+        self._checked = False
+        for name, tap in self.taps.items():
+            if name not in self._stages:
+                self._install(name, tap)
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The model's output; readings of an earlier pass are forgotten."""
+        self.forget()
+        if not self._stages:
+            return self.model(*inputs)
+        if self._is_due():
+            self._check_stages(inputs)
+        output, self._maps = self._run(inputs)
+        return output
+
+    def read(self, images: torch.Size | tuple[int, ...]) -> dict[str, Tensor]:
+        """The readings of the forward pass over images of this shape (B, C, H, W), always NCHW (or (B, C)); they are forgotten here."""
+        shape = torch.Size(images)
+        if len(shape) != 4:
+            raise ValueError(f"read needs the shape of the images, (B, C, H, W), got {tuple(shape)}")
+        seen, maps = self._seen, self._maps
+        readings = {name: self._reading(name, maps, seen, shape) for name in self.taps}
+        self._checked = self._checked or self._is_due()
+        self.forget()
+        return readings
+
+    def forget(self) -> None:
+        """Drop what an unread forward pass left behind: one that broke, or one that was not the branch's own."""
+        self._seen = {name: [] for name in self.taps}
+        self._maps = {}
+        for probe in self._probes.values():
+            probe.forget()
+
+    def close(self) -> None:
+        for handle in [*self._handles, *self._probes.values()]:
+            handle.close() if isinstance(handle, AttentionProbe) else handle.remove()
+        self._handles, self._probes = [], {}
+
+    def _is_intermediate(self, tap: Tap) -> bool:
+        """Whether a stage's own map is read, for itself or for its energy."""
+        stated = tap.layout != "found" or tap.prefix != FOUND
+        if not is_stage(tap.path) or stated or not hasattr(self.model, "forward_intermediates"):
+            return False
+        return tap.kind != "attention" or not attention_modules(find_module(self.model, tap.path))
+
+    def _install(self, name: str, tap: Tap) -> None:
+        module = find_module(self.model, tap.path)
+        inside = attention_modules(module) if tap.kind == "attention" else {}
+        if len(inside) > 1:
+            raise ValueError(f"tap '{name}' ({tap.path}) holds {len(inside)} attention modules, tap one of them: {sorted(inside)}")
+        for attention in inside.values():
+            whole = next(path for path, candidate in self.model.named_modules() if candidate is attention)
+            self._probes[name] = AttentionProbe(attention, self.model.get_submodule(whole.rpartition(".")[0]))
+            return
+
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            self._seen.setdefault(name, []).append((output, _version(output)))
+
+        self._handles.append(module.register_forward_hook(keep))
+
+    def _reading(self, name: str, maps: Mapping[int, Tensor], seen: Mapping[str, Any], images: torch.Size) -> Tensor:
+        tap = self.taps[name]
+        if name in self._probes:
+            return self._attention(name, images)
+        if name in self._stages:
+            if self._stages[name] not in maps:
+                raise ValueError(f"tap '{name}' ({tap.path}) is read by calling the taps, or their branch, in place of the model")
+            reading = maps[self._stages[name]]
+        else:
+            reading = self._hooked(name, seen.get(name, []))
+            if reading.ndim != 2:
+                reading = to_nchw(self.model, reading, (images[2], images[3]), name, tap.layout, tap.prefix)
+            elif tap.kind != "features":
+                raise ValueError(f"tap '{name}' ({tap.path}) is a vector, which has no {tap.kind}: tap a layer before the pooling")
+        return reading if tap.kind == "features" else reading.pow(2).mean(1, keepdim=True)
+
+    def _attention(self, name: str, images: torch.Size) -> Tensor:
+        probe = self._probes[name]
+        if self._is_due() and probe.seen and not rows_sum_to_one(probe.seen[0].detach()):
+            raise ValueError(
+                f"tap '{name}' ({self.taps[name].path}): the weights of {type(probe.attention).__name__} do not sum to one over the keys,"
+                " so they are no attention of a softmax; use kind='energy'"
+            )
+        return attention_map(probe, self.model, self.taps[name], name, images)
+
+    def _hooked(self, name: str, seen: list[tuple[Any, int | None]]) -> Tensor:
+        tap = self.taps[name]
+        if len(seen) != 1:
+            raise ValueError(f"tap '{name}' ({tap.path}) fired {len(seen)} times in one forward pass: tap a module that runs exactly once")
+        output, version = seen[0]
+        if not isinstance(output, Tensor):
+            raise ValueError(f"tap '{name}' ({tap.path}) gives {type(output).__name__}, not a tensor: tap a module inside it")
+        if version is not None and output._version != version:
+            raise ValueError(f"tap '{name}' ({tap.path}) was overwritten in place after it was read: tap the module that overwrites it")
+        return output
+
+    def _is_due(self) -> bool:
+        """Whether checks wait for this pass: the first in eval mode, since dropout would make two passes differ."""
+        return not self._checked and not self.model.training and not torch.compiler.is_compiling()
+
+    def _run(self, inputs: tuple[Any, ...]) -> tuple[Any, dict[int, Tensor]]:
+        """The output by timm's other way through the model, and the maps of the stages that are read."""
+        model: Any = self.model
+        indices = sorted(set(self._stages.values()))
+        final, maps = model.forward_intermediates(*inputs, indices=indices, output_fmt="NCHW")
+        return model.forward_head(final), dict(zip(indices, maps, strict=True))
+
+    def _check_stages(self, inputs: tuple[Any, ...]) -> None:
+        """`ValueError` where timm's two ways through the model differ, or where a stage's map is changed after it was read."""
+        model: Any = self.model
+        with torch.no_grad():
+            output, maps = self._run(inputs)
+            if not _alike(self.model(*inputs), output):
+                raise ValueError(
+                    f"{type(self.model).__name__} does not give its own output by forward_intermediates and forward_head, so its stages"
+                    f" cannot be read; tap modules by path: {stage_names(self.model)}"
+                )
+            for name, number in self._stages.items():
+                options = {"indices": [number], "output_fmt": "NCHW", "intermediates_only": True, "stop_early": True}
+                if not _alike(model.forward_intermediates(*inputs, **options)[0], maps[number]):
+                    raise ValueError(
+                        f"tap '{name}' ({self.taps[name].path}) was overwritten in place after it was read: tap a module inside stage"
+                        f" '{stage_names(self.model)[number]}'"
+                    )
+        self.forget()
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor) or one.shape != other.shape:
+        return False
+    half = one.dtype in (torch.float16, torch.bfloat16)
+    difference, scale = (one - other).abs().max(), other.abs().max()
+    return bool(difference <= (5e-2 if half else 1e-3) * scale)
+
+
+def _version(output: Any) -> int | None:
+    """torch's count of writes in place; None where it keeps none (compiled code, which had its dry run; `inference_mode`)."""
+    counted = isinstance(output, Tensor) and not torch.compiler.is_compiling() and not output.is_inference()
+    return output._version if counted else None
