@@ -126,7 +126,7 @@ def test_grad_cam_reads_nhwc(cnn: Callable[..., Branch], task: Classification) -
 @pytest.mark.parametrize(
     ("method", "text"),
     [
-        ("rollout", "tap:NAME, attention:PATH, grad_cam:PATH"),
+        ("roll", "tap:NAME, attention:PATH, rollout, grad_cam:PATH"),
         ("tap:", "unknown attention method"),
         ("tap:deeep", r"no attention tap 'deeep'.*\['look'\]"),
         ("tap:features", r"no attention tap 'features'.*\['look'\]"),
