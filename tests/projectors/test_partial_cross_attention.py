@@ -48,7 +48,7 @@ def test_its_target_is_the_attention_of_a_timm_vit_before_and_after_its_output_l
     taps = Taps(vit.eval(), {"equation 3": Tap("blocks.0.attn.norm"), "output": Tap("blocks.0.attn")})
     with torch.no_grad():
         vit(torch.rand(2, 3, 32, 48))
-    readings = taps.read((32, 48))
+    readings = taps.read((2, 3, 32, 48))
     taps.close()
     assert readings["equation 3"].shape == readings["output"].shape == (2, 12, 2, 3)
     after = (

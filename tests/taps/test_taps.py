@@ -11,6 +11,7 @@ from networks import CONVNEXT, SIZE, SWIN, Users, network, read, resnet, vit
 from torch import Tensor, nn
 
 from xkd.taps import Tap, Taps, find_module
+from xkd.taps.layout import token_grid
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,18 @@ class TestFeatures:
     def test_the_grid_is_the_models_own_where_patches_are_not_square(self) -> None:
         # 4 x 12 tokens of an image of 2:3, where the aspect alone allows no grid
         assert read(vit(patch_size=(16, 8)), Tap("blocks.0")).shape == (2, 48, 4, 12)
+
+    @pytest.mark.parametrize(
+        ("tokens", "size", "grid"),
+        [(49, (224, 224), (7, 7)), (77, (224, 336), (7, 11)), (24, (64, 96), (4, 6)), (15, (80, 48), (5, 3)), (54, (96, 144), (6, 9))],
+    )
+    def test_tokens_lie_on_the_one_grid_of_the_images_aspect(self, tokens: int, size: tuple[int, int], grid: tuple[int, int]) -> None:
+        assert token_grid(nn.Identity(), tokens, size, "it") == (0, grid)
+
+    @pytest.mark.parametrize(("tokens", "size"), [(50, (224, 224)), (56, (224, 224)), (13, (64, 96))])
+    def test_other_numbers_of_tokens_are_refused(self, tokens: int, size: tuple[int, int]) -> None:
+        with pytest.raises(ValueError, match=rf"{tokens} tokens of an image .* could be any grid of"):
+            token_grid(nn.Identity(), tokens, size, "it")
 
     def test_channels_last_maps_equal_timms_own(self) -> None:
         model, images = network("swin_tiny_patch4_window7_224", img_size=SIZE, **SWIN), torch.randn(2, 3, *SIZE)

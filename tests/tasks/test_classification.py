@@ -33,7 +33,7 @@ def test_two_classes_of_one_name() -> None:
 
 
 def test_an_output_of_another_width_names_the_model_and_the_classes() -> None:
-    with pytest.raises(ValueError, match=r"CNN gives \(2, 5\), classification into 3 classes .*'blight'.* needs \(batch, 3\)"):
+    with pytest.raises(ValueError, match=r"the network gives \(2, 5\), classification into 3 classes .*'blight'.* needs \(batch, 3\)"):
         SINGLE.call(CNN(num_classes=5), torch.zeros(2, 3, 16, 16), make_batch(2))
 
 
@@ -42,7 +42,7 @@ def test_an_output_that_is_no_tensor() -> None:
         def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"out": images}
 
-    with pytest.raises(ValueError, match=r"Dict gives dict, classification into 3"):
+    with pytest.raises(ValueError, match=r"the network gives dict, classification into 3"):
         SINGLE.call(Dict(), torch.zeros(2, 3, 16, 16), make_batch(2))
 
 

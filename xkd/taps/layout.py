@@ -56,9 +56,11 @@ def token_grid(model: nn.Module, num_tokens: int, image_size: Grid, name: str, p
 
 
 def grids_of(num_tokens: int, image_size: Grid) -> list[Grid]:
-    """The grids with so many positions that have the image's own aspect."""
+    """The grids with so many positions that have the image's own aspect, or, where none has, that have it to less than a cell."""
     grids = [(h, num_tokens // h) for h in range(1, num_tokens + 1) if num_tokens % h == 0]
-    return [(h, w) for h, w in grids if h * image_size[1] == w * image_size[0]]
+    height, width = image_size
+    exact = [(h, w) for h, w in grids if h * width == w * height]
+    return exact or [(h, w) for h, w in grids if abs(h * width / height - w) < 1 and abs(w * height / width - h) < 1]
 
 
 def _embedded_grid(model: nn.Module, image_size: Grid) -> Grid | None:
