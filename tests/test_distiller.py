@@ -27,8 +27,9 @@ from xkd.branch import Branch, Head
 from xkd.distiller import Distiller, count_flops
 from xkd.losses import AT, KD, CrossEntropy, FitNet
 from xkd.projectors import Conv1x1, PooledLinear
+from xkd.schedules import Ramp
 from xkd.taps import Tap
-from xkd.term import Ramp, Term
+from xkd.term import Term
 from xkd.weights import EMA, Random
 
 TAPS = {"mid": Tap("stem"), "deep": Tap("deep")}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 
 from xkd.batch import Batch, View
+from xkd.class_map import ClassMap
 from xkd.projectors import Projector
 from xkd.taps import Tap, Taps
 from xkd.tasks.task import Task
-from xkd.weights import EMA, Random, Weights
+from xkd.weights import EMA, Checkpoint, Random, Weights
 
 Capture = dict[str, Tensor]  # readings of one forward pass: "output", each tap, each head
 
@@ -42,6 +43,7 @@ class Branch(nn.Module):
         heads: Mapping[str, Head] | None = None,
         frozen: bool = False,
         channels_last: bool = False,
+        class_map: ClassMap | None = None,
     ) -> None:
         super().__init__()
         self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
@@ -58,6 +60,7 @@ class Branch(nn.Module):
             raise ValueError(f"the weights normalise {len(mean)} channels, the sensor of view '{view.name}' has {view.modality.channels}")
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, -1, 1, 1))
+        self.class_map = class_map  # of a network that knows other classes than the task
         self.taps = Taps(model, taps or {})
         heads = heads or {}
         for name, head in heads.items():
@@ -100,11 +103,20 @@ class Branch(nn.Module):
             return {name: _scatter(reading, rows, len(batch)) for name, reading in self.run(images[rows], batch, task).items()}
 
     def run(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Capture:
-        capture = {"output": task.call(self.taps, self.normalise(images), batch)}
+        capture = {"output": self.call(self.taps, images, batch, task)}
         capture.update(self.taps.read(images.shape))
         for name, head in self.heads.items():
             capture[name] = head(capture[self.head_taps[name]])
         return capture
+
+    def call(self, network: Callable[[Tensor], Any], images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Tensor:
+        """The output for images in the sensor's unit, by the model itself or by what stands in for it, such as its taps."""
+
+        def answer(inputs: Tensor) -> Any:
+            output = network(inputs)
+            return output if self.class_map is None else self.class_map(output, task.classes)
+
+        return task.call(answer, self.normalise(images), batch)
 
     def normalise(self, images: Shaped[Tensor, "b c h w"]) -> Tensor:
         normalised: Tensor = (images.to(self.mean.dtype) - self.mean) / self.std
@@ -112,12 +124,13 @@ class Branch(nn.Module):
 
     def bind(self, task: Task, rows: int = 2) -> Capture:
         """The dry run of this branch on its own view: sizes the heads, learns the shapes of the readings."""
+        self._check_classes(task)
         batch = example_batch([self.view], task, rows, self.mean.device)
         training = self.training
         self.eval()
         with torch.no_grad():
             images = batch.views[self.view.name]
-            output = task.call(self.taps, self.normalise(images), batch)
+            output = self.call(self.taps, images, batch, task)
             taps = self.taps.read(images.shape)
             for name, head in self.heads.items():
                 head.bind(tuple(taps[self.head_taps[name]].shape[1:]), tuple(output.shape[1:]))
@@ -128,6 +141,17 @@ class Branch(nn.Module):
         self.train(training)
         self.shapes = {name: reading.shape[1:] for name, reading in capture.items()}
         return capture
+
+    def _check_classes(self, task: Task) -> None:
+        """Outputs in another order would teach nonsense; a learning branch may get a new classifier."""
+        trained = self.weights.classes() if self.frozen and isinstance(self.weights, Checkpoint) else ()
+        expected = task.classes if self.class_map is None else self.class_map.own
+        if trained and trained != expected:
+            raise ValueError(
+                f"{self.weights.path} was trained on classes {list(trained)}, "  # type: ignore[attr-defined]
+                f"{'the task' if self.class_map is None else 'its class_map'} has {list(expected)}: say which means which with"
+                " Branch(class_map=ClassMap(own=..., to=...))"
+            )
 
     def _absent(self, images: Tensor) -> Capture:
         if not self.shapes:

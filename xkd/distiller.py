@@ -104,10 +104,15 @@ class Distiller(nn.Module):
     def _bind_term(self, name: str, term: Term, readings: Readings, batch: Batch) -> None:
         shapes = " and ".join(f"{r} {tuple(readings[r].shape[1:])}" for r in term.readings)
         training = term.training
+        for reading in term.readings:
+            if not torch.isfinite(readings[reading]).all():
+                raise ValueError(f"term '{name}' compares {shapes}, but '{reading}' is not finite: are its weights?")
         try:
             term.bind(readings)
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                term.eval()(readings, batch)
+                term.eval()(readings, batch, gated=False)
+            if term.gate is not None:
+                term.opened(readings, batch)
         except (RuntimeError, ValueError, IndexError) as error:
             raise ValueError(f"term '{name}' cannot compare {shapes}: {error}") from error
         term.train(training)

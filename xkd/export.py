@@ -90,11 +90,15 @@ class _Deployed(nn.Module):
             self.model = copy.deepcopy(branch.model).cpu().float()
         self.register_buffer("mean", branch.mean.cpu().float())
         self.register_buffer("std", branch.std.cpu().float())
-        self.task = task
+        self.task, self.class_map = task, branch.class_map
         self.batch: Batch = example_batch([branch.view], task, 1, torch.device("cpu"))
 
     def forward(self, images: Shaped[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
-        logits = self.task.call(self.model, (images.to(torch.float32) - self.mean) / self.std, self.batch)
+        def answer(inputs: Tensor) -> Any:
+            output = self.model(inputs)
+            return output if self.class_map is None else self.class_map(output, self.task.classes)
+
+        logits = self.task.call(answer, (images.to(torch.float32) - self.mean) / self.std, self.batch)
         return logits, self.task.predict(logits)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,37 +12,23 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch
 from xkd.branch import Capture
+from xkd.gates import Gate
 from xkd.losses.learned import LearnedLoss
 from xkd.projectors import Projector
+from xkd.schedules import Schedule
 
 Reading = str | tuple[str, ...]  # "branch.tap", "branch.output", "branch.head", "batch.target", "batch.mask", or several of them
-Schedule = Callable[[float], float]  # weight as a function of the epoch
 
 BATCH_READINGS = ("target", "mask")
 EXTRAS = ("target", "mask", "index")  # what a loss may ask for by naming a third parameter
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """A weight that grows linearly from 0 at epoch `start` to `weight` at epoch `end`."""
-
-    weight: float
-    start: float
-    end: float
-
-    def __post_init__(self) -> None:
-        if self.end < self.start:
-            raise ValueError(f"a ramp's end must not lie before its start, got start={self.start}, end={self.end}")
-
-    def __call__(self, epoch: float) -> float:
-        return self.weight * min(max((epoch - self.start) / max(self.end - self.start, 1e-9), 0.0), 1.0)
 
 
 class Term(nn.Module):
     """Readings are named; rows are chosen here, so a loss stays plain: `(student, teacher) -> scalar`, mean over the rows it gets.
 
     The teacher's side is detached. Half precision is widened to float32 and autocast is off for the loss; float64 stays. Where no row is
-    left the term is zero; so is a loss on relations among rows where one is left.
+    left the term is zero; so is a loss on relations among rows where one is left. `gate` chooses among the rows, such as those where the
+    teacher is right.
     """
 
     def __init__(
@@ -52,12 +38,13 @@ class Term(nn.Module):
         teacher: Reading,
         projector: nn.Module | None = None,
         weight: float | Schedule = 1.0,
+        gate: Gate | None = None,
     ) -> None:
         super().__init__()
         if projector is not None and not isinstance(projector, Projector):
             raise ValueError(f"{type(projector).__name__} has no bind(source, target), so it cannot be a projector")
         self.loss, self.projector = loss, projector
-        self.student, self.teacher, self.weight = _names(student), _names(teacher), weight
+        self.student, self.teacher, self.weight, self.gate = _names(student), _names(teacher), weight, gate
         if not isinstance(loss, nn.Module):
             raise ValueError(f"the loss of a term must be a module, such as KD(), got {loss!r}")
         parameters = list(inspect.signature(loss.forward).parameters)
@@ -69,19 +56,28 @@ class Term(nn.Module):
         for name in self.student:
             if name.startswith("batch."):
                 raise ValueError(f"the student's side of a term must be a branch's reading, got '{name}'")
+        if gate is not None and (not isinstance(gate, Gate) or not callable(gate)):
+            raise ValueError(f"a gate is Right('branch.output'), Confident('branch.output', 0.9) or something of their form, got {gate!r}")
+        self.gate_reading = () if gate is None else _names(gate.reading)
+        self.gate_extras = [] if gate is None else list(inspect.signature(gate).parameters)[1:]
+        if not set(self.gate_extras) <= {"target"}:
+            raise ValueError(f"a gate takes its reading and may take target, {type(gate).__name__} takes {self.gate_extras}")
 
     @property
     def readings(self) -> tuple[str, ...]:
-        return self.student + self.teacher
+        return self.student + self.teacher + self.gate_reading
 
     def weight_at(self, epoch: float) -> float:
         return self.weight(epoch) if callable(self.weight) else self.weight
 
     def needs(self, field: str) -> bool:
-        return f"batch.{field}" in self.teacher or field in self.extras
+        return f"batch.{field}" in self.teacher or field in self.extras or field in self.gate_extras
 
-    def forward(self, readings: Readings, batch: Batch) -> Float[Tensor, ""]:
+    def forward(self, readings: Readings, batch: Batch, gated: bool = True) -> Float[Tensor, ""]:
+        """The loss of the rows that are left; a dry run lets those through that the gate would keep out."""
         rows = self.rows(readings, batch)
+        if gated and self.gate is not None:
+            rows = rows & self.opened(readings, batch)
         if not rows.any():
             # zero, but attached to every parameter, so that distributed training sees all of them in every step
             attached = [*(readings[name] for name in self.student), *self.parameters()]
@@ -111,6 +107,12 @@ class Term(nn.Module):
         if self.needs("mask"):
             rows = rows & batch.masked
         return rows
+
+    def opened(self, readings: Readings, batch: Batch) -> Bool[Tensor, " b"]:
+        """Which rows the gate lets through. On the CPU: choosing them waits for the accelerator."""
+        gate: Any = self.gate
+        rows: Tensor = gate(readings[self.gate_reading[0]].detach(), *[getattr(batch, name) for name in self.gate_extras])
+        return rows.cpu()
 
     def bind(self, readings: Readings) -> None:
         """Size the projector, and a loss that has layers of its own, by the shapes of a dry run."""

@@ -100,6 +100,10 @@ class Checkpoint:
         load_counted(model, state, self.may_miss, source=self.path)
         return statistics
 
+    def classes(self) -> tuple[str, ...]:
+        """What a run of xkd was trained on; nothing is known of a plain `state_dict`."""
+        return tuple((load_file(self.path).get("meta", {}).get("xkd") or {}).get("classes", ()))
+
     def read(self, view: View) -> tuple[dict[str, Tensor], Statistics]:
         content = load_file(self.path)
         meta = content.get("meta", {}).get("xkd")

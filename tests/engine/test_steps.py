@@ -131,7 +131,7 @@ def test_amp_runs_networks_in_bfloat16_and_losses_in_float32(steps: Steps, tmp_p
 
     def spy_call(task: Classification, model: Any, images: Tensor, batch: Any) -> Tensor:
         output = call(task, model, images, batch)
-        if model.model.training:
+        if model.training:
             outputs.append(output.dtype)
         return output
 

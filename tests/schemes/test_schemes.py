@@ -14,9 +14,10 @@ from xkd.build import build
 from xkd.distiller import Distiller
 from xkd.losses import AT, KD, AttentionCosine, CrossEntropy, FitNet
 from xkd.projectors import Conv1x1, PooledLinear
+from xkd.schedules import Ramp
 from xkd.taps import Tap
 from xkd.tasks import Classification
-from xkd.term import Ramp, Term
+from xkd.term import Term
 from xkd.weights import EMA, Checkpoint, Random
 
 TAPS = {"mid": dict(type=Tap, path="stem"), "deep": dict(type=Tap, path="deep")}

@@ -41,7 +41,7 @@ def attention_map(
     training = branch.training
     try:
         with torch.no_grad():
-            task.call(extra, branch.eval().normalise(images), single_view_batch(branch, images, task))
+            branch.eval().call(extra, images, single_view_batch(branch, images, task), task)
         maps = extra.read(images.shape)[method]
     finally:
         extra.close()

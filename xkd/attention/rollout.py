@@ -31,7 +31,7 @@ def rollout(branch: Branch, images: Shaped[Tensor, "b c h w"], batch: Batch, tas
     training = branch.training
     try:
         with torch.no_grad():
-            task.call(branch.eval().model, branch.normalise(images), batch)
+            branch.eval().call(branch.model, images, batch, task)
         weights = [probe.take(path)[0].float() for path, probe in probes.items()]
     finally:
         for probe in probes.values():

@@ -1,0 +1,44 @@
+"""A network that knows other classes than the task: which of its outputs mean which class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """`own` are the network's classes in the order of its outputs, `to` says which of the task's classes each of them is.
+
+    A class of the same name needs no entry; one that means none of the task's classes is left out, and the others' probabilities grow
+    in proportion. Where several mean one class their probabilities add up (logsumexp of their logits).
+    """
+
+    own: tuple[str, ...]
+    to: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "own", tuple(self.own))
+        if len(set(self.own)) < len(self.own):
+            raise ValueError(f"a network's own classes must be different, got {list(self.own)}")
+        if unknown := sorted(set(self.to) - set(self.own)):
+            raise ValueError(f"ClassMap maps '{unknown[0]}', which is not among the network's own classes {list(self.own)}")
+
+    def columns(self, classes: Sequence[str]) -> list[list[int]]:
+        """For each of the task's classes the outputs that mean it; `ValueError` where there are none, or where `to` names no such class."""
+        if wrong := sorted(set(self.to.values()) - set(classes)):
+            raise ValueError(f"ClassMap maps to '{wrong[0]}', the task has {list(classes)}")
+        meant = [self.to.get(name, name) for name in self.own]
+        found = [[place for place, name in enumerate(meant) if name == wanted] for wanted in classes]
+        if missing := [name for name, places in zip(classes, found, strict=True) if not places]:
+            raise ValueError(f"none of the network's classes {list(self.own)} means '{missing[0]}': add it to ClassMap(to=...)")
+        return found
+
+    def __call__(self, logits: Float[Tensor, "b own ..."], classes: Sequence[str]) -> Float[Tensor, "b k ..."]:
+        if logits.ndim < 2 or logits.shape[1] != len(self.own):
+            raise ValueError(f"the network gives {tuple(logits.shape)}, ClassMap names {len(self.own)} classes {list(self.own)}")
+        return torch.stack([logits[:, places].logsumexp(1) for places in self.columns(classes)], dim=1)
