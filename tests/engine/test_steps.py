@@ -109,7 +109,8 @@ def test_a_term_that_is_not_a_number_is_named(tmp_path: Path, monkeypatch: pytes
 
     def poisoned(loss: CrossEntropy, student: Tensor, target: Tensor) -> Tensor:
         value = forward(loss, student, target)
-        return value * torch.nan if next(calls) == 6 else value  # the first call is the dry run, so this is step 6, the second of epoch 2
+        # the first call is the dry run, and each epoch begins with a look at its gradients: this is step 6, the second of epoch 2
+        return value * torch.nan if next(calls) == 8 else value
 
     monkeypatch.setattr(CrossEntropy, "forward", poisoned)
     config = runs.config_of(tmp_path, runs.GRAPH, {"log_interval": 4})
@@ -131,7 +132,7 @@ def test_amp_runs_networks_in_bfloat16_and_losses_in_float32(steps: Steps, tmp_p
 
     def spy_call(task: Classification, model: Any, images: Tensor, batch: Any) -> Tensor:
         output = call(task, model, images, batch)
-        if model.training:
+        if torch.is_grad_enabled():  # the student learns; validation and the teacher do not
             outputs.append(output.dtype)
         return output
 
@@ -206,3 +207,18 @@ def test_default_hooks_are_changed_by_key(tmp_path: Path) -> None:
     runs.run_training(runs.config_of(tmp_path, text), tmp_path / "run")
     assert len(list((tmp_path / "run").glob("epoch_*.pth"))) == 3
     assert (tmp_path / "run" / "best.pth").is_file()
+
+
+def test_the_share_of_each_terms_gradient_is_logged_and_a_drowned_term_named(tmp_path: Path) -> None:
+    config = runs.config_of(tmp_path, runs.GRAPH, {"train_cfg.max_epochs": 2, "log_interval": 1})
+    name = next(name for name in config.distiller.terms if name != "ce")
+    config.distiller.terms[name]["weight"] = 1e-6
+    screen = io.StringIO()
+    runs.run_training(config, tmp_path / "run", Console(file=screen, width=400))
+    log = next((tmp_path / "run").glob("*/vis_data/scalars.json")).read_text().splitlines()
+    shares = [json.loads(line) for line in log if f"gradient_{name}" in line]
+    assert len(shares) >= 2
+    assert sum(value for key, value in shares[0].items() if key.startswith("gradient_")) == pytest.approx(1)
+    said = screen.getvalue()
+    assert "gradient at " in said
+    assert said.count(f"epoch 1: term '{name}' has ") == 1, "once"

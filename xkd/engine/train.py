@@ -27,6 +27,7 @@ from xkd.data.paired import PairedDataset
 from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
 from xkd.engine.config import as_plain, settle
+from xkd.engine.gradient_log import GradientHook
 from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, last_checkpoint
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.model import DistillerModel, TaskMetric
@@ -92,7 +93,8 @@ def train(
     if amp and not bf16_is_native():
         console.print("--amp: this processor has no bfloat16 arithmetic, so the run stays in float32")
     runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
-    runner.register_custom_hooks([StepHook(), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])])
+    hooks = [StepHook(), GradientHook(console), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])]
+    runner.register_custom_hooks(hooks)
     try:
         with warnings.catch_warnings():
             if config.optim_wrapper.get("accumulative_counts", 1) > 1:

@@ -1,0 +1,42 @@
+"""Once per epoch, which term pulls the student how hard: into the log, to the screen at the start, with a warning where one is drowned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from rich.console import Console
+
+from xkd.engine.hooks import distiller_of
+from xkd.gradients import DROWNED, gradient_shares
+
+
+class GradientHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+    """Measures on the epoch's first batch, in the run's precision, before the step; logs "train/gradient_TERM", the share 0..1."""
+
+    priority = "LOW"
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.warned: set[str] = set()
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        distiller = distiller_of(runner)
+        if batch_idx or len(distiller.terms) < 2:
+            return
+        with runner.optim_wrapper.optim_context(runner.model):
+            found = gradient_shares(distiller, data_batch.to(distiller.student.mean.device))
+        for name, share in found.shares.items():
+            runner.message_hub.update_scalar(f"train/gradient_{name}", share)
+        if not is_main_process():
+            return
+        if runner.iter == 0:
+            self.console.print(str(found))
+        for name in found.drowned():
+            if name not in self.warned:
+                self.warned.add(name)
+                self.console.print(
+                    f"epoch {runner.epoch + 1}: term '{name}' has {100 * found.shares[name]:.2g} % of the student's {found}, less than"
+                    f" {100 * DROWNED:g} %: it teaches next to nothing; raise its weight, or lower the others'"
+                )
