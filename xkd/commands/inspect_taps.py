@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from xkd.engine.config import parse_options
-from xkd.taps import Tap, Taps, attention_modules, find_module
+from xkd.taps import Tap, Taps, attention_modules, stage_names
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,13 +44,16 @@ def own_size(model: nn.Module, options: dict[str, object]) -> tuple[int, int]:
 
 
 def candidates(model: nn.Module, every_module: bool) -> dict[str, Tap]:
-    """Taps by a name that can be a keyword: the stages, their attention, and on demand every named module."""
+    """Taps by a name that can be a keyword: the stages, the attention of each one's last block, and on demand every named module."""
     taps: dict[str, Tap] = {}
-    for k in range(len(getattr(model, "feature_info", []))):
-        path = f"stage:{k}"
-        taps[f"stage{k}"] = Tap(path)
-        if len(attention_modules(find_module(model, path))) == 1:
-            taps[f"attention{k}"] = Tap(path, kind="attention")
+    modules = dict(model.named_modules())
+    for k, stage in enumerate(stage_names(model)):
+        taps[f"stage{k}"] = Tap(f"stage:{k}")
+        attention = [*attention_modules(modules[stage])] if stage in modules else []  # timm names some stages that are no module
+        if len(attention) == 1:
+            taps[f"attention{k}"] = Tap(f"stage:{k}", kind="attention")
+        elif attention:
+            taps[f"attention{k}"] = Tap(f"{stage}.{attention[-1]}", kind="attention")
     if every_module or not taps:
         taps.update({name.replace(".", "_"): Tap(name) for name, _ in model.named_modules() if name})
     return taps

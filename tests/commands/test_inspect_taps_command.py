@@ -1,0 +1,61 @@
+"""The list of taps: every line that is not a comment can be pasted into a config and gives the shape beside it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from xkd.commands.inspect_taps import main
+from xkd.taps import Tap, Taps
+
+
+def pasted(text: str) -> dict[str, tuple[Tap, tuple[int, ...]]]:
+    found = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            code, shape = line.split("  # ")
+            table: dict[str, Any] = eval(f"dict({code})", {"Tap": Tap})  # our own line
+            ((name, entry),) = table.items()
+            found[name] = (entry.pop("type")(**entry), tuple(map(int, re.findall(r"\d+", shape))))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("test_resnet", {"stage0", "stage4"}),
+        ("test_vit", {"stage5", "attention5"}),
+        ("pvt_v2_b0", {"stage3", "attention3"}),
+        ("twins_svt_small", {"stage3"}),
+    ],
+)
+def test_its_lines_can_be_pasted(name: str, names: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name]) == 0
+    found = pasted(capsys.readouterr().out)
+    assert names <= set(found)
+    model = timm.create_model(name).eval()
+    images = torch.zeros(1, *model.pretrained_cfg["input_size"])
+    for key, (tap, shape) in found.items():
+        taps = Taps(model, {key: tap})
+        with torch.no_grad():
+            taps(images)
+        assert tuple(taps.read(images.shape)[key].shape[1:]) == shape
+        taps.close()
+
+
+def test_what_cannot_be_read_is_a_comment_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["test_resnet", "--all", "--size", "64", "96"])
+    text = capsys.readouterr().out
+    assert 'stage0=dict(type=Tap, path="stage:0"),  # (32, 32, 48)' in text
+    assert pasted(text)
+    main(["xcit_nano_12_p16_224"])
+    assert re.search(r"# attention0=.*does not attend between positions", capsys.readouterr().out)
+
+
+def test_an_unknown_model_names_what_is_near() -> None:
+    with pytest.raises(KeyError, match="timm has no model 'resnet18x'; near it: "):
+        main(["resnet18x"])
