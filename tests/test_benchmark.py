@@ -24,3 +24,15 @@ def test_the_three_sides_end_at_one_loss(tmp_path: Path) -> None:
     losses = [float(row.rstrip(" \N{BOX DRAWINGS LIGHT VERTICAL}").split()[-1]) for row in rows]
     assert len(losses) == 3
     assert losses[0] == losses[1] == pytest.approx(losses[2], rel=1e-2)
+
+
+@pytest.mark.slow
+def test_losses_are_timed_beside_torchdistills() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/benchmark_losses.py", "--repeats", "1"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.startswith("│")]
+    assert len(rows) == 9
+    assert all(float(row[2]) > 0 for row in rows)
+    assert all(float(row[5]) >= 0 for row in rows)

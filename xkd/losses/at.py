@@ -28,4 +28,5 @@ class AT(nn.Module):
         return (self._attention(student) - self._attention(teacher)).pow(2).mean()
 
     def _attention(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b hw"]:
-        return F.normalize(maps.abs().pow(self.p).mean(1).flatten(1), dim=1)
+        powers = maps.square() if self.p == 2 else maps.abs().pow(self.p)  # the usual case takes half the time
+        return F.normalize(powers.mean(1).flatten(1), dim=1)

@@ -1,0 +1,147 @@
+"""What a loss costs: forward and backward of each, beside torchdistill's of the same name, in turn in one process; and its memory.
+
+    pip install torchdistill
+    python tools/benchmark_losses.py --repeats 200
+
+Time is the median of all repeats, ours and theirs one after the other. Memory is the peak beyond the tensors themselves, of three passes
+in a process of its own (Linux; on a GPU what its allocator says). torchdistill's SP has another norm, at the same cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torchdistill.losses.mid_level import ATLoss, DISTLoss, KDLoss, LogitStdKDLoss, PKTLoss, RKDLoss, SPKDLoss, SRDLoss
+
+from xkd.losses import AT, DIST, KD, NST, PKT, RKD, SP, NormalizedDistance
+
+LOGITS, VECTORS, MAPS = (1024, 1000), (256, 512), (64, 256, 28, 28)
+WORTH = 1.0  # ms: what is faster is not judged
+PASSES = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One loss on tensors of one shape; theirs is None where torchdistill has no such loss."""
+
+    shape: tuple[int, ...]
+    ours: nn.Module
+    theirs: Callable[..., Tensor] | None
+
+
+def cases() -> dict[str, Case]:
+    pair = ("it", "output", "it", "output")
+    side = {"io": "output", "path": "it"}
+    return {
+        "KD": Case(LOGITS, KD(), KDLoss(*pair, temperature=4.0, alpha=0.0)),
+        "KD standardised": Case(LOGITS, KD(standardize=True), LogitStdKDLoss(*pair, temperature=4.0, alpha=0.0)),
+        "DIST": Case(LOGITS, DIST(), DISTLoss(*pair)),
+        "AT": Case(MAPS, AT(), ATLoss({"it": {"student": side, "teacher": side, "weight": 1.0}}, mode="code")),
+        "SP": Case(MAPS, SP(), SPKDLoss("it", "it", reduction="batchmean")),
+        "RKD": Case(VECTORS, RKD(), RKDLoss("it", "it", dist_factor=25.0, angle_factor=50.0, reduction="mean")),
+        "PKT": Case(VECTORS, PKT(), PKTLoss(*pair)),
+        "NormalizedDistance": Case(VECTORS, NormalizedDistance(), SRDLoss(*pair, *pair, exponent=4.0)),
+        "NST": Case(MAPS, NST(), None),
+    }
+
+
+def run(case: Case, side: str, student: Tensor, teacher: Tensor) -> None:
+    if side == "ours":
+        value = case.ours(student, teacher)
+    else:
+        assert case.theirs is not None
+        value = case.theirs({"it": {"output": student}}, {"it": {"output": teacher}}, targets=None)
+    torch.autograd.backward(value)
+    student.grad = None
+
+
+def tensors(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    student, teacher = torch.randn(case.shape, device=device), torch.randn(case.shape, device=device)
+    return student.requires_grad_(), teacher
+
+
+def timed(case: Case, side: str, student: Tensor, teacher: Tensor) -> float:
+    """Milliseconds of one pass."""
+    _wait(student.device)
+    start = time.perf_counter()
+    run(case, side, student, teacher)
+    _wait(student.device)
+    return 1000 * (time.perf_counter() - start)
+
+
+def peak(name: str, side: str, device: str) -> float:
+    """MB beyond the tensors themselves, in a process of its own."""
+    command = [sys.executable, __file__, "--device", device, "--memory-of", name, "--side", side]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def memory(case: Case, side: str, device: torch.device) -> float:
+    run(case, side, *tensors(Case((4, *case.shape[1:]), case.ours, None), device))  # what torch itself takes for its first pass
+    student, teacher = tensors(case, device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = float(torch.cuda.memory_allocated(device))
+    else:
+        Path("/proc/self/clear_refs").write_text("5")  # the highest so far is the present
+        before = _highest()
+    for _ in range(PASSES):
+        run(case, side, student, teacher)
+    return ((torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _highest()) - before) / 1e6
+
+
+def _highest() -> float:
+    """Bytes of this process at the highest."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return 1024.0 * int(line.split()[1])
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=200, help="of each side (%(default)s)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--memory-of", choices=list(cases()), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=("ours", "theirs"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    if arguments.memory_of:
+        print(memory(cases()[arguments.memory_of], arguments.side, device))
+        return
+    table = Table("loss", "shape", "ms", "torchdistill ms", "time against it", "MB", "torchdistill MB")
+    for name, case in cases().items():
+        student, teacher = tensors(case, device)
+        sides = ["ours", *(["theirs"] if case.theirs else [])]
+        spent: dict[str, list[float]] = {side: [] for side in sides}
+        for turn in range(arguments.repeats + 3):
+            for side in sides:
+                milliseconds = timed(case, side, student, teacher)
+                if turn >= 3:  # the first ones warm up
+                    spent[side].append(milliseconds)
+        median = {side: statistics.median(of) for side, of in spent.items()}
+        held = {side: f"{peak(name, side, arguments.device):.0f}" for side in sides}
+        ratio = median["ours"] / median["theirs"] if case.theirs else float("nan")
+        told = "-" if not case.theirs else f"{ratio:.2f}" if max(median.values()) > WORTH else f"({ratio:.2f})"
+        theirs = f"{median['theirs']:.2f}" if case.theirs else "-"
+        table.add_row(name, " x ".join(map(str, case.shape)), f"{median['ours']:.2f}", theirs, told, held["ours"], held.get("theirs", "-"))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads; ratios in brackets: both below {WORTH:g} ms")
+
+
+if __name__ == "__main__":
+    main()
