@@ -5,7 +5,20 @@ from typing import Any
 
 import pytest
 import torch
-from core_models import CLASSES, CNN, RGB_VIEW, TASK, THERMAL_VIEW, Sensor, changed, make_batch, rgb_branch, state, thermal_branch
+from core_models import (
+    CLASSES,
+    CNN,
+    RGB_VIEW,
+    TASK,
+    THERMAL_VIEW,
+    Sensor,
+    changed,
+    make_batch,
+    rgb_branch,
+    state,
+    thermal_branch,
+    unchecked,
+)
 from torch import Tensor, nn
 
 from xkd.batch import View
@@ -212,3 +225,8 @@ def test_two_branches_may_share_one_network() -> None:
     assert one(batch, TASK)["stem"].shape == (2, 10, 8, 8)
     assert two(batch, TASK)["stem"].shape == (2, 10, 4, 4)
     assert one(batch, TASK)["stem"].shape == (2, 10, 8, 8)
+
+
+def test_weights_that_are_none_are_refused() -> None:
+    with unchecked(), pytest.raises(ValueError, match=r"weights of the branch on view 'rgb' must be Checkpoint\(path\), .*, got 'a.pth'"):
+        Branch(CNN(3), RGB_VIEW, "a.pth")  # type: ignore[arg-type]

@@ -46,6 +46,9 @@ class Branch(nn.Module):
         class_map: ClassMap | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(weights, Weights):
+            legal = "Checkpoint(path), Pretrained(), EMA(name) or Random()"
+            raise ValueError(f"weights of the branch on view '{view.name}' must be {legal}, got {weights!r}")
         self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
         if self.frozen and weights == Random():
             raise ValueError(

@@ -37,6 +37,6 @@ class GradientHook(Hook):  # type: ignore[misc]  # mmengine is untyped
             if name not in self.warned:
                 self.warned.add(name)
                 self.console.print(
-                    f"epoch {runner.epoch + 1}: term '{name}' has {100 * found.shares[name]:.2g} % of the student's {found}, less than"
-                    f" {100 * DROWNED:g} %: it teaches next to nothing; raise its weight, or lower the others'"
+                    f"epoch {runner.epoch + 1}: term '{name}' has {100 * found.shares[name]:.2g} % of the student's gradient, less than"
+                    f" {100 * DROWNED:g} %: it teaches next to nothing; raise its weight, or lower the others' ({found})"
                 )
