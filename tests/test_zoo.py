@@ -76,3 +76,13 @@ def test_the_command_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "ghostnet_050" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="timm has no module 'resnett'"):
         zoo.main(["--teachers", "resnett"])
+
+
+def test_an_error_without_a_message_says_where_it_was_raised() -> None:
+    def breaks() -> None:
+        assert 1 + 1 == 3
+
+    with pytest.raises(AssertionError) as caught:
+        breaks()
+    caught.value.args = ()
+    assert zoo.one_line(caught.value).startswith("AssertionError in test_zoo.py: assert 1 + 1 == 3")

@@ -11,6 +11,7 @@ one optimiser step by a feature, an attention and a logit term. Weights are rand
 from __future__ import annotations
 
 import argparse
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ from xkd.weights import Random
 CLASSES = 5
 ROWS = 2
 STUDENT_SIZE = (96, 128)
-ASPECT = 1.5  # of the size that is not square
+ASPECT = 2  # of the size that is not square: a multiple of whatever its own size is a multiple of
 STUDENTS = (
     "mobilenetv2_035",
     "mobilenetv3_small_050",
@@ -134,10 +135,10 @@ def smallest(modules: Sequence[str], most: float, console: Console) -> tuple[dic
 
 
 def captured(module: str, name: str, square: bool) -> Teacher:
-    """The teacher's readings at its own size, or at one that is half as wide again."""
+    """The teacher's readings at its own size, or at one that is twice as wide."""
     config: Any = timm.get_pretrained_cfg(name)
     _, height, width = config.input_size
-    size = (height, width if square else round(width * ASPECT))
+    size = (height, width if square else width * ASPECT)
     try:
         model = network(name, size)
     except (ValueError, TypeError, AssertionError, RuntimeError) as error:
@@ -205,7 +206,9 @@ def step(teacher: Teacher, branch: Branch) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    """The message, or where it was raised if it has none."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split()) or f"{type(error).__name__} in {Path(frame.filename).name}: {frame.line}"
     return text if len(text) <= 160 else text[:157] + "..."
 
 
