@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -44,8 +45,8 @@ def test_mistakes_name_the_classes(own: tuple[str, ...], to: dict[str, str], mes
         ClassMap(own, to).columns(CLASSES)
 
 
-def teacher(**options: object) -> Branch:
-    return Branch(CNN(1, num_classes=5), THERMAL_VIEW, Random(frozen=True), frozen=True, **options)  # type: ignore[arg-type]
+def teacher(**options: Any) -> Branch:
+    return Branch(CNN(1, num_classes=5), THERMAL_VIEW, Random(frozen=True), frozen=True, **options)
 
 
 def test_a_teacher_of_more_classes_teaches() -> None:

@@ -97,8 +97,9 @@ def test_a_gates_reading_is_checked_like_the_others(gate: Any, message: str) -> 
 def test_mistakes() -> None:
     with pytest.raises(ValueError, match="threshold is a probability, 0 to 1, got 90"):
         Confident("thermal.output", 90)
+    number: Any = 0.5
     with unchecked(), pytest.raises(ValueError, match=r"a gate is Right\('branch.output'\), Confident"):
-        Term(KD(), "rgb.output", "thermal.output", gate=0.5)  # type: ignore[arg-type]
+        Term(KD(), "rgb.output", "thermal.output", gate=number)
     batch = make_batch(2)
     with unchecked(), pytest.raises(ValueError, match=r"Right\('thermal.mid'\) needs logits \(B, K\) of whole images, got \(2, 5, 4, 4\)"):
         Term(KD(), "rgb.output", "thermal.output", gate=Right("thermal.mid"))(readings(batch, torch.zeros(2, 3)), batch)

@@ -114,19 +114,17 @@ def smallest(modules: Sequence[str], most: float, console: Console) -> tuple[dic
     """Of each module the network with the fewest parameters, counted without memory for them; and what is left out, with the reason."""
     chosen, left_out = {}, {}
     for module in track(modules, "sizes", console=console):
-        counts: dict[str, float] = {}
+        counts: dict[str, int] = {}
         for name in timm.list_models(module=module):
             try:
                 with torch.device("meta"):
-                    counts[name] = sum(p.numel() for p in timm.create_model(name).parameters())
-            except (RuntimeError, NotImplementedError):  # some compute with their weights as they are made
-                counts[name] = float("inf")
+                    model = timm.create_model(name)
+            except (RuntimeError, NotImplementedError):  # it computes with its weights as it is made, which need memory for that
+                model = timm.create_model(name)
+            counts[name] = sum(p.numel() for p in model.parameters())
         if not counts:
             continue
         name = min(counts, key=lambda one: (counts[one], one))
-        if counts[name] == float("inf"):
-            name = min(counts)
-            counts[name] = sum(p.numel() for p in timm.create_model(name).parameters())
         if counts[name] > most:
             left_out[module] = f"{name} has {counts[name] / 1e6:.0f} million parameters"
         else:

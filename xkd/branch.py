@@ -147,11 +147,12 @@ class Branch(nn.Module):
 
     def _check_classes(self, task: Task) -> None:
         """Outputs in another order would teach nonsense; a learning branch may get a new classifier."""
-        trained = self.weights.classes() if self.frozen and isinstance(self.weights, Checkpoint) else ()
-        expected = task.classes if self.class_map is None else self.class_map.own
+        if not self.frozen or not isinstance(self.weights, Checkpoint):
+            return
+        trained, expected = self.weights.classes(), task.classes if self.class_map is None else self.class_map.own
         if trained and trained != expected:
             raise ValueError(
-                f"{self.weights.path} was trained on classes {list(trained)}, "  # type: ignore[attr-defined]
+                f"{self.weights.path} was trained on classes {list(trained)}, "
                 f"{'the task' if self.class_map is None else 'its class_map'} has {list(expected)}: say which means which with"
                 " Branch(class_map=ClassMap(own=..., to=...))"
             )

@@ -31,8 +31,8 @@ def attention_modules(module: nn.Module) -> dict[str, nn.Module]:
 class AttentionProbe:
     """Keeps the weights of one attention module in each forward pass, until they are taken."""
 
-    def __init__(self, attention: nn.Module, block: nn.Module) -> None:
-        self.attention = attention
+    def __init__(self, attention: Any, block: nn.Module) -> None:
+        self.attention = attention  # a module; its `attn_drop` and `fused_attn` are timm's, not torch's
         self.block = block  # the module that holds it, which knows of windows
         self.seen: list[Tensor] = []
         self._inputs: list[torch.Size] = []
@@ -43,9 +43,8 @@ class AttentionProbe:
             self._handles.append(attention.register_forward_hook(self._keep_output))
         else:
             if self._was_fused:
-                attention.fused_attn = False  # type: ignore[assignment]  # timm's own flag
-            drop: nn.Module = attention.attn_drop  # type: ignore[assignment]  # `attention_modules` looked
-            self._handles.append(drop.register_forward_pre_hook(self._keep_weights))
+                self.attention.fused_attn = False
+            self._handles.append(self.attention.attn_drop.register_forward_pre_hook(self._keep_weights))
         if is_windowed(block):
             self._handles.append(block.register_forward_pre_hook(self._keep_grid))
 
@@ -67,7 +66,7 @@ class AttentionProbe:
         for handle in self._handles:
             handle.remove()
         if self._was_fused:
-            self.attention.fused_attn = True  # type: ignore[assignment]
+            self.attention.fused_attn = True
 
     def _keep_input(self, _module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         self._inputs.append((inputs[0] if inputs else next(iter(options.values()))).shape)
