@@ -268,6 +268,7 @@ class Summary:
     share: Estimate  # of the gap between alone and teacher
     control: Estimate | None  # shuffled - alone: must cover or lie below zero
     beyond_masks: Estimate | None  # distilled - masks: what the teacher adds to the masks
+    minus_alone: Mapping[str, Estimate]  # every other arm
     finding: str
 
 
@@ -278,8 +279,8 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
         raise KeyError(f"unknown metric '{metric}'; there are {list(metrics)}")
     measure = metrics[metric]
     classes = comparison.arms[alone][0].probabilities.shape[1]
-    gain = comparison.difference(distilled, alone, measure)
-    control = comparison.difference("shuffled", alone, measure) if "shuffled" in comparison.arms else None
+    minus_alone = {arm: comparison.difference(arm, alone, measure) for arm in comparison.arms if arm != alone}
+    gain, control = minus_alone[distilled], minus_alone.get("shuffled")
     beyond_masks = comparison.difference(distilled, "masks", measure) if "masks" in comparison.arms else None
     share = comparison.gap_share(alone, distilled, teacher, measure)
     return Summary(
@@ -291,5 +292,6 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
         share=share,
         control=control,
         beyond_masks=beyond_masks,
+        minus_alone=minus_alone,
         finding=finding(gain, share, metric, control, beyond_masks, len(comparison.arms[alone])),
     )

@@ -29,6 +29,20 @@ def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("best.pth")} == before
 
 
+def test_a_variant_is_an_arm_beside_the_others(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    variant = '\ncompare["variants"] = dict(heavy={"distiller.terms.kd.weight": 9.0})\n'
+    config = trained / "variant.py"
+    config.write_text((trained / "student.py").read_text("utf-8") + variant, "utf-8")
+    chosen = ["--arms", "teacher", "alone", "distilled", "heavy"]
+    assert cli.run("compare", [str(config), "--smoke", "--seeds", "1", "--work-dir", str(tmp_path), *chosen]) == 0
+    assert "heavy - alone" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert list(summary["arms"]) == ["teacher", "alone", "distilled", "heavy"]
+    assert list(summary["minus_alone"]) == ["teacher", "distilled", "heavy"]
+    assert len(summary["arms"]["heavy"]["validation"]) == 1
+    assert "student, heavy" in (tmp_path / "report.html").read_text("utf-8")
+
+
 def test_a_smoke_run_does_not_take_the_place_of_numbers(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "summary.json").write_text('{"finding": "weeks of work"}', "utf-8")
     assert cli.run("compare", [str(trained / "student.py"), "--smoke", "--work-dir", str(tmp_path)]) == 2

@@ -119,12 +119,45 @@ def test_one_view_has_no_pairs_to_shuffle(tmp_path: Path) -> None:
     assert [arm.name for arm in make_arms(path, {})] == ["teacher", "alone", "distilled"]
 
 
+VARIANTS = """
+compare["variants"] = dict(
+    heavy={"distiller.terms.kd.weight": 9.0},
+    features={"distiller.terms.kd": dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="thermal.output")},
+)
+"""
+
+
+def test_variants_are_the_distilled_student_with_other_settings(tmp_path: Path) -> None:
+    path = runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT + VARIANTS)
+    made = {arm.name: arm for arm in make_arms(path, {"train_cfg.max_epochs": 2})}
+    assert list(made) == ["teacher", "alone", "distilled", "shuffled", "heavy", "features"]
+    assert [arm.variant for arm in made.values()] == [False] * 4 + [True] * 2
+    distilled, heavy, features = (made[name].config() for name in ("distilled", "heavy", "features"))
+    assert made["heavy"].teachers == made["distilled"].teachers
+    assert heavy.distiller.terms.kd.weight == 9.0
+    assert "weight" not in features.distiller.terms.kd
+    assert features.distiller.terms.ce == distilled.distiller.terms.ce
+    assert distilled.train_cfg.max_epochs == heavy.train_cfg.max_epochs == 2
+    marks = {arms.fingerprint(config, 0, ["a"], SMOKE) for config in (distilled, heavy, features)}
+    assert len(marks) == 3
+
+
+def test_a_variant_that_cannot_be_made_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    runs.write(tmp_path, teacher=runs.TEACHER)
+    path = runs.write(tmp_path, student=runs.STUDENT + VARIANTS.replace("terms.kd.weight", "terms.dk.weight"))
+    with pytest.raises(KeyError, match=r"no key 'distiller.terms.dk'; there are \['ce', 'kd'\]"):
+        make_arms(path, {})
+    path = runs.write(tmp_path, student=runs.STUDENT + VARIANTS.replace("heavy=", "masks="))
+    with pytest.raises(ValueError, match=r"compare\.variants cannot have 'masks', the name of an arm of every comparison"):
+        make_arms(path, {})
+
+
 def test_a_config_that_compares_nothing_says_what_it_needs(tmp_path: Path) -> None:
     runs.write(tmp_path, teacher=runs.TEACHER)
     absent = runs.write(tmp_path, student=runs.STUDENT.replace("teachers=dict(thermal=", "teachers=dict(lidar="))
     with pytest.raises(KeyError, match=r"must name the config that trains each frozen branch \['thermal'\]; it names \['lidar'\]"):
         make_arms(absent, {})
-    with pytest.raises(KeyError, match=r"compare has no key 'clusters'; it takes \['attention', 'cluster', 'teachers'\]"):
+    with pytest.raises(KeyError, match=r"compare has no key 'clusters'; it takes \['attention', 'cluster', 'teachers', 'variants'\]"):
         make_arms(runs.write(tmp_path, student=runs.STUDENT), {"compare.clusters": "frame"})
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -106,16 +107,17 @@ def on_same_rows(runs: Mapping[str, list[ArmRun]], console: Console) -> dict[str
 def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> Table:
     table = Table(title="Test split, mean [95 % interval]", box=SIMPLE_HEAD)
     table.add_column("arm")
-    for name in (*summary.arms["alone"], "attention inside mask", "seconds"):
+    for name in (*summary.arms["alone"], "attention inside mask", "best on val", "seconds"):
         table.add_column(name.replace("_", " "))
     for arm in arms:
         estimates = [str(estimate) for estimate in summary.arms[arm.name].values()]
         energy = summary.energy[arm.name]
-        seconds = sum(run.seconds for run in runs[arm.name]) / len(runs[arm.name])
-        table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{seconds:.0f}")
+        validation, seconds = (mean(of) for of in zip(*((run.validation, run.seconds) for run in runs[arm.name]), strict=True))
+        table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{validation:.3f}", f"{seconds:.0f}")
     table.add_section()
     table.add_row(f"share of the gap to the {arms[0].title}", summary.metric.replace("_", " "), str(summary.share))
-    for name, difference in (("shuffled - alone", summary.control), ("distilled - masks", summary.beyond_masks)):
+    differences = [("shuffled - alone", summary.control), ("distilled - masks", summary.beyond_masks)]
+    for name, difference in differences + [(f"{arm.name} - alone", summary.minus_alone[arm.name]) for arm in arms if arm.variant]:
         if difference is not None:
             table.add_row(name, summary.metric.replace("_", " "), str(difference))
     return table
@@ -136,12 +138,14 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
         "share_of_gap": plain(summary.share),
         "shuffled_minus_alone": plain(summary.control),
         "distilled_minus_masks": plain(summary.beyond_masks),
+        "minus_alone": {name: plain(difference) for name, difference in summary.minus_alone.items()},
         "arms": {
             arm.name: {
                 "title": arm.title,
                 "metrics": {name: plain(value) for name, value in summary.arms[arm.name].items()},
                 "recall": [plain(value) for value in summary.recall[arm.name]],
                 "energy": plain(summary.energy[arm.name]),
+                "validation": [run.validation for run in runs[arm.name]],
                 "seconds": [run.seconds for run in runs[arm.name]],
                 "checkpoints": [str(run.checkpoint) for run in runs[arm.name]],
             }

@@ -29,34 +29,37 @@ from xkd.engine.train import train
 from xkd.evaluate import predict
 from xkd.files import write_atomically
 
-COMPARE_KEYS = ("attention", "cluster", "teachers")
+COMPARE_KEYS = ("attention", "cluster", "teachers", "variants")
+RESERVED = ("alone", "distilled", "masks", "shuffled", "teacher")
 LABELS = ("batch.target",)
 MASKS = (*LABELS, "batch.mask")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train; `teachers` are the arms whose checkpoints it loads, by branch."""
+    """One way to train; `teachers` are the arms whose checkpoints it loads, by branch. A `variant` is the distilled one, changed."""
 
     name: str
     title: str
     config: Callable[[], Config]
     branch: str
     teachers: Mapping[str, str] = field(default_factory=dict)
+    variant: bool = False
 
 
 @dataclass(frozen=True)
 class ArmRun:
-    """A finished run: its folder, its checkpoint, its answers on the test split, the seconds its training took."""
+    """A finished run: its folder, its checkpoint, its answers on the test split, its best score on val, the seconds its training took."""
 
     folder: Path
     checkpoint: Path
     test: TestRun
+    validation: float
     seconds: float
 
 
 def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
-    """Teachers, the student alone, alone with masks, distilled, and distilled on shuffled pairs, in the order to be run."""
+    """Teachers, the student alone, alone with masks, distilled, on shuffled pairs, and its variants, in the order to be run."""
     config = load_config(path, options)
     section = as_plain(config.get("compare") or {})
     unknown = [key for key in section if key not in COMPARE_KEYS]
@@ -85,6 +88,23 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     arms.append(Arm("distilled", "student distilled", lambda: load_config(path, options), student, sources))
     if has_pairs(config):
         arms.append(Arm("shuffled", "student, shuffled pairs", lambda: shuffled(load_config(path, options)), student, sources))
+    return [*arms, *variants(path, options, section.get("variants", {}), student, sources)]
+
+
+def variants(
+    path: Path, options: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]], student: str, sources: Mapping[str, str]
+) -> list[Arm]:
+    """The distilled student with other losses, weights or taps; each change is a mapping of dotted keys, as `--cfg-options` takes them."""
+    arms = []
+    for name, change in changes.items():
+        if name in RESERVED or name.startswith("teacher_"):
+            raise ValueError(f"{path}: compare.variants cannot have '{name}', the name of an arm of every comparison")
+
+        def config(change: Mapping[str, Any] = change) -> Config:
+            return load_config(path, {**options, **change})
+
+        config()  # a wrong key is told before anything is trained
+        arms.append(Arm(name, f"student, {name}", config, student, sources, variant=True))
     return arms
 
 
@@ -138,7 +158,8 @@ def run_arm(
     if not answers.is_file():
         student = load_student(config, str(checkpoint), arm.branch)
         write_atomically(answers, to_bytes(answer(config, student, seed)))
-    return ArmRun(folder, checkpoint, from_file(answers), float(json.loads(result.read_text())["seconds"]))
+    trained = json.loads(result.read_text("utf-8"))
+    return ArmRun(folder, checkpoint, from_file(answers), float(trained["best"]), float(trained["seconds"]))
 
 
 def answer(config: Config, student: Student, seed: int) -> TestRun:

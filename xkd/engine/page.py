@@ -46,6 +46,7 @@ def write_page(
     classes = tuple(as_plain(config.distiller.task)["classes"])  # of pixels they are not the manifest's
     unit = resampled(config, runs["alone"][0])
     metric = summary.metric.replace("_", " ")
+    pictured = [arm for arm in arms if not arm.variant]  # twenty lines in one chart tell nobody anything
     attention = (summary.energy["alone"], summary.energy["distilled"]) if summary.energy["distilled"].defined else None
     report = page.Report(
         title=f"{manifest.name}: does the teacher help?",
@@ -69,8 +70,8 @@ def write_page(
             },
             facts={"test rows": str(len(runs["alone"][0].test.rows)), "resampled": unit},
         ),
-        pictures=(page.Picture("What they see", PICTURE_NOTE, draw_panels(path.parent / "panels", config, arms, runs)),),
-        charts=(curves(arms, runs),),
+        pictures=(page.Picture("What they see", PICTURE_NOTE, draw_panels(path.parent / "panels", config, pictured, runs)),),
+        charts=(curves(pictured, runs),),
         confusions=tuple(confusions(arms, runs, manifest)),
         caveats=tuple(caveats(manifest, len(runs["alone"]), arms)),
     )

@@ -1,0 +1,16 @@
+"""Which loss? RoadScene with a fifth of the labels: a thermal transformer teaches the RGB ResNet-10t by each loss in turn."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.losses import *
+    from .roadscene_few_vit import *
+
+distiller.branches.rgb.taps.merge(dict(deep=dict(type=Tap, path="stage:3"), pooled=dict(type=Tap, path="global_pool")))
+distiller.branches.thermal.taps.merge(dict(deep=dict(type=Tap, path="stage:3"), pooled=dict(type=Tap, path="fc_norm")))
+losses.crd.crd.loss.merge(dict(num_rows=1079))
+variants = {
+    name: {key: dict(term, student=f"rgb.{term['student']}", teacher=f"thermal.{term['teacher']}") for key, term in terms.items()}
+    for name, terms in losses.items()
+}
+compare.merge(dict(variants={name: {"distiller.terms": dict(terms, ce=distiller.terms.ce)} for name, terms in variants.items()}))
