@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from xkd.build import build
 from xkd.data.manifest import sensor
+from xkd.engine.arms import make_arms
 from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import build_distiller
 from xkd.engine.train import train
@@ -115,6 +116,18 @@ def test_a_shipped_config_survives_a_dump_and_trains(path: Path, tmp_path: Path,
 def test_a_shipped_comparison_names_configs_that_are_there(path: Path) -> None:
     for teacher in as_plain(load_config(path).get("compare") or {}).get("teachers", {}).values():
         assert path.parent / teacher in SHIPPED
+
+
+WITH_VARIANTS = [path for path in SHIPPED if "variants" in (load_config(path).get("compare") or {})]
+
+
+@pytest.mark.parametrize("path", WITH_VARIANTS, ids=[path.stem for path in WITH_VARIANTS])
+def test_the_variants_of_a_shipped_comparison_fit_its_networks(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path))
+    make_data(load_config(path), tmp_path)
+    for arm in make_arms(path, {}):
+        if arm.variant:
+            build_distiller(arm.config().distiller, 0, smoke=True)
 
 
 def test_there_are_shipped_configs() -> None:

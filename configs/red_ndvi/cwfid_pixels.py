@@ -5,7 +5,7 @@ from mmengine.config import read_base
 from xkd.branch import Branch
 from xkd.distiller import Distiller
 from xkd.engine.precision import BF16OptimWrapper
-from xkd.losses import KD, CrossEntropy
+from xkd.losses import CWD, KD, CrossEntropy
 from xkd.term import Term
 from xkd.weights import Checkpoint, Random
 
@@ -40,4 +40,10 @@ save_best = "val/mean_iou"
 compare = dict(
     teachers=dict(ndvi="cwfid_pixels_teacher.py"),
     attention=dict(ndvi="grad_cam:backbone.layer2", rgb="grad_cam:backbone.layer2"),
+    # each class map by itself, so the soil that most pixels are weighs no more than the plants; weight and tau are the authors' for logits
+    variants=dict(
+        channel_wise={
+            "distiller.terms.kd": dict(type=Term, loss=dict(type=CWD, tau=4.0), student="rgb.output", teacher="ndvi.output", weight=3.0)
+        }
+    ),
 )
