@@ -51,6 +51,7 @@ class Distiller(nn.Module):
         self.student_name, self.task = student, task
         self.epoch = 0.0  # weights with a schedule read it
         self.term_flops: dict[str, int] = {}  # of projector and loss for one image, as `count_flops`; filled by the dry run
+        self.compares: dict[str, str] = {}  # what each term reads, with shapes; filled by the dry run
         self._bound: list[BoundReading] = []
         for name, term in terms.items():
             for reading in term.readings:
@@ -102,7 +103,7 @@ class Distiller(nn.Module):
         return self._bound
 
     def _bind_term(self, name: str, term: Term, readings: Readings, batch: Batch) -> None:
-        shapes = " and ".join(f"{r} {tuple(readings[r].shape[1:])}" for r in term.readings)
+        shapes = self.compares[name] = " and ".join(f"{r} {tuple(readings[r].shape[1:])}" for r in term.readings)
         training = term.training
         for reading in term.readings:
             if not torch.isfinite(readings[reading]).all():

@@ -124,7 +124,7 @@ def test_a_loss_that_is_not_a_number(
 
     monkeypatch.setattr(CrossEntropy, "forward", poisoned)
     message = fails(capsys, "train", trained / "student.py", "--work-dir", tmp_path / "run")
-    assert "term ce is not finite" in message
+    assert "term ce, which compares rgb.output (3,) and batch.target (), is not finite" in message
     assert sorted(path.name for path in (tmp_path / "run").glob("epoch_*.pth")) == ["epoch_1.pth"]
 
 

@@ -91,10 +91,12 @@ class IntervalInfoHook(RuntimeInfoHook):  # type: ignore[misc]  # mmengine is un
         # one step later every term is not a number, so only the first such step names the culprit
         step = int((~values.isfinite()).any(1).nonzero()[0])
         found = dict(zip(self.names, values[step].tolist(), strict=True))
-        wrong = [name.removeprefix("term_") for name, value in found.items() if not np.isfinite(value) and name != "loss"]
+        terms = distiller_of(runner).compares
+        bad = [name.removeprefix("term_") for name, value in found.items() if not np.isfinite(value) and name != "loss"]
+        wrong = " and ".join(f"term {name}, which compares {terms[name]}," for name in bad) or "the sum"
         rates = ", ".join(f"{name} {rate[0]:.3g}" for name, rate in runner.optim_wrapper.get_lr().items())
         return (
-            f"epoch {runner.epoch + 1}, iteration {runner.iter + 2 - len(values) + step}: term {', '.join(wrong) or 'sum'} is not finite"
+            f"epoch {runner.epoch + 1}, iteration {runner.iter + 2 - len(values) + step}: {wrong} is not finite"
             f" ({', '.join(f'{name} {value:.4g}' for name, value in found.items())}; {rates}). Lower the learning rate or the"
             " term's weight, clip gradients (optim_wrapper.clip_grad), or look for bad pixels; the last checkpoint is whole"
         )
