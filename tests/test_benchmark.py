@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parent.parent
 def test_the_three_sides_end_at_one_loss(tmp_path: Path) -> None:
     prepare = ["datasets/leafsim/prepare.py", "--out", str(tmp_path / "leafsim"), "--num-scenes", "110", "--workers", "1"]
     environment = {**os.environ, "XKD_DATA_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    for command in (prepare, ["tools/benchmark.py", "--rounds", "1"]):
+    for command in (prepare, ["tools/benchmark.py", "runner", "--rounds", "1"]):
         done = subprocess.run([sys.executable, *command], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if re.match(r". (Runner|Distiller in a plain loop|all by hand) ", line)]
@@ -29,10 +29,23 @@ def test_the_three_sides_end_at_one_loss(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_losses_are_timed_beside_torchdistills() -> None:
     done = subprocess.run(
-        [sys.executable, "tools/benchmark_losses.py", "--repeats", "1"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [sys.executable, "tools/benchmark.py", "losses", "--repeats", "1"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     rows = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.startswith("│")]
     assert len(rows) == 9
     assert all(float(row[2]) > 0 for row in rows)
     assert all(float(row[5]) >= 0 for row in rows)
+
+
+def test_a_benchmark_is_found_by_its_name() -> None:
+    script = ["tools/benchmark.py", "lidar", "--help"]
+    done = subprocess.run([sys.executable, *script], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "python tools/benchmark.py lidar --points" in done.stdout
+
+
+def test_an_unknown_benchmark_is_told_the_others() -> None:
+    done = subprocess.run([sys.executable, "tools/benchmark.py", "loss"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no benchmark 'loss'\nusage: python tools/benchmark.py {data,lidar,losses,runner} ..." in done.stderr

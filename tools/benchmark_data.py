@@ -1,6 +1,6 @@
 """What reading data costs: a long manifest's seconds and memory, and pairs per second beside the same steps by hand in OpenCV.
 
-python tools/benchmark_data.py --rows 1000000 --pairs 200
+python tools/benchmark.py data --rows 1000000 --pairs 200
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a LiDAR sweep costs: points to a map by z-buffer, on one core, beside OpenCV's projection of the same points.
 
-python tools/benchmark_lidar.py --points 120000 --size 375 1242
+python tools/benchmark.py lidar --points 120000 --size 375 1242
 """
 
 from __future__ import annotations

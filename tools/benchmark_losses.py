@@ -1,7 +1,7 @@
 """What a loss costs: forward and backward of each, beside torchdistill's of the same name, in turn in one process; and its memory.
 
     pip install torchdistill
-    python tools/benchmark_losses.py --repeats 200
+    python tools/benchmark.py losses --repeats 200
 
 Time is the median of all repeats, ours and theirs one after the other. Memory is the peak beyond the tensors themselves, of three passes
 in a process of its own (Linux; on a GPU what its allocator says). torchdistill's SP has another norm, at the same cost.

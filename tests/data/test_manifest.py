@@ -167,7 +167,7 @@ def test_several_labels_and_none(edited: Edit) -> None:
 
 
 def test_a_row_stays_small(edited: Edit) -> None:
-    """A million rows fit into a laptop; what they take is printed by tools/benchmark_data.py."""
+    """A million rows fit into a laptop; what they take is printed by tools/benchmark.py data."""
     root = edited("manifest.csv", "id", "id")
     header = (root / "manifest.csv").read_text("utf-8").split("\n", 1)[0]
     lines = (f"r{n},train,g{n // 3},rgb/{n}.png,thermal/{n}.png,disc,mask/{n}.png,,1 2 3 4 disc,f{n}" for n in range(2000))

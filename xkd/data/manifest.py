@@ -67,7 +67,7 @@ class Manifest:
     def load(cls, root: str | Path) -> Manifest:
         """Read `root` (see `data_root`); `FileNotFoundError` or `ValueError` names the file, the line, the row and what is legal.
 
-        A million rows with two sensors and two boxes each took 15 seconds and 1.7 GB (`tools/benchmark_data.py`).
+        A million rows with two sensors and two boxes each took 15 seconds and 1.7 GB (`tools/benchmark.py data`).
         """
         folder = data_root(str(root))
         path = folder / "manifest.toml"
