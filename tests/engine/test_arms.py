@@ -136,6 +136,8 @@ def test_variants_are_the_distilled_student_with_other_settings(tmp_path: Path) 
     assert made["heavy"].teachers == made["distilled"].teachers
     assert heavy.distiller.terms.kd.weight == 9.0
     assert "weight" not in features.distiller.terms.kd
+    assert "xkd.losses.cross_entropy.CrossEntropy" in features.pretty_text  # a run writes its config down
+    assert made["teacher"].config().pretty_text
     assert features.distiller.terms.ce == distilled.distiller.terms.ce
     assert distilled.train_cfg.max_epochs == heavy.train_cfg.max_epochs == 2
     marks = {arms.fingerprint(config, 0, ["a"], SMOKE) for config in (distilled, heavy, features)}

@@ -22,7 +22,7 @@ from xkd.attention.maps import attention_map
 from xkd.attention.scores import energy_pointing_game
 from xkd.compare import TestRun
 from xkd.data.manifest import data_root
-from xkd.engine.config import SECTIONS, as_plain, load_config
+from xkd.engine.config import SECTIONS, as_names, as_plain, load_config
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_student
 from xkd.engine.train import train
@@ -100,7 +100,7 @@ def variants(
         if name in RESERVED or name.startswith("teacher_"):
             raise ValueError(f"{path}: compare.variants cannot have '{name}', the name of an arm of every comparison")
 
-        def config(change: Mapping[str, Any] = change) -> Config:
+        def config(change: Mapping[str, Any] = as_names(change)) -> Config:
             return load_config(path, {**options, **change})
 
         config()  # a wrong key is told before anything is trained
@@ -234,7 +234,7 @@ def _teacher(path: Path, section: Mapping[str, Any]) -> Callable[[], Config]:
 
     def load() -> Config:
         config = load_config(path)
-        config["compare"] = dict(section)
+        config["compare"] = {key: section[key] for key in ("attention", "cluster") if key in section}
         return config
 
     return load

@@ -208,6 +208,15 @@ def as_plain(node: Any) -> Any:
     return node
 
 
+def as_names(node: Any) -> Any:
+    """The inverse of `as_plain`: classes and functions by their import paths, as a dumped config writes them down."""
+    if isinstance(node, Mapping):
+        return {key: as_names(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return type(node)(as_names(value) for value in node)
+    return f"{node.__module__}.{node.__qualname__}" if callable(node) else node
+
+
 def _imported(name: str) -> Any:
     try:
         return pkgutil.resolve_name(name)
