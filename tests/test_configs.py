@@ -126,10 +126,8 @@ def test_the_variants_of_a_shipped_comparison_fit_its_networks(path: Path, tmp_p
     monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path))
     make_data(load_config(path), tmp_path)
     for arm in make_arms(path, {}):
-        config = arm.config()
-        assert config.pretty_text  # as a run writes it down
         if arm.variant:
-            build_distiller(config.distiller, 0, smoke=True)
+            build_distiller(arm.config().distiller, 0, smoke=True)
 
 
 def test_there_are_shipped_configs() -> None:

@@ -62,6 +62,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     for name in SECTIONS:
         check_section(name, as_plain(config.get(name)), str(path))
     check_schedule(as_plain(config.get("param_scheduler") or []), config.train_cfg.get("max_epochs"), str(path))
+    for name in [name for name in config if name not in SECTIONS]:
+        config.pop(name)  # what the sections are made of stands in them
     return config
 
 
@@ -134,9 +136,7 @@ class SettledConfig(Config):  # type: ignore[misc]  # mmengine is untyped
 
 def settle(config: Config, settings: Mapping[str, Any]) -> SettledConfig:
     """A copy with `settings` as further sections, whose text is laid out once."""
-    # an imported module (`import timm`) is a name of the config too, and cannot be copied
-    sections = {name: config[name] for name in config if not inspect.ismodule(config[name])}
-    settled = SettledConfig({**sections, **settings}, filename=config.filename)
+    settled = SettledConfig({**config, **settings}, filename=config.filename)
     settled.__dict__["settled_text"] = config.pretty_text
     return settled
 
