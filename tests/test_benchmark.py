@@ -33,7 +33,7 @@ def test_losses_are_timed_beside_torchdistills() -> None:
     )
     assert done.returncode == 0, done.stderr
     rows = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.startswith("│")]
-    assert len(rows) == 9
+    assert len(rows) == 11
     assert all(float(row[2]) > 0 for row in rows)
     assert all(float(row[5]) >= 0 for row in rows)
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import timm
 import torch
 from core_models import (
     CLASSES,
@@ -231,3 +232,13 @@ def test_weights_that_are_none_are_refused() -> None:
     path: Any = "a.pth"
     with unchecked(), pytest.raises(ValueError, match=r"weights of the branch on view 'rgb' must be Checkpoint\(path\), .*, got 'a.pth'"):
         Branch(CNN(3), RGB_VIEW, path)
+
+
+def test_a_network_that_drops_tokens_while_it_trains_cannot_be_tapped() -> None:
+    model = timm.create_model("vit_tiny_patch16_224", img_size=16, patch_size=4, depth=1, embed_dim=12, num_classes=3, patch_drop_rate=0.75)
+    branch = Branch(model, RGB_VIEW, Random(), {"maps": Tap("blocks.0")})
+    branch.bind(TASK)
+    with pytest.raises(ValueError, match=r"view 'rgb': 'maps' is \(12, 2, 2\), in the dry run it was \(12, 4, 4\); .*\(patch_drop_rate\)"):
+        branch(make_batch(2), TASK)
+    branch.eval()
+    assert branch(make_batch(2), TASK)["maps"].shape == (2, 12, 4, 4)

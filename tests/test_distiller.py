@@ -25,9 +25,9 @@ from torch.nn import functional as F
 from xkd.batch import View
 from xkd.branch import Branch, Head
 from xkd.distiller import Distiller, count_flops
-from xkd.losses import AT, KD, CrossEntropy, FitNet
+from xkd.losses import AT, KD, CrossEntropy, FitNet, MaskEnergy
 from xkd.projectors import Conv1x1, PooledLinear
-from xkd.schedules import Ramp
+from xkd.schedules import Ramp, StopAt
 from xkd.taps import Tap
 from xkd.term import Term
 from xkd.weights import EMA, Random
@@ -99,6 +99,43 @@ class TestStep:
         step = distiller(make_batch())
         assert step.loss.item() == pytest.approx(0.5 * step.parts["ce"].item())
 
+    def test_a_term_without_weight_is_not_computed(self) -> None:
+        distiller = offline(off=Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1(), weight=StopAt(1.0, 3)))
+        distiller.bind()
+        distiller.epoch = 3.0
+        distiller.terms["off"].loss.forward = lambda *_: torch.tensor(torch.nan)
+        step = distiller(make_batch(4))
+        step.loss.backward()
+        assert step.parts["off"].item() == 0
+        assert torch.isfinite(step.loss)
+        assert all(p.grad is not None and not p.grad.any() for p in distiller.terms["off"].parameters())
+        distiller.epoch = 2.9
+        assert distiller(make_batch(4)).loss.isnan()
+
+    def test_what_fails_within_a_step_is_told_with_term_and_readings(self) -> None:
+        distiller = offline(look=Term(MaskEnergy(), "rgb.deep", "batch.mask"))
+        distiller.bind()
+        batch = make_batch(4, mask=torch.ones(4, 3, 16, 16))
+        with pytest.raises(
+            ValueError,
+            match=r"term 'look' cannot compare rgb.deep \(.*\) and batch.mask \(1, .*: MaskEnergy needs one mask .* \(4, 3, 16, 16\)",
+        ):
+            distiller(batch)
+
+    # torch's compiler asks readings for .grad as it resumes after the row mask, which is on the CPU
+    @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+    def test_a_compiled_step_equals_an_eager_one(self) -> None:
+        distiller = offline(hint=Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1()), at=Term(AT(), "rgb.mid", "thermal.mid"))
+        distiller.bind()
+        distiller.eval()
+        batch, gradients = make_batch(4), []
+        for forward in (distiller, torch.compile(distiller, backend="aot_eager")):
+            distiller.zero_grad()
+            forward(batch).loss.backward()
+            gradients.append([p.grad.clone() for p in distiller.parameters() if p.requires_grad])
+        for eager, compiled in zip(*gradients, strict=True):
+            torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-6)
+
     def test_a_batch_that_serves_no_term_still_reaches_every_learning_parameter(self) -> None:
         distiller = offline(hint=Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1()))
         distiller.bind()
@@ -134,6 +171,11 @@ class TestGraph:
     def test_a_frozen_student_has_nothing_to_learn(self) -> None:
         with pytest.raises(ValueError, match="the student 'rgb' is frozen"):
             Distiller({"rgb": rgb_branch(weights=Random(True), frozen=True)}, {"ce": supervision()}, "rgb", TASK)
+
+    def test_layers_that_two_terms_would_share(self) -> None:
+        projector = Conv1x1()
+        with pytest.raises(ValueError, match="terms 'one' and 'two' share one Conv1x1: each needs its own"):
+            offline(one=Term(FitNet(), "rgb.deep", "thermal.deep", projector), two=Term(FitNet(), "rgb.mid", "thermal.mid", projector))
 
     def test_a_graph_without_an_edge(self) -> None:
         with pytest.raises(ValueError, match="at least one term, such as Term"):

@@ -4,7 +4,8 @@
     python tools/benchmark.py losses --repeats 200
 
 Time is the median of all repeats, ours and theirs one after the other. Memory is the peak beyond the tensors themselves, of three passes
-in a process of its own (Linux; on a GPU what its allocator says). torchdistill's SP has another norm, at the same cost.
+in a process of its own (Linux; on a GPU what its allocator says). torchdistill's SP and FSP have other norms, at the same cost; its CRD is
+given embeddings, ours also makes them.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
-from torchdistill.losses.mid_level import ATLoss, DISTLoss, KDLoss, LogitStdKDLoss, PKTLoss, RKDLoss, SPKDLoss, SRDLoss
+from torch import Tensor
+from torchdistill.losses.mid_level import ATLoss, CRDLoss, DISTLoss, FSPLoss, KDLoss, LogitStdKDLoss, PKTLoss, RKDLoss, SPKDLoss, SRDLoss
 
-from xkd.losses import AT, DIST, KD, NST, PKT, RKD, SP, NormalizedDistance
+from xkd.losses import AT, CRD, DIST, FSP, KD, NST, PKT, RKD, SP, NormalizedDistance
 
-LOGITS, VECTORS, MAPS = (1024, 1000), (256, 512), (64, 256, 28, 28)
+LOGITS, VECTORS, MAPS, EMBEDDINGS = (1024, 1000), (256, 512), (64, 256, 28, 28), (64, 128)
+NUM_ROWS, NUM_NEGATIVES = 50_000, 16_384  # of CRD
 WORTH = 1.0  # ms: what is faster is not judged
 PASSES = 3
 
@@ -36,24 +39,59 @@ class Case:
     """One loss on tensors of one shape; theirs is None where torchdistill has no such loss."""
 
     shape: tuple[int, ...]
-    ours: nn.Module
+    ours: Callable[[Tensor, Tensor], Tensor]
     theirs: Callable[..., Tensor] | None
 
 
-def cases() -> dict[str, Case]:
+def cases() -> dict[str, Callable[[], Case]]:
+    """Each made when it is its turn: CRD's memories are large."""
     pair = ("it", "output", "it", "output")
     side = {"io": "output", "path": "it"}
+    flow = {f"{role}_{depth}": side for role in ("student", "teacher") for depth in ("first", "second")}
     return {
-        "KD": Case(LOGITS, KD(), KDLoss(*pair, temperature=4.0, alpha=0.0)),
-        "KD standardised": Case(LOGITS, KD(standardize=True), LogitStdKDLoss(*pair, temperature=4.0, alpha=0.0)),
-        "DIST": Case(LOGITS, DIST(), DISTLoss(*pair)),
-        "AT": Case(MAPS, AT(), ATLoss({"it": {"student": side, "teacher": side, "weight": 1.0}}, mode="code")),
-        "SP": Case(MAPS, SP(), SPKDLoss("it", "it", reduction="batchmean")),
-        "RKD": Case(VECTORS, RKD(), RKDLoss("it", "it", dist_factor=25.0, angle_factor=50.0, reduction="mean")),
-        "PKT": Case(VECTORS, PKT(), PKTLoss(*pair)),
-        "NormalizedDistance": Case(VECTORS, NormalizedDistance(), SRDLoss(*pair, *pair, exponent=4.0)),
-        "NST": Case(MAPS, NST(), None),
+        "KD": lambda: Case(LOGITS, KD(), KDLoss(*pair, temperature=4.0, alpha=0.0)),
+        "KD standardised": lambda: Case(LOGITS, KD(standardize=True), LogitStdKDLoss(*pair, temperature=4.0, alpha=0.0)),
+        "DIST": lambda: Case(LOGITS, DIST(), DISTLoss(*pair)),
+        "AT": lambda: Case(MAPS, AT(), ATLoss({"it": {"student": side, "teacher": side, "weight": 1.0}}, mode="code")),
+        "SP": lambda: Case(MAPS, SP(), SPKDLoss("it", "it", reduction="batchmean")),
+        "RKD": lambda: Case(VECTORS, RKD(), RKDLoss("it", "it", dist_factor=25.0, angle_factor=50.0, reduction="mean")),
+        "PKT": lambda: Case(VECTORS, PKT(), PKTLoss(*pair)),
+        "NormalizedDistance": lambda: Case(VECTORS, NormalizedDistance(), SRDLoss(*pair, *pair, exponent=4.0)),
+        "FSP": lambda: Case(MAPS, our_fsp, FSPLoss({"it": flow})),
+        "CRD": lambda: Case(EMBEDDINGS, our_crd(), their_crd()),
+        "NST": lambda: Case(MAPS, NST(), None),
     }
+
+
+def our_fsp(student: Tensor, teacher: Tensor) -> Tensor:
+    value: Tensor = FSP()((student, student), (teacher, teacher))
+    return value
+
+
+def our_crd() -> Callable[[Tensor, Tensor], Tensor]:
+    loss = CRD(NUM_ROWS, NUM_NEGATIVES)
+    loss.bind(EMBEDDINGS[1:], EMBEDDINGS[1:])
+
+    def compute(student: Tensor, teacher: Tensor) -> Tensor:
+        value: Tensor = loss.to(student.device)(student, teacher, torch.arange(len(student), device=student.device))
+        return value
+
+    return compute
+
+
+def their_crd() -> Callable[..., Tensor]:
+    """Negatives are drawn for it: its own way to draw them fails."""
+    loss = CRDLoss("it", "rows", "it", EMBEDDINGS[1], NUM_ROWS, NUM_NEGATIVES, NUM_ROWS)
+
+    def compute(student: Any, teacher: Any, targets: None) -> Tensor:
+        device, count = student["it"]["output"].device, len(student["it"]["output"])
+        rows = torch.arange(count, device=device)
+        drawn = torch.randint(NUM_ROWS, (count, NUM_NEGATIVES + 1), device=device)
+        drawn[:, 0] = rows
+        value: Tensor = loss({**student, "rows": {"input": {"pos_idx": rows, "contrast_idx": drawn}}}, teacher)
+        return value
+
+    return compute
 
 
 def run(case: Case, side: str, student: Tensor, teacher: Tensor) -> None:
@@ -121,10 +159,11 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     if arguments.memory_of:
-        print(memory(cases()[arguments.memory_of], arguments.side, device))
+        print(memory(cases()[arguments.memory_of](), arguments.side, device))
         return
     table = Table("loss", "shape", "ms", "torchdistill ms", "time against it", "MB", "torchdistill MB")
-    for name, case in cases().items():
+    for name, make in cases().items():
+        case = make()
         student, teacher = tensors(case, device)
         sides = ["ours", *(["theirs"] if case.theirs else [])]
         spent: dict[str, list[float]] = {side: [] for side in sides}

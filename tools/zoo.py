@@ -73,7 +73,7 @@ class Teacher:
     name: str
     size: tuple[int, int]
     capture: Capture
-    attention: str  # what its attention was read from
+    attention: str  # what its attention was read from; of the activation energy also why no attention was
     failure: str = ""
 
 
@@ -147,7 +147,8 @@ def captured(module: str, name: str, square: bool) -> Teacher:
         look = Tap(path, "attention") if path else Tap("stage:-1", "energy")
         branch = Branch(model, view, Random(frozen=True), taps={"map": Tap("stage:-1"), "look": look}, frozen=True)
         try:
-            return Teacher(module, name, size, branch.bind(TASK, ROWS), path or "energy of the last stage")
+            energy = f"energy of the last stage{f' ({failure})' if failure else ''}"
+            return Teacher(module, name, size, branch.bind(TASK, ROWS), path or energy)
         except (ValueError, RuntimeError, AssertionError, TypeError) as error:  # of this attention, or of the model at this size
             failure = one_line(error)
         finally:
@@ -188,19 +189,18 @@ def step(teacher: Teacher, branch: Branch) -> str:
             term.bind(readings)
         optimizer = torch.optim.SGD([*branch.parameters(), *(p for term in terms.values() for p in term.parameters())], lr=1e-4)
         parts: dict[str, Tensor] = {name: term(readings, batch) for name, term in terms.items()}
+        if bad := [name for name, part in parts.items() if not part.isfinite()]:
+            return f"the {bad[0]} term is not finite"
         torch.autograd.backward(torch.stack(list(parts.values())).sum())
         optimizer.step()
+        return "the step changed nothing" if all(torch.equal(before[name], p) for name, p in branch.named_parameters()) else ""
     except (ValueError, RuntimeError) as error:
         return one_line(error)
-    if bad := [name for name, part in parts.items() if not part.isfinite()]:
-        return f"the {bad[0]} term is not finite"
-    if all(torch.equal(before[name], p) for name, p in branch.named_parameters()):
-        return "the step changed nothing"
-    with torch.no_grad():
-        for name, p in branch.named_parameters():
-            p.copy_(before[name])
-    branch.zero_grad()
-    return ""
+    finally:  # the next teacher finds the student as this one did
+        with torch.no_grad():
+            for name, p in branch.named_parameters():
+                p.copy_(before[name])
+        branch.zero_grad()
 
 
 def one_line(error: BaseException) -> str:
@@ -213,7 +213,12 @@ def one_line(error: BaseException) -> str:
 def report(lines: list[tuple[Teacher, int, str]], left_out: dict[str, str], num_students: int, pairs: Counter[str]) -> str:
     rows = ["| module | teacher | size | attention from | students | what failed |", "|---|---|---|---|---|---|"]
     rows += [
-        f"| {t.module} | {t.name} | {t.size[0]} x {t.size[1]} | {t.attention} | {worked} of {num_students} | {why.replace('|', '/')} |"
+        "| "
+        + " | ".join(
+            cell.replace("|", "/")
+            for cell in (t.module, t.name, f"{t.size[0]} x {t.size[1]}", t.attention, f"{worked} of {num_students}", why)
+        )
+        + " |"
         for t, worked, why in lines
     ]
     share = pairs["worked"] / max(pairs["all"], 1)

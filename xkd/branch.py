@@ -110,7 +110,17 @@ class Branch(nn.Module):
         capture.update(self.taps.read(images.shape))
         for name, head in self.heads.items():
             capture[name] = head(capture[self.head_taps[name]])
+        if self.shapes and tuple(images.shape[2:]) == self.view.size:
+            self._check_shapes(capture)
         return capture
+
+    def _check_shapes(self, capture: Capture) -> None:
+        for name, reading in capture.items():
+            if reading.shape[1:] != self.shapes[name]:
+                raise ValueError(
+                    f"view '{self.view.name}': '{name}' is {tuple(reading.shape[1:])}, in the dry run it was {tuple(self.shapes[name])};"
+                    " a network that drops tokens while it trains (patch_drop_rate) cannot be tapped"
+                )
 
     def call(self, network: Callable[[Tensor], Any], images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Tensor:
         """The output for images in the sensor's unit, by the model itself or by what stands in for it, such as its taps."""

@@ -32,13 +32,18 @@ class ClassMap:
         """For each of the task's classes the outputs that mean it; `ValueError` where there are none, or where `to` names no such class."""
         if wrong := sorted(set(self.to.values()) - set(classes)):
             raise ValueError(f"ClassMap maps to '{wrong[0]}', the task has {list(classes)}")
-        meant = [self.to.get(name, name) for name in self.own]
-        found = [[place for place, name in enumerate(meant) if name == wanted] for wanted in classes]
-        if missing := [name for name, places in zip(classes, found, strict=True) if not places]:
+        places: dict[str, list[int]] = {name: [] for name in classes}
+        for place, name in enumerate(self.own):
+            places.get(self.to.get(name, name), []).append(place)
+        found = list(places.values())
+        if missing := [name for name, places in places.items() if not places]:
             raise ValueError(f"none of the network's classes {list(self.own)} means '{missing[0]}': add it to ClassMap(to=...)")
         return found
 
     def __call__(self, logits: Float[Tensor, "b own ..."], classes: Sequence[str]) -> Float[Tensor, "b k ..."]:
         if logits.ndim < 2 or logits.shape[1] != len(self.own):
             raise ValueError(f"the network gives {tuple(logits.shape)}, ClassMap names {len(self.own)} classes {list(self.own)}")
-        return torch.stack([logits[:, places].logsumexp(1) for places in self.columns(classes)], dim=1)
+        columns = self.columns(classes)
+        if all(len(places) == 1 for places in columns):
+            return logits[:, [place for (place,) in columns]]
+        return torch.stack([logits[:, places].logsumexp(1) for places in columns], dim=1)

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from xkd.batch import Batch
 from xkd.branch import Branch, example_batch
+from xkd.losses.learned import LearnedLoss
 from xkd.tasks.task import Task
 from xkd.term import BATCH_READINGS, Readings, Term
 from xkd.weights import EMA
@@ -35,7 +36,11 @@ class BoundReading:
 
 
 class Distiller(nn.Module):
-    """One branch is named the student: it alone is evaluated, visualised and exported. Call `bind()` before you make the optimiser."""
+    """One branch is named the student: it alone is evaluated, visualised and exported. Call `bind()` before you make the optimiser.
+
+    In a loop of your own, call `after_step()` after the optimiser's, and set `epoch` (a number, with fractions) where weights have
+    schedules: it is 0 until you do.
+    """
 
     def __init__(self, branches: Mapping[str, Branch], terms: Mapping[str, Term], student: str, task: Task) -> None:
         super().__init__()
@@ -43,6 +48,11 @@ class Distiller(nn.Module):
             raise KeyError(f"no branch '{student}' to be the student; there are {sorted(branches)}")
         if branches[student].frozen:
             raise ValueError(f"the student '{student}' is frozen, so there is nothing to train")
+        owners: dict[int, str] = {}
+        for name, term in terms.items():
+            for module in (term.projector, term.loss if isinstance(term.loss, LearnedLoss) else None):
+                if module is not None and owners.setdefault(id(module), name) != name:
+                    raise ValueError(f"terms '{owners[id(module)]}' and '{name}' share one {type(module).__name__}: each needs its own")
         if not terms:
             raise ValueError("a distiller needs at least one term, such as Term(CrossEntropy(), 'rgb.output', 'batch.target')")
         # registered as modules, typed as what they hold
@@ -68,9 +78,18 @@ class Distiller(nn.Module):
     def forward(self, batch: Batch) -> Step:
         captures = {name: branch(batch, self.task) for name, branch in self.branches.items()}
         readings = Readings(captures, batch, self._views())
-        parts = {name: term(readings, batch) for name, term in self.terms.items()}
-        loss = torch.stack([term.weight_at(self.epoch) * parts[name] for name, term in self.terms.items()]).sum()
+        weights = {name: term.weight_at(self.epoch) for name, term in self.terms.items()}
+        parts = {name: self._part(name, readings, batch, weight) for name, weight in weights.items()}
+        loss = torch.stack([weight * parts[name] for name, weight in weights.items()]).sum()
         return Step(loss, {name: part.detach() for name, part in parts.items()})
+
+    def _part(self, name: str, readings: Readings, batch: Batch, weight: float) -> Tensor:
+        """A term without weight, such as one that a schedule has stopped, is not computed."""
+        try:
+            part: Tensor = self.terms[name](readings, batch) if weight else self.terms[name].zero(readings)
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"term '{name}' cannot compare {self.compares.get(name) or self.terms[name].readings}: {error}") from error
+        return part
 
     def predict(self, batch: Batch) -> Tensor:
         """Probabilities by the student, from its own view alone."""

@@ -32,7 +32,8 @@ class GradientShares:
 def gradient_shares(distiller: Distiller, batch: Batch) -> GradientShares:
     """At the student's last layer that every term reaches (that reaches it at all), by one pass forwards and one backwards per term.
 
-    Leaves no trace: no gradient, running statistics, memory or random state is changed. `ValueError` where no term reaches the student.
+    Leaves no trace: no gradient, running statistics, memory or random state is changed. All shares are 0 where no term reaches the
+    student with this batch, such as one without labels while the other terms have not begun.
     """
     buffers = {name: buffer.clone() for name, buffer in distiller.named_buffers()}
     device = distiller.student.mean.device
@@ -47,13 +48,11 @@ def gradient_shares(distiller: Distiller, batch: Batch) -> GradientShares:
             buffer.copy_(buffers[name])
     reached = {name: [g is not None and bool(g.any()) for g in of] for name, of in gradients.items()}
     reaching = [of for of in reached.values() if any(of)]
-    if not reaching:
-        raise ValueError(f"none of the terms {list(parts)} reaches a layer of the student '{distiller.student_name}'")
     most = max(sum(of[place] for of in reaching) for place in range(len(weights)))
     place = max(place for place in range(len(weights)) if sum(of[place] for of in reaching) == most)
     norms = {name: _norm(of[place]) for name, of in gradients.items()}
     total = sum(norms.values())
-    return GradientShares(list(weights)[place], {name: norm / total for name, norm in norms.items()})
+    return GradientShares(list(weights)[place], {name: norm / (total or 1.0) for name, norm in norms.items()})
 
 
 def _gradient(part: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor | None, ...]:

@@ -47,7 +47,11 @@ def comparable(
 
 
 def masks_on_grid(loss: str, masks: Float[Tensor, "b 1 i j"], maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
-    """The share of each cell of `maps` that its mask covers, in the precision of `maps`; masks may have any size."""
+    """The share of each cell of `maps` that its mask covers, in the precision of `maps`; masks have any size of the maps' aspect."""
+    shapes = f"masks {tuple(masks.shape)} and maps {tuple(maps.shape)}"
     if masks.ndim != 4 or masks.shape[1] != 1 or len(masks) != len(maps):
-        raise ValueError(f"{loss} needs one mask (1, H, W) for each row, got masks {tuple(masks.shape)} and maps {tuple(maps.shape)}")
+        raise ValueError(f"{loss} needs one mask (1, H, W) for each row, got {shapes}")
+    (height, width), (rows, columns) = masks.shape[-2:], maps.shape[-2:]
+    if abs(height * columns - width * rows) > max(height, width):  # more than one cell of the map
+        raise ValueError(f"{loss} needs masks of the same image as the maps, got {shapes}, which differ in their proportions")
     return resize(masks.to(maps.dtype), (maps.shape[-2], maps.shape[-1]))

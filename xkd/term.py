@@ -14,6 +14,7 @@ from xkd.batch import Batch
 from xkd.branch import Capture
 from xkd.gates import Gate
 from xkd.losses.learned import LearnedLoss
+from xkd.losses.precision import widen
 from xkd.projectors import Projector
 from xkd.schedules import Schedule
 
@@ -79,9 +80,7 @@ class Term(nn.Module):
         if gated and self.gate is not None:
             rows = rows & self.opened(readings, batch)
         if not rows.any():
-            # zero, but attached to every parameter, so that distributed training sees all of them in every step
-            attached = [*(readings[name] for name in self.student), *self.parameters()]
-            return sum((_widen(tensor).sum() * 0 for tensor in attached), torch.zeros((), device=batch.index.device))
+            return self.zero(readings)
         chosen = None if rows.all() else rows.nonzero().flatten().to(batch.index.device, non_blocking=True)
 
         def read(name: str) -> Tensor:
@@ -92,9 +91,14 @@ class Term(nn.Module):
             student = [self.projector(reading) for reading in student]
         teacher = [read(name).detach() for name in self.teacher]
         extras = [getattr(batch, name) if chosen is None else getattr(batch, name)[chosen] for name in self.extras]
-        with torch.autocast(batch.index.device.type, enabled=False):
-            value: Tensor = self.loss(_one_or_all(map(_widen, student)), _one_or_all(map(_widen, teacher)), *extras)
+        with torch.autocast(batch.index.device.type, enabled=False):  # anyone's loss, not ours alone
+            value: Tensor = self.loss(widen(_one_or_all(student)), widen(_one_or_all(teacher)), *extras)
         return value
+
+    def zero(self, readings: Readings) -> Float[Tensor, ""]:
+        """Attached to every parameter, so that distributed training sees all of them in every step."""
+        attached: list[Tensor] = [*(readings[name] for name in self.student), *self.parameters()]
+        return torch.stack([widen(tensor).sum() * 0 for tensor in attached]).sum()
 
     def rows(self, readings: Readings, batch: Batch) -> Bool[Tensor, " b"]:
         """The one row mask: both sides are present, with a label and a mask where the loss needs them. On the CPU."""
@@ -162,10 +166,5 @@ def _names(reading: Reading) -> tuple[str, ...]:
     return names
 
 
-def _widen(reading: Tensor) -> Tensor:
-    return reading.float() if reading.dtype in (torch.float16, torch.bfloat16) else reading
-
-
-def _one_or_all(readings: map[Tensor]) -> Tensor | tuple[Tensor, ...]:
-    several = tuple(readings)
-    return several[0] if len(several) == 1 else several
+def _one_or_all(readings: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    return readings[0] if len(readings) == 1 else tuple(readings)

@@ -117,6 +117,18 @@ def test_it_is_a_finite_scalar_in_the_precision_it_is_given(loss: type[nn.Module
     assert value_of(loss, *single).item() == pytest.approx(value.item(), rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+@collected("scalar")
+def test_half_precision_is_computed_in_float32(loss: type[nn.Module], half: torch.dtype) -> None:
+    given = [each(lambda t: t.to(half) if t.is_floating_point() else t, tensor) for tensor in inputs(loss)]
+    wide = [each(in_single, tensor) for tensor in given]
+    made = built(loss, wide)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value: Tensor = made(*given)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(value_of(loss, *wide).item(), rel=1e-6)
+
+
 @collected("gradcheck")
 def test_its_gradient_is_that_of_its_value(loss: type[nn.Module]) -> None:
     student, *others = inputs(loss)

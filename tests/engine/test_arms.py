@@ -64,6 +64,21 @@ def test_alone_keeps_the_labels_of_its_own_exits_and_nothing_else(tmp_path: Path
         arms.alone(runs.config_of(tmp_path, runs.STUDENT.replace('"batch.target"', '"thermal.output"')))
 
 
+def test_alone_asks_no_teacher_for_its_gate(tmp_path: Path) -> None:
+    gated = 'student="rgb.output", teacher="batch.target", gate=dict(type=Right, reading="thermal.output"))'
+    text = runs.STUDENT.replace('student="rgb.output", teacher="batch.target")', gated)
+    made = make_arms(
+        runs.write(
+            tmp_path, teacher=runs.TEACHER, student=text.replace("from xkd.losses", "from xkd.gates import Right\nfrom xkd.losses", 1)
+        ),
+        {},
+    )
+    alone, distilled = (next(arm for arm in made if arm.name == name).config() for name in ("alone", "distilled"))
+    assert "gate" in distilled.distiller.terms.ce
+    assert "gate" not in alone.distiller.terms.ce
+    build_distiller(alone.distiller, 0)
+
+
 def test_masks_without_a_teacher_are_an_arm_where_the_student_has_masks(tmp_path: Path) -> None:
     text = runs.STUDENT.replace("from xkd.losses import ", "from xkd.losses import MaskEnergy\nfrom xkd.losses import ", 1).replace(
         "terms=dict(",

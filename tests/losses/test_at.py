@@ -10,19 +10,25 @@ from xkd.losses import AT
 
 
 def literal(student: Tensor, teacher: Tensor, p: float) -> float:
-    """mean over rows and positions of (q_s - q_t)^2, q = vec(mean_c |x|^p) / its length."""
+    """mean over rows and positions of (q_s - q_t)^2, q = vec(mean_c x^p) / its length."""
     total = 0.0
     for s, t in zip(student, teacher, strict=True):
-        q_s = torch.stack([(s[:, y, x].abs() ** p).sum() / len(s) for y in range(s.shape[1]) for x in range(s.shape[2])])
-        q_t = torch.stack([(t[:, y, x].abs() ** p).sum() / len(t) for y in range(t.shape[1]) for x in range(t.shape[2])])
+        q_s = torch.stack([(s[:, y, x] ** p).sum() / len(s) for y in range(s.shape[1]) for x in range(s.shape[2])])
+        q_t = torch.stack([(t[:, y, x] ** p).sum() / len(t) for y in range(t.shape[1]) for x in range(t.shape[2])])
         total += float(((q_s / (q_s**2).sum().sqrt() - q_t / (q_t**2).sum().sqrt()) ** 2).sum()) / len(q_s)
     return total / len(student)
 
 
-@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
 def test_the_formula_of_the_authors_code(p: float) -> None:
     student, teacher = torch.randn(3, 4, 5, 6, dtype=torch.float64), torch.randn(3, 9, 5, 6, dtype=torch.float64)
     assert AT(p)(student, teacher).item() == pytest.approx(literal(student, teacher, p), rel=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.0, -1.0, 1.5])
+def test_a_power_that_some_activations_do_not_have(p: float) -> None:
+    with pytest.raises(ValueError, match="p, the power of activations of either sign, must be a whole number from 1 on, got"):
+        AT(p)
 
 
 def test_value_and_gradient_equal_torchdistill_on_equal_grids() -> None:

@@ -74,8 +74,9 @@ def test_a_term_with_two_readings_on_each_side_serves_it() -> None:
             (maps(1, 3, 4, 4), maps(1, 6, 4, 4)),
             r"FSP compares equal numbers of rows, got \(2, 3, 6\) and \(1, 3, 6\)",
         ),
+        ((maps(2, 3), maps(2, 6)), (maps(2, 3), maps(2, 6)), r"FSP compares maps \(B, C, H, W\), got \[\(2, 3\), \(2, 6\)\]"),
     ],
-    ids=["tensors", "single", "channels", "rows"],
+    ids=["tensors", "single", "channels", "rows", "vectors"],
 )
 def test_what_is_no_pair_or_has_other_channels(student: Any, teacher: Any, message: str) -> None:
     with unchecked(), pytest.raises(ValueError, match=message):

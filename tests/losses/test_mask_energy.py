@@ -15,7 +15,7 @@ def energy_inside(attention: Tensor, mask: Tensor) -> float:
     return float((positive * mask[0]).sum() / positive.sum())
 
 
-@pytest.mark.parametrize("size", [(4, 6), (16, 12), (20, 30)])
+@pytest.mark.parametrize("size", [(4, 6), (16, 24), (20, 30)])
 def test_it_is_one_minus_the_energy_inside_the_mask_at_the_masks_size(size: tuple[int, int]) -> None:
     attention = torch.randn(5, 3, 4, 6, dtype=torch.float64)
     mask = (torch.rand(5, 1, *size) > 0.6).double()
@@ -74,3 +74,14 @@ def test_one_position_has_no_inside_and_outside(shape: tuple[int, ...]) -> None:
 def test_a_mask_of_another_shape_is_refused_even_where_torch_would_broadcast(shape: tuple[int, ...]) -> None:
     with unchecked(), pytest.raises(ValueError, match=r"MaskEnergy needs one mask \(1, H, W\) for each row"):
         MaskEnergy()(torch.rand(2, 3, 4, 4), torch.rand(shape))
+
+
+@pytest.mark.parametrize(("grid", "mask"), [((6, 6), (5, 300)), ((4, 8), (64, 64)), ((6, 6), (99, 3))])
+def test_a_mask_of_another_image_is_refused(grid: tuple[int, int], mask: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"masks of the same image as the maps, got .*, which differ in their proportions"):
+        MaskEnergy()(torch.rand(2, 1, *grid), torch.rand(2, 1, *mask))
+
+
+@pytest.mark.parametrize(("grid", "mask"), [((7, 10), (224, 320)), ((3, 4), (72, 72)), ((2, 3), (48, 80))])
+def test_a_grid_need_not_divide_the_image(grid: tuple[int, int], mask: tuple[int, int]) -> None:
+    assert 0 <= MaskEnergy()(torch.rand(2, 1, *grid), torch.rand(2, 1, *mask)).item() <= 1

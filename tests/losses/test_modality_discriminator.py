@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from core_models import TASK, make_batch, rgb_branch, thermal_branch
+from core_models import TASK, make_batch, rgb_branch, thermal_branch, unchecked
 from torch import Tensor, nn
 
 from xkd.distiller import Distiller
@@ -118,5 +118,7 @@ def test_it_must_be_sized_first_for_features_of_one_length() -> None:
     for source, target in (((3,), (5,)), ((3, 4, 4), (3,)), ((3, 4), (3, 4))):
         with pytest.raises(ValueError, match=r"features of one length.*give the term a projector"):
             ModalityDiscriminator().bind(source, target)
+    with unchecked(), pytest.raises(ValueError, match=r"equal numbers of rows, got \(4, 3\) and \(3, 3\)"):
+        bound(torch.rand(4, 3), torch.rand(3, 3))(torch.rand(4, 3), torch.rand(3, 3))
     with pytest.raises(ValueError, match="must be positive"):
         ModalityDiscriminator(strength=0.0)

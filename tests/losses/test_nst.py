@@ -68,6 +68,14 @@ def test_memory_is_that_of_the_smaller_matrices() -> None:
         assert max(sizes) == 2 * channels * grid**2, "the maps themselves"
 
 
-def test_unlike_numbers_of_rows() -> None:
-    with unchecked(), pytest.raises(ValueError, match=r"NST compares equal numbers of rows, got \(3, 9, 2, 2\) and \(1, 9, 2, 2\)"):
-        NST()(torch.randn(3, 9, 2, 2), torch.randn(1, 9, 2, 2))
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        ((3, 9, 2, 2), (1, 9, 2, 2), r"NST compares the same rows, got maps of \(3, 9, 2, 2\) and \(1, 9, 2, 2\)"),
+        ((3, 9, 1, 1), (3, 9, 2, 2), r"NST compares 2 positions or more, got maps of \(3, 9, 1, 1\)"),
+        ((3, 9), (3, 9), r"NST compares maps \(B, C, H, W\), got maps of \(3, 9\)"),
+    ],
+)
+def test_what_cannot_be_compared(student: tuple[int, ...], teacher: tuple[int, ...], message: str) -> None:
+    with unchecked(), pytest.raises(ValueError, match=message):
+        NST()(torch.randn(student), torch.randn(teacher))

@@ -180,6 +180,11 @@ class TestStages:
         with pytest.raises(ValueError, match=r"Staged does not give its own output by forward_intermediates.*\['one', 'two'\]"):
             read(Staged(differs=True).eval(), Tap("stage:1"))
 
+    def test_weights_that_are_no_numbers_are_not_called_another_network(self) -> None:
+        model = Staged().eval()
+        nn.init.constant_(model.one.weight, torch.nan)
+        assert read(model, Tap("stage:1")).isnan().any()
+
     def test_it_is_checked_once_and_never_while_it_learns(self) -> None:
         model = Staged(differs=True)
         taps = Taps(model, {"it": Tap("stage:1")})
@@ -285,6 +290,13 @@ class TestWrongTaps:
         with pytest.raises(ValueError, match=r"tap 'it' gives a tensor of shape \(2, 1, 3, 8, 8\); a reading has 2, 3 or 4"):
             read(model, Tap("0"), (8, 8))
 
+    def test_three_dimensions_that_may_be_tokens_or_channels_first(self) -> None:
+        model = nn.Sequential(nn.Conv2d(3, 64, 4, 4), nn.Flatten(2)).eval()  # (B, 64, 256): 8 x 8 tokens, or a map of 16 x 16
+        with pytest.raises(ValueError, match=r"\(2, 64, 256\) may be \(B, tokens, channels\) or .*say Tap\(layout='tokens'\)"):
+            read(model, Tap("1"), (64, 64))
+        assert read(model, Tap("1", layout="tokens"), (64, 64)).shape == (2, 256, 8, 8)
+        assert read(model, Tap("0"), (64, 64)).shape == (2, 64, 16, 16)
+
     def test_tokens_that_fit_no_grid(self) -> None:
         class Tokens(nn.Module):
             def forward(self, images: Tensor) -> Tensor:
@@ -328,9 +340,13 @@ class TestHooks:
                 lambda: network("swin_tiny_patch4_window7_224", img_size=SIZE, **SWIN),
                 {"maps": Tap("stage:1"), "look": Tap("layers.0.blocks.0", "attention")},
             ),
-            (resnet, {"maps": Tap("stage:2"), "energy": Tap("layer3", "energy")}),
+            (resnet, {"maps": Tap("stage:2"), "energy": Tap("layer3", "energy"), "last": Tap("layer4")}),
+            (lambda: vit("vit_medium_patch16_reg4_gap_256"), {"maps": Tap("blocks.0"), "look": Tap("blocks.1", "attention")}),
+            (lambda: vit("deit_tiny_distilled_patch16_224"), {"maps": Tap("blocks.1"), "look": Tap("blocks.0", "attention")}),
+            (lambda: vit(img_size=32, dynamic_img_size=True), {"maps": Tap("blocks.1"), "look": Tap("blocks.0", "attention")}),
+            (lambda: network("convnext_atto", **CONVNEXT), {"maps": Tap("stages.1"), "stage": Tap("stage:-1")}),
         ],
-        ids=["vit", "swin", "resnet"],
+        ids=["vit", "swin", "resnet", "registers", "distilled", "dynamic size", "channels last inside"],
     )
     def test_compiled_taps_equal_eager_ones(self, make: Callable[[], nn.Module], taps: dict[str, Tap]) -> None:
         model, images = make(), torch.randn(2, 3, *SIZE)

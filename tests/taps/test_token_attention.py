@@ -237,8 +237,9 @@ class TestOtherKinds:
 
     def test_a_stage_of_several_blocks_names_them(self) -> None:
         model = network("swin_tiny_patch4_window7_224", img_size=SIZE, **{**SWIN, "depths": (2, 1, 1, 1)})
-        with pytest.raises(ValueError, match=r"\(stage:0\) holds 2 attention modules, tap one of them: \['blocks.0.attn', "):
+        with pytest.raises(ValueError, match=r"\(stage:0\) holds 2 attention modules, tap one of them: \['layers.0.blocks.0.attn', "):
             Taps(model, {"it": Tap("stage:0", "attention")})
+        assert read(model, Tap("layers.0.blocks.0.attn", "attention")).shape[2:] == (16, 24)
 
     def test_a_vector_has_no_attention(self) -> None:
         with pytest.raises(ValueError, match=r"\(global_pool\) is a vector, which has no attention: tap a layer before the pooling"):

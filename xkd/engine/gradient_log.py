@@ -13,25 +13,36 @@ from xkd.gradients import DROWNED, gradient_shares
 
 
 class GradientHook(Hook):  # type: ignore[misc]  # mmengine is untyped
-    """Measures on the epoch's first batch, in the run's precision, before the step; logs "train/gradient_TERM", the share 0..1."""
+    """Measures on the epoch's first batch that reaches the student, in the run's precision, before the step.
+
+    Logs "train/gradient_TERM", the share 0..1.
+    """
 
     priority = "LOW"
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.warned: set[str] = set()
+        self.due = self.shown = False
+
+    def before_train_epoch(self, runner: Any) -> None:
+        self.due = len(distiller_of(runner).terms) > 1
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        distiller = distiller_of(runner)
-        if batch_idx or len(distiller.terms) < 2:
+        if not self.due:
             return
+        distiller = distiller_of(runner)
         with runner.optim_wrapper.optim_context(runner.model):
             found = gradient_shares(distiller, data_batch.to(distiller.student.mean.device))
+        self.due = not any(found.shares.values())
+        if self.due:
+            return
         for name, share in found.shares.items():
             runner.message_hub.update_scalar(f"train/gradient_{name}", share)
         if not is_main_process():
             return
-        if runner.iter == 0:
+        if not self.shown:
+            self.shown = True
             self.console.print(str(found))
         for name in found.drowned():
             if name not in self.warned:

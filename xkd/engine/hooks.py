@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank, is_main_process
+from mmengine.dist import all_reduce_params, get_rank, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
-from torch import Tensor
+from torch import Tensor, nn
 
 from xkd.distiller import Distiller
 from xkd.files import write_atomically
@@ -56,6 +56,19 @@ class StepHook(Hook):  # type: ignore[misc]  # mmengine is untyped
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if runner.optim_wrapper.should_update():
             distiller_of(runner).after_step()
+
+
+class SyncStatisticsHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+    """Averages batch norm's running statistics over processes after each epoch.
+
+    mmengine's own hook averages every buffer, so also a loss's memory of rows, which each process keeps for itself.
+    """
+
+    def after_train_epoch(self, runner: Any) -> None:
+        norms = [module for module in runner.model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var) if buffer is not None]
+        if statistics:
+            all_reduce_params(statistics, op="mean")
 
 
 class IntervalInfoHook(RuntimeInfoHook):  # type: ignore[misc]  # mmengine is untyped

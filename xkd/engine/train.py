@@ -15,7 +15,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import LoggerHook, SyncBuffersHook
+from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend, Visualizer
 from rich.console import Console
@@ -28,7 +28,7 @@ from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
 from xkd.engine.config import as_plain, settle
 from xkd.engine.gradient_log import GradientHook
-from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, last_checkpoint
+from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, SyncStatisticsHook, last_checkpoint
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, bf16_is_native
@@ -167,7 +167,7 @@ def make_hooks(config: Config, launcher: str) -> dict[str, Any]:
         "logger": LoggerHook(interval=config.get("log_interval", 50)),
         **own,
         "checkpoint": {"type": PlainCheckpointHook, "save_best": config.save_best, **own.get("checkpoint", {})},
-        **({"sync_buffers": {"type": SyncBuffersHook}} if launcher != "none" else {}),
+        **({"sync_statistics": SyncStatisticsHook()} if launcher != "none" else {}),
     }
 
 

@@ -1,7 +1,7 @@
 """Losses: one paper per file, called as `loss(student, teacher)`.
 
 A further parameter named `target`, `mask` or `index` asks for that field of the batch. Each returns the mean over the rows it is
-given, in the precision it is given (half precision is widened by the `Term`). A loss on relations among rows is 0 for a single one.
+given, in float32 or better (half precision is widened, autocast is off). A loss on relations among rows is 0 for a single one.
 """
 
 from xkd.losses.at import AT

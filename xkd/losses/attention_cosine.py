@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xkd.grid import comparable
+from xkd.losses.precision import in_float32
 
 
 class AttentionCosine(nn.Module):
     """Of attention (B, C, H, W) and (B, D, I, J), each averaged over its channels (heads); mean over rows; zero if proportional."""
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b d i j"]) -> Float[Tensor, ""]:
         student, teacher = (maps.mean(1) for maps in comparable("AttentionCosine", student, teacher, cells=2))
         return (1 - F.cosine_similarity(student.flatten(1), teacher.flatten(1), dim=1)).mean()

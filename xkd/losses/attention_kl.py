@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xkd.grid import comparable
+from xkd.losses.precision import in_float32
 
 
 class AttentionKL(nn.Module):
@@ -27,6 +28,7 @@ class AttentionKL(nn.Module):
             raise ValueError(f"tau must be positive, got {tau}")
         self.tau = tau
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b d i j"]) -> Float[Tensor, ""]:
         student, teacher = comparable("AttentionKL", student, teacher, cells=2)
         log_student, log_teacher = (F.log_softmax(maps.mean(1).flatten(1) / self.tau, dim=1) for maps in (student, teacher))

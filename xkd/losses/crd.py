@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xkd.losses.precision import in_float32
 from xkd.losses.rows import require_equal_rows
 from xkd.projectors import PooledLinear
 
@@ -57,6 +58,7 @@ class CRD(nn.Module):
         self.student_head.bind(student, (self.dim,))
         self.teacher_head.bind(teacher, (self.dim,))
 
+    @in_float32
     def forward(
         self, student: Float[Tensor, "b *features"], teacher: Float[Tensor, "b *others"], index: Int[Tensor, " b"]
     ) -> Float[Tensor, ""]:
@@ -93,7 +95,8 @@ class CRD(nn.Module):
 
 def _products(anchors: Float[Tensor, "b dim"], bank: Float[Tensor, "n dim"], drawn: Int[Tensor, "b k"]) -> Float[Tensor, "b k"]:
     """Of each anchor with its drawn rows of the bank, which are copied: the bank changes before the backward pass."""
-    if len(bank) <= drawn.shape[1]:  # every row once is less than the drawn rows of each anchor
+    (num_rows, dim), (num_anchors, num_drawn) = bank.shape, drawn.shape
+    if num_rows * (num_anchors + dim) <= num_anchors * num_drawn * dim:  # every row once takes less memory than each anchor's drawn rows
         return (anchors @ bank.clone().T).gather(1, drawn)
     return (bank[drawn] @ anchors[:, :, None]).squeeze(2)
 

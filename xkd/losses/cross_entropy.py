@@ -10,6 +10,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xkd.losses.precision import in_float32
+
 _UNKNOWN: Final = -1  # what Batch.target has where there is no label
 
 
@@ -29,6 +31,7 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
         self.register_buffer("weight", torch.tensor(weight) if weight else None, persistent=False)
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b k *grid"], target: Shaped[Tensor, "b ..."]) -> Float[Tensor, ""]:
         if target.is_floating_point():
             _check_probabilities(target, always=not self.training)
@@ -54,6 +57,7 @@ class BinaryCrossEntropy(nn.Module):
         super().__init__()
         self.register_buffer("weight", torch.tensor(weight) if weight else None, persistent=False)
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b k"], target: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
         weight = None if self.weight is None else self.weight.to(student.dtype)
         return F.binary_cross_entropy_with_logits(student, target.to(student.dtype), pos_weight=weight)

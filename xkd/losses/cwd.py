@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xkd.grid import comparable
+from xkd.losses.precision import in_float32
 
 
 class CWD(nn.Module):
@@ -22,6 +23,7 @@ class CWD(nn.Module):
             raise ValueError(f"tau must be positive, got {tau}")
         self.tau = tau
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b d i j"]) -> Float[Tensor, ""]:
         student, teacher = comparable("CWD", student, teacher, channels=True, cells=2)
         log_student = F.log_softmax(student.flatten(2) / self.tau, dim=2)

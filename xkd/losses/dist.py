@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xkd.losses.logits import check_logits
+from xkd.losses.precision import in_float32
 
 
 class DIST(nn.Module):
@@ -31,6 +32,7 @@ class DIST(nn.Module):
             raise ValueError(f"tau must be positive, got {tau}")
         self.beta, self.gamma, self.tau = beta, gamma, tau
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b k *grid"], teacher: Float[Tensor, "b k *grid"]) -> Float[Tensor, ""]:
         check_logits(self, student, teacher)
         of_student, of_teacher = _rows((student / self.tau).softmax(1)), _rows((teacher / self.tau).softmax(1))

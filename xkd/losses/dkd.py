@@ -13,6 +13,7 @@ from torch import Tensor, nn, stack
 from torch.nn import functional as F
 
 from xkd.losses.logits import check_logits, labelled_class, mean_over
+from xkd.losses.precision import in_float32
 
 
 class DKD(nn.Module):
@@ -28,6 +29,7 @@ class DKD(nn.Module):
             raise ValueError(f"tau must be positive, got {tau}")
         self.alpha, self.beta, self.tau = alpha, beta, tau
 
+    @in_float32
     def forward(
         self, student: Float[Tensor, "b k *grid"], teacher: Float[Tensor, "b k *grid"], target: Shaped[Tensor, "b ..."]
     ) -> Float[Tensor, ""]:

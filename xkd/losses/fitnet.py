@@ -10,10 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xkd.losses.precision import in_float32
+
 
 class FitNet(nn.Module):
     """Mean squared error between features of equal shape; zero if equal."""
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b *shape"], teacher: Float[Tensor, "b *shape"]) -> Float[Tensor, ""]:
         if student.shape != teacher.shape:  # some unlike shapes would broadcast
             shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xkd.grid import common_grid
+from xkd.losses.precision import in_float32
 from xkd.losses.rows import require_equal_rows
 
 
@@ -19,6 +20,7 @@ class FSP(nn.Module):
     Mean squared difference of their Gram matrices (B, C, D), which are means over positions. Zero if equal.
     """
 
+    @in_float32
     def forward(
         self,
         student: tuple[Float[Tensor, "b c h w"], Float[Tensor, "b d i j"]],
@@ -27,6 +29,8 @@ class FSP(nn.Module):
         for pair in (student, teacher):
             if not isinstance(pair, tuple) or len(pair) != 2:  # a tensor of two rows would unpack too
                 raise ValueError("FSP compares pairs of maps, shallow and deep: give the term two readings on each side")
+            if any(maps.ndim != 4 for maps in pair):
+                raise ValueError(f"FSP compares maps (B, C, H, W), got {[tuple(maps.shape) for maps in pair]}")
         of_student, of_teacher = _flow(*student), _flow(*teacher)
         require_equal_rows("FSP", of_student, of_teacher)
         if of_student.shape != of_teacher.shape:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xkd.losses.logits import check_logits
+from xkd.losses.precision import in_float32
 
 
 class KD(nn.Module):
@@ -24,6 +25,7 @@ class KD(nn.Module):
         self.tau = tau
         self.standardize = standardize
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b k *grid"], teacher: Float[Tensor, "b k *grid"]) -> Float[Tensor, ""]:
         check_logits(self, student, teacher)
         if self.standardize:

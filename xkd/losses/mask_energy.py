@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xkd.grid import masks_on_grid
+from xkd.losses.precision import in_float32
 
 
 class MaskEnergy(nn.Module):
@@ -19,6 +20,7 @@ class MaskEnergy(nn.Module):
     Mean over the rows whose mask is not empty (a healthy leaf has no lesion to look at); 0 where there is none.
     """
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b c h w"], mask: Float[Tensor, "b 1 i j"]) -> Float[Tensor, ""]:
         if student.ndim != 4 or student.shape[-2] * student.shape[-1] < 2:
             shapes = f"{tuple(student.shape)} and masks {tuple(mask.shape)}"

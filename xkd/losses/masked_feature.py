@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xkd.grid import comparable, masks_on_grid
+from xkd.losses.precision import in_float32
 
 
 class MaskedFeature(nn.Module):
@@ -22,6 +23,7 @@ class MaskedFeature(nn.Module):
     the smaller grid, the mask area-averaged to it.
     """
 
+    @in_float32
     def forward(
         self, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b d i j"], mask: Float[Tensor, "b 1 y x"]
     ) -> Float[Tensor, ""]:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xkd.grid import comparable
+from xkd.losses.precision import in_float32
 
 
 class MGD(nn.Module):
@@ -44,6 +45,7 @@ class MGD(nn.Module):
             self.align = nn.Conv2d(student[0], channels, 1)
         self.generator.extend([nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1)])
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b d i j"]) -> Float[Tensor, ""]:
         if not len(self.generator):
             raise ValueError("MGD has no layers yet: call bind(), as a distiller's dry run does, before the optimiser is made")

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xkd.grid import comparable
+from xkd.losses.precision import in_float32
+from xkd.losses.rows import require_equal_rows
 
 
 class ModalityDiscriminator(nn.Module):
@@ -42,11 +44,13 @@ class ModalityDiscriminator(nn.Module):
         layers = [nn.Linear(student[0], width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2), nn.Linear(width, 1)]
         self.layers.extend(layers)
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b *features"], teacher: Float[Tensor, "b *others"]) -> Float[Tensor, ""]:
         if not len(self.layers):
             raise ValueError(
                 "ModalityDiscriminator has no layers yet: call bind(), as a distiller's dry run does, before the optimiser is made"
             )
+        require_equal_rows("ModalityDiscriminator", student, teacher)
         if student.ndim == 4:
             student, teacher = comparable("ModalityDiscriminator", student, teacher, channels=True)
         reversed_student: Tensor = _Reversal.apply(student, self.strength)

@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xkd.losses.precision import in_float32
+
 _EPS = 1e-4  # of SRD's batch normalisation
 
 
@@ -35,6 +37,7 @@ class NormalizedDistance(nn.Module):
             raise ValueError(f"power must be 1 or more, got {power}")
         self.variant, self.power = variant, power
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b *features"], teacher: Float[Tensor, "b *others"]) -> Float[Tensor, ""]:
         if student.ndim not in (2, 4) or teacher.ndim not in (2, 4) or student.shape[:2] != teacher.shape[:2]:
             shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xkd.grid import common_grid
-from xkd.losses.rows import require_equal_rows
+from xkd.grid import comparable
+from xkd.losses.precision import in_float32
 
 
 class NST(nn.Module):
@@ -20,9 +20,9 @@ class NST(nn.Module):
     Mean k(t, t) + mean k(s, s) - 2 mean k(s, t) over pairs of channels, mean over rows. Zero if proportional.
     """
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b d i j"]) -> Float[Tensor, ""]:
-        require_equal_rows("NST", student, teacher)
-        student, teacher = (F.normalize(maps.flatten(2), dim=2) for maps in common_grid(student, teacher))
+        student, teacher = (F.normalize(maps.flatten(2), dim=2) for maps in comparable("NST", student, teacher, cells=2))
         of_student, of_teacher, num_positions = student.shape[1], teacher.shape[1], student.shape[2]
         if 2 * num_positions**2 < of_student**2 + of_teacher**2 + of_student * of_teacher:
             # the same number from matrices of positions, which are smaller: the sum over c, d of (x_c . y_d)^2 is <x'x, y'y>

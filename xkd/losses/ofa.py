@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xkd.losses.logits import check_logits, labelled_class, mean_over
+from xkd.losses.precision import in_float32
 
 
 class OFA(nn.Module):
@@ -28,6 +29,7 @@ class OFA(nn.Module):
             raise ValueError(f"eps and tau must be positive, got eps={eps} and tau={tau}")
         self.eps, self.tau = eps, tau
 
+    @in_float32
     def forward(
         self, student: Float[Tensor, "b k *grid"], teacher: Float[Tensor, "b k *grid"], target: Shaped[Tensor, "b ..."]
     ) -> Float[Tensor, ""]:

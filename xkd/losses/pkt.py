@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from xkd.losses.precision import in_float32
 from xkd.losses.rows import as_vectors
 
 EPS = 1e-7  # the authors'
@@ -21,6 +22,7 @@ class PKT(nn.Module):
 
     contract_exempt = ("mean",)  # probabilities are shared out among the rows: doubling the batch halves them
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b *features"], teacher: Float[Tensor, "b *others"]) -> Float[Tensor, ""]:
         student, teacher = as_vectors("PKT", student, teacher)
         p_student, p_teacher = _neighbours(student), _neighbours(teacher)

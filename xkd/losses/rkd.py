@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from xkd.losses.precision import in_float32
 from xkd.losses.rows import as_vectors
 
 EPS = 1e-12  # keeps a batch without two unlike rows from dividing by zero
@@ -26,6 +27,7 @@ class RKD(nn.Module):
         super().__init__()
         self.distance_weight, self.angle_weight = distance_weight, angle_weight
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b *features"], teacher: Float[Tensor, "b *others"]) -> Float[Tensor, ""]:
         student, teacher = as_vectors("RKD", student, teacher)
         d_student, d_teacher = _distances(student), _distances(teacher)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xkd.losses.logits import check_logits
+from xkd.losses.precision import in_float32
 
 
 class SigmoidKD(nn.Module):
@@ -26,6 +27,7 @@ class SigmoidKD(nn.Module):
             raise ValueError(f"tau must be positive, got {tau}")
         self.tau = tau
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b k *grid"], teacher: Float[Tensor, "b k *grid"]) -> Float[Tensor, ""]:
         check_logits(self, student, teacher, least=1)
         student, teacher = student / self.tau, teacher / self.tau

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from xkd.losses.precision import in_float32
 from xkd.losses.rows import as_vectors
 
 
@@ -21,6 +22,7 @@ class SP(nn.Module):
 
     contract_exempt = ("mean",)  # the rows of a Gram matrix have length one however many they are: doubling the batch halves it
 
+    @in_float32
     def forward(self, student: Float[Tensor, "b *features"], teacher: Float[Tensor, "b *others"]) -> Float[Tensor, ""]:
         student, teacher = as_vectors("SP", student, teacher)
         return (_similarity(student) - _similarity(teacher)).pow(2).mean()

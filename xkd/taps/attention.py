@@ -1,7 +1,7 @@
 """The attention of one block: the weights that its softmax gives, whatever q and k went through before (rotation, positions, windows).
 
 timm's attention modules hand these weights to a dropout layer, `attn_drop`, when fused attention is off: it is switched off in the tapped
-module alone. `nn.MultiheadAttention` is asked for its weights.
+module alone. `nn.MultiheadAttention` is asked for its weights, which in train mode have its dropout in them.
 """
 
 from __future__ import annotations

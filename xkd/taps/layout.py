@@ -74,6 +74,12 @@ def _embedded_grid(model: nn.Module, image_size: Grid) -> Grid | None:
 def find_layout(model: nn.Module, output: Tensor, image_size: Grid, name: str) -> Layout:
     """The layout of a module's output: what the model declares, if that is plausible for this image, else the only plausible one."""
     if output.ndim == 3:
+        known = hasattr(model, "num_prefix_tokens") or _embedded_grid(model, image_size) is not None
+        if not known and all(grids_of(length, image_size) for length in output.shape[1:]):
+            raise ValueError(
+                f"tap '{name}': shape {tuple(output.shape)} may be (B, tokens, channels) or (B, channels, positions), both lengths fit the"
+                f" image {image_size}: say Tap(layout='tokens'), or tap the map before it is flattened"
+            )
         return "tokens"
     if output.ndim != 4:
         raise ValueError(f"tap '{name}' gives a tensor of shape {tuple(output.shape)}; a reading has 2, 3 or 4 dimensions")
