@@ -164,6 +164,7 @@ def test_misaligned_data_are_flagged_and_the_offset_is_told(tmp_path: Path) -> N
     assert registration.paired.measurable > 0.8 * len(SPLITS)
     text = only(found, "warning", "registration")
     assert "The limit is 2" in text
+    assert " pixels of rgb apart (median of " in text  # of two that are equally fine the first
     assert not graver(check(tmp_path / "shapes", max_residual=5.0))
 
 
@@ -372,6 +373,28 @@ def test_statistics_far_from_the_manifest_are_told(copy: Path) -> None:
     replace(copy / "manifest.toml", "mean = [295.2]", "mean = [290.0]")
     text = only(check(copy), "warning", "normalisation")
     assert "thermal: manifest.toml states mean [290] and std [3.8], the sampled train rows have [29" in text
+
+
+def test_images_and_masks_of_other_proportions_are_told(copy: Path) -> None:
+    with (copy / "manifest.toml").open("a", encoding="utf-8") as file:
+        file.write("[pairs]\nsame_size = false\n")
+    thermal = cv2.imread(str(copy / "thermal/0.png"), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(copy / "thermal/1.png"), cv2.resize(thermal, (WIDTH // 2, HEIGHT // 2)))  # as it should be, but smaller
+    assert not graver(check(copy))
+    cv2.imwrite(str(copy / "thermal/0.png"), thermal[:, :HEIGHT])
+    text = only(check(copy), "warning", "files")
+    assert "thermal: 1 images have other proportions than the most, 128x96 (16), " in text
+    assert "they are stretched; thermal/0.png" in text
+    cv2.imwrite(str(copy / "thermal/0.png"), thermal)
+    cv2.imwrite(str(copy / "mask/3.png"), np.zeros((HEIGHT, HEIGHT), np.uint8))
+    assert "1 masks have other proportions than their images: mask/3.png (96x96 for 128x96)" in only(check(copy), "warning", "files")
+
+
+def test_a_sensor_that_most_rows_lack_is_told(copy: Path) -> None:
+    rows = (copy / "manifest.csv").read_text("utf-8").splitlines()
+    rows[3:] = [",".join("" if at == 4 else cell for at, cell in enumerate(row.split(","))) for row in rows[3:]]
+    (copy / "manifest.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    assert "16 of 18 rows have no thermal: they teach and learn nothing by it" in only(check(copy), "warning", "pairs")
 
 
 def test_crops_count_alike_whatever_their_size(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 import two_cameras as two
 
 from xkd import cli
+from xkd.data.check import check_pairs
+from xkd.data.check.residual import Registration as Residual
 from xkd.data.manifest import Manifest
 from xkd.data.register import Found, register_pairs, store
 from xkd.data.register.run import measurable
@@ -132,6 +134,32 @@ def test_rows_of_val_and_test_are_never_read(copy: Path) -> None:
     for number in range(10, 14):
         (copy / f"thermal/{number}.png").unlink()
     assert find(copy, "translation").registration.pairs == 5
+
+
+def test_a_file_of_another_size_anywhere_is_refused(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (copy / "manifest.toml").read_bytes()
+    last = Manifest.load(copy.absolute()).rows[-1]
+    assert last.split != "train"
+    path = copy / last.files["thermal"][0]
+    cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:, :100])
+    assert run(copy, "--reference", "rgb", "--sensor", "thermal", "--model", "translation") == 2
+    assert f"{last.files['thermal'][0]} is 100x120, 'thermal' was 160x120 in the pairs of the sample" in capsys.readouterr().err
+    assert (copy / "manifest.toml").read_bytes() == before
+
+
+def test_the_residual_counts_the_coarser_sensors_pixels_before_and_after(copy: Path) -> None:
+    def checked() -> Residual:
+        (found,) = check_pairs(Manifest.load(copy.absolute()), 0, 0, 1.5, lambda *_: None).registrations
+        return found
+
+    table = copy / "manifest.toml"
+    table.write_text(table.read_text("utf-8").replace("same_size = true", "same_size = false"), "utf-8")
+    apart = np.hypot(5.0, 4.0) * two.SENSOR_SIZE[0] / two.SIZE[0]
+    assert (checked().unit, checked().paired.median) == ("thermal", pytest.approx(apart, abs=0.5))
+    wrong = replace(find(copy, "translation").registration, matrix=((5 / 6, 0.0, 3 * 5 / 6), (0.0, 5 / 6, 0.0), (0.0, 0.0, 1.0)))
+    store(table, "thermal", wrong)
+    still = np.hypot(2.0, 4.0) * two.SENSOR_SIZE[0] / two.SIZE[0]
+    assert (checked().unit, checked().paired.median) == ("thermal", pytest.approx(still, abs=0.5))
 
 
 def test_an_absurd_transformation_is_refused(shifted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,9 @@ class DrawSampler(Sampler[tuple[int, int]]):
         if (balanced or labelled_share) and not shuffle:
             raise ValueError("balanced and labelled_share are for training, they need shuffle=True")
         if (balanced or labelled_share) and not (dataset.strata >= 0).any():
-            raise ValueError("balanced and labelled_share need labelled rows, the dataset has none")
+            left_out = getattr(dataset, "left_out", {})
+            why = f" ({', '.join(f'{count} rows left out: {reason}' for reason, count in left_out.items())})" if left_out else ""
+            raise ValueError(f"balanced and labelled_share need labelled rows, the {len(dataset)} rows that can be used have none{why}")
         self.shuffle, self.seed, self.num_draws, self.balanced, self.labelled_share = shuffle, seed, num_draws, balanced, labelled_share
         self.strata = dataset.strata
         self.epoch = 0

@@ -220,6 +220,20 @@ def test_given_splits_and_left_out_rows(recordings: Path, prepare: Prepare, tmp_
     assert answer.error.startswith("xkd prepare-dataset: row 'plant9_0': group 'p1' straddles splits 'train' and 'test'")
 
 
+def test_groups_of_some_rows_alone_are_refused(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
+    table = ["id,label,group", *(f"plant{plant}_0,rust,p{plant}" for plant in range(10))]
+    (recordings / "labels.csv").write_text("\n".join(table) + "\n", "utf-8")
+    words = ("folders", *two_sensors(recordings), *STRIP, "--labels", recordings / "labels.csv")
+    answer = prepare(*words, "--out", tmp_path / "out")
+    assert answer.code == 2
+    assert "14 of 24 rows have no group, such as 'plant0_1', others have one: they may be of the same plant" in answer.error
+    assert not (tmp_path / "out").exists()
+    answer = prepare(*words, "--group-regex", "^(plant[0-9]+)", "--out", tmp_path / "out")
+    assert "row 'plant0_0' has a group, 'p0', and --group-regex is given too; which holds?" in answer.error
+    (recordings / "labels.csv").write_text("\n".join(table).replace(",group", ",of") + "\n", "utf-8")
+    assert prepare(*words, "--group-regex", "^(plant[0-9]+)", "--out", tmp_path / "out").code == 0
+
+
 def test_two_files_of_one_safe_name_are_refused(tmp_path: Path, prepare: Prepare) -> None:
     for number, name in enumerate(("a:1", "a;1")):
         write_image(tmp_path / f"rgb/{name}.png", number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -128,6 +128,7 @@ def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
             f"{len(odd)} files have another size than was registered: {listed(odd)}; bring them to that size, or register the sensor again"
         )
         found.append(Finding("error", "files", text))
+    found += _size_findings(manifest, facts)
     colour = [key for key in used if isinstance(manifest.modalities[key[0]], RGB)]
     if profiles := [path for name, path in colour if facts[name, path].profile]:
         found.append(
@@ -138,6 +139,42 @@ def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
             Finding("note", "files", f"{len(turned)} images are turned by their EXIF orientation when they are read: {listed(turned)}")
         )
     return found
+
+
+def _size_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
+    """Of a sensor whose images have several proportions, and of masks that have others than their image: they would be stretched."""
+    found = []
+    for name in manifest.modalities:
+        sizes = Counter(one.size for (sensor, _), one in facts.items() if sensor == name and min(one.size) > 0)
+        usual = next(iter(sizes.most_common(1)), ((1, 1), 0))[0]
+        if odd := [path for (sensor, path), one in facts.items() if sensor == name and min(one.size) > 0 and _unlike(one.size, usual)]:
+            told = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sizes.most_common(4))
+            text = f"{name}: {len(odd)} images have other proportions than the most, {told}: they are stretched; {listed(odd)}"
+            found.append(Finding("warning", "files", text))
+    shown = {row.mask: next((facts[name, paths[0]].size for name, paths in row.files.items()), (0, 0)) for row in manifest.rows if row.mask}
+    beside = {path: (header_size(manifest.root / path), size) for path, size in shown.items()}
+    if stretched := [
+        f"{path} ({mask[0]}x{mask[1]} for {size[0]}x{size[1]})"
+        for path, (mask, size) in beside.items()
+        if min(*mask, *size) > 0 and _unlike(mask, size)
+    ]:
+        text = f"{len(stretched)} masks have other proportions than their images: {listed(stretched)}"
+        found.append(Finding("warning", "files", text))
+    return found
+
+
+def _unlike(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one is no reduction of the other, by more than rounding."""
+    return abs(one[0] * other[1] - one[1] * other[0]) > max(*one, *other)
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """(width, height) as the file's header says; (0, 0) where there is none."""
+    try:
+        with Image.open(path) as header:
+            return header.size
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        return 0, 0
 
 
 def _missing_others(manifest: Manifest) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Frame:
 
     row: Row
     readings: Mapping[str, tuple[Modality, Any]]
+    own_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # (height, width) of files that were read into another frame
 
     def placed(self, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
         """(H, W, C): the whole frame of a sensor at `size` (height, width), its own where none is given."""
@@ -35,8 +36,12 @@ class Frame:
         height, width = reading.shape[:2]
         return sensor.place(reading, IDENTITY, size or (height, width), Box(0, 0, width, height))
 
+    def resolution(self, name: str) -> tuple[int, int]:
+        """(height, width) of what the sensor itself saw, in whatever frame it is read."""
+        return self.own_sizes.get(name) or self.size(name)
+
     def size(self, name: str) -> tuple[int, int]:
-        """(height, width) of a sensor's own frame."""
+        """(height, width) of the frame that a sensor is read in."""
         shape = self.readings[name][1].shape
         return int(shape[0]), int(shape[1])
 
@@ -59,7 +64,8 @@ def read_frame(manifest: Manifest, row: Row) -> Frame:
     for name in row.files:
         sensor = manifest.modalities[name]
         readings[name] = (sensor, read_registered(sensor, shot_of(manifest.root, row, sensor), manifest.registrations.get(name)))
-    frame = Frame(row, readings)
+    own = {name: one.sensor_size[::-1] for name, one in manifest.registrations.items() if name in readings}
+    frame = Frame(row, readings, own)
     shapes = {name: frame.size(name) for name in readings}
     if differ := unlike_sizes(shapes, manifest.pairs.same_size, manifest.registrations):
         raise ValueError(differ)

@@ -21,6 +21,7 @@ class Balance:
     classes: Mapping[str, Mapping[str, int]]
     boxes: Mapping[str, Mapping[str, int]]
     have: Mapping[str, Mapping[str, int]]
+    sensors: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,17 @@ def balance(manifest: Manifest) -> Balance:
     def by_split(counts: Mapping[str, int]) -> dict[str, int]:
         return {split: counts.get(split, 0) for split in SPLITS}
 
-    return Balance(by_split(rows), *({name: by_split(part) for name, part in table.items()} for table in (classes, boxes, have)))
+    tables = [{name: by_split(part) for name, part in table.items()} for table in (classes, boxes, have)]
+    return Balance(by_split(rows), tables[0], tables[1], tables[2], tuple(manifest.modalities))
 
 
 def balance_findings(counts: Balance) -> list[Finding]:
-    """Classes that some split never sees, and splits without rows."""
-    found = [Finding("warning", "labels", f"split '{split}' has no rows") for split in SPLITS if not counts.rows[split]]
+    """Classes that some split never sees, splits without rows, and sensors that most rows lack."""
+    total, found = sum(counts.rows.values()), []
+    for name in counts.sensors:
+        if 2 * (held := sum(counts.have[name].values())) < total:
+            found.append(Finding("warning", "pairs", f"{total - held} of {total} rows have no {name}: they teach and learn nothing by it"))
+    found += [Finding("warning", "labels", f"split '{split}' has no rows") for split in SPLITS if not counts.rows[split]]
     for what, table in (("class", counts.classes), ("boxes of", counts.boxes)):
         if not any(any(part.values()) for part in table.values()):
             continue

@@ -51,11 +51,12 @@ class Shift(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One row: the shift of its pair, and of its first sensor with a stranger's second one (the null)."""
+    """One row: the shift of its pair, and of its first sensor with a stranger's second one (the null), in pixels of the sensor `unit`."""
 
     row: str
     paired: Shift
     shuffled: Shift | None
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Registration:
 
     first: str
     second: str
+    unit: str  # the sensor whose pixels are counted
     limit: float  # peak above which a pair is measurable
     paired: Spread
     shuffled: Spread
@@ -137,8 +139,11 @@ def _refined(line: NDArray[np.float64], place: int) -> float:
 
 
 def measure(frame: Frame, stranger: Frame | None, first: str, second: str) -> Measured:
-    """Both sensors at the coarser one's frame; so is the stranger's second sensor."""
-    coarse = min(frame.size(first), frame.size(second), key=lambda size: size[0] * size[1])
+    """Both sensors at the coarser one's resolution, registered or not; so is the stranger's second sensor."""
+    coarser = min((first, second), key=lambda name: frame.resolution(name)[0] * frame.resolution(name)[1])
+    (height, width), (own_height, own_width) = frame.size(coarser), frame.resolution(coarser)
+    scale = (own_height * own_width / (height * width)) ** 0.5  # below 1 for one that was read into a finer frame
+    coarse = (height * scale, width * scale)
     factor = max(1.0, max(coarse) / LONGEST)
     size = (round(coarse[0] / factor), round(coarse[1] / factor))
     own = np.conj(spectrum(grey(frame, first, size)))
@@ -147,7 +152,7 @@ def measure(frame: Frame, stranger: Frame | None, first: str, second: str) -> Me
         found = peak_of(own * spectrum(grey(other, second, size)))
         return Shift(found.x * factor, found.y * factor, found.peak)
 
-    return Measured(frame.row.id, against(frame), against(stranger) if stranger is not None else None)
+    return Measured(frame.row.id, against(frame), against(stranger) if stranger is not None else None, coarser)
 
 
 def peak_limit(shuffled: Sequence[Shift]) -> float:
@@ -166,7 +171,8 @@ def registration(first: str, second: str, pairs: Sequence[Measured]) -> Registra
     certain = [pair.paired for pair in pairs if pair.paired.peak >= limit]
     offset = tuple(float(np.median([shift[axis] for shift in certain])) if certain else float("nan") for axis in (0, 1))
     paired = _spread([pair.paired for pair in pairs], limit)
-    return Registration(first, second, limit, paired, _spread(strangers, limit), (offset[0], offset[1]), tuple(pairs))
+    unit = pairs[0].unit if pairs else second
+    return Registration(first, second, unit, limit, paired, _spread(strangers, limit), (offset[0], offset[1]), tuple(pairs))
 
 
 def _spread(shifts: Sequence[Shift], limit: float) -> Spread:
@@ -189,16 +195,18 @@ def registration_findings(found: Registration, largest: float) -> list[Finding]:
         )
         return [Finding("warning", "registration", text)]
     text = (
-        f"{names}: the edges lie {paired.median:.2f} pixels apart (median of {paired.measurable} measurable of {paired.pairs} pairs; "
+        f"{names}: the edges lie {paired.median:.2f} pixels of {found.unit} apart"
+        f" (median of {paired.measurable} measurable of {paired.pairs} pairs; "
         f"95 % within {paired.p95:.2f}; offset x {found.offset[0]:+.2f}, y {found.offset[1]:+.2f}); "
-        f"in shuffled pairs {shuffled.median_of_all:.2f}, {shuffled.measurable} of {shuffled.pairs} measurable"
+        f"in shuffled pairs {shuffled.median_of_all:.2f} (median of all), {shuffled.measurable} of {shuffled.pairs} measurable"
     )
     if paired.median > largest:
         return [
             Finding(
                 "warning",
                 "registration",
-                f"{text}. The limit is {largest:g}: register the sensors (xkd register-pairs), or pair other files",
+                f"{text}. The limit is {largest:g}: register the sensors (xkd register-pairs; another --model where they are),"
+                " or pair other files",
             )
         ]
     return [Finding("note", "registration", text)]

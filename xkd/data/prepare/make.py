@@ -62,6 +62,8 @@ def make(found: Found, order: Order) -> Made:
     left_out = Counter(found.left_out)
     records = _grouped(found.records, order.group_regex)
     records = _given(records, order, left_out) if _is_given(records, order) else _split(records, order)
+    if not order.group_regex:
+        _check_groups(records, {record.id for record in found.records if not record.group})
     train = [record for record in records if record.split == "train"]
     if not train:
         raise ValueError("no row is in split 'train'; there is nothing to learn from")
@@ -84,7 +86,22 @@ def safe(name: str) -> str:
 
 
 def _grouped(records: Sequence[Record], regex: str) -> list[Record]:
+    """Each with its group, that of its frame alone where nobody gave any; `ValueError` where two ways give one."""
+    given = [record for record in records if record.group]
+    if regex and given:
+        raise ValueError(f"row '{given[0].id}' has a group, '{given[0].group}', and --group-regex is given too; which holds?")
     return [replace(record, group=group_of(record.frame, regex) if regex else record.group or record.frame) for record in records]
+
+
+def _check_groups(records: Sequence[Record], without: set[str]) -> None:
+    """`ValueError` where some rows have a group and others do not: those may be of a plant, scene or drive of another split."""
+    lost = [record.id for record in records if record.id in without]
+    if 0 < len(lost) < len(records):
+        raise ValueError(
+            f"{len(lost)} of {len(records)} rows have no group, such as '{lost[0]}', others have one: they may be of the same plant, scene"
+            " or drive as rows of another split. Give each a line with its group in the table (an empty label leaves it unlabelled), or"
+            " take --group-regex"
+        )
 
 
 def _is_given(records: Sequence[Record], order: Order) -> bool:

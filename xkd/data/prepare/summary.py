@@ -46,6 +46,12 @@ def warnings(made: Made) -> list[str]:
         if absent and any(found.values()):
             groups = len({record.group for record in made.records if name in record.kinds})
             said.append(f"class '{name}' is not in {', '.join(absent)}; it is in {groups} groups")
+    whole = sum(all(sensor in record.files for sensor in made.sensors) for record in made.records)
+    if whole < len(made.records) / 2:
+        said.append(
+            f"only {whole} of {len(made.records)} rows have all of {', '.join(made.sensors)}: the others teach nothing across sensors; if"
+            " there should be more, see --strip, or for times --tolerance, --offset and --estimate-offset"
+        )
     if not any(record.labels is not None or record.boxes is not None for record in made.records):
         said.append("no row has a label or a box")
     return said

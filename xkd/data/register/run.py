@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd.data.check.files import header_size
 from xkd.data.check.residual import Measured, Shift, shift_between
 from xkd.data.check.residual import Registration as Residual
 from xkd.data.check.residual import registration as residual_of
@@ -57,6 +58,7 @@ def register_pairs(
     try:
         matrix = locate(first.pairs, model, lambda done, total: progress("search", done, total))
         found = _registration(first, matrix, reference, model)
+        _check_sizes(manifest, {reference: first.size, sensor: first.sensor_size})
         before = residual(second, scaling(*map(shape_of, second.pairs[0])), reference, sensor)
         after = residual(second, matrix, reference, sensor)
         _check_gain(before, after)
@@ -78,7 +80,7 @@ def residual(pairs: CalibrationSet, matrix: Matrix, reference: str, sensor: str)
     for number, (image, _) in enumerate(pairs.pairs):
         for box in parts(size, _PARTS):
             paired, shuffled = (_shift(image[box], other[box], pairs.factor) for other in (placed[number], placed[number - 1]))
-            found.append(Measured(str(number), paired, shuffled))
+            found.append(Measured(str(number), paired, shuffled, reference))
     return residual_of(reference, sensor, found)
 
 
@@ -98,6 +100,19 @@ def _registration(pairs: CalibrationSet, matrix: Matrix, reference: str, model: 
             "take more pairs (--sample), or a simpler model"
         )
     return found
+
+
+def _check_sizes(manifest: Manifest, sizes: Mapping[str, tuple[int, int]]) -> None:
+    """Every file of both, not those of the sample alone: a registration holds for images of one size."""
+    for name, size in sizes.items():
+        paths = dict.fromkeys(path for row in manifest.rows for path in row.files.get(name, ()))
+        for path in paths:
+            found = header_size(manifest.root / path)
+            if min(found) > 0 and sorted(found) != sorted(size):  # EXIF may turn it
+                raise ValueError(
+                    f"{path} is {found[0]}x{found[1]}, '{name}' was {size[0]}x{size[1]} in the pairs of the sample: bring all images of a"
+                    " camera to one size first"
+                )
 
 
 def _check_gain(before: Residual, after: Residual) -> None:
