@@ -234,6 +234,15 @@ def test_weights_that_are_none_are_refused() -> None:
         Branch(CNN(3), RGB_VIEW, path)
 
 
+def test_a_network_that_cannot_take_the_views_size_says_which(tmp_path: Path) -> None:
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=4, depth=1, embed_dim=12, num_classes=3)
+    with pytest.raises(
+        ValueError,
+        match=r"view 'rgb' gives \(3, 16, 16\), which VisionTransformer cannot take: Input height \(16\) doesn't match",
+    ):
+        Branch(model, RGB_VIEW, Random()).bind(TASK)
+
+
 def test_a_network_that_drops_tokens_while_it_trains_cannot_be_tapped() -> None:
     model = timm.create_model("vit_tiny_patch16_224", img_size=16, patch_size=4, depth=1, embed_dim=12, num_classes=3, patch_drop_rate=0.75)
     branch = Branch(model, RGB_VIEW, Random(), {"maps": Tap("blocks.0")})

@@ -72,7 +72,7 @@ def test_errors_of_the_callables_pass_through() -> None:
 
 
 def test_timms_word_for_an_unknown_model_is_a_users_mistake() -> None:
-    with pytest.raises(ValueError, match=r"^model: create_model: Unknown model \(resnet99\)$"):
+    with pytest.raises(ValueError, match=r"^model: create_model: Unknown model \(resnet99\); near it: \['.*resnet.*'\]$"):
         build({"type": timm.create_model, "model_name": "resnet99"}, "model")
 
 

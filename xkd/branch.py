@@ -143,7 +143,12 @@ class Branch(nn.Module):
         self.eval()
         with torch.no_grad():
             images = batch.views[self.view.name]
-            output = self.call(self.taps, images, batch, task)
+            try:
+                output = self.call(self.taps, images, batch, task)
+            except (AssertionError, RuntimeError, TypeError) as error:  # the network's own words
+                raise ValueError(
+                    f"view '{self.view.name}' gives {tuple(images.shape[1:])}, which {type(self.model).__name__} cannot take: {error}"
+                ) from error
             taps = self.taps.read(images.shape)
             for name, head in self.heads.items():
                 head.bind(tuple(taps[self.head_taps[name]].shape[1:]), tuple(output.shape[1:]))

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import timm
+
 
 def build(config: Any, where: str = "config") -> Any:
     """Call each `dict(type=callable, **arguments)` of a nested configuration; dicts without `type`, lists and tuples are kept as such.
@@ -21,7 +23,9 @@ def build(config: Any, where: str = "config") -> Any:
         try:
             return config["type"](**arguments)
         except RuntimeError as error:  # timm's word for a name that it does not know
-            raise ValueError(f"{where}: {getattr(config['type'], '__name__', config['type'])}: {error}") from error
+            near = difflib.get_close_matches(str(arguments.get("model_name")), timm.list_models())
+            hint = f"; near it: {near}" if near and "Unknown model" in str(error) else ""
+            raise ValueError(f"{where}: {getattr(config['type'], '__name__', config['type'])}: {error}{hint}") from error
     if isinstance(config, list | tuple):
         return type(config)(build(value, f"{where}[{position}]") for position, value in enumerate(config))
     return config

@@ -53,7 +53,7 @@ def test_a_set_of_which_nothing_can_be_read_still_has_its_page(own_data: Path, t
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["absent"], "absent/manifest.toml: no such file"), (["tiny", "--sample", "-1"], "sample is 0 (all rows) or more")],
+    [(["absent"], "no data set 'absent': no folder "), (["tiny", "--sample", "-1"], "sample is 0 (all rows) or more")],
 )
 def test_a_mistake_in_the_call_exits_with_two(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -16,6 +16,7 @@ def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert "student distilled" in shown
     assert "share of the gap" in shown
+    assert "A smoke run: one step per arm" in (tmp_path / "report.html").read_text("utf-8")
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
     assert list(summary["arms"]) == ["teacher", "alone", "distilled", "shuffled"]
     assert summary["seeds"] == 2

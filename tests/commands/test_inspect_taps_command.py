@@ -56,6 +56,15 @@ def test_what_cannot_be_read_is_a_comment_with_the_reason(capsys: pytest.Capture
     assert re.search(r"# attention0=.*does not attend between positions", capsys.readouterr().out)
 
 
+def test_a_model_of_one_size_is_made_for_the_views(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["test_vit", "--size", "96", "128", "--channels", "1"])
+    text = capsys.readouterr().out
+    assert text.startswith("# test_vit, input (1, 96, 128)")
+    assert 'stage5=dict(type=Tap, path="stage:5"),  # (64, 6, 8)' in text
+    with pytest.raises(ValueError, match=r"test_vit cannot be made with --model-args patch_sze=8: .*'patch_sze'"):
+        main(["test_vit", "--model-args", "patch_sze=8"])
+
+
 def test_an_unknown_model_names_what_is_near() -> None:
     with pytest.raises(KeyError, match="timm has no model 'resnet18x'; near it: "):
         main(["resnet18x"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xkd.data.manifest import Manifest, data_root, sensor
+from xkd.data.manifest import Manifest, data_root, find_dataset, sensor
 from xkd.geometry import Box
 
 Edit = Callable[[str, str, str], Path]
@@ -43,6 +43,16 @@ def test_tiny_dataset_is_read_whole(tiny_dataset: Path) -> None:
     assert rows["train-7"].crop == Box(-6, 4, 42, 44)
     assert rows["train-9"].labels is None
     assert rows["train-6"].mask == ""
+
+
+def test_a_data_set_is_found_from_where_one_is_or_below_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path / "data"))
+    (tmp_path / "data/plants").mkdir(parents=True)
+    assert find_dataset("data/plants") == str(tmp_path / "data/plants")
+    assert find_dataset("plants") == "plants"
+    with pytest.raises(FileNotFoundError, match=r"no data set 'nope': no folder .*/nope, and none below XKD_DATA_ROOT, .*/data/nope"):
+        find_dataset("nope")
 
 
 def test_root_is_absolute_or_below_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -372,7 +372,8 @@ def test_an_unknown_mask_code_is_an_error(copy: Path) -> None:
 def test_statistics_far_from_the_manifest_are_told(copy: Path) -> None:
     replace(copy / "manifest.toml", "mean = [295.2]", "mean = [290.0]")
     text = only(check(copy), "warning", "normalisation")
-    assert "thermal: manifest.toml states mean [290] and std [3.8], the sampled train rows have [29" in text
+    assert "thermal: it is normalised by mean [290] and std [3.8] (of manifest.toml, or" in text
+    assert "the sampled train rows have mean = [29" in text
 
 
 def test_images_and_masks_of_other_proportions_are_told(copy: Path) -> None:

@@ -35,6 +35,6 @@ def test_the_unit_that_the_interval_is_over(tmp_path: Path) -> None:
     tested = compare.TestRun(rows, np.zeros((6, 3)), np.zeros(6, int), np.array(list("aabbcc")), np.zeros(6))
     run = ArmRun(tmp_path, tmp_path, tested, 0.0, 0.0)
     config = runs.load_config(runs.write(tmp_path, student=runs.STUDENT))
-    assert page.resampled(config, run) == "3 values of 'frame'"
+    assert page.resampled(config, run) == "3 values of 'frame' of 6 test rows"
     config.compare.cluster = "id"
     assert page.resampled(config, replace(run, test=replace(tested, clusters=rows))) == "6 test rows"

@@ -66,6 +66,11 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         r"param_scheduler\[0\] has no key 'T_maks' \(did you mean 'T_max'\?\); it takes .*'eta_min'",
     ),
     "loader": ({"train_dataloader.batchsize": 1}, r"train_dataloader has no key 'batchsize' \(did you mean 'batch_size'\?\)"),
+    "batch as text": (
+        {"train_dataloader.batch_size": "eight"},
+        r"batch_size must be a whole number from 1 on, got 'eight'",
+    ),
+    "workers": ({"val_dataloader.num_workers": -1}, r"num_workers must be a whole number from 0 on, got -1"),
     "mixing in evaluation": ({"val_dataloader.mix": {"type": Mix, "num_classes": 3}}, r"samples are mixed in train_dataloader alone"),
     "mixing": ({"train_dataloader.mix": {"type": Mix, "classes": 3}}, r"Mix takes no argument 'classes' \(did you mean 'num_classes'\?\)"),
     "sampler": ({"train_dataloader.sampler.balance": 1}, r"sampler has no key 'balance' \(did you mean 'balanced'\?\)"),
@@ -103,6 +108,12 @@ def test_a_merge_into_a_branch_that_is_not_there(tmp_path: Path) -> None:
         runs.config_of(tmp_path, runs.PLAIN + "\ndistiller.branches.thermel.merge(dict(frozen=True))\n")
 
 
+def test_a_loop_that_is_written_anew_counts_epochs(tmp_path: Path) -> None:
+    config = runs.config_of(tmp_path, runs.PLAIN + "\ntrain_cfg = dict(max_epochs=1)\n")
+    runs.run_training(config, tmp_path / "run")
+    assert (tmp_path / "run" / "epoch_1.pth").is_file()
+
+
 def test_no_config(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no config .*absent\.py"):
         load_config(tmp_path / "absent.py")
@@ -125,6 +136,10 @@ WRONG_RUNS = {
     "classes": (
         {"distiller.task.classes": ("blank", "disc", "ring")},
         r"classes \['blank', 'disc', 'ring'\] are not those of the train data",
+    ),
+    "order of classes": (
+        {"distiller.task.classes": ("disc", "blank", "bar")},
+        r"\['blank', 'disc', 'bar'\], in that order",
     ),
     "view": ({"distiller.branches.rgb.view.size": (8, 8)}, r"branch 'rgb' eats View\(name='rgb'.*\(8, 8\).*train data has .*\(16, 16\)"),
     "batch": ({"train_dataloader.batch_size": 99, "train_dataloader.drop_last": True}, r"23 rows make no batch of 99"),

@@ -21,6 +21,7 @@ from xkd.engine import precision
 from xkd.engine import train as engine_train
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.model import DistillerModel
+from xkd.gates import Confident
 from xkd.losses import CrossEntropy
 from xkd.tasks import Classification
 
@@ -223,3 +224,15 @@ def test_the_share_of_each_terms_gradient_is_logged_and_a_drowned_term_named(tmp
     said = screen.getvalue()
     assert "gradient at " in said
     assert said.count(f"epoch 1: term '{name}' has ") == 1, "once"
+    assert "does not reach" not in said
+
+
+def test_a_term_that_reaches_nothing_is_told(tmp_path: Path) -> None:
+    gate = {"type": Confident, "reading": "thermal.output", "threshold": 0.999999}
+    config = runs.config_of(tmp_path, runs.GRAPH, {"train_cfg.max_epochs": 2, "distiller.terms.kd.gate": gate})
+    screen = io.StringIO()
+    runs.run_training(config, tmp_path / "run", Console(file=screen, width=400))
+    assert (
+        screen.getvalue().count("epoch 1: term 'kd' does not reach the student: in this batch no row has rgb.output and thermal.output")
+        == 1
+    )

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from xkd.data.check import PairCheck, check_pairs, draw_overlays
-from xkd.data.manifest import Manifest
+from xkd.data.manifest import Manifest, find_dataset
 from xkd.files import write_together
 from xkd.report.pairs import pairs_page
 
@@ -33,8 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="draws the sample")
     parser.add_argument("--max-residual", type=float, default=1.5, help="median registration residual that is still fine, in pixels (1.5)")
     a = parser.parse_args(arguments)
-    folder = Path(a.dataset)
-    manifest = Manifest.load(folder.absolute() if folder.is_dir() else a.dataset)
+    manifest = Manifest.load(find_dataset(a.dataset))
     out = Path(a.out or Path("work_dirs") / "check_pairs" / manifest.name)
     console = Console(width=None if sys.stdout.isatty() else 120)
     with bars(console) as progress:

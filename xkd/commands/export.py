@@ -12,7 +12,7 @@ from rich.console import Console
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.loaders import build_loader
-from xkd.engine.student import load_student
+from xkd.engine.student import load_student, registered
 from xkd.evaluate import measure, predict
 from xkd.export import CardNotes, export_onnx
 
@@ -31,14 +31,16 @@ def main(arguments: Sequence[str]) -> int:
     student = load_student(config, a.checkpoint)
     metrics: dict[str, float] = {}
     data = ""
+    caveats: tuple[str, ...] = ()
     if not a.no_test:
         loader = build_loader(config.test_dataloader, seed=0, views=[student.branch.view])
-        metrics = measure(student.task, predict(student.branch, student.task, loader))
+        predictions = predict(student.branch, student.task, loader)
+        metrics = measure(student.task, predictions)
         dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
-        data = f"{dataset.manifest.name}, test split of {len(dataset)} rows"
-    notes = CardNotes(
-        name=Path(a.config).stem, description=f"the student '{student.name}' of {Path(a.config).name}", data=data, metrics=metrics
-    )
+        data = f"{dataset.manifest.name}, test split, measured on {int(predictions.labelled.sum())} labelled rows of {len(dataset)}"
+        caveats = registered(dataset.manifest, student.branch.view)
+    described = f"the student '{student.name}' of {Path(a.config).name}"
+    notes = CardNotes(Path(a.config).stem, described, data, metrics, caveats)
     report = export_onnx(student.branch, student.task, Path(a.out), notes)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(f"{report.model}: {report.num_bytes / 1e6:.1f} MB, {report.card.parameters:,} parameters")

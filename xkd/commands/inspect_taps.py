@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
@@ -19,13 +20,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="the view's size (the model's own)")
     parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--all", action="store_true", help="every module with a map as output, not the stages alone")
-    parser.add_argument("--model-args", nargs="+", default=[], metavar="KEY=VALUE", help="for timm.create_model: img_size=64 patch_size=8")
+    settings = "for timm.create_model: patch_size=8 img_size=64 (or 64,96; --size alone sets it too)"
+    parser.add_argument("--model-args", nargs="+", default=[], metavar="KEY=VALUE", help=settings)
     a = parser.parse_args(arguments)
     if a.model not in timm.list_models():
         near = timm.list_models(f"*{a.model}*")[:8] or timm.list_models(f"{a.model[:4]}*")[:8]
         raise KeyError(f"timm has no model '{a.model}'; near it: {near}")
     options = parse_options(a.model_args)
-    model = timm.create_model(a.model, in_chans=a.channels, **options).eval()
+    model = made(a.model, a.channels, options, (a.size[0], a.size[1]) if a.size else None).eval()
     size = (a.size[0], a.size[1]) if a.size else own_size(model, options)
     print(f"# {a.model}, input ({a.channels}, {size[0]}, {size[1]}), {sum(p.numel() for p in model.parameters()):,} parameters")
     for name, tap in candidates(model, a.all).items():
@@ -33,7 +35,21 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def own_size(model: nn.Module, options: dict[str, object]) -> tuple[int, int]:
+def made(name: str, channels: int, options: dict[str, Any], size: tuple[int, int] | None) -> nn.Module:
+    """For the view's size, where a model is made for one; `ValueError` with timm's words for arguments that it does not take."""
+    sizes: list[dict[str, Any]] = [{"img_size": size}, {}] if size and "img_size" not in options else [{}]
+    for number, further in enumerate(sizes, 1):
+        try:
+            model: nn.Module = timm.create_model(name, in_chans=channels, **options, **further)
+            return model
+        except (TypeError, AssertionError, RuntimeError) as error:
+            if number == len(sizes):
+                given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+                raise ValueError(f"{name} cannot be made with --model-args {given}: {error}") from error
+    raise AssertionError("one of the attempts returned or raised")
+
+
+def own_size(model: nn.Module, options: dict[str, Any]) -> tuple[int, int]:
     given = options.get("img_size")
     if isinstance(given, int):
         return given, given
@@ -71,5 +87,5 @@ def line(model: nn.Module, name: str, tap: Tap, size: tuple[int, int], channels:
             return f"{text}  # {tuple(taps.read((1, channels, *size))[name].shape[1:])}"
         finally:
             taps.close()
-    except ValueError as error:
+    except (ValueError, AssertionError, RuntimeError) as error:
         return f"# {text}  {str(error).split(': ', 1)[-1]}"

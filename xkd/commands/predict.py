@@ -15,10 +15,11 @@ from torchvision.io import encode_png
 
 from xkd.commands.images import find_images, read_sample
 from xkd.data.loader import collate
+from xkd.data.manifest import Manifest, data_root
 from xkd.data.paired import Sample
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.progress import progress_display
-from xkd.engine.student import Student, load_student
+from xkd.engine.student import Student, load_student, registered
 from xkd.files import write_atomically
 from xkd.tasks import Segmentation
 
@@ -30,15 +31,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("config")
     parser.add_argument("checkpoint")
     parser.add_argument("images", nargs="+", help="image files or folders (searched for images)")
-    parser.add_argument("--out", default="predictions.csv")
+    parser.add_argument("--out", default="predictions.csv", help="(%(default)s, in the working folder)")
     parser.add_argument("--masks", default="", help="folder for a PNG of class numbers per image, at the view's size (segmentation)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     a = parser.parse_args(arguments)
-    student = load_student(load_config(a.config, parse_options(a.cfg_options)), a.checkpoint)
+    config = load_config(a.config, parse_options(a.cfg_options))
+    student = load_student(config, a.checkpoint)
     if a.masks and not isinstance(student.task, Segmentation):
         raise ValueError(f"--masks is for segmentation; this config's task is {type(student.task).__name__}")
     paths = find_images(a.images)
     console = Console(width=None if sys.stdout.isatty() else 120)
+    root = config.test_dataloader.dataset.root
+    if (data_root(root) / "manifest.toml").is_file():  # the data may be elsewhere by now
+        for caveat in registered(Manifest.load(root), student.branch.view):
+            console.print(f"[yellow]beware: {caveat}[/]")
     rows: list[list[str]] = []
     with progress_display(console) as progress:
         bar = progress.add_task("images", total=len(paths))

@@ -99,7 +99,8 @@ def add_order(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default="not stated", help="where the recordings come from")
     parser.add_argument("--link", choices=["copy", "symlink", "hardlink"], default="copy", help="how files get there (%(default)s)")
     parser.add_argument("--group-regex", default="", metavar="REGEX", help="what it captures in a stem is the group: plant, scene, drive")
-    parser.add_argument("--split", nargs="+", default=["train=0.7", "val=0.15", "test=0.15"], metavar="SPLIT=SHARE")
+    shares = ["train=0.7", "val=0.15", "test=0.15"]
+    parser.add_argument("--split", nargs="+", default=shares, metavar="SPLIT=SHARE", help=f"by group ({' '.join(shares)})")
     parser.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
     parser.add_argument("--split-lists", type=Path, metavar="DIR", help="given splits: train.txt, val.txt and test.txt, an id a line")
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from xkd.commands.check_pairs import advance, bars
-from xkd.data.manifest import Manifest
+from xkd.data.manifest import Manifest, find_dataset
 from xkd.data.register import Found, register_pairs, store
 from xkd.data.register.run import measurable
 from xkd.data.registration import MODELS
@@ -30,8 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="draws the pairs")
     parser.add_argument("--dry-run", action="store_true", help="show what is found and write nothing")
     a = parser.parse_args(arguments)
-    folder = Path(a.dataset)
-    manifest = Manifest.load(folder.absolute() if folder.is_dir() else a.dataset)
+    manifest = Manifest.load(find_dataset(a.dataset))
     console = Console(width=None if sys.stdout.isatty() else 120)
     with bars(console) as progress:
         found = register_pairs(manifest, a.reference, a.sensor, a.model, a.sample, a.seed, advance(progress))

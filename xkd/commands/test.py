@@ -29,14 +29,16 @@ def main(arguments: Sequence[str]) -> int:
     student = load_student(config, a.checkpoint)
     loader = build_loader(config[f"{a.split}_dataloader"], seed=0, views=[student.branch.view])
     check_classes(student.task, {a.split: loader})
-    metrics = measure(student.task, predict(student.branch, student.task, loader))
+    predictions = predict(student.branch, student.task, loader)
+    metrics = measure(student.task, predictions)
     if a.json:
         print(json.dumps(metrics))
         return 0
     console = Console(width=None if sys.stdout.isatty() else 120)
     dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
     console.print(
-        f"{student.name} on view '{student.branch.view.name}' alone, {a.split} split of {dataset.manifest.root}: {len(dataset)} rows"
+        f"{student.name} on view '{student.branch.view.name}' alone, {a.split} split of {dataset.manifest.root}: {len(dataset)} rows,"
+        f" measured on the {int(predictions.labelled.sum())} labelled ones"
     )
     for reason, count in dataset.left_out.items():
         console.print(f"{count} rows left out ({reason})")

@@ -101,6 +101,16 @@ def data_root(root: str) -> Path:
     return path if path.is_absolute() else Path(os.environ.get("XKD_DATA_ROOT", "data")).absolute() / path
 
 
+def find_dataset(name: str) -> str:
+    """The root of what a person calls a data set: a folder from where they are, or a name below XKD_DATA_ROOT; else `FileNotFoundError`."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return str(folder.absolute())
+    if not data_root(name).is_dir():
+        raise FileNotFoundError(f"no data set '{name}': no folder {folder.absolute()}, and none below XKD_DATA_ROOT, {data_root(name)}")
+    return name
+
+
 def sensor(root: str, column: str, changes: Mapping[str, Any] = MappingProxyType({})) -> Modality:
     """The modality of one column, from manifest.toml alone (the rows are not read).
 

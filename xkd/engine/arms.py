@@ -30,6 +30,7 @@ from xkd.evaluate import predict
 from xkd.files import write_atomically
 
 COMPARE_KEYS = ("attention", "cluster", "teachers", "variants")
+CLUSTER = "group"  # rows of one plant, scene or drive are alike: the bootstrap draws them together
 RESERVED = ("alone", "distilled", "masks", "shuffled", "teacher")
 LABELS = ("batch.target",)
 MASKS = (*LABELS, "batch.mask")
@@ -170,7 +171,7 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
     loader = build_loader(config.test_dataloader, seed, views=[student.branch.view])
     predictions = predict(student.branch, student.task, loader)
     labelled = predictions.labelled.numpy()
-    cluster = section.get("cluster", "id")
+    cluster = section.get("cluster", CLUSTER)
     clusters = np.array([meta[cluster] for meta in predictions.meta])
     method = section.get("attention", {}).get(student.name, "")
     energy = mask_energies(student, loader, method) if method else np.full(len(labelled), np.nan)
@@ -185,7 +186,7 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
 
 def check_cluster(config: Config) -> None:
     """Before anything is trained: is there such a column?"""
-    cluster = as_plain(config.get("compare") or {}).get("cluster", "id")
+    cluster = as_plain(config.get("compare") or {}).get("cluster", CLUSTER)
     columns = build_loader(config.test_dataloader, 0).dataset[0].meta
     if cluster not in columns:
         raise KeyError(f"compare.cluster = '{cluster}' is no column of the manifest; there are {sorted(columns)}")
@@ -216,7 +217,7 @@ def fingerprint(config: Config, seed: int, teachers: list[str], settings: Mappin
 def asked(config: Config) -> str:
     """Changes with what a trained network is asked: which attention, which clusters."""
     section = as_plain(config.get("compare") or {})
-    text = json.dumps([section.get("attention", {}), section.get("cluster", "id")], sort_keys=True)
+    text = json.dumps([section.get("attention", {}), section.get("cluster", CLUSTER)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -59,6 +59,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     missing = [name for name in REQUIRED if name not in config]
     if missing:
         raise KeyError(f"{path}: sections {missing} are missing; it has {[name for name in config if name in SECTIONS]}")
+    config.train_cfg.setdefault("by_epoch", True)
     for name in SECTIONS:
         check_section(name, as_plain(config.get(name)), str(path))
     check_schedule(as_plain(config.get("param_scheduler") or []), config.train_cfg.get("max_epochs"), str(path))
@@ -86,6 +87,9 @@ def check_section(name: str, section: Any, path: str) -> None:
             raise KeyError(f"{where}: samples are mixed in train_dataloader alone, evaluation sees them as they are")
         if missing := [key for key in ("dataset", "batch_size") if key not in section]:
             raise KeyError(f"{where} needs {missing}; it takes {list(LOADER_KEYS)}")
+        for key, least in (("batch_size", 1), ("num_workers", 0)):
+            if not isinstance(section.get(key, least), int) or section.get(key, least) < least:
+                raise ValueError(f"{where}.{key} must be a whole number from {least} on, got {section[key]!r}")
         check_keys(section.get("sampler", {}), _parameters(DrawSampler, "dataset", "seed", "rank", "world_size"), f"{where}.sampler")
     elif name == "train_cfg":
         check_keys(section, ["by_epoch", *_parameters(EpochBasedTrainLoop, "runner", "dataloader")], where)

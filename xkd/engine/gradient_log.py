@@ -45,9 +45,16 @@ class GradientHook(Hook):  # type: ignore[misc]  # mmengine is untyped
             self.shown = True
             self.console.print(str(found))
         for name in found.drowned():
-            if name not in self.warned:
-                self.warned.add(name)
-                self.console.print(
-                    f"epoch {runner.epoch + 1}: term '{name}' has {100 * found.shares[name]:.2g} % of the student's gradient, less than"
-                    f" {100 * DROWNED:g} %: it teaches next to nothing; raise its weight, or lower the others' ({found})"
-                )
+            told = f"{100 * found.shares[name]:.3g} % of the student's gradient, less than {100 * DROWNED:g} %"
+            text = f"term '{name}' has {told}: it teaches next to nothing; raise its weight, or lower the others' ({found})"
+            self._warn_once(runner, name, text)
+        for name, term in distiller.terms.items():
+            if found.shares[name] == 0 and term.weight_at(distiller.epoch):
+                reads = " and ".join(term.readings)
+                text = f"term '{name}' does not reach the student: in this batch no row has {reads}, or its gate is shut, or it is zero"
+                self._warn_once(runner, name, text)
+
+    def _warn_once(self, runner: Any, name: str, text: str) -> None:
+        if name not in self.warned:
+            self.warned.add(name)
+            self.console.print(f"epoch {runner.epoch + 1}: {text}")

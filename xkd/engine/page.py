@@ -17,7 +17,7 @@ from rich.console import Console
 import xkd
 from xkd.compare import Summary, confusion
 from xkd.data.manifest import Manifest
-from xkd.engine.arms import MASKS, Arm, ArmRun, alone, has_pairs
+from xkd.engine.arms import CLUSTER, MASKS, Arm, ArmRun, alone, has_pairs
 from xkd.engine.config import as_plain
 from xkd.engine.panels import Looker, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
@@ -35,6 +35,7 @@ CAVEAT_MASKS = (
     "The distilled student was also shown the masks of labelled rows, the student alone was not: the gain belongs to teacher and masks"
     " together. The arm 'masks' tells them apart."
 )
+CAVEAT_SMOKE = "A smoke run: one step per arm shows that everything runs, its numbers mean nothing."
 CAVEAT_SEEDS = "One seed: the interval speaks of the test images alone, not of the luck of initialisation. Use --seeds 3 or more."
 
 
@@ -73,7 +74,7 @@ def write_page(
         pictures=(page.Picture("What they see", PICTURE_NOTE, draw_panels(path.parent / "panels", config, pictured, runs)),),
         charts=(curves(pictured, runs),),
         confusions=tuple(confusions(arms, runs, manifest)),
-        caveats=tuple(caveats(manifest, len(runs["alone"]), arms)),
+        caveats=(*[CAVEAT_SMOKE] * ("--smoke" in command.split()), *caveats(manifest, len(runs["alone"]), arms)),
     )
     page.write_report(path, report)
     console.print(f"page: {path}")
@@ -169,7 +170,7 @@ def caveats(manifest: Manifest, seeds: int, arms: list[Arm]) -> list[str]:
 
 
 def resampled(config: Config, run: ArmRun) -> str:
-    """What the bootstrap draws: "410 test rows" or "50 values of 'frame'"."""
-    cluster = as_plain(config.get("compare") or {}).get("cluster", "id")
-    number = len(set(run.test.clusters.tolist()))
-    return f"{number} test rows" if cluster == "id" else f"{number} values of '{cluster}'"
+    """What the bootstrap draws: "410 test rows" or "50 values of 'frame' of 410 test rows"."""
+    cluster = as_plain(config.get("compare") or {}).get("cluster", CLUSTER)
+    rows, number = len(run.test.rows), len(set(run.test.clusters.tolist()))
+    return f"{rows} test rows" if number == rows else f"{number} values of '{cluster}' of {rows} test rows"

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from mmengine.config import Config
 
+from xkd.batch import View
 from xkd.branch import Branch
 from xkd.build import build
+from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
 from xkd.tasks import Task
 from xkd.weights import Checkpoint, load_file
@@ -36,3 +38,13 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
     if trained != list(task.classes):
         raise ValueError(f"{checkpoint} was trained on classes {trained}; the config's task has {list(task.classes)}")
     return Student(branch, task, name)
+
+
+def registered(manifest: Manifest, view: View) -> tuple[str, ...]:
+    """What whoever feeds files to this student must know: its sensors that training read into another camera's frame."""
+    return tuple(
+        f"{sensor.name} was read into the frame of {one.reference} by [registration.{sensor.name}] of {manifest.root / 'manifest.toml'};"
+        " files as the camera gives them show another part of the scene, unless they are warped by the same matrix"
+        for sensor in view.sensors
+        if (one := manifest.registrations.get(sensor.name)) is not None
+    )

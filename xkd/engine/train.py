@@ -206,6 +206,7 @@ def check_classes(task: Task, loaders: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"the task's classes {list(task.classes)} are not those of the {split} data's manifest"
                 f" {loader.dataset.manifest.root}: {list(loader.dataset.classes)}"
+                + (", in that order" if set(loader.dataset.classes) == set(task.classes) else "")
             )
 
 

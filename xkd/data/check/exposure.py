@@ -139,8 +139,8 @@ def normalisation_findings(sensors: Mapping[str, Modality], measured: Mapping[st
         judged = np.array([output not in _ABOUT_PIXELS for output in _outputs(sensors[name])])
         if (np.maximum(means, spreads)[judged] > DIFFERENCE).any():
             text = (
-                f"{name}: manifest.toml states mean {_few(own.stated_mean)} and std {_few(own.stated_std)}, "
-                f"the sampled train rows have {_few(own.mean)} and {_few(own.std)}"
+                f"{name}: it is normalised by mean {_few(own.stated_mean)} and std {_few(own.stated_std)} (of manifest.toml, or the"
+                f" sensor's defaults where it has none), the sampled train rows have mean = {_few(own.mean)} and std = {_few(own.std)}"
             )
             found.append(Finding("warning", "normalisation", text))
     return found
