@@ -177,7 +177,10 @@ def _measured(
     for column, table in found.sensors.items():
         rows = [record for record in sample if column in record.files]
         if not rows:
-            raise ValueError(f"no row of split 'train' has '{column}'; it cannot be normalised or learned from")
+            raise ValueError(
+                f"no row of split 'train' has '{column}'; it cannot be normalised or learned from. If it should, see --strip, or for times"
+                " --tolerance, --offset and --estimate-offset"
+            )
         shots = [_shot(record, column, draft) for record in rows]
         check_complete(column, table, shots)
         normalisation, measured = measure(column, table, shots)
@@ -219,7 +222,7 @@ def _pairs(found: Found, sizes: Mapping[str, Mapping[str, Size]], notes: list[st
         )
     notes.append(
         f"sizes differ within {len(unlike)} of {len(sizes)} pairs that were looked at, as in '{unlike[0]}' ({listed}): "
-        "both must show the same field of view"
+        "both must show the same field of view; two fixed cameras that do not are registered by xkd register-pairs"
     )
     return pairs
 
