@@ -142,13 +142,16 @@ def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
 
 
 def _size_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
-    """Of a sensor whose images have several proportions, and of masks that have others than their image: they would be stretched."""
+    """Whole images of other proportions than most of their sensor's, and masks of others than their image: they would be stretched."""
     found = []
     for name in manifest.modalities:
-        sizes = Counter(one.size for (sensor, _), one in facts.items() if sensor == name and min(one.size) > 0)
-        usual = next(iter(sizes.most_common(1)), ((1, 1), 0))[0]
-        if odd := [path for (sensor, path), one in facts.items() if sensor == name and min(one.size) > 0 and _unlike(one.size, usual)]:
-            told = ", ".join(f"{width}x{height} ({count})" for (width, height), count in sizes.most_common(4))
+        whole = {path: facts[name, path].size for row in manifest.rows if row.crop is None for path in row.files.get(name, ())}
+        sizes = {path: size for path, size in whole.items() if min(size) > 0}
+        counts = Counter(sizes.values())
+        usual = counts.most_common(1)[0][0] if counts else (1, 1)
+        odd = [path for path, size in sizes.items() if _unlike(size, usual)]
+        if 0 < len(odd) < len(sizes) / 2:  # else the images are of all proportions
+            told = ", ".join(f"{width}x{height} ({count})" for (width, height), count in counts.most_common(4))
             text = f"{name}: {len(odd)} images have other proportions than the most, {told}: they are stretched; {listed(odd)}"
             found.append(Finding("warning", "files", text))
     shown = {row.mask: next((facts[name, paths[0]].size for name, paths in row.files.items()), (0, 0)) for row in manifest.rows if row.mask}
