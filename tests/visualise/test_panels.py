@@ -37,8 +37,8 @@ def test_the_same_picture_for_the_same_input_and_no_other(tmp_path: Path) -> Non
         ]
     ):
         second = drawn(tmp_path / f"{number}.png", other)
-        assert second.shape == first.shape
-        assert (second != first).any(), number
+        assert second.shape == first.shape or other.outline is None, "without an outline the legend is shorter"
+        assert second.shape != first.shape or (second != first).any(), number
     assert len(list(tmp_path.iterdir())) == 7, "and no temporary file is left"
 
 

@@ -36,6 +36,7 @@ _OUTLINE, _OUTLINE_SHADOW = "#ffffff", "#00000080"
 _VERDICTS: Final = {"": ("", "#333333"), "right": ("✓ ", "#12743b"), "wrong": ("✗ ", "#b3261e")}
 _CELL, _HEAD, _CAPTION, _GAP, _BAR = 1.9, 0.34, 0.3, 0.1, 0.6  # inches
 _MARGIN, _LETTER = 0.12, 0.085  # inches, of the labels on the left
+_SMALL_LETTER = 0.056  # of the legend
 _DIM = 0.55  # how much colour and contrast an image keeps under attention
 
 
@@ -94,7 +95,11 @@ def draw_rows(rows: Sequence[Row], path: Path, class_names: Sequence[str] = (), 
     pixels = any(panel.classes is not None for row in rows for panel in row.panels)
     label = _label_width(rows)
     heights = [_CELL * max(panel.image.shape[0] / panel.image.shape[1] for panel in row.panels) for row in rows]
+    outlined = any(_has_outline(panel) for row in rows for panel in row.panels)
+    legend = f"attention, times evenly spread{'; outline: region of interest' if outlined else ''}"
     width = label + len(titles) * (_CELL + _GAP) + _GAP
+    if attention:
+        width = max(width, label + _CELL + 3 * _GAP + _SMALL_LETTER * len(legend))
     foot = _BAR if attention or pixels else _GAP
     height = _HEAD + sum(heights) + len(rows) * (_CAPTION + _GAP) + foot
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
@@ -115,7 +120,7 @@ def draw_rows(rows: Sequence[Row], path: Path, class_names: Sequence[str] = (), 
             _draw(axes, panel)
         y -= _CAPTION + _GAP
     if attention:
-        _legend(figure, label, width, height)
+        _legend(figure, legend, label, width, height)
     if pixels:
         _class_legend(figure, class_names, (_GAP + (width / 2 if attention else 0.0)) / width, height)
     _save(figure, path)
@@ -139,7 +144,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
         else:
             large = cv2.resize(shown.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
             axes.imshow(large, extent=box, cmap=_ATTENTION, vmin=0.0, vmax=SCALE_TOP, interpolation="bilinear")
-    if panel.outline is not None and panel.outline.max() >= 0.5 > panel.outline.min():
+    if _has_outline(panel):
         for colour, line in ((_OUTLINE_SHADOW, 1.8), (_OUTLINE, 0.8)):
             axes.contour(panel.outline, levels=[0.5], colors=[colour], linewidths=line, extent=box, origin="upper")
     axes.set(xlim=box[:2], ylim=box[2:], xticks=[], yticks=[])
@@ -148,6 +153,10 @@ def _draw(axes: Axes, panel: Panel) -> None:
     mark, colour = _VERDICTS[panel.verdict]
     if panel.caption:
         axes.set_xlabel(mark + panel.caption, fontsize=8.5, color=colour, labelpad=3, parse_math=False)
+
+
+def _has_outline(panel: Panel) -> bool:
+    return panel.outline is not None and bool(panel.outline.max() >= 0.5 > panel.outline.min())
 
 
 def _dimmed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -180,14 +189,13 @@ def _label_width(rows: Sequence[Row]) -> float:
     return 2 * _MARGIN + _LETTER * max(len(line) for row in rows for text in (row.name, row.note) for line in text.splitlines() or [""])
 
 
-def _legend(figure: Figure, left: float, width: float, height: float) -> None:
+def _legend(figure: Figure, text: str, left: float, width: float, height: float) -> None:
     axes = figure.add_axes((left / width, 0.28 / height, _CELL / width, 0.1 / height))
     axes.set_facecolor("#c4c4c4")
     scale = ScalarMappable(Normalize(0, SCALE_TOP), _ATTENTION)
     ticks = [float(tick) for tick in range(int(SCALE_TOP) + 1)]
     figure.colorbar(scale, cax=axes, orientation="horizontal", extend="max", ticks=ticks, drawedges=False)
     axes.tick_params(labelsize=7.5, length=2, color="#444444", labelcolor="#444444")
-    text = "attention, times evenly spread; outline: region of interest"
     figure.text((left + _CELL + 2 * _GAP) / width, 0.33 / height, text, va="center", fontsize=8, color="#444444")
 
 
