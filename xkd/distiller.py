@@ -78,17 +78,19 @@ class Distiller(nn.Module):
     def forward(self, batch: Batch) -> Step:
         captures = {name: branch(batch, self.task) for name, branch in self.branches.items()}
         readings = Readings(captures, batch, self._views())
-        weights = {name: term.weight_at(self.epoch) for name, term in self.terms.items()}
-        parts = {name: self._part(name, readings, batch, weight) for name, weight in weights.items()}
-        loss = torch.stack([weight * parts[name] for name, weight in weights.items()]).sum()
+        parts = {name: self.part(name, readings, batch) for name in self.terms}
+        loss = torch.stack([term.weight_at(self.epoch) * parts[name] for name, term in self.terms.items()]).sum()
         return Step(loss, {name: part.detach() for name, part in parts.items()})
 
-    def _part(self, name: str, readings: Readings, batch: Batch, weight: float) -> Tensor:
-        """A term without weight, such as one that a schedule has stopped, is not computed."""
+    def part(self, name: str, readings: Readings, batch: Batch) -> Float[Tensor, ""]:
+        """The unweighted value of a term; one without weight, such as one that a schedule has stopped, is 0 and not computed."""
+        term = self.terms[name]
+        if not term.weight_at(self.epoch):
+            return term.zero(readings)
         try:
-            part: Tensor = self.terms[name](readings, batch) if weight else self.terms[name].zero(readings)
+            part: Tensor = term(readings, batch)
         except (ValueError, IndexError) as error:
-            raise ValueError(f"term '{name}' cannot compare {self.compares.get(name) or self.terms[name].readings}: {error}") from error
+            raise ValueError(f"term '{name}' cannot compare {self.compares.get(name) or term.readings}: {error}") from error
         return part
 
     def predict(self, batch: Batch) -> Tensor:

@@ -40,7 +40,7 @@ def gradient_shares(distiller: Distiller, batch: Batch) -> GradientShares:
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
         captures = {name: branch(batch, distiller.task) for name, branch in distiller.branches.items()}
         readings = Readings(captures, batch, {name: branch.view.name for name, branch in distiller.branches.items()})
-        parts = {name: term.weight_at(distiller.epoch) * term(readings, batch) for name, term in distiller.terms.items()}
+        parts = {name: term.weight_at(distiller.epoch) * distiller.part(name, readings, batch) for name, term in distiller.terms.items()}
         weights = {name: p for name, p in distiller.student.model.named_parameters() if p.requires_grad and p.ndim > 1}
         gradients = {name: _gradient(part, list(weights.values())) for name, part in parts.items()}
     with torch.no_grad():
