@@ -12,5 +12,5 @@ distiller.branches.rgb.merge(dict(model=dict(_delete_=True, **dict(teacher_trans
 distiller.branches.rgb.taps.pooled.merge(dict(path="fc_norm"))
 # from scratch it needs more epochs than the CNN, and so small it is slower in bfloat16
 optim_wrapper.merge(dict(type=OptimWrapper))
-train_cfg.merge(dict(max_epochs=60, val_interval=4))
+train_cfg.merge(dict(max_epochs=36, val_interval=4))
 compare.merge(dict(teachers=dict(thermal="roadscene_few_teacher.py")))
