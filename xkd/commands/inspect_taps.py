@@ -37,16 +37,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def made(name: str, channels: int, options: dict[str, Any], size: tuple[int, int] | None) -> nn.Module:
     """For the view's size, where a model is made for one; `ValueError` with timm's words for arguments that it does not take."""
-    sizes: list[dict[str, Any]] = [{"img_size": size}, {}] if size and "img_size" not in options else [{}]
-    for number, further in enumerate(sizes, 1):
-        try:
-            model: nn.Module = timm.create_model(name, in_chans=channels, **options, **further)
-            return model
-        except (TypeError, AssertionError, RuntimeError) as error:
-            if number == len(sizes):
-                given = ", ".join(f"{key}={value!r}" for key, value in options.items())
-                raise ValueError(f"{name} cannot be made with --model-args {given}: {error}") from error
-    raise AssertionError("one of the attempts returned or raised")
+    further: dict[str, Any] = {"img_size": size} if size and "img_size" not in options else {}
+    try:
+        model: nn.Module = timm.create_model(name, in_chans=channels, **options, **further)
+    except (TypeError, AssertionError, RuntimeError) as error:
+        if further:  # it is made for no size, or takes other arguments wrongly too
+            return made(name, channels, options, None)
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise ValueError(f"{name} cannot be made with --model-args {given}: {error}") from error
+    return model
 
 
 def own_size(model: nn.Module, options: dict[str, Any]) -> tuple[int, int]:

@@ -124,7 +124,7 @@ def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
         readings = term["student"] if isinstance(term["student"], list | tuple) else [term["student"]]
         if term["teacher"] not in targets or any(reading.split(".")[0] != student for reading in readings):
             config.distiller.terms.pop(name)
-        elif "gate" in term and term["gate"]["reading"].split(".")[0] != student:
+        elif term.get("gate") and term["gate"]["reading"].split(".")[0] != student:
             config.distiller.terms[name].pop("gate")  # it asks a teacher
     if not any(term["teacher"] in LABELS for term in as_plain(config.distiller.terms).values()):
         raise ValueError(f"the student '{student}' has no term with 'batch.target', so it cannot be trained alone")
