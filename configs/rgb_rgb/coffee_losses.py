@@ -17,6 +17,8 @@ ce = dict(supervision, student="cnn.output")
 kd = dict(type=Term, loss=dict(type=KD, tau=4.0), student="cnn.output", teacher="vit.output")
 distiller = dict(type=Distiller, student="cnn", task=task, branches=dict(vit=teacher, cnn=cnn), terms=dict(ce=ce, kd=kd))
 optim_wrapper.merge(dict(type=BF16OptimWrapper))
+# the teacher has the 60 epochs of its own config; so many students must be shorter
+train_cfg.merge(dict(max_epochs=36))
 losses.crd.crd.loss.merge(dict(num_rows=294))
 losses.merge(dict(masked_feature=dict(masked=dict(deep, loss=dict(type=MaskedFeature), projector=dict(type=Conv1x1), weight=0.01))))
 variants = {

@@ -15,6 +15,8 @@ teacher = dict(cnn, weights=dict(type=Checkpoint, path="work_dirs/coffee_small_c
 ce = dict(supervision, student="vit.output")
 kd = dict(type=Term, loss=dict(type=KD, tau=4.0), student="vit.output", teacher="cnn.output")
 distiller = dict(type=Distiller, student="vit", task=task, branches=dict(cnn=teacher, vit=vit), terms=dict(ce=ce, kd=kd))
+# the teacher has the 60 epochs of its own config; so many students must be shorter
+train_cfg.merge(dict(max_epochs=36))
 losses.crd.crd.loss.merge(dict(num_rows=294))
 losses.merge(dict(masked_feature=dict(masked=dict(deep, loss=dict(type=MaskedFeature), projector=dict(type=Conv1x1), weight=0.01))))
 variants = {

@@ -79,6 +79,16 @@ def test_alone_asks_no_teacher_for_its_gate(tmp_path: Path) -> None:
     build_distiller(alone.distiller, 0)
 
 
+def test_alone_keeps_a_gate_of_none_and_one_of_its_own(tmp_path: Path) -> None:
+    for gate in ("None", 'dict(type=Right, reading="rgb.output")'):
+        text = runs.STUDENT.replace('teacher="batch.target")', f'teacher="batch.target", gate={gate})').replace(
+            "from xkd.losses", "from xkd.gates import Right\nfrom xkd.losses", 1
+        )
+        config = arms.alone(runs.config_of(tmp_path, text))
+        assert "gate" in config.distiller.terms.ce
+        build_distiller(config.distiller, 0)
+
+
 def test_masks_without_a_teacher_are_an_arm_where_the_student_has_masks(tmp_path: Path) -> None:
     text = runs.STUDENT.replace("from xkd.losses import ", "from xkd.losses import MaskEnergy\nfrom xkd.losses import ", 1).replace(
         "terms=dict(",
