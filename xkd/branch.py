@@ -1,23 +1,28 @@
-"""A branch: a network, the view it eats, the taps it is read at and its extra heads; it is frozen or it learns."""
+"""A branch: a network, the view it eats, the taps it is read at, its extra heads and its explanations; it is frozen or it learns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from xkd.batch import Batch, View
 from xkd.class_map import ClassMap
+from xkd.explanation import GradCAM, class_scores, map_of_scores, the_one, watched
 from xkd.projectors import Projector
-from xkd.taps import Tap, Taps
+from xkd.taps import Tap, Taps, find_module
 from xkd.tasks.task import Task
 from xkd.weights import EMA, Checkpoint, Random, Weights
 
-Capture = dict[str, Tensor]  # readings of one forward pass: "output", each tap, each head
+Capture = dict[str, Tensor]  # readings of one forward pass: "output", each tap, each head, each explanation
+Classes = Mapping[str, Int[Tensor, " b"] | None]  # of each explanation the class that it explains; None: the likeliest of the branch's own
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Branch(nn.Module):
         frozen: bool = False,
         channels_last: bool = False,
         class_map: ClassMap | None = None,
+        explanations: Mapping[str, GradCAM] | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(weights, Weights):
@@ -72,9 +78,14 @@ class Branch(nn.Module):
         self.head_taps = {name: head.tap for name, head in heads.items()}
         modules = nn.ModuleDict({name: _as_module(head.module, name) for name, head in heads.items()})
         self.heads = cast("Mapping[str, Projector]", modules)  # registered as modules, typed as what they hold
+        self.explanations = dict(explanations or {})
+        for explanation in self.explanations.values():
+            find_module(model, explanation.path)
         twice = sorted({name for name in self.readings if self.readings.count(name) > 1})
         if twice:
-            raise ValueError(f"branch on view '{view.name}': two readings named '{twice[0]}'; 'output', taps and heads share one space")
+            raise ValueError(
+                f"branch on view '{view.name}': two readings named '{twice[0]}'; 'output', taps, heads and explanations share one space"
+            )
         self.shapes: dict[str, torch.Size] = {}  # of each reading, without the batch; filled by the dry run
         if self.frozen:
             self.requires_grad_(False)
@@ -82,37 +93,60 @@ class Branch(nn.Module):
 
     @property
     def readings(self) -> list[str]:
-        return ["output", *self.taps.taps, *self.heads]
+        return ["output", *self.taps.taps, *self.heads, *self.explanations]
 
     def train(self, mode: bool = True) -> Branch:
         # a teacher in train mode would make its targets random: dropout, drop path and batch statistics alike
         super().train(mode and not self.frozen)
         return self
 
-    def forward(self, batch: Batch, task: Task) -> Capture:
+    def forward(self, batch: Batch, task: Task, classes: Classes | None = None) -> Capture:
+        """The readings; explanations only where `classes` says of which class each is, since nothing but training needs them."""
         if self.view.name not in batch.views:
             raise KeyError(f"no view '{self.view.name}' in the batch; it has {sorted(batch.views)}")
         present = batch.present[self.view.name]
         images = batch.views[self.view.name]
         if self.frozen and any(module.training for module in self.modules()):
             self.eval()  # somebody called train() on a module inside
+        classes = classes or {}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             if present.all():
-                return self.run(images, batch, task)
+                return self.run(images, batch, task, classes)
             if not present.any():
                 return self._absent(images)
             # absent rows would enter the batch statistics, so the network sees only the rows that are there
             rows = present.nonzero().flatten().to(images.device)
-            return {name: _scatter(reading, rows, len(batch)) for name, reading in self.run(images[rows], batch, task).items()}
+            chosen = {name: None if of is None else of[rows] for name, of in classes.items()}
+            return {name: _scatter(reading, rows, len(batch)) for name, reading in self.run(images[rows], batch, task, chosen).items()}
 
-    def run(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Capture:
+    def run(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task, classes: Classes = MappingProxyType({})) -> Capture:
+        capture = self._explained(images, batch, task, classes) if classes else self._read(images, batch, task)
+        if self.shapes and tuple(images.shape[2:]) == self.view.size:
+            self._check_shapes(capture)
+        return capture
+
+    def _read(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Capture:
         capture = {"output": self.call(self.taps, images, batch, task)}
         capture.update(self.taps.read(images.shape))
         for name, head in self.heads.items():
             capture[name] = head(capture[self.head_taps[name]])
-        if self.shapes and tuple(images.shape[2:]) == self.view.size:
-            self._check_shapes(capture)
         return capture
+
+    def _explained(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task, classes: Classes, check: bool = False) -> Capture:
+        """The readings with the explanations of `classes`; they can be learned from where the branch learns."""
+        learns = torch.is_grad_enabled() and not self.frozen
+        size = (images.shape[2], images.shape[3])
+        paths = {name: self.explanations[name].path for name in classes}
+        # the fused kernels of attention know no second derivative
+        attention = sdpa_kernel(SDPBackend.MATH) if learns else nullcontext()
+        with torch.enable_grad(), watched(self.model, paths) as seen, attention:
+            if not learns:  # the images carry the graph, so that parameters need no gradient
+                images = images.detach().to(self.mean.dtype, copy=True).requires_grad_()
+            capture = self._read(images, batch, task)
+            for name, path in paths.items():
+                score = class_scores(capture["output"], classes[name])
+                capture[name] = map_of_scores(self.model, the_one(seen[name], path), score, size, path, learns, check)
+        return capture if learns else {name: reading.detach() for name, reading in capture.items()}
 
     def _check_shapes(self, capture: Capture) -> None:
         for name, reading in capture.items():
@@ -153,7 +187,8 @@ class Branch(nn.Module):
             for name, head in self.heads.items():
                 head.bind(tuple(taps[self.head_taps[name]].shape[1:]), tuple(output.shape[1:]))
             self.to(self.mean.device)
-            capture = self.run(images, batch, task)
+            own = dict.fromkeys(self.explanations)
+            capture = self._explained(images, batch, task, own, check=True) if own else self._read(images, batch, task)
         if self.frozen:
             self.requires_grad_(False)
         self.train(training)

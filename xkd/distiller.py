@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import cast
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from xkd.batch import Batch
-from xkd.branch import Branch, example_batch
+from xkd.branch import Branch, Capture, example_batch
+from xkd.explanation import TARGET
 from xkd.losses.learned import LearnedLoss
 from xkd.tasks.task import Task
 from xkd.term import BATCH_READINGS, Readings, Term
@@ -63,6 +65,7 @@ class Distiller(nn.Module):
         self.term_flops: dict[str, int] = {}  # of projector and loss for one image, as `count_flops`; filled by the dry run
         self.compares: dict[str, str] = {}  # what each term reads, with shapes; filled by the dry run
         self._bound: list[BoundReading] = []
+        self._order = self._ordered()
         for name, term in terms.items():
             for reading in term.readings:
                 self._check(name, reading)
@@ -76,11 +79,26 @@ class Distiller(nn.Module):
         return self.branches[self.student_name]
 
     def forward(self, batch: Batch) -> Step:
-        captures = {name: branch(batch, self.task) for name, branch in self.branches.items()}
-        readings = Readings(captures, batch, self._views())
+        readings = self.read(batch)
         parts = {name: self.part(name, readings, batch) for name in self.terms}
         loss = torch.stack([term.weight_at(self.epoch) * parts[name] for name, term in self.terms.items()]).sum()
         return Step(loss, {name: part.detach() for name, part in parts.items()})
+
+    def read(self, batch: Batch) -> Readings:
+        """Every branch's readings of the batch; a branch that explains another's class comes after it."""
+        captures: dict[str, Capture] = {}
+        for name in self._order:
+            branch = self.branches[name]
+            classes = {reading: self._classes(name, of.classes, captures, batch) for reading, of in branch.explanations.items()}
+            captures[name] = branch(batch, self.task, classes)
+        return self._readings(captures, batch)
+
+    def _classes(self, name: str, reading: str, captures: Mapping[str, Capture], batch: Batch) -> Tensor | None:
+        """The class that a branch's explanation is of in each row; a term leaves out the rows that have none."""
+        of = reading.split(".")[0]
+        if of == name:
+            return None
+        return batch.target.clamp(min=0) if reading == TARGET else captures[of]["output"].detach().argmax(1)
 
     def part(self, name: str, readings: Readings, batch: Batch) -> Float[Tensor, ""]:
         """The unweighted value of a term; one without weight, such as one that a schedule has stopped, is 0 and not computed."""
@@ -110,10 +128,11 @@ class Distiller(nn.Module):
         """
         if self._bound:
             return self._bound
+        self._check_explained()
         captures = {name: branch.bind(self.task) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}
         batch = example_batch(list(views.values()), self.task, rows=2, device=self.student.mean.device)
-        readings = Readings(captures, batch, self._views())
+        readings = self._readings(captures, batch)
         for name, term in self.terms.items():
             self._bind_term(name, term, readings, batch)
         for branch in self.branches.values():
@@ -140,6 +159,28 @@ class Distiller(nn.Module):
         term.train(training)
         self.term_flops[name] = int(counter.get_total_flops()) // len(batch)
 
+    def _check_explained(self) -> None:
+        example = self.task.example_target(1, self.student.view.size)
+        for name, branch in self.branches.items():
+            for reading, of in branch.explanations.items():
+                if of.classes == TARGET and example.ndim != 1:
+                    raise ValueError(
+                        f"'{name}.{reading}' explains the class of '{TARGET}', and this task's targets are {tuple(example.shape[1:])} per"
+                        f" row, not one class: name an output, '{name}.output'"
+                    )
+
+    def _ordered(self) -> list[str]:
+        """Branches as they stand, but each after those whose classes it explains."""
+        asked: dict[str, set[str]] = {}
+        for name, branch in self.branches.items():
+            asked[name] = {of.classes.split(".")[0] for of in branch.explanations.values()} - {name, "batch"}
+            if missing := asked[name] - set(self.branches):
+                raise KeyError(f"branch '{name}' explains the class of no branch '{missing.pop()}'; there are {list(self.branches)}")
+        try:
+            return list(TopologicalSorter(asked).static_order())
+        except CycleError as error:
+            raise ValueError(f"branches explain each other's classes in a circle: {' -> '.join(error.args[1])}") from error
+
     def _check(self, term: str, reading: str) -> None:
         branch, name = reading.split(".", 1)
         if branch == "batch":
@@ -151,8 +192,12 @@ class Distiller(nn.Module):
         if name not in legal:
             raise KeyError(f"term '{term}' reads '{reading}': no tap '{name}'; {branch} has {legal}")
 
-    def _views(self) -> dict[str, str]:
-        return {name: branch.view.name for name, branch in self.branches.items()}
+    def _readings(self, captures: Mapping[str, Capture], batch: Batch) -> Readings:
+        views = {name: branch.view.name for name, branch in self.branches.items()}
+        explains = {
+            f"{name}.{reading}": of.classes for name, branch in self.branches.items() for reading, of in branch.explanations.items()
+        }
+        return Readings(captures, batch, views, explains)
 
 
 def _check_alike(average: nn.Module, source: nn.Module, name: str) -> None:

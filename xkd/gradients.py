@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch
 from xkd.distiller import Distiller
-from xkd.term import Readings
 
 DROWNED = 0.02  # of the gradient, below which a term teaches next to nothing
 
@@ -38,8 +37,7 @@ def gradient_shares(distiller: Distiller, batch: Batch) -> GradientShares:
     buffers = {name: buffer.clone() for name, buffer in distiller.named_buffers()}
     device = distiller.student.mean.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-        captures = {name: branch(batch, distiller.task) for name, branch in distiller.branches.items()}
-        readings = Readings(captures, batch, {name: branch.view.name for name, branch in distiller.branches.items()})
+        readings = distiller.read(batch)
         parts = {name: term.weight_at(distiller.epoch) * distiller.part(name, readings, batch) for name, term in distiller.terms.items()}
         weights = {name: p for name, p in distiller.student.model.named_parameters() if p.requires_grad and p.ndim > 1}
         gradients = {name: _gradient(part, list(weights.values())) for name, part in parts.items()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch
 from xkd.branch import Capture
+from xkd.explanation import TARGET
 from xkd.gates import Gate
 from xkd.losses.learned import LearnedLoss
 from xkd.losses.precision import widen
@@ -103,10 +105,11 @@ class Term(nn.Module):
     def rows(self, readings: Readings, batch: Batch) -> Bool[Tensor, " b"]:
         """The one row mask: both sides are present, with a label and a mask where the loss needs them. On the CPU."""
         rows = torch.ones(len(batch), dtype=torch.bool)
-        for name in self.readings:
+        asked = {*self.readings, *(readings.explains[name] for name in self.readings if name in readings.explains)}
+        for name in asked:
             if not name.startswith("batch."):
                 rows = rows & batch.present[readings.views[name.split(".")[0]]]
-        if self.needs("target"):
+        if self.needs("target") or TARGET in asked:
             rows = rows & batch.labelled
         if self.needs("mask"):
             rows = rows & batch.masked
@@ -145,11 +148,12 @@ class Term(nn.Module):
 
 @dataclass(frozen=True)
 class Readings:
-    """All readings of one step by name; `views` says which view each branch ate."""
+    """All readings of one step by name; `views` says which view each branch ate, `explains` whose class an explanation is of."""
 
-    captures: dict[str, Capture]
+    captures: Mapping[str, Capture]
     batch: Batch
-    views: dict[str, str]
+    views: Mapping[str, str]
+    explains: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Tensor:
         branch, reading = name.split(".", 1)
