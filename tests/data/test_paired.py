@@ -5,33 +5,19 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from tiny_pairs import WILD, make
 
 from xkd.batch import View
-from xkd.data import choose
 from xkd.data.augment import Augment
-from xkd.data.manifest import Manifest, sensor
+from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
-from xkd.modalities import RGB, LiDAR
+from xkd.modalities import RGB
 from xkd.modality import Shot, Stack
-
-SIZES = {"rgb": (40, 48), "thermal": (20, 24)}
-WILD = Augment(rotate=25, scale=(0.8, 1.1), shift=0.05)
-
-
-def make(root: Path, *names: str, split: str = "val", augment: Augment = WILD, **options: Any) -> PairedDataset:
-    views = [View(name, sensor(str(root), name), SIZES[name]) for name in names or ("rgb", "thermal")]
-    return PairedDataset(str(root), split, views, augment, **options)
-
-
-@pytest.fixture
-def copy(tiny_dataset: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny_dataset, tmp_path / "tiny"))
 
 
 def centre(image: np.ndarray) -> np.ndarray:
@@ -158,50 +144,6 @@ def test_other_sensors_files_are_never_touched(copy: Path) -> None:
         make(copy)
 
 
-def test_label_fraction_is_stratified_nested_and_free_of_order(copy: Path) -> None:
-    few, more = make(copy, split="train", label_fraction=0.3), make(copy, split="train", label_fraction=0.6)
-
-    def kept(dataset: PairedDataset) -> set[str]:
-        return {row.id for row in dataset.rows if row.labels is not None}
-
-    assert kept(few) < kept(more) < kept(make(copy, split="train"))
-    tiny_share = make(copy, split="train", label_fraction=0.01)
-    assert sorted(tiny_share.targets[tiny_share.targets >= 0]) == [0, 1, 2]
-    assert kept(make(copy, split="train", label_fraction=0.3, label_seed=1)) != kept(few)
-    header, *lines = (copy / "manifest.csv").read_text("utf-8").splitlines()
-    (copy / "manifest.csv").write_text("\n".join([header, *lines[::-1]]), "utf-8")
-    assert kept(make(copy, split="train", label_fraction=0.3)) == kept(few)
-    assert kept(make(copy, "thermal", split="train", label_fraction=0.3)) | {"train-3"} >= kept(few)
-    with pytest.raises(ValueError, match="below 1 only in split 'train'"):
-        make(copy, label_fraction=0.5)
-
-
-def test_shuffled_pairs_leave_the_named_view_with_its_label(tiny_dataset: Path) -> None:
-    plain, shuffled = make(tiny_dataset), make(tiny_dataset, shuffle_pairs_except="rgb")
-    thermals = [plain[index].views["thermal"] for index in range(len(plain))]
-    for index in range(len(plain)):
-        one, other = plain[index, 1], shuffled[index, 1]
-        assert torch.equal(one.views["rgb"], other.views["rgb"])
-        assert torch.equal(one.mask, other.mask)
-        assert torch.equal(one.target, other.target)
-        strange = shuffled[index].views["thermal"]
-        sources = [number for number, thermal in enumerate(thermals) if torch.equal(thermal, strange)]
-        assert len(sources) == 1
-        assert sources != [index]
-    plain, shuffled = make(tiny_dataset, split="train"), make(tiny_dataset, split="train", shuffle_pairs_except="rgb")
-    all_thermals = {plain[index].views["thermal"].numpy().tobytes() for index in range(len(plain))}
-    for index in range(len(shuffled)):
-        assert shuffled[index].views["thermal"].numpy().tobytes() in all_thermals, "a stranger comes with its own crop"
-    assert shuffled.left_out == {"no rgb": 2}
-    assert sorted(choose.derangement(50, 3)) == list(range(50))
-    assert (choose.derangement(50, 3) != np.arange(50)).all()
-
-
-def test_a_subset_holds_every_class(tiny_dataset: Path) -> None:
-    dataset = make(tiny_dataset, subset=4, split="train")
-    assert sorted(dataset.targets) == [-1, 0, 1, 2]
-
-
 def test_cache_changes_nothing(tiny_dataset: Path) -> None:
     plain, cached = make(tiny_dataset), make(tiny_dataset, cache=True)
     for draw in (-1, 0, 1):
@@ -222,16 +164,6 @@ def test_several_labels(copy: Path) -> None:
     assert make(copy, split="train").targets.min() == -1
 
 
-def test_sizes_within_a_pair(copy: Path) -> None:
-    cv2.imwrite(str(copy / "thermal/24.png"), np.full((20, 24), 29000, np.uint16))
-    with pytest.raises(ValueError, match=r"row 'val-0': sizes differ within the pair: rgb 48x40, thermal 24x20; .*same_size = false"):
-        make(copy)[0]
-    with (copy / "manifest.toml").open("a", encoding="utf-8") as file:
-        file.write("[pairs]\nsame_size = false\nsize = [48, 40]\n")
-    assert make(copy)[0].present == {"rgb": True, "thermal": True}
-    assert Manifest.load(copy).pairs.size == (48, 40)
-
-
 def test_crops_scale_with_images_of_other_sizes(copy: Path) -> None:
     for path in (copy / "thermal").iterdir():
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -244,62 +176,3 @@ def test_crops_scale_with_images_of_other_sizes(copy: Path) -> None:
     sample = dataset[crop]
     hot = sample.views["thermal"][0].numpy() > 296
     assert np.abs((centre(hot) - centre(sample.mask[0].numpy() > 0.5)) * (48, 40)).max() < 1
-
-
-def test_unreadable_files_name_file_and_row(copy: Path) -> None:
-    dataset = make(copy)
-    (copy / "rgb/24.png").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"row 'val-0': .*rgb/24\.png: not an image"):
-        dataset[0]
-    (copy / "rgb/24.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"row 'val-0': .*rgb/24\.png"):
-        dataset[0]
-    cv2.imwrite(str(copy / "mask/25.png"), np.full((40, 48), 9, np.uint8))
-    with pytest.raises(ValueError, match=r"mask/25\.png: row 'val-1': mask codes \[9\]; manifest.toml has {'background': 0, 'object': 1}"):
-        dataset[1]
-    cv2.imwrite(str(copy / "mask/26.png"), np.zeros((40, 48, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"row 'val-2': .*8-bit grey image of codes"):
-        dataset[2]
-    cv2.imwrite(str(copy / "mask/27.png"), np.zeros((20, 24), np.uint8))
-    with pytest.raises(ValueError, match=r"mask/27\.png: row 'val-3'"):
-        dataset[3]
-
-
-def test_wrong_arguments(tiny_dataset: Path) -> None:
-    with pytest.raises(ValueError, match=r"unknown split 'tset'; legal are"):
-        make(tiny_dataset, split="tset")
-    with pytest.raises(ValueError, match="mask must be"):
-        make(tiny_dataset, mask="lesion")
-    with pytest.raises(KeyError, match=r"names view 'rbg'; there are \['rgb', 'thermal'\]"):
-        make(tiny_dataset, shuffle_pairs_except="rbg")
-    with pytest.raises(KeyError, match=r"view 'eye' wants modality 'lidar'; it has \['rgb', 'thermal'\]"):
-        PairedDataset(str(tiny_dataset), "val", [View("eye", RGB(name="lidar"), (8, 8))], WILD)
-    with pytest.raises(ValueError, match="different names"):
-        make(tiny_dataset, "rgb", "rgb")
-    with pytest.raises(IndexError, match="no row 12"):
-        make(tiny_dataset)[12]
-
-
-def test_a_class_that_only_test_has_cannot_be_learned(tiny_dataset: Path, tmp_path: Path) -> None:
-    root = tmp_path / "tiny"
-    shutil.copytree(tiny_dataset, root)
-    lines = (root / "manifest.csv").read_text("utf-8").split("\n")
-    lines = [line.replace(",bar,", ",disc,") if ",train," in line else line for line in lines]
-    (root / "manifest.csv").write_text("\n".join(lines), "utf-8")
-    with pytest.raises(ValueError, match=r"manifest\.csv: class 'bar' is in split '\w+' \(row '.*'\), never in 'train'"):
-        make(root, "rgb", split="train")
-    assert len(make(root, "rgb", split="test")) > 0, "testing does not ask what was trained"
-
-
-def test_a_crop_outside_its_image_is_no_sample(copy: Path) -> None:
-    text = (copy / "manifest.csv").read_text("utf-8")
-    (copy / "manifest.csv").write_text(text.replace("-6 4 42 44", "500 500 600 600", 1), "utf-8")
-    dataset = make(copy, "rgb", split="train")
-    with pytest.raises(ValueError, match=r"row 'train-7': crop \(500.0, .*\) lies outside its frame of 48x40"):
-        dataset[next(index for index, row in enumerate(dataset.rows) if row.id == "train-7")]
-
-
-def test_a_birds_eye_view_is_not_turned_with_the_camera(copy: Path) -> None:
-    above = View("above", LiDAR(project="above"), (8, 8))
-    with pytest.raises(ValueError, match="'above' is a bird's-eye view, which the camera's rotation would shear: rotate must be 0"):
-        PairedDataset(str(copy), "train", [above], Augment(rotate=5.0))

@@ -13,11 +13,6 @@ from torch import Tensor, nn
 from xkd.taps import Tap, Taps
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 def attention_probabilities(model: nn.Module, block: int, images: Tensor) -> Tensor:
     """(B, heads, N, N) as timm itself computes them with fused attention off: what its dropout layer is handed."""
     twin = copy.deepcopy(model)

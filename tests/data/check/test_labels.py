@@ -1,0 +1,50 @@
+"""Classes, splits and sensors that hardly any row has, and the times between a row's sensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from shape_pairs import check, only, replace
+
+
+def class_only_in_test(root: Path) -> None:
+    rows = (root / "manifest.csv").read_text("utf-8").splitlines()
+    (root / "manifest.csv").write_text("\n".join(row.replace(",b,", ",a,") if ",test," not in row else row for row in rows) + "\n", "utf-8")
+
+
+def class_nowhere(root: Path) -> None:
+    replace(root / "manifest.toml", '["a", "b"]', '["a", "b", "c"]')
+
+
+def no_test_rows(root: Path) -> None:
+    replace(root / "manifest.csv", ",test,", ",val,")
+
+
+LABELS: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "only in test": (class_only_in_test, "error", "class 'b' only in test: it is measured and never learned"),
+    "nowhere": (class_nowhere, "warning", "class 'c' has no labelled row"),
+    "no test": (no_test_rows, "warning", "split 'test' has no rows"),
+}
+
+
+@pytest.mark.parametrize(("change", "severity", "text"), LABELS.values(), ids=list(LABELS))
+def test_labels_that_make_no_sense(change: Callable[[Path], None], severity: str, text: str, copy: Path) -> None:
+    change(copy)
+    assert only(check(copy), severity, "labels") == text
+
+
+def test_a_sensor_that_most_rows_lack_is_told(copy: Path) -> None:
+    rows = (copy / "manifest.csv").read_text("utf-8").splitlines()
+    rows[3:] = [",".join("" if at == 4 else cell for at, cell in enumerate(row.split(","))) for row in rows[3:]]
+    (copy / "manifest.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    assert "16 of 18 rows have no thermal: they teach and learn nothing by it" in only(check(copy), "warning", "pairs")
+
+
+def test_times_are_counted(copy: Path) -> None:
+    lines = (copy / "manifest.csv").read_text("utf-8").splitlines()
+    timed = [lines[0] + ",rgb.time,thermal.time"] + [f"{line},{n},{n + 0.25 if n else ''}" for n, line in enumerate(lines[1:])]
+    (copy / "manifest.csv").write_text("\n".join(timed) + "\n", "utf-8")
+    times = check(copy).timing
+    assert (times.timed, times.untimed, times.median, times.largest) == (17, 1, 0.25, 0.25)

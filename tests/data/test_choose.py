@@ -1,0 +1,57 @@
+"""Which rows keep their labels, which stand in a subset, and whose thermal image a stranger gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_pairs import make
+
+from xkd.data import choose
+from xkd.data.paired import PairedDataset
+
+
+def test_label_fraction_is_stratified_nested_and_free_of_order(copy: Path) -> None:
+    few, more = make(copy, split="train", label_fraction=0.3), make(copy, split="train", label_fraction=0.6)
+
+    def kept(dataset: PairedDataset) -> set[str]:
+        return {row.id for row in dataset.rows if row.labels is not None}
+
+    assert kept(few) < kept(more) < kept(make(copy, split="train"))
+    tiny_share = make(copy, split="train", label_fraction=0.01)
+    assert sorted(tiny_share.targets[tiny_share.targets >= 0]) == [0, 1, 2]
+    assert kept(make(copy, split="train", label_fraction=0.3, label_seed=1)) != kept(few)
+    header, *lines = (copy / "manifest.csv").read_text("utf-8").splitlines()
+    (copy / "manifest.csv").write_text("\n".join([header, *lines[::-1]]), "utf-8")
+    assert kept(make(copy, split="train", label_fraction=0.3)) == kept(few)
+    assert kept(make(copy, "thermal", split="train", label_fraction=0.3)) | {"train-3"} >= kept(few)
+    with pytest.raises(ValueError, match="below 1 only in split 'train'"):
+        make(copy, label_fraction=0.5)
+
+
+def test_shuffled_pairs_leave_the_named_view_with_its_label(tiny_dataset: Path) -> None:
+    plain, shuffled = make(tiny_dataset), make(tiny_dataset, shuffle_pairs_except="rgb")
+    thermals = [plain[index].views["thermal"] for index in range(len(plain))]
+    for index in range(len(plain)):
+        one, other = plain[index, 1], shuffled[index, 1]
+        assert torch.equal(one.views["rgb"], other.views["rgb"])
+        assert torch.equal(one.mask, other.mask)
+        assert torch.equal(one.target, other.target)
+        strange = shuffled[index].views["thermal"]
+        sources = [number for number, thermal in enumerate(thermals) if torch.equal(thermal, strange)]
+        assert len(sources) == 1
+        assert sources != [index]
+    plain, shuffled = make(tiny_dataset, split="train"), make(tiny_dataset, split="train", shuffle_pairs_except="rgb")
+    all_thermals = {plain[index].views["thermal"].numpy().tobytes() for index in range(len(plain))}
+    for index in range(len(shuffled)):
+        assert shuffled[index].views["thermal"].numpy().tobytes() in all_thermals, "a stranger comes with its own crop"
+    assert shuffled.left_out == {"no rgb": 2}
+    assert sorted(choose.derangement(50, 3)) == list(range(50))
+    assert (choose.derangement(50, 3) != np.arange(50)).all()
+
+
+def test_a_subset_holds_every_class(tiny_dataset: Path) -> None:
+    dataset = make(tiny_dataset, subset=4, split="train")
+    assert sorted(dataset.targets) == [-1, 0, 1, 2]

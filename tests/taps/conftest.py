@@ -1,0 +1,11 @@
+"""The same random numbers for every test of the taps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
