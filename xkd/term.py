@@ -23,6 +23,7 @@ from xkd.schedules import Schedule
 Reading = str | tuple[str, ...]  # "branch.tap", "branch.output", "branch.head", "batch.target", "batch.mask", or several of them
 
 BATCH_READINGS = ("target", "mask")
+MASK = "batch.mask"
 EXTRAS = ("target", "mask", "index")  # what a loss may ask for by naming a third parameter
 
 
@@ -31,7 +32,7 @@ class Term(nn.Module):
 
     The teacher's side is detached. Half precision is widened to float32 and autocast is off for the loss; float64 stays. Where no row is
     left the term is zero; so is a loss on relations among rows where one is left. `gate` chooses among the rows, such as those where the
-    teacher is right.
+    teacher is right. `mask` is what a loss that asks for a mask gets: the annotated one, or a reading such as a head `AttentionMask`.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Term(nn.Module):
         projector: nn.Module | None = None,
         weight: float | Schedule = 1.0,
         gate: Gate | None = None,
+        mask: str = MASK,
     ) -> None:
         super().__init__()
         if projector is not None and not isinstance(projector, Projector):
@@ -59,6 +61,9 @@ class Term(nn.Module):
         for name in self.student:
             if name.startswith("batch."):
                 raise ValueError(f"the student's side of a term must be a branch's reading, got '{name}'")
+        self.mask = _names(mask)[0]
+        if self.mask != MASK and "mask" not in self.extras:
+            raise ValueError(f"{type(loss).__name__}.forward takes no mask beside {parameters}, so it has no use for mask='{mask}'")
         if gate is not None and (not isinstance(gate, Gate) or not callable(gate)):
             raise ValueError(f"a gate is Right('branch.output'), Confident('branch.output', 0.9) or something of their form, got {gate!r}")
         self.gate_reading = () if gate is None else _names(gate.reading)
@@ -68,13 +73,19 @@ class Term(nn.Module):
 
     @property
     def readings(self) -> tuple[str, ...]:
-        return self.student + self.teacher + self.gate_reading
+        return self.student + self.teacher + self.gate_reading + self.mask_reading
+
+    @property
+    def mask_reading(self) -> tuple[str, ...]:
+        """The network's reading that serves as mask, if one does."""
+        return () if self.mask == MASK else (self.mask,)
 
     def weight_at(self, epoch: float) -> float:
         return self.weight(epoch) if callable(self.weight) else self.weight
 
     def needs(self, field: str) -> bool:
-        return f"batch.{field}" in self.teacher or field in self.extras or field in self.gate_extras
+        asked = field in self.extras and not (field == "mask" and self.mask_reading)
+        return f"batch.{field}" in self.teacher or asked or field in self.gate_extras
 
     def forward(self, readings: Readings, batch: Batch, gated: bool = True) -> Float[Tensor, ""]:
         """The loss of the rows that are left; a dry run lets those through that the gate would keep out."""
@@ -92,7 +103,8 @@ class Term(nn.Module):
         if self.projector is not None:
             student = [self.projector(reading) for reading in student]
         teacher = [read(name).detach() for name in self.teacher]
-        extras = [getattr(batch, name) if chosen is None else getattr(batch, name)[chosen] for name in self.extras]
+        given = {"target": batch.target, "mask": readings[self.mask].detach(), "index": batch.index}
+        extras = [given[name] if chosen is None else given[name][chosen] for name in self.extras]
         with torch.autocast(batch.index.device.type, enabled=False):  # anyone's loss, not ours alone
             value: Tensor = self.loss(widen(_one_or_all(student)), widen(_one_or_all(teacher)), *extras)
         return value

@@ -14,7 +14,8 @@ from torch import nn
 import xkd.projectors
 from xkd.projectors import Projector
 
-PROJECTORS = [getattr(xkd.projectors, name) for name in xkd.projectors.__all__ if name != "Projector"]
+HEADS = ("AttentionMask",)  # a mask is of no teacher's shape and has no gradient
+PROJECTORS = [getattr(xkd.projectors, name) for name in xkd.projectors.__all__ if name not in ("Projector", *HEADS)]
 SHAPES = [(3, 4, 6), (5, 4, 6), (5, 8, 2), (6, 1, 1), (2, 3, 3), (2, 7, 1), (5,), (7,), (2,)]
 CASES = list(itertools.product(SHAPES, SHAPES))  # non-square and 1x1 grids, more and fewer channels, vectors, equal shapes
 

@@ -14,8 +14,10 @@ Not part of the deployed student: they exist only while it is being trained.
 | `PartialCrossAttention` | self-attention over positions (CAKD) | map to map |
 | `Translator` | convolutions that change the grid (Theia) | map to map |
 | `OFAHead` | logits from any stage (OFA-KD), as a branch's head | map or vector to logits |
+| `AttentionMask` | where attention is strong, as a teacher's head | attention to a mask |
 """
 
+from xkd.projectors.attention_mask import AttentionMask
 from xkd.projectors.conv import Conv1x1
 from xkd.projectors.group_linear import GroupLinear
 from xkd.projectors.identity import Identity
@@ -30,6 +32,7 @@ from xkd.projectors.translator import Translator
 
 __all__ = [
     "MLP",
+    "AttentionMask",
     "Conv1x1",
     "GroupLinear",
     "Identity",
