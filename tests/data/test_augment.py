@@ -123,6 +123,15 @@ def test_boxes_follow_the_mask() -> None:
         assert np.abs(warp_boxes(box, matrix, crop)[0] - found).max() * 64 < 1.5
 
 
+def test_scores_shade_the_boxes_and_the_highest_wins() -> None:
+    boxes = np.array([[0.0, 0, 10, 10], [5, 0, 20, 10], [5, 15, 10, 20]])
+    drawn = draw_boxes(boxes, IDENTITY, Box(0, 0, 20, 20), (20, 20), (0.8, 0.4, 0.0))[..., 0]
+    assert drawn[5, [2, 7, 15]].tolist() == pytest.approx([0.8, 0.8, 0.4], abs=0.01)
+    assert not drawn[12:].any()
+    plain = draw_boxes(boxes, IDENTITY, Box(0, 0, 20, 20), (20, 20))[..., 0]
+    assert plain[5, [2, 7, 15]].tolist() == [1, 1, 1]
+
+
 def test_boxes_outside_are_left_out_and_others_clipped() -> None:
     boxes = np.array([[-10.0, 0, 5, 10], [50, 50, 60, 60]])
     assert warp_boxes(boxes, IDENTITY, Box(0, 0, 20, 20)).tolist() == [[0, 0, 0.25, 0.5]]

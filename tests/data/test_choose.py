@@ -31,6 +31,29 @@ def test_label_fraction_is_stratified_nested_and_free_of_order(copy: Path) -> No
         make(copy, label_fraction=0.5)
 
 
+@pytest.mark.parametrize("kind", ["mask", "boxes"])
+def test_mask_fraction_is_nested_takes_the_classes_in_turn_and_leaves_labels(kind: str, copy: Path) -> None:
+    def shown(fraction: float, seed: int = 0) -> set[str]:
+        dataset = make(copy, split="train", mask=kind, mask_fraction=fraction, mask_seed=seed)
+        told = {row.id for index, row in enumerate(dataset.rows) if dataset[index].masked}
+        assert len(told) == dataset.num_masked
+        assert (dataset.targets == everything.targets).all(), "a label is no mask"
+        return told
+
+    everything = make(copy, split="train", mask=kind)
+    whole = {row.id for index, row in enumerate(everything.rows) if everything[index].masked}
+    assert shown(0.3) < shown(0.6) < whole == shown(1.0)
+    assert len(shown(0.3)) == round(0.3 * len(whole))
+    assert len(shown(0.001)) == 1
+    assert shown(0.3, seed=1) != shown(0.3)
+    labels = {row.id: row.labels for row in everything.rows}
+    assert len({labels[name] for name in shown(3 / len(whole))}) == 3
+    with pytest.raises(ValueError, match=r"mask_fraction is above 0 and at most 1, and below 1 only in split 'train'; got 0\.5 in 'val'"):
+        make(copy, mask_fraction=0.5)
+    with pytest.raises(ValueError, match=r"target='mask' needs .*mask_fraction=1 here; fewer labels are label_fraction"):
+        make(copy, split="train", target="mask", mask_fraction=0.5)
+
+
 def test_shuffled_pairs_leave_the_named_view_with_its_label(tiny_dataset: Path) -> None:
     plain, shuffled = make(tiny_dataset), make(tiny_dataset, shuffle_pairs_except="rgb")
     thermals = [plain[index].views["thermal"] for index in range(len(plain))]

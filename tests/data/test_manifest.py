@@ -105,6 +105,24 @@ def test_wrong_rows(edited: Edit, old: str, new: str, message: str) -> None:
     assert "manifest.csv" in str(error.value)
 
 
+def test_boxes_that_a_detector_drew_have_scores(copy: Path) -> None:
+    header, *lines = (copy / "manifest.csv").read_text("utf-8").strip().split("\n")
+    boxed = next(number for number, line in enumerate(lines) if " disc," in line)
+
+    def with_scores(cell: str) -> Manifest:
+        rows = [f"{line},{cell if number == boxed else ''}" for number, line in enumerate(lines)]
+        (copy / "manifest.csv").write_text("\n".join([f"{header},box_scores", *rows]), "utf-8")
+        return Manifest.load(copy)
+
+    found = with_scores("0.75").rows
+    assert [row.scores for row in (found[boxed], found[0])] == [(0.75,), ()]
+    for cell in ("0.5;0.5", "1.5", "-0.1"):
+        with pytest.raises(ValueError, match=rf"box_scores '{cell}' must be one number in 0\.\.1 for each of the 1 boxes"):
+            with_scores(cell)
+    with pytest.raises(ValueError, match="box_scores is 'high', write a number"):
+        with_scores("high")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -7,6 +7,7 @@ of unlike sizes, points and calibrations share it, and it is a pure function of 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,8 +72,10 @@ def warp_boxes(boxes: NDArray[np.float64], matrix: Matrix, crop: Box) -> NDArray
     return clipped[(clipped[:, 2:] > clipped[:, :2]).all(1)].astype(np.float32)
 
 
-def draw_boxes(boxes: NDArray[np.float64], matrix: Matrix, crop: Box, size: tuple[int, int]) -> NDArray[np.float32]:
-    """(H, W, 1) share of each output pixel that lies in any of the boxes (N, 4)."""
+def draw_boxes(
+    boxes: NDArray[np.float64], matrix: Matrix, crop: Box, size: tuple[int, int], scores: Sequence[float] = ()
+) -> NDArray[np.float32]:
+    """(H, W, 1) share of each output pixel that lies in any of the boxes (N, 4), times the highest of their `scores`, if given."""
     height, width = size[0] * _SUBPIXELS, size[1] * _SUBPIXELS
     canvas = np.zeros((height, width), np.uint8)
     if len(boxes):
@@ -81,8 +84,9 @@ def draw_boxes(boxes: NDArray[np.float64], matrix: Matrix, crop: Box, size: tupl
         across, down = points[:, 1] - points[:, 0], points[:, 3] - points[:, 0]
         across, down = (0.5 * side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1.0) for side in (across, down))
         points += across[:, None] * _SIGNS[:, :1] + down[:, None] * _SIGNS[:, 1:]
-        for quad in np.round(points * 16).astype(np.int32):
-            cv2.fillConvexPoly(canvas, quad, 255, shift=4)
+        shades = np.round(255 * np.array(scores or [1.0] * len(boxes))).astype(int)
+        for place in np.argsort(shades, kind="stable"):  # the highest last
+            cv2.fillConvexPoly(canvas, np.round(points[place] * 16).astype(np.int32), int(shades[place]), shift=4)
     return (cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0)[..., None]
 
 

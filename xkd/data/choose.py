@@ -40,6 +40,11 @@ def labelled_share(rows: Sequence[Row], classes: Sequence[str], fraction: float,
     }
 
 
+def shown_share(rows: Sequence[Row], classes: Sequence[str], fraction: float, seed: int) -> set[str]:
+    """Ids of the rows that keep their masks: `fraction` of them, at least one, from the classes in turn; a larger adds to a smaller."""
+    return {row.id for row in subset(rows, classes, max(1, round(fraction * len(rows))), seed)}
+
+
 def subset(rows: Sequence[Row], classes: Sequence[str], count: int, seed: int) -> list[Row]:
     """`count` rows in the manifest's order, drawn from the strata in turn, so that a small subset still holds every class."""
     taken: Counter[int] = Counter()

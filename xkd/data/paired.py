@@ -58,7 +58,8 @@ class PairedDataset(Dataset[Sample]):
     `dataset[index]` is the row without augmentation (draw -1).
 
     A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps the
-    labels, masks and boxes of that share of each class among all labelled rows of the train split, chosen by `label_seed`.
+    labels, masks and boxes of that share of each class among all labelled rows of the train split, chosen by `label_seed`;
+    `mask_fraction` keeps masks and boxes of that share of the rows that then have what `mask` names, chosen by `mask_seed`.
     `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other view
     comes from another row of the dataset, always the same; rows without `rgb` are left out. `mask` says what the region of
     interest is made of. `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody
@@ -79,6 +80,8 @@ class PairedDataset(Dataset[Sample]):
         mask: Literal["mask", "boxes", "none"] = "mask",
         label_fraction: float = 1.0,
         label_seed: int = 0,
+        mask_fraction: float = 1.0,
+        mask_seed: int = 0,
         shuffle_pairs_except: str = "",
         subset: int = 0,
         cache: bool = False,
@@ -87,9 +90,10 @@ class PairedDataset(Dataset[Sample]):
         self.manifest = Manifest.load(root)
         self.views = tuple(views)
         self.augment, self.seed, self.mask, self.split, self.label_fraction = augment, seed, mask, split, label_fraction
-        self.target = target
+        self.target, self.mask_fraction = target, mask_fraction
         check_draws(self.views, augment)
-        check_request(self.manifest, split, self.views, mask, label_fraction, shuffle_pairs_except)
+        fractions = {"label_fraction": label_fraction, "mask_fraction": mask_fraction}
+        check_request(self.manifest, split, self.views, mask, fractions, shuffle_pairs_except)
         rows = [row for row in self.manifest.rows if row.split == split]
         if target == "mask":
             rows = [replace(row, labels=() if row.mask else None) for row in rows]  # what is learned is in the mask, or nowhere
@@ -97,8 +101,14 @@ class PairedDataset(Dataset[Sample]):
             kept = choose.labelled_share(rows, self.manifest.classes, label_fraction, label_seed)
             # a mask is an annotation too: rows without a label keep their pixels alone
             rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=None) for row in rows]
-        if target == "mask" and (self.manifest.mask is None or mask != "mask"):
-            raise ValueError(f"{self.manifest.root}: target='mask' needs [mask] in manifest.toml, and mask='mask' here")
+        if mask_fraction < 1:
+            kept = choose.shown_share([row for row in rows if self._shows(row)], self.manifest.classes, mask_fraction, mask_seed)
+            rows = [row if row.id in kept else replace(row, mask="", boxes=None) for row in rows]
+        if target == "mask" and (self.manifest.mask is None or mask != "mask" or mask_fraction < 1):
+            raise ValueError(
+                f"{self.manifest.root}: target='mask' needs [mask] in manifest.toml, mask='mask' and mask_fraction=1 here; fewer labels are"
+                " label_fraction"
+            )
         if split == "train" and target == "label":
             check_classes(self.manifest)
         columns = {sensor.name for view in self.views for sensor in view.sensors}
@@ -123,6 +133,14 @@ class PairedDataset(Dataset[Sample]):
     @property
     def multilabel(self) -> bool:
         return self.manifest.multilabel and self.target == "label"
+
+    @property
+    def num_masked(self) -> int:
+        """Rows that say where their region of interest is."""
+        return sum(map(self._shows, self.rows))
+
+    def _shows(self, row: Row) -> bool:
+        return row.boxes is not None if self.mask == "boxes" else bool(row.mask) and self.mask == "mask"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -243,11 +261,11 @@ class PairedDataset(Dataset[Sample]):
     def _region(self, row: Row, shape: tuple[int, int], matrix: Matrix) -> tuple[NDArray[np.float32], bool]:
         """The region of interest as area shares (H, W, 1), and whether the row says where it is."""
         size = self.views[0].size
-        if self.mask == "boxes" and row.boxes is not None:
-            boxes = np.array([box for box, _ in row.boxes], np.float64).reshape(-1, 4)
-            return draw_boxes(boxes, matrix, self._crop(row, shape), size), True
-        if self.mask != "mask" or not row.mask:
+        if not self._shows(row):
             return np.zeros((*size, 1), np.float32), False
+        if self.mask == "boxes":
+            boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
+            return draw_boxes(boxes, matrix, self._crop(row, shape), size, row.scores), True
         codes = self._codes(row, shape)
         assert self.manifest.mask is not None  # verified with the header
         share = warp(region(codes, self.manifest.mask), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])))

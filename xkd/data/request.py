@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from xkd.batch import View
 from xkd.data.augment import Augment
@@ -32,8 +32,9 @@ def check_classes(manifest: Manifest) -> None:
 
 
 def check_request(
-    manifest: Manifest, split: str, views: Sequence[View], mask: str, label_fraction: float, shuffle_pairs_except: str
+    manifest: Manifest, split: str, views: Sequence[View], mask: str, fractions: Mapping[str, float], shuffle_pairs_except: str
 ) -> None:
+    """`fractions` by the name of the argument, such as label_fraction: of what the train split keeps."""
     names = [view.name for view in views]
     if split not in SPLITS:
         raise ValueError(f"unknown split '{split}'; legal are {list(SPLITS)}")
@@ -44,7 +45,8 @@ def check_request(
             raise KeyError(f"{manifest.root}: view '{view.name}' wants modality '{unknown[0]}'; it has {sorted(manifest.modalities)}")
     if mask not in ("mask", "boxes", "none"):
         raise ValueError(f"mask must be 'mask', 'boxes' or 'none', got '{mask}'")
-    if not 0 < label_fraction <= 1 or (label_fraction < 1 and split != "train"):
-        raise ValueError(f"label_fraction is above 0 and at most 1, and below 1 only in split 'train'; got {label_fraction} in '{split}'")
+    for name, fraction in fractions.items():
+        if not 0 < fraction <= 1 or (fraction < 1 and split != "train"):
+            raise ValueError(f"{name} is above 0 and at most 1, and below 1 only in split 'train'; got {fraction} in '{split}'")
     if shuffle_pairs_except and shuffle_pairs_except not in names:
         raise KeyError(f"shuffle_pairs_except names view '{shuffle_pairs_except}'; there are {names}")

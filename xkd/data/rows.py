@@ -18,7 +18,7 @@ from xkd.modality import Modality
 SPLITS: Final = ("train", "val", "test")
 NONE: Final = "-"
 REQUIRED: Final = ("id", "split", "group")
-OPTIONAL: Final = ("label", "mask", "crop", "boxes", "calibration")
+OPTIONAL: Final = ("label", "mask", "crop", "boxes", "box_scores", "calibration")
 _TIME: Final = "time"
 _OUTSIDE: Final = re.compile(r"^/|[\\:]|(^|/)\.\.(/|$)")
 _NOTHING: Final[Mapping[str, Mapping[str, float]]] = {}  # of rows that state nothing; a read-only view cannot be pickled
@@ -38,6 +38,7 @@ class Row:
     mask: str  # path below the root, or ""
     crop: Box | None
     boxes: tuple[tuple[Box, str], ...] | None
+    scores: tuple[float, ...]  # of the boxes, 0..1, where a detector drew them
     meta: Mapping[str, str]  # id, group and the manifest's further columns
 
 
@@ -155,7 +156,8 @@ def _row(cells: dict[str, str], columns: _Columns, schema: Schema) -> Row:
         labels=_labels(cells.get("label", ""), schema),
         mask=_inside(cells.get("mask", "")),
         crop=_box(cells["crop"].split()) if cells.get("crop") else None,
-        boxes=_boxes(cells.get("boxes", ""), schema),
+        boxes=(boxes := _boxes(cells.get("boxes", ""), schema)),
+        scores=_scores(cells.get("box_scores", ""), len(boxes or ())),
         meta={column: cells[column] for column in columns.carried},
     )
 
@@ -227,3 +229,10 @@ def _boxes(text: str, schema: Schema) -> tuple[tuple[Box, str], ...] | None:
         _known_class(words[4].strip(), schema)
         boxes.append((_box(words[:4]), words[4].strip()))
     return tuple(boxes)
+
+
+def _scores(text: str, count: int) -> tuple[float, ...]:
+    scores = tuple(_number("box_scores", part) for part in text.split(";")) if text else ()
+    if scores and (len(scores) != count or not all(0 <= score <= 1 for score in scores)):
+        raise ValueError(f"box_scores '{text}' must be one number in 0..1 for each of the {count} boxes, joined by ';'")
+    return scores

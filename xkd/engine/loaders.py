@@ -24,12 +24,12 @@ from xkd.engine.config import as_plain
 def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] = ()) -> DataLoader[Any]:
     """A `train_dataloader`-like section; `steps` > 0 keeps that many batches (a smoke run), `views` replaces the dataset's views.
 
-    The run's seed draws the train split's augmentation, its order, which labels are kept and which pairs are shuffled,
+    The run's seed draws the train split's augmentation, its order, which labels and masks are kept and which pairs are shuffled,
     unless the section names seeds of its own.
     """
     plain = as_plain(section)
     if plain["dataset"].get("split") == "train":
-        plain["dataset"] = {"seed": seed, "label_seed": seed, **plain["dataset"]}
+        plain["dataset"] = {"seed": seed, "label_seed": seed, "mask_seed": seed, **plain["dataset"]}
     if views:
         plain["dataset"] = {**plain["dataset"], "views": list(views)}
     dataset: PairedDataset = build(plain["dataset"], "dataset")
