@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,25 +11,20 @@ import pytest
 from numpy.typing import NDArray
 
 from xkd import compare
-from xkd.compare import METRICS, Comparison, confusion, summarise
+from xkd.compare import METRICS, Comparison, calibration_error, confidence_bins, confusion, fidelity, mean_score, metrics_of, summarise
+from xkd.compare.cka import linear_cka
 
-NO_ENERGY = np.nan
 
-
-def run(target: Any, predicted: Any, clusters: Any = None, classes: int = 3, energy: Any = None) -> compare.TestRun:
+def run(target: Any, predicted: Any, clusters: Any = None, classes: int = 3, **scores: Any) -> compare.TestRun:
     target, predicted = np.asarray(target), np.asarray(predicted)
     probabilities = (np.eye(classes)[predicted] if target.ndim == 1 else predicted).astype(np.float32)
     names = np.array([str(name) for name in (range(len(target)) if clusters is None else clusters)])
-    energies = np.full(len(target), NO_ENERGY) if energy is None else np.asarray(energy, float)
-    return compare.TestRun(np.arange(len(target)).astype(str), probabilities, target, names, energies)
-
-
-def picked(of: compare.TestRun, rows: NDArray[np.int64]) -> compare.TestRun:
-    return compare.TestRun(**{column.name: getattr(of, column.name)[rows] for column in fields(of)})
+    columns = {name: np.asarray(score, float) for name, score in scores.items()}
+    return compare.TestRun(np.arange(len(target)).astype(str), probabilities, target, names, columns)
 
 
 def value(name: str, of: compare.TestRun) -> float:
-    return Comparison({"a": [of]}).estimate("a", METRICS[name]).mean
+    return Comparison({"a": [of]}).estimate("a", metrics_of(of)[name]).mean
 
 
 def f1(truth: NDArray[Any], answer: NDArray[Any]) -> float:
@@ -72,7 +67,7 @@ def test_estimates_agree_with_the_tasks_own_metrics() -> None:
     target, probabilities = rng.integers(3, size=60), rng.random((60, 3)).astype(np.float32)
     metrics = Classification(("a", "b", "c")).metrics()
     metrics.update(torch.from_numpy(probabilities), torch.from_numpy(target))
-    one = compare.TestRun(np.arange(60).astype(str), probabilities, target, np.arange(60).astype(str), np.full(60, np.nan))
+    one = compare.TestRun(np.arange(60).astype(str), probabilities, target, np.arange(60).astype(str))
     for name, expected in metrics.compute().items():
         assert value(name, one) == pytest.approx(float(expected), abs=1e-6)
 
@@ -155,21 +150,21 @@ def test_share_of_the_gap() -> None:
     assert summary.finding.endswith("(One seed: a sign, no proof.)")
     assert summary.control is not None
     assert summary.control.mean == 0
-    assert summary.beyond_masks is None
+    assert not summary.beyond
 
 
 def test_arms_are_compared_on_the_rows_that_all_have() -> None:
-    camera, thermal = run([0, 1, 2, 0], [0, 1, 2, 2], clusters="aabb"), run([0, 1, 2, 0], [0, 0, 2, 0], energy=[0.1, 0.2, 0.3, 0.4])
+    camera, thermal = run([0, 1, 2, 0], [0, 1, 2, 2], clusters="aabb"), run([0, 1, 2, 0], [0, 0, 2, 0], epg=[0.1, 0.2, 0.3, 0.4])
     # the thermal camera lacks row 1, and its rows come in another order
     there = np.array([3, 2, 0])
-    thermal = picked(thermal, there)
+    thermal = thermal.at(there)
     common = compare.on_common_rows({"alone": [camera], "teacher": [thermal]})
     assert [arm[0].rows.tolist() for arm in common.values()] == [["0", "2", "3"]] * 2
     assert value("accuracy", common["alone"][0]) == pytest.approx(2 / 3)
     assert value("accuracy", common["teacher"][0]) == 1
-    assert common["teacher"][0].energy.tolist() == [0.1, 0.3, 0.4]
+    assert common["teacher"][0].scores["epg"].tolist() == [0.1, 0.3, 0.4]
     assert common["alone"][0].clusters.tolist() == ["a", "b", "b"]
-    strange = replace(picked(thermal, there[2:]), rows=np.array(["x"]))
+    strange = replace(thermal.at(there[2:]), rows=np.array(["x"]))
     with pytest.raises(ValueError, match=r"no labelled test row has the sensors of all arms \['alone', 'teacher'\]"):
         compare.on_common_rows({"alone": [camera], "teacher": [strange]})
 
@@ -189,9 +184,9 @@ def test_controls_take_a_finding_back() -> None:
 
 def test_what_the_teacher_adds_to_the_masks() -> None:
     arms = {**three(0.6, 0.75, 0.9).arms, "masks": [noisy(0.7)]}
-    beyond = summarise(Comparison(arms), "accuracy", "teacher").beyond_masks
-    assert beyond is not None
-    assert beyond.mean == pytest.approx(0.05, abs=0.003)
+    beyond = summarise(Comparison(arms), "accuracy", "teacher").beyond
+    assert list(beyond) == ["masks"]
+    assert beyond["masks"].mean == pytest.approx(0.05, abs=0.003)
 
 
 @pytest.mark.parametrize("teacher", [0.6, 0.602, 0.5], ids=["no gap", "a gap within the noise", "a worse teacher"])
@@ -210,7 +205,7 @@ def test_no_gain_is_called_none() -> None:
 def pixels(target: NDArray[np.int64], answer: NDArray[np.int64]) -> compare.TestRun:
     probabilities = np.moveaxis(np.eye(3, dtype=np.float32)[answer], -1, 1)
     names = np.arange(len(target)).astype(str)
-    return compare.TestRun(names, probabilities, target, names, np.full(len(target), np.nan))
+    return compare.TestRun(names, probabilities, target, names)
 
 
 def test_pixels_are_judged_by_mean_iou() -> None:
@@ -221,7 +216,7 @@ def test_pixels_are_judged_by_mean_iou() -> None:
     nothing = np.zeros_like(target)
     arms = {"teacher": [pixels(target, target)], "alone": [pixels(target, finds)], "distilled": [pixels(target, nothing)]}
     comparison = Comparison(arms)
-    assert comparison.difference("distilled", "alone", compare.accuracy).mean > 0
+    assert comparison.difference("distilled", "alone", compare.PIXEL_METRICS["accuracy"]).mean > 0
     headline = next(iter(compare.metrics_of(arms["alone"][0])))
     assert "worse than the student alone by" in summarise(comparison, headline, "teacher").finding
 
@@ -232,15 +227,97 @@ def test_a_class_that_no_test_row_has_is_undefined() -> None:
     assert [estimate.defined for estimate in summary.recall["alone"]] == [True, True, False]
 
 
-def test_energy_is_the_mean_of_rows_with_masks() -> None:
+def test_a_score_is_the_mean_of_rows_that_have_one() -> None:
     energy = [0.2, 0.4, np.nan, np.nan]
-    comparison = Comparison({"a": [run([0, 1, 2, 0], [0, 1, 2, 0], energy=energy)], "b": [run([0, 1, 2, 0], [0, 1, 2, 0])]})
-    estimate = comparison.energy("a")
+    comparison = Comparison({"a": [run([0, 1, 2, 0], [0, 1, 2, 0], epg=energy)], "b": [run([0, 1, 2, 0], [0, 1, 2, 0])]})
+    estimate = comparison.estimate("a", mean_score("epg"))
     assert estimate.mean == pytest.approx(0.3)
     # a resample without any of the masked rows says nothing; it does not say zero
     assert estimate.low == pytest.approx(0.2)
     assert estimate.high == pytest.approx(0.4)
-    assert not comparison.energy("b").defined
+    assert not comparison.estimate("b", mean_score("epg")).defined
+    of_class = comparison.estimate("a", mean_score("epg", 1))
+    assert (of_class.mean, of_class.low, of_class.high) == pytest.approx((0.4, 0.4, 0.4))
+    assert not comparison.estimate("a", mean_score("epg", 2)).defined
+
+
+def test_calibration_error_is_torchmetrics() -> None:
+    import torch
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    rng = np.random.default_rng(6)
+    probabilities = rng.dirichlet(np.full(3, 0.7), size=300).astype(np.float32)
+    target = np.array([rng.choice(3, p=row.astype(float) / row.astype(float).sum()) for row in probabilities])
+    names = np.arange(300).astype(str)
+    one = compare.TestRun(names, probabilities, target, names)
+    expected = multiclass_calibration_error(torch.from_numpy(probabilities), torch.from_numpy(target), 3, n_bins=15)
+    assert calibration_error(one) == pytest.approx(float(expected), abs=1e-6)
+    assert confidence_bins(one).sum((0, 1))[0] == 300
+    estimate = Comparison({"a": [one]}).estimate("a", calibration_error)
+    assert estimate.low < estimate.mean < estimate.high or estimate.mean == pytest.approx(estimate.low, abs=0.05)
+    sure = run([0, 1, 0, 1], [0, 1, 1, 0], classes=2)
+    assert calibration_error(sure) == pytest.approx(0.5)
+
+
+def test_calibration_of_labels_and_pixels_counts_each_decision() -> None:
+    labels = run(np.array([[1, 0]]), np.array([[0.8, 0.4]]), classes=2)
+    assert calibration_error(labels) == pytest.approx((0.2 + 0.4) / 2, abs=1e-6)
+    answer = np.zeros((1, 2, 2), np.int64)
+    assert calibration_error(pixels(np.array([[[0, 1], [0, -1]]]), answer)) == pytest.approx(1 / 3)
+
+
+def test_fidelity_to_the_teacher() -> None:
+    teacher = replace(
+        run([0, 1, 2], [0, 1, 2]), target=np.array([0, 1, 2]), probabilities=np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])
+    )
+    student = replace(teacher, probabilities=np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.2, 0.2, 0.6]]))
+    found = fidelity(student, teacher)
+    assert found["agreement"].tolist() == [1, 0, 1]
+    assert found["kl"][0] == pytest.approx(0)
+    assert found["kl"][1] == pytest.approx(0.1 * np.log(0.1 / 0.5) + 0.8 * np.log(0.8 / 0.4))
+    summary = summarise(Comparison({**three(0.6, 0.7, 0.8).arms}), "accuracy", "teacher")
+    assert not summary.scores["distilled"]
+    with pytest.raises(ValueError, match="the same rows in the same order"):
+        fidelity(student, teacher.at(np.array([1, 0, 2])))
+
+
+def test_cka_knows_rotations_and_scales() -> None:
+    rng = np.random.default_rng(7)
+    one = rng.normal(size=(40, 6))
+    turned = 3 * one @ np.linalg.qr(rng.normal(size=(6, 6)))[0] + 5
+    assert linear_cka(one, turned) == pytest.approx(1)
+    assert linear_cka(one, rng.normal(size=(40, 3, 2))) < 0.5
+    assert np.isnan(linear_cka(one, np.ones((40, 2))))
+    with pytest.raises(ValueError, match=r"the same rows, two or more; got readings \(40, 6\) and \(39, 6\)"):
+        linear_cka(one, one[1:])
+
+
+def test_a_paired_test_over_seeds() -> None:
+    from scipy.stats import ttest_rel
+
+    a, b = [noisy(0.8, seed=seed) for seed in (0, 1, 4)], [noisy(0.75, seed=seed) for seed in (0, 2, 3)]
+    accuracies = [[value("accuracy", one) for one in of] for of in (a, b)]
+    comparison = Comparison({"a": a, "b": b})
+    assert comparison.paired_test("a", "b", METRICS["accuracy"]) == pytest.approx(ttest_rel(*accuracies).pvalue)
+    assert np.isnan(comparison.paired_test("a", "a", METRICS["accuracy"])), "no difference to test"
+    assert np.isnan(Comparison({"a": a[:1], "b": b[:1]}).paired_test("a", "b", METRICS["accuracy"]))
+
+
+@pytest.mark.parametrize("control", ["same_sensor", "self_taught", "smoothed"])
+def test_every_control_can_take_a_finding_back(control: str) -> None:
+    better = {**three(0.6, 0.75, 0.9).arms, control: [noisy(0.76)]}
+    summary = summarise(Comparison(better), "accuracy", "teacher")
+    assert f"But {compare.BEYOND[control].split('{}')[0]}-1.0 points" in summary.finding
+    worse = {**better, control: [noisy(0.65)]}
+    assert "But" not in summarise(Comparison(worse), "accuracy", "teacher").finding
+
+
+def test_shuffled_pairs_are_held_against_smoothed_labels_where_those_were_trained() -> None:
+    arms = {**three(0.6, 0.75, 0.9).arms, "shuffled": [noisy(0.65)], "smoothed": [noisy(0.66)]}
+    summary = summarise(Comparison(arms), "accuracy", "teacher")
+    assert summary.control is not None
+    assert summary.control.mean == pytest.approx(-0.01, abs=0.003)
+    assert "it is not the pairing" not in summary.finding
 
 
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
@@ -251,7 +328,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "seeds": (lambda: Comparison({"a": [noisy(0.5)], "b": []}), "every arm needs the same seeds"),
     "rows": (lambda: Comparison({"a": [noisy(0.5)], "b": [noisy(0.5, rows=100)]}), "arm 'b' was tested on other rows than 'a'"),
     "clusters": (lambda: Comparison({"a": [run([0, 1], [0, 1])], "b": [run([0, 1], [0, 1], [5, 5])]}), "tested on other rows"),
-    "columns": (lambda: compare.TestRun(np.zeros(2), np.zeros((2, 3)), np.zeros(3), np.array(["a"] * 2), np.zeros(2)), "unlike lengths"),
+    "columns": (lambda: compare.TestRun(np.zeros(2), np.zeros((2, 3)), np.zeros(3), np.array(["a"] * 2)), "unlike lengths"),
 }
 
 

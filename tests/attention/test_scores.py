@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from xkd.attention import attention_scores, energy_lift, energy_pointing_game, mask_iou, pointing_game
+from xkd.attention import attention_scores, energy_lift, energy_pointing_game, lift_within, mask_iou, pointing_game
 from xkd.losses import MaskEnergy
 
 
@@ -82,3 +82,15 @@ def test_bad_input() -> None:
         energy_pointing_game(torch.tensor([1.0, torch.nan]).reshape(2, 1, 1, 1), torch.ones(2, 1, 1, 1))
     with pytest.raises(ValueError, match="same B"):
         mask_iou(torch.ones(2, 1, 4, 4), torch.ones(3, 1, 4, 4))
+
+
+def test_finding_the_leaf_alone_is_no_lift_on_the_leaf() -> None:
+    leaf = torch.zeros(1, 1, 8, 8)
+    leaf[..., :4, :] = 1.0  # half of the image; its left half is the lesion
+    assert energy_lift(leaf, quarter()).item() == pytest.approx(2.0)
+    assert lift_within(leaf, quarter(), leaf).item() == pytest.approx(1.0)
+    assert lift_within(quarter(), quarter(), leaf).item() == pytest.approx(2.0)
+    background = 1 - leaf
+    assert lift_within(leaf + background, quarter(), leaf).item() == pytest.approx(1.0), "attention off the leaf changes nothing"
+    assert lift_within(leaf, quarter(), leaf - quarter()).item() == pytest.approx(1.0), "a lesion is part of its leaf"
+    assert lift_within(background, quarter(), leaf).isnan().all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -44,6 +45,29 @@ def test_a_variant_is_an_arm_beside_the_others(trained: Path, tmp_path: Path, ca
     assert "student, heavy" in (tmp_path / "report.html").read_text("utf-8")
 
 
+def test_controls_are_run_where_they_are_asked_for(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--cfg-options", "train_dataloader.dataset.label_fraction=0.5"]
+    assert (
+        cli.run("compare", [str(trained / "student.py"), "--smoke", "--seeds", "2", "--work-dir", str(tmp_path), "--controls", *few]) == 0
+    )
+    shown = capsys.readouterr().out
+    assert "shuffled - smoothed" in shown
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert list(summary["arms"]) == ["teacher", "alone", "smoothed", "all_labels", "distilled", "shuffled", "self_taught"]
+    assert list(summary["distilled_minus"]) == ["self_taught", "smoothed"]
+    assert {"agreement", "kl", "epg", "randomised"} <= set(summary["arms"]["distilled"]["scores"])
+    assert "agreement" not in summary["arms"]["teacher"]["scores"]
+    lines = list(csv.DictReader((tmp_path / "summary.csv").read_text("utf-8").splitlines()))
+    assert {line["arm"] for line in lines} == set(summary["arms"])
+    table = {(line["arm"], line["number"]): float(line["mean"]) for line in lines}
+    assert table["distilled", "accuracy"] == pytest.approx(summary["arms"]["distilled"]["metrics"]["accuracy"]["mean"], rel=1e-5)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    for part in ("Beyond its own teacher", "Calibration", "How near it is to its teacher", "Reliability", "rgb.output and thermal.output"):
+        assert part in page, part
+    for part in ("Where it looks", "Whether the maps can be trusted", "Data and pairs", "latency, one image", "peak memory of training"):
+        assert part in page, part
+
+
 def test_a_smoke_run_does_not_take_the_place_of_numbers(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "summary.json").write_text('{"finding": "weeks of work"}', "utf-8")
     assert cli.run("compare", [str(trained / "student.py"), "--smoke", "--work-dir", str(tmp_path)]) == 2
@@ -52,10 +76,14 @@ def test_a_smoke_run_does_not_take_the_place_of_numbers(trained: Path, tmp_path:
 
 
 MISTAKES = {
-    "arm": (["--arms", "alnoe"], "no arm 'alnoe'; there are ['teacher', 'alone', 'distilled', 'shuffled']"),
+    "arm": (["--arms", "alnoe"], "no arm 'alnoe'; there are ['teacher', 'alone', 'smoothed', 'distilled', 'shuffled', 'self_taught']"),
     "needed arm": (
         ["--arms", "alone", "shuffled"],
         "needs the arms ['teacher', 'alone', 'distilled']; --arms leaves out ['teacher', 'distilled']",
+    ),
+    "an arm's teacher": (
+        ["--arms", "teacher", "alone", "distilled", "same_sensor", "--cfg-options", "compare.same_sensor={'thermal': 'teacher.py'}"],
+        "the arm 'same_sensor' is taught by 'same_sensor_teacher': name that one too",
     ),
     "seeds": (["--seeds", "0"], "--seeds must be at least 1, got 0"),
     "column": (["--cfg-options", "compare.cluster=plant"], "compare.cluster = 'plant' is no column of the manifest; there are ['"),

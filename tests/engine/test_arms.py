@@ -13,10 +13,9 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
-from xkd.engine import arms
+from xkd.engine import arms, controls
 from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
-from xkd.engine.config import as_plain
-from xkd.engine.loaders import build_distiller, build_loader
+from xkd.engine.loaders import build_loader
 
 SMOKE = {"smoke": True, "amp": False}
 
@@ -29,93 +28,27 @@ def student(tmp_path: Path) -> Path:
 def run_all(made: list[Arm], root: Path, settings: dict[str, Any]) -> dict[str, ArmRun]:
     console = Console(quiet=True)
     done: dict[str, ArmRun] = {}
-    for arm in made:
+    for arm in [arm for arm in made if not arm.control]:
         done[arm.name] = run_arm(arm, 0, root, done, settings, console, Progress(console=console, disable=True))
     return done
 
 
 def test_the_arms_in_the_order_to_be_run(student: Path) -> None:
     made = make_arms(student, {})
-    assert [arm.name for arm in made] == ["teacher", "alone", "distilled", "shuffled"]
-    assert [arm.branch for arm in made] == ["thermal", "rgb", "rgb", "rgb"]
-    assert [dict(arm.teachers) for arm in made] == [{}, {}, {"thermal": "teacher"}, {"thermal": "teacher"}]
-
-
-def test_alone_keeps_the_student_its_labels_and_its_steps(student: Path) -> None:
-    _, alone, distilled, _ = make_arms(student, {"distiller.terms.ce.weight": 2.0})
-    config = alone.config()
-    assert list(config.distiller.branches) == ["rgb"]
-    assert list(config.distiller.terms) == ["ce"]
-    assert config.distiller.terms.ce.weight == 2.0
-    assert as_plain(config.train_dataloader) == as_plain(distilled.config().train_dataloader)
-    build_distiller(config.distiller, 0)
-
-
-def test_alone_keeps_the_labels_of_its_own_exits_and_nothing_else(tmp_path: Path) -> None:
-    text = runs.STUDENT.replace(
-        "terms=dict(",
-        'terms=dict(\n        other=dict(type=Term, loss=dict(type=CrossEntropy), student="thermal.output", teacher="batch.target"),\n'
-        '        pair=dict(type=Term, loss=dict(type=CrossEntropy), student=("rgb.output", "thermal.output"), '
-        'teacher="batch.target"),\n        ',
-    )
-    config = arms.alone(runs.config_of(tmp_path, text))
-    assert list(config.distiller.terms) == ["ce"]
-    with pytest.raises(ValueError, match=r"'rgb' has no term with 'batch.target', so it cannot be trained alone"):
-        arms.alone(runs.config_of(tmp_path, runs.STUDENT.replace('"batch.target"', '"thermal.output"')))
-
-
-def test_alone_asks_no_teacher_for_its_gate(tmp_path: Path) -> None:
-    gated = 'student="rgb.output", teacher="batch.target", gate=dict(type=Right, reading="thermal.output"))'
-    text = runs.STUDENT.replace('student="rgb.output", teacher="batch.target")', gated)
-    made = make_arms(
-        runs.write(
-            tmp_path, teacher=runs.TEACHER, student=text.replace("from xkd.losses", "from xkd.gates import Right\nfrom xkd.losses", 1)
-        ),
-        {},
-    )
-    alone, distilled = (next(arm for arm in made if arm.name == name).config() for name in ("alone", "distilled"))
-    assert "gate" in distilled.distiller.terms.ce
-    assert "gate" not in alone.distiller.terms.ce
-    build_distiller(alone.distiller, 0)
-
-
-def test_alone_keeps_a_gate_of_none_and_one_of_its_own(tmp_path: Path) -> None:
-    for gate in ("None", 'dict(type=Right, reading="rgb.output")'):
-        text = runs.STUDENT.replace('teacher="batch.target")', f'teacher="batch.target", gate={gate})').replace(
-            "from xkd.losses", "from xkd.gates import Right\nfrom xkd.losses", 1
-        )
-        config = arms.alone(runs.config_of(tmp_path, text))
-        assert "gate" in config.distiller.terms.ce
-        build_distiller(config.distiller, 0)
-
-
-def test_masks_without_a_teacher_are_an_arm_where_the_student_has_masks(tmp_path: Path) -> None:
-    text = runs.STUDENT.replace("from xkd.losses import ", "from xkd.losses import MaskEnergy\nfrom xkd.losses import ", 1).replace(
-        "terms=dict(",
-        'terms=dict(mask=dict(type=Term, loss=dict(type=MaskEnergy), student="rgb.deep", teacher="batch.mask"), ',
-    )
-    made = make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=text), {})
-    assert [arm.name for arm in made] == ["teacher", "alone", "masks", "distilled", "shuffled"]
-    _, alone, masks, _, _ = (arm.config() for arm in made)
-    assert list(alone.distiller.terms) == ["ce"]
-    assert sorted(masks.distiller.terms) == ["ce", "mask"]
-    assert list(masks.distiller.branches) == ["rgb"]
-    assert as_plain(masks.train_dataloader) == as_plain(alone.train_dataloader)
-
-
-def test_shuffled_pairs_keep_the_students_view_with_its_label(student: Path) -> None:
-    _, _, distilled, shuffled = make_arms(student, {})
-    assert shuffled.config().train_dataloader.dataset.shuffle_pairs_except == "rgb"
-    paired, strange = (build_loader(arm.config().train_dataloader, 0).dataset for arm in (distilled, shuffled))
-    row = strange[0].meta["id"]
-    own = next(sample for sample in (paired[at] for at in range(len(paired))) if sample.meta["id"] == row)
-    assert strange[0].views["rgb"].equal(own.views["rgb"])
-    assert not strange[0].views["thermal"].equal(own.views["thermal"])
+    assert [arm.name for arm in made if not arm.control] == ["teacher", "alone", "distilled", "shuffled"]
+    assert [arm.name for arm in made if arm.control] == ["smoothed", "self_taught"]
+    assert [arm.branch for arm in made] == ["thermal", *["rgb"] * 5]
+    assert {arm.name: dict(arm.teachers) for arm in made if arm.teachers} == {
+        "distilled": {"thermal": "teacher"},
+        "shuffled": {"thermal": "teacher"},
+        "self_taught": {"own": "alone"},
+    }
 
 
 def test_a_seed_draws_labels_pairs_and_augmentation_alike_for_all_arms(student: Path) -> None:
     options = {"train_dataloader.dataset.label_fraction": 0.5}
-    *_, distilled, shuffled = make_arms(student, options)
+    made = {arm.name: arm for arm in make_arms(student, options)}
+    distilled, shuffled = made["distilled"], made["shuffled"]
 
     def dataset(arm: Arm, seed: int) -> Any:
         return build_loader(arm.config().train_dataloader, seed).dataset
@@ -135,15 +68,6 @@ def test_a_seed_draws_labels_pairs_and_augmentation_alike_for_all_arms(student: 
     assert strangers(0) != strangers(1)
 
 
-def test_one_view_has_no_pairs_to_shuffle(tmp_path: Path) -> None:
-    teacher = runs.TEACHER.replace('student="thermal"', 'student="rgb"').replace(
-        "thermal=dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal", "rgb=dict(type=Branch, model=dict(type=CNN), view=rgb"
-    )
-    text = runs.STUDENT.replace("model=dict(type=CNN, channels=1), view=thermal", "model=dict(type=CNN), view=rgb")
-    path = runs.write(tmp_path, teacher=teacher.replace('"thermal.output"', '"rgb.output"'), student=text)
-    assert [arm.name for arm in make_arms(path, {})] == ["teacher", "alone", "distilled"]
-
-
 VARIANTS = """
 compare["variants"] = dict(
     heavy={"distiller.terms.kd.weight": 9.0},
@@ -155,8 +79,7 @@ compare["variants"] = dict(
 def test_variants_are_the_distilled_student_with_other_settings(tmp_path: Path) -> None:
     path = runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT + VARIANTS)
     made = {arm.name: arm for arm in make_arms(path, {"train_cfg.max_epochs": 2})}
-    assert list(made) == ["teacher", "alone", "distilled", "shuffled", "heavy", "features"]
-    assert [arm.variant for arm in made.values()] == [False] * 4 + [True] * 2
+    assert [arm.name for arm in made.values() if arm.variant] == list(made)[-2:] == ["heavy", "features"]
     distilled, heavy, features = (made[name].config() for name in ("distilled", "heavy", "features"))
     assert made["heavy"].teachers == made["distilled"].teachers
     assert heavy.distiller.terms.kd.weight == 9.0
@@ -184,7 +107,7 @@ def test_a_config_that_compares_nothing_says_what_it_needs(tmp_path: Path) -> No
     absent = runs.write(tmp_path, student=runs.STUDENT.replace("teachers=dict(thermal=", "teachers=dict(lidar="))
     with pytest.raises(KeyError, match=r"must name the config that trains each frozen branch \['thermal'\]; it names \['lidar'\]"):
         make_arms(absent, {})
-    with pytest.raises(KeyError, match=r"compare has no key 'clusters'; it takes \['attention', 'cluster', 'teachers', 'variants'\]"):
+    with pytest.raises(KeyError, match=r"compare has no key 'clusters'; it takes \['attention', 'cluster', 'object', 'same_sensor', "):
         make_arms(runs.write(tmp_path, student=runs.STUDENT), {"compare.clusters": "frame"})
 
 
@@ -206,7 +129,7 @@ def test_a_fingerprint_changes_with_whatever_a_result_depends_on(student: Path, 
         arms.fingerprint(load(), 0, ["b"], whole),
         arms.fingerprint(load(), 0, ["a"], SMOKE),
         arms.fingerprint(load(), 0, ["a"], {"amp": True, "smoke": False}),
-        arms.fingerprint(arms.shuffled(load()), 0, ["a"], whole),
+        arms.fingerprint(controls.shuffled(load()), 0, ["a"], whole),
     ]
     manifest = data_root / "manifest.toml"
     text = manifest.read_text("utf-8")
@@ -263,8 +186,8 @@ def test_an_unknown_cluster_names_the_columns(student: Path) -> None:
 
 def test_attention_is_measured_where_it_is_named(student: Path, tmp_path: Path) -> None:
     done = run_all(make_arms(student, {"compare.attention": {"rgb": "grad_cam:deep"}})[:2], tmp_path / "work", SMOKE)
-    assert np.isnan(done["teacher"].test.energy).all()
-    energy = done["alone"].test.energy
+    assert not done["teacher"].test.scores
+    energy = done["alone"].test.scores["epg"]
     assert np.isnan(energy[::3]).all()  # the masks of blank rows are empty
     known = energy[np.isfinite(energy)]
     assert len(known)

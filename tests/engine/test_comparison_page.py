@@ -32,7 +32,7 @@ def test_caveats_name_the_controls_that_are_missing(data_root: Path, tmp_path: P
 
 def test_the_unit_that_the_interval_is_over(tmp_path: Path) -> None:
     rows = np.arange(6).astype(str)
-    tested = compare.TestRun(rows, np.zeros((6, 3)), np.zeros(6, int), np.array(list("aabbcc")), np.zeros(6))
+    tested = compare.TestRun(rows, np.zeros((6, 3)), np.zeros(6, int), np.array(list("aabbcc")))
     run = ArmRun(tmp_path, tmp_path, tested, 0.0, 0.0)
     config = runs.load_config(runs.write(tmp_path, student=runs.STUDENT))
     assert page.resampled(config, run) == "3 values of 'frame' of 6 test rows"

@@ -16,7 +16,7 @@ from core_models import RGB_VIEW, TASK, unchecked
 from xkd import compare
 from xkd.batch import View
 from xkd.branch import Branch, example_batch
-from xkd.compare import confusion, mean_iou, metrics_of
+from xkd.compare import confusion, metrics_of
 from xkd.data.augment import Augment
 from xkd.data.loader import collate
 from xkd.data.manifest import Manifest, sensor
@@ -86,7 +86,7 @@ def test_targets_follow_the_draw_and_end_where_the_image_does(root: Path) -> Non
 
 
 def test_a_dataset_without_masks_cannot_make_targets_of_them(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"target='mask' needs \[mask\] in manifest.toml, and mask='mask' here"):
+    with pytest.raises(ValueError, match=r"target='mask' needs \[mask\] in manifest.toml, mask='mask' and mask_fraction=1 here"):
         _dataset(root, mask="none")
     shutil.copytree(root, tmp_path / "set")
     text = (tmp_path / "set/manifest.toml").read_text("utf-8")
@@ -150,16 +150,16 @@ def test_measures_are_over_pixels_that_count() -> None:
     target = np.array([[[0, 0, 1, -1], [1, 1, 2, -1]]])
     predicted = np.array([[[0, 1, 1, 2], [1, 1, 0, 0]]])
     probabilities = np.eye(3, dtype=np.float32)[predicted].transpose(0, 3, 1, 2)
-    run = compare.TestRun(np.array(["a"]), probabilities, target, np.array(["a"]), np.array([np.nan]))
+    run = compare.TestRun(np.array(["a"]), probabilities, target, np.array(["a"]))
     counts = confusion(run)
     assert counts.tolist() == [[1, 1, 0], [0, 3, 0], [1, 0, 0]]
     expected = np.mean([1 / 3, 3 / 4, 0])
-    assert mean_iou(counts[None])[0] == pytest.approx(expected)
+    assert metrics_of(run)["mean_iou"](run) == pytest.approx(expected)
     metrics = Segmentation(CLASSES).metrics()
     metrics.update(torch.from_numpy(probabilities), torch.from_numpy(target))
     found = {name: float(value) for name, value in metrics.compute().items()}
     assert found["mean_iou"] == pytest.approx(expected)
     assert found["accuracy"] == pytest.approx(4 / 6)
-    assert {name: of(counts[None])[0] for name, of in metrics_of(run).items()} == pytest.approx(found, abs=1e-6)
+    assert {name: of(run) for name, of in metrics_of(run).items()} == pytest.approx(found, abs=1e-6)
     assert "balanced_accuracy" not in metrics_of(run)
     assert TASK.classes, "and classification keeps its own"

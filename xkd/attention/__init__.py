@@ -1,8 +1,23 @@
-"""Where a network looks, and how well that place agrees with a mask."""
+"""Where a network looks, and how well that place agrees with a mask, with the answer and with the weights."""
 
+from xkd.attention.faithfulness import insertion_deletion
 from xkd.attention.grad_cam import grad_cam
 from xkd.attention.maps import attention_map
 from xkd.attention.rollout import rollout
-from xkd.attention.scores import attention_scores, energy_lift, energy_pointing_game, mask_iou, pointing_game
+from xkd.attention.sanity import randomised, rank_correlation
+from xkd.attention.scores import attention_scores, energy_lift, energy_pointing_game, lift_within, mask_iou, pointing_game
 
-__all__ = ["attention_map", "attention_scores", "energy_lift", "energy_pointing_game", "grad_cam", "mask_iou", "pointing_game", "rollout"]
+__all__ = [
+    "attention_map",
+    "attention_scores",
+    "energy_lift",
+    "energy_pointing_game",
+    "grad_cam",
+    "insertion_deletion",
+    "lift_within",
+    "mask_iou",
+    "pointing_game",
+    "randomised",
+    "rank_correlation",
+    "rollout",
+]

@@ -46,6 +46,18 @@ def energy_lift(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y 
     return energy_pointing_game(attention, mask) / mask.float().mean((1, 2, 3))
 
 
+def lift_within(
+    attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y x"], around: Float[Tensor, "b 1 y x"]
+) -> Float[Tensor, " b"]:
+    """EPG lift over an object, not the image: of the attention on `around` (a leaf), the share in `mask` (its lesions), over their areas.
+
+    1 is what attention spread evenly over the object would get. A control: a network that merely finds the leaf has a high `energy_lift`
+    and 1 here. `around` is taken to hold the mask.
+    """
+    whole = torch.maximum(mask.to(around), around)
+    return energy_lift(attention, mask) / energy_lift(attention, whole)
+
+
 def pointing_game(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y x"], tolerance: float = 0.0) -> Float[Tensor, " b"]:
     """1 where the strongest pixel lies in the mask (share of at least one half) or within `tolerance` pixels of it, else 0.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,10 +17,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from xkd.compare import METRICS, PIXEL_METRICS, Comparison, Estimate, Summary, metrics_of, on_common_rows, summarise
+from xkd.compare import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Estimate, Summary, fidelity, metrics_of, on_common_rows, summarise
 from xkd.engine.arms import Arm, ArmRun, check_cluster, make_arms, run_arm
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.page import write_page
+from xkd.engine.page_tables import CALIBRATION
 from xkd.engine.panels import check_attention
 from xkd.engine.progress import progress_display
 from xkd.files import write_atomically
@@ -32,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--arms", nargs="+", default=[], help="leave arms out by naming the others; alone, distilled and the teachers are needed"
     )
+    controls = "also smoothed labels, all labels, a student that is its own teacher and, where the config names it, a same-sensor teacher"
+    parser.add_argument("--controls", action="store_true", help=controls)
     metrics = sorted({*METRICS, *PIXEL_METRICS})
     parser.add_argument("--metric", choices=metrics, help="what the finding is about (accuracy, or mean_iou of pixels)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="for the students' arms")
@@ -44,21 +49,22 @@ def main(arguments: Sequence[str]) -> int:
     root = Path(a.work_dir or f"work_dirs/compare_{path.stem}" + ("_smoke" if a.smoke else ""))
     check_room(root, a.smoke)
     console = Console(width=None if sys.stdout.isatty() else 150)  # the table of arms with its intervals
-    arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms)
+    arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms, a.controls)
     for arm in arms:
         check_cluster(arm.config())
         check_attention(arm.config(), arm.branch)
     runs = run_all(arms, a.seeds, root, {"amp": a.amp, "smoke": a.smoke}, console)
-    runs = on_same_rows(runs, console)
+    runs = with_fidelity(on_same_rows(runs, console), teacher=arms[0].name)
     comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})
     metric = a.metric or next(iter(metrics_of(runs["alone"][0].test)))
     summary = summarise(comparison, metric, teacher=arms[0].name)
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
     write_atomically(root / "summary.json", json.dumps({**as_json(arms, runs, summary, a.seeds), "smoke": a.smoke}, indent=1).encode())
+    write_atomically(root / "summary.csv", as_csv(summary).encode())
     command = " ".join(["xkd compare", *arguments])
     write_page(root / "report.html", load_config(path, parse_options(a.cfg_options)), arms, runs, summary, command, console)
-    console.print(f"numbers: {root / 'summary.json'}")
+    console.print(f"numbers: {root / 'summary.json'} and summary.csv")
     return 0
 
 
@@ -69,8 +75,8 @@ def check_room(root: Path, smoke: bool) -> None:
         raise ValueError(f"{root} holds a real comparison, which a smoke run would overwrite; name another --work-dir")
 
 
-def chosen(arms: list[Arm], names: list[str]) -> list[Arm]:
-    """Keep the named arms; what every comparison needs cannot be left out."""
+def chosen(arms: list[Arm], names: list[str], controls: bool = False) -> list[Arm]:
+    """Keep the named arms, else all, the controls among them where they are asked for; what every comparison needs cannot be left out."""
     known = [arm.name for arm in arms]
     for name in names:
         if name not in known:
@@ -79,7 +85,11 @@ def chosen(arms: list[Arm], names: list[str]) -> list[Arm]:
     missing = [name for name in needed if names and name not in names]
     if missing:
         raise ValueError(f"a comparison needs the arms {needed}; --arms leaves out {missing}")
-    return [arm for arm in arms if not names or arm.name in names]
+    kept = [arm for arm in arms if (arm.name in names if names else controls or not arm.control)]
+    for arm in kept:
+        if absent := [name for name in arm.teachers.values() if name not in [other.name for other in kept]]:
+            raise ValueError(f"the arm '{arm.name}' is taught by '{absent[0]}': name that one too")
+    return kept
 
 
 def run_all(arms: list[Arm], seeds: int, root: Path, settings: Mapping[str, Any], console: Console) -> dict[str, list[ArmRun]]:
@@ -104,19 +114,30 @@ def on_same_rows(runs: Mapping[str, list[ArmRun]], console: Console) -> dict[str
     return {name: [replace(run, test=test) for run, test in zip(arm, common[name], strict=True)] for name, arm in runs.items()}
 
 
+def with_fidelity(runs: Mapping[str, list[ArmRun]], teacher: str) -> dict[str, list[ArmRun]]:
+    """Every other arm's answers compared with the teacher's of the same seed."""
+
+    def compared(run: ArmRun, seed: int) -> ArmRun:
+        return replace(run, test=run.test.scored(fidelity(run.test, runs[teacher][seed].test)))
+
+    return {name: arm if name == teacher else [compared(run, seed) for seed, run in enumerate(arm)] for name, arm in runs.items()}
+
+
 def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> Table:
     table = Table(title="Test split, mean [95 % interval]", box=SIMPLE_HEAD)
     table.add_column("arm")
-    for name in (*summary.arms["alone"], "attention inside mask", "best on val", "seconds"):
+    metrics = [name for name in summary.arms["alone"] if name != CALIBRATION]
+    for name in (*metrics, "attention inside mask", "best on val", "seconds"):
         table.add_column(name.replace("_", " "))
     for arm in arms:
-        estimates = [str(estimate) for estimate in summary.arms[arm.name].values()]
-        energy = summary.energy[arm.name]
+        estimates = [str(summary.arms[arm.name][name]) for name in metrics]
+        energy = summary.scores[arm.name].get("epg", UNDEFINED)
         validation, seconds = (mean(of) for of in zip(*((run.validation, run.seconds) for run in runs[arm.name]), strict=True))
         table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{validation:.3f}", f"{seconds:.0f}")
     table.add_section()
     table.add_row(f"share of the gap to the {arms[0].title}", summary.metric.replace("_", " "), str(summary.share))
-    differences = [("shuffled - alone", summary.control), ("distilled - masks", summary.beyond_masks)]
+    plain = "smoothed" if "smoothed" in summary.arms else "alone"
+    differences = [(f"shuffled - {plain}", summary.control), *((f"distilled - {name}", beyond) for name, beyond in summary.beyond.items())]
     for name, difference in differences + [(f"{arm.name} - alone", summary.minus_alone[arm.name]) for arm in arms if arm.variant]:
         if difference is not None:
             table.add_row(name, summary.metric.replace("_", " "), str(difference))
@@ -135,16 +156,19 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
         "metric": summary.metric,
         "seeds": seeds,
         "gain": plain(summary.gain),
+        "gain_p": None if summary.gain_p != summary.gain_p else summary.gain_p,
         "share_of_gap": plain(summary.share),
         "shuffled_minus_alone": plain(summary.control),
-        "distilled_minus_masks": plain(summary.beyond_masks),
+        "distilled_minus": {name: plain(difference) for name, difference in summary.beyond.items()},
         "minus_alone": {name: plain(difference) for name, difference in summary.minus_alone.items()},
         "arms": {
             arm.name: {
                 "title": arm.title,
                 "metrics": {name: plain(value) for name, value in summary.arms[arm.name].items()},
                 "recall": [plain(value) for value in summary.recall[arm.name]],
-                "energy": plain(summary.energy[arm.name]),
+                "scores": {name: plain(value) for name, value in summary.scores[arm.name].items()},
+                "class_scores": {name: [plain(value) for value in each] for name, each in summary.class_scores.get(arm.name, {}).items()},
+                "undefined": summary.undefined[arm.name],
                 "validation": [run.validation for run in runs[arm.name]],
                 "seconds": [run.seconds for run in runs[arm.name]],
                 "checkpoints": [str(run.checkpoint) for run in runs[arm.name]],
@@ -152,3 +176,15 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
             for arm in arms
         },
     }
+
+
+def as_csv(summary: Summary) -> str:
+    """One line for each arm and number."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(["arm", "number", "mean", "std", "low", "high"])
+    for arm, metrics in summary.arms.items():
+        for name, estimate in {**metrics, **summary.scores[arm]}.items():
+            if estimate.defined:
+                table.writerow([arm, name, *(f"{value:.6g}" for value in (estimate.mean, estimate.std, estimate.low, estimate.high))])
+    return text.getvalue()

@@ -19,7 +19,7 @@ from xkd.batch import View
 from xkd.data import choose
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.manifest import Manifest
-from xkd.data.region import one_hot, read_codes, region
+from xkd.data.region import one_hot, positive_names, read_codes, region
 from xkd.data.registration import read_registered, unlike_sizes
 from xkd.data.request import check_classes, check_draws, check_request
 from xkd.data.rows import Row
@@ -62,9 +62,10 @@ class PairedDataset(Dataset[Sample]):
     `mask_fraction` keeps masks and boxes of that share of the rows that then have what `mask` names, chosen by `mask_seed`.
     `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other view
     comes from another row of the dataset, always the same; rows without `rgb` are left out. `mask` says what the region of
-    interest is made of. `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody
-    knows; a row without a mask is then unlabelled. `subset` > 0 keeps that many rows, every class among them. `cache` keeps
-    what was read in memory, once per process (for small data sets, and where rows are crops of shared images).
+    interest is made of, `positive` which names of its codes, if not the manifest's. `target="mask"` makes the mask's classes
+    the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is then unlabelled. `subset` > 0
+    keeps that many rows, every class among them. `cache` keeps what was read in memory, once per process (for small data
+    sets, and where rows are crops of shared images).
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
@@ -86,6 +87,7 @@ class PairedDataset(Dataset[Sample]):
         subset: int = 0,
         cache: bool = False,
         target: Literal["label", "mask"] = "label",
+        positive: Sequence[str] = (),
     ) -> None:
         self.manifest = Manifest.load(root)
         self.views = tuple(views)
@@ -94,6 +96,7 @@ class PairedDataset(Dataset[Sample]):
         check_draws(self.views, augment)
         fractions = {"label_fraction": label_fraction, "mask_fraction": mask_fraction}
         check_request(self.manifest, split, self.views, mask, fractions, shuffle_pairs_except)
+        self.positive = positive_names(self.manifest, positive)
         rows = [row for row in self.manifest.rows if row.split == split]
         if target == "mask":
             rows = [replace(row, labels=() if row.mask else None) for row in rows]  # what is learned is in the mask, or nowhere
@@ -268,7 +271,7 @@ class PairedDataset(Dataset[Sample]):
             return draw_boxes(boxes, matrix, self._crop(row, shape), size, row.scores), True
         codes = self._codes(row, shape)
         assert self.manifest.mask is not None  # verified with the header
-        share = warp(region(codes, self.manifest.mask), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])))
+        share = warp(region(codes, self.manifest.mask, self.positive), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])))
         if np.isnan(share).any():
             found, legal = np.unique(codes).tolist(), dict(self.manifest.mask.values)
             path = self.manifest.root / row.mask

@@ -1,12 +1,12 @@
-"""The page of a comparison: its tables, learning curves and panels, gathered from the finished runs."""
+"""The page of a comparison: its tables, charts and panels, gathered from the finished runs."""
 
 from __future__ import annotations
 
 import datetime
-import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -15,18 +15,26 @@ from mmengine.config import Config
 from rich.console import Console
 
 import xkd
-from xkd.compare import Summary, confusion
+from xkd.compare import BEYOND, Estimate, Summary, confusion
+from xkd.data.check.brief import brief
 from xkd.data.manifest import Manifest
-from xkd.engine.arms import CLUSTER, MASKS, Arm, ArmRun, alone, has_pairs
+from xkd.data.rows import SPLITS
+from xkd.engine import controls
+from xkd.engine.answers import CLUSTER
+from xkd.engine.arms import Arm, ArmRun
 from xkd.engine.config import as_plain
-from xkd.engine.panels import Looker, panel_rows, picture_method, test_samples
+from xkd.engine.flips import Flips, flips
+from xkd.engine.likeness import likeness
+from xkd.engine.page_charts import curves, gradient_shares, reliability
+from xkd.engine.page_tables import report_arm, tables
+from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
 from xkd.report import page
-from xkd.report.charts import Chart
 from xkd.visualise import draw_folder
 
-NUM_PANELS = 8
+NUM_PANELS, NUM_FLIPS, NUM_LISTED = 8, 6, 20
 PICTURE_NOTE = "Student's input, teacher's sensor, then where each network looks, or what it says of each pixel; the outline is the mask."
+FLIPS_NOTE = "Those that flipped in most seeds first: above what distillation put right, below what it spoiled."
 INTRODUCTION = "Every arm is measured on the same test images, each network on its own sensor alone."
 CAVEAT_SHUFFLED = (
     "The control with shuffled pairs was not run, so nothing here shows that the gain comes from the pairs. Add its arm: shuffled."
@@ -37,22 +45,33 @@ CAVEAT_MASKS = (
 )
 CAVEAT_SMOKE = "A smoke run: one step per arm shows that everything runs, its numbers mean nothing."
 CAVEAT_SEEDS = "One seed: the interval speaks of the test images alone, not of the luck of initialisation. Use --seeds 3 or more."
+CAVEAT_RANDOMISED = (
+    "The attention maps hardly change when the weights are thrown away (rank correlation {:.2f}): they show the image more than the"
+    " network."
+)
+RANDOMISED = 0.7  # from here on a map is more the image's than the network's
+TILES: Mapping[str, tuple[str, str]] = {
+    "masks": ("The teacher's part", "distilled against the student alone with the same masks"),
+    "same_sensor": ("The second sensor's part", "distilled against the student taught by its own sensor"),
+    "self_taught": ("Beyond its own teacher", "distilled against the student that is its own teacher"),
+    "smoothed": ("Beyond smoothed labels", "distilled against the student alone with smoothed labels"),
+}
 
 
 def write_page(
     path: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary, command: str, console: Console
 ) -> None:
-    """Write `path` (HTML) and the pictures below `panels/` beside it."""
+    """Write `path` (HTML) and the pictures below `panels/` and `flips/` beside it."""
     manifest = Manifest.load(config.test_dataloader.dataset.root)
     classes = tuple(as_plain(config.distiller.task)["classes"])  # of pixels they are not the manifest's
     unit = resampled(config, runs["alone"][0])
-    metric = summary.metric.replace("_", " ")
     pictured = [arm for arm in arms if not arm.variant]  # twenty lines in one chart tell nobody anything
-    attention = (summary.energy["alone"], summary.energy["distilled"]) if summary.energy["distilled"].defined else None
+    drawn = [arm for arm in pictured if arm.name != "shuffled" and not arm.control]
+    changed = flips([run.test for run in runs["alone"]], [run.test for run in runs["distilled"]])
     report = page.Report(
         title=f"{manifest.name}: does the teacher help?",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
-        finding=page.Finding(summary.finding, metric, summary.gain, summary.share, summary.control, attention, summary.beyond_masks),
+        finding=finding(summary),
         classes=classes,
         arms=tuple(report_arm(arm, runs[arm.name], summary, classes) for arm in arms),
         tables=tables(summary, classes, unit),
@@ -71,50 +90,102 @@ def write_page(
             },
             facts={"test rows": str(len(runs["alone"][0].test.rows)), "resampled": unit},
         ),
-        pictures=(page.Picture("What they see", PICTURE_NOTE, draw_panels(path.parent / "panels", config, pictured, runs)),),
-        charts=(curves(pictured, runs),),
+        pictures=tuple(pictures(path.parent, config, drawn, runs, changed)),
+        charts=tuple(
+            chart for chart in (curves(pictured, runs), gradient_shares(runs["distilled"][0]), reliability(pictured, runs)) if chart.lines
+        ),
         confusions=tuple(confusions(arms, runs, manifest)),
-        caveats=(*[CAVEAT_SMOKE] * ("--smoke" in command.split()), *caveats(manifest, len(runs["alone"]), arms)),
+        lists=(*changes(changed, runs, classes), alikeness(arms, runs)),
+        data=data_facts(manifest, config),
+        caveats=(*[CAVEAT_SMOKE] * ("--smoke" in command.split()), *caveats(manifest, len(runs["alone"]), arms, summary)),
     )
     page.write_report(path, report)
     console.print(f"page: {path}")
 
 
-def tables(summary: Summary, classes: tuple[str, ...], unit: str) -> tuple[page.Table, ...]:
-    """Overall, the metric that the comparison is judged by first; recall per class; attention where there are masks."""
-    overall = [page.Metric(name, name.replace("_", " ")) for name in sorted(summary.arms["alone"], key=lambda name: name != summary.metric)]
-    made = [
-        page.Table("Test split", f"mean over seeds, 95 % bootstrap interval over {unit} and seeds", tuple(overall), chart=True),
-        page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in classes)),
-    ]
-    if summary.energy["distilled"].defined:
-        made.append(page.Table("Where it looks", "share of attention inside the mask", (page.Metric("energy", "energy inside"),)))
-    return tuple(made)
+def finding(summary: Summary) -> page.Finding:
+    scores = [summary.scores[arm].get("epg") for arm in ("alone", "distilled")]
+    attention = (scores[0], scores[1]) if scores[0] and scores[1] and scores[1].defined else None
+    controls = []
+    if summary.control:
+        helps = (
+            "better than the student alone, so what helps is not the pairing" if summary.control.low > 0 else "pairs mixed up must not help"
+        )
+        controls.append(page.Control("Control: shuffled pairs", summary.control, helps))
+    controls += [page.Control(*_tile(arm, summary.beyond[arm])) for arm in BEYOND if arm in summary.beyond]
+    return page.Finding(
+        summary.finding, summary.metric.replace("_", " "), summary.gain, summary.share, attention, tuple(controls), summary.gain_p
+    )
 
 
-def draw_panels(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Path:
-    """A contact sheet of test images with the networks of the first seed, and one PNG for each image."""
+def _tile(arm: str, difference: Estimate) -> tuple[str, Estimate, str]:
+    title, note = TILES[arm]
+    return title, difference, note
+
+
+def pictures(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]], changed: Flips) -> list[page.Picture]:
+    """Contact sheets with the networks of the first seed: test images of each class, and those that distillation changed."""
     lookers = []
     for arm in arms:
-        if arm.name == "shuffled":
-            continue
         source = arm.config()
         student = load_student(source, str(runs[arm.name][0].checkpoint), arm.branch)
         lookers.append(Looker(arm.title, student, picture_method(source, arm.branch)))
-    samples, views = test_samples(config, "test", NUM_PANELS)
-    rows = panel_rows(samples, views, lookers, lookers[-1].student.task.classes)
-    return draw_folder(rows, folder, lookers[-1].student.task.classes)
+    classes = lookers[-1].student.task.classes
+    ids = [*list(changed.gained)[:NUM_FLIPS], *list(changed.lost)[:NUM_FLIPS]]
+    wanted = {"panels": test_samples(config, "test", NUM_PANELS)} | ({"flips": named_samples(config, "test", ids)} if ids else {})
+    told = {"panels": ("What they see", PICTURE_NOTE), "flips": ("What distillation changed", FLIPS_NOTE)}
+    found = []
+    for name, (samples, views) in wanted.items():
+        sheet = draw_folder(panel_rows(samples, views, lookers, classes), folder / name, classes)
+        found.append(page.Picture(*told[name], sheet))
+    return found
 
 
-def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[str, ...]) -> page.Arm:
-    metrics = dict(summary.arms[arm.name])
-    metrics.update({f"recall {name}": estimate for name, estimate in zip(classes, summary.recall[arm.name], strict=True)})
-    if summary.energy[arm.name].defined:
-        metrics["energy"] = summary.energy[arm.name]
-    parameters = sum(p.numel() for p in load_student(arm.config(), str(runs[0].checkpoint), arm.branch).branch.model.parameters())
-    seconds = sum(run.seconds for run in runs) / len(runs)
-    facts = {"training": f"{seconds:.0f} s", "parameters": f"{parameters / 1e6:.2f} M"}
-    return page.Arm(arm.title, f"sees {as_view(arm)}", metrics, facts)
+def changes(changed: Flips, runs: Mapping[str, list[ArmRun]], classes: Sequence[str]) -> list[page.Listing]:
+    """The flipped samples by name, with what each network said in the first seed."""
+    alone, distilled = (runs[arm][0].test for arm in ("alone", "distilled"))
+    place = {str(row): at for at, row in enumerate(alone.rows)}
+    lists = []
+    for title, rows in (("Put right by distillation", changed.gained), ("Spoiled by distillation", changed.lost)):
+        cells = []
+        for row, seeds in list(rows.items())[:NUM_LISTED]:
+            said = [_answer(of, classes) for of in (alone.target[place[row]], alone.predicted[place[row]], distilled.predicted[place[row]])]
+            cells.append((row, *said, f"{seeds} of {len(runs['alone'])}"))
+        note = f"{len(rows)} samples in some seed" + (f"; the first {NUM_LISTED}" if len(rows) > NUM_LISTED else "")
+        lists.append(page.Listing(title, note, ("sample", "truth", "alone", "distilled", "seeds"), tuple(cells)))
+    return lists
+
+
+def alikeness(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> page.Listing:
+    """CKA of what the terms compare."""
+    found = likeness({arm.name: arm for arm in arms}, runs)
+    rows = tuple((name, *(f"{value:.3f}" for value in values)) for name, values in found.items())
+    note = "centred kernel alignment of the readings that terms compare, test split, first seed; 1 is the same arrangement of the rows"
+    return page.Listing("How alike student and teacher see", note, ("readings", "alone", "distilled"), rows)
+
+
+def _answer(of: Any, classes: Sequence[str]) -> str:
+    """A class by its name, several labels by theirs; an image of pixels has no such word."""
+    if np.ndim(of) == 0:
+        return classes[int(of)]
+    return ", ".join(name for name, there in zip(classes, of, strict=True) if there) or "none" if np.ndim(of) == 1 else "pixels"
+
+
+def data_facts(manifest: Manifest, config: Config) -> dict[str, str]:
+    """Who has what, which share is labelled, how far the pairs of some rows lie apart."""
+    found = brief(manifest)
+    rows = found.balance.rows
+    facts = {"rows": ", ".join(f"{split} {rows[split]}" for split in SPLITS)}
+    for name in ("a label", "a mask", *found.balance.sensors):
+        have = found.balance.have[name]
+        if sum(have.values()):
+            facts[f"rows with {name}"] = ", ".join(f"{split} {have[split]}" for split in SPLITS)
+    dataset = as_plain(config.train_dataloader.dataset)
+    for key, word in (("label_fraction", "labels"), ("mask_fraction", "masks")):
+        if dataset.get(key, 1.0) < 1:
+            facts[f"{word} that training keeps"] = f"{100 * dataset[key]:g} %"
+    facts.update({f"{finding.subject} ({finding.severity})": finding.text for finding in found.findings})
+    return facts
 
 
 def labels_note(arms: list[Arm]) -> str:
@@ -130,24 +201,6 @@ def labels_note(arms: list[Arm]) -> str:
     return f"The arms do not have the same labels: {listed}."
 
 
-def as_view(arm: Arm) -> str:
-    return str(arm.config().distiller.branches[arm.branch].view.name)
-
-
-def curves(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Chart:
-    """The score that checkpoints were chosen by, over epochs, of the first seed."""
-    lines = {}
-    score = json.loads((runs["distilled"][0].folder / "result.json").read_text())["save_best"]
-    for arm in arms:
-        points = []
-        for log in sorted(runs[arm.name][0].folder.glob("*/vis_data/scalars.json")):
-            for entry in map(json.loads, log.read_text().splitlines()):
-                if score in entry:
-                    points.append((float(entry["step"]), float(entry[score])))
-        lines[arm.title] = points
-    return Chart("Learning curves (first seed)", "epoch", score, lines)
-
-
 def confusions(arms: list[Arm], runs: Mapping[str, list[ArmRun]], manifest: Manifest) -> list[page.Confusion]:
     if manifest.multilabel:
         return []
@@ -155,15 +208,18 @@ def confusions(arms: list[Arm], runs: Mapping[str, list[ArmRun]], manifest: Mani
     return [page.Confusion(arm.title, np.sum([confusion(run.test) for run in runs[arm.name]], axis=0).tolist()) for arm in shown]
 
 
-def caveats(manifest: Manifest, seeds: int, arms: list[Arm]) -> list[str]:
+def caveats(manifest: Manifest, seeds: int, arms: list[Arm], summary: Summary | None = None) -> list[str]:
     """What a reader must know before believing the finding; what the arms that were run leave open."""
     named = {arm.name: arm for arm in arms}
     distilled = named["distilled"].config()
     found = [CAVEAT_SEEDS] if seeds == 1 else []
-    if "masks" not in named and alone(distilled, MASKS).distiller.terms != named["alone"].config().distiller.terms:
+    if "masks" not in named and controls.alone(distilled, controls.MASKS).distiller.terms != named["alone"].config().distiller.terms:
         found.append(CAVEAT_MASKS)
-    if "shuffled" not in named and has_pairs(named["distilled"].config()):
+    if "shuffled" not in named and controls.has_pairs(named["distilled"].config()):
         found.append(CAVEAT_SHUFFLED)
+    unchanged = summary.scores["distilled"].get("randomised") if summary else None
+    if unchanged and unchanged.defined and unchanged.mean > RANDOMISED:
+        found.append(CAVEAT_RANDOMISED.format(unchanged.mean))
     if "simulated" in manifest.source:
         found.append("This data set is simulated: nothing here is evidence about the world.")
     return found

@@ -69,6 +69,20 @@ def check_attention(config: Config, branch: str) -> None:
 
 def test_samples(config: Config, split: str, number: int) -> tuple[list[Any], tuple[View, ...]]:
     """`number` rows of a split with every sensor that the config names, the student's first, the classes in turn; and those views."""
+    dataset, views = _split_with_all_views(config, split)
+    by_class = [np.flatnonzero(dataset.strata == k).tolist() for k in np.unique(dataset.strata[dataset.strata >= 0])]
+    turns = [index for round_ in zip_longest(*by_class) for index in round_ if index is not None]
+    return [dataset[index] for index in turns[:number]], views
+
+
+def named_samples(config: Config, split: str, ids: Sequence[str]) -> tuple[list[Any], tuple[View, ...]]:
+    """The rows of these ids, in this order, as `test_samples`."""
+    dataset, views = _split_with_all_views(config, split)
+    place = {row.id: index for index, row in enumerate(dataset.rows)}
+    return [dataset[place[name]] for name in ids], views
+
+
+def _split_with_all_views(config: Config, split: str) -> tuple[PairedDataset, tuple[View, ...]]:
     section = as_plain(config[f"{split}_dataloader"].dataset)
     views = {}
     branches = as_plain(config.distiller.branches)
@@ -76,9 +90,7 @@ def test_samples(config: Config, split: str, number: int) -> tuple[list[Any], tu
         view: View = build(branch["view"])
         views[view.name] = view
     dataset: PairedDataset = build({**section, "views": list(views.values())}, "dataset")
-    by_class = [np.flatnonzero(dataset.strata == k).tolist() for k in np.unique(dataset.strata[dataset.strata >= 0])]
-    turns = [index for round_ in zip_longest(*by_class) for index in round_ if index is not None]
-    return [dataset[index] for index in turns[:number]], tuple(views.values())
+    return dataset, tuple(views.values())
 
 
 def teachers(config: Config) -> list[Looker]:

@@ -30,6 +30,7 @@ from xkd.engine.config import as_plain, settle
 from xkd.engine.gradient_log import GradientHook
 from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, SyncStatisticsHook, last_checkpoint
 from xkd.engine.loaders import build_distiller, build_loader
+from xkd.engine.memory import peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, bf16_is_native
 from xkd.engine.progress import ProgressHook
@@ -60,6 +61,7 @@ class TrainResult:
     epochs: int
     seconds: float
     seed: int
+    peak_memory: int  # bytes, see `xkd.engine.memory`
 
 
 def train(
@@ -95,6 +97,7 @@ def train(
     runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
     hooks = [StepHook(), GradientHook(console), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])]
     runner.register_custom_hooks(hooks)
+    reset_peak()
     try:
         with warnings.catch_warnings():
             if config.optim_wrapper.get("accumulative_counts", 1) > 1:
@@ -105,7 +108,7 @@ def train(
         close(runner, loaders.values())
     seconds = round(runner.message_hub.get_info("seconds"), 2)
     best, score = work_dir / "best.pth", float(runner.message_hub.get_info("best_score"))
-    result = TrainResult(str(best), config.save_best, score, int(runner.epoch), seconds, seed)
+    result = TrainResult(str(best), config.save_best, score, int(runner.epoch), seconds, seed, peak_bytes())
     if is_main_process():
         # the name alone: a run may have been moved before it was resumed
         write_atomically(best, (work_dir / Path(runner.message_hub.get_info("best_ckpt")).name).read_bytes())

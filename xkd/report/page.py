@@ -1,8 +1,9 @@
-"""What a report holds, and how it becomes one HTML file: no script, no request, pictures inside, written then renamed."""
+"""What a report holds, and how it becomes one HTML file: no request, pictures inside, one script that sorts, written then renamed."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import jinja2
+import markupsafe
 
 from xkd.compare import Estimate
 from xkd.files import write_atomically
@@ -20,6 +22,15 @@ Verdict = Literal["gain", "none", "loss"]
 
 
 @dataclass(frozen=True)
+class Control:
+    """A difference that says what a gain is worth, and in words what it compares."""
+
+    title: str
+    difference: Estimate
+    note: str
+
+
+@dataclass(frozen=True)
 class Finding:
     """The top of the page: `xkd.compare.Summary` in short."""
 
@@ -27,20 +38,15 @@ class Finding:
     metric: str  # a person's word for it: "accuracy"
     gain: Estimate
     share: Estimate
-    control: Estimate | None = None
     attention: tuple[Estimate, Estimate] | None = None  # energy inside the mask: student alone, distilled
-    beyond_masks: Estimate | None = None  # distilled minus alone with masks
+    controls: tuple[Control, ...] = ()
+    gain_p: float = math.nan  # of a paired test over seeds; not a number for one
 
     @property
     def verdict(self) -> Verdict:
         if not is_known(self.gain) or self.gain.low <= 0 <= self.gain.high:
             return "none"
         return "gain" if self.gain.mean > 0 else "loss"
-
-    @property
-    def control_helps(self) -> bool:
-        """Whether mixed-up pairs help too: then the gain is no evidence that the other sensor taught anything."""
-        return self.control is not None and is_known(self.control) and self.control.low > 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,16 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """Words in a table, a row for each thing."""
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Made:
     """How to get these numbers again."""
 
@@ -121,6 +137,8 @@ class Report:
     pictures: tuple[Picture, ...] = ()
     charts: tuple[Chart, ...] = ()
     confusions: tuple[Confusion, ...] = ()
+    lists: tuple[Listing, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)  # what the data are like, by subject
     caveats: tuple[str, ...] = ()
 
 
@@ -151,6 +169,10 @@ def environment() -> jinja2.Environment:
         mean=show_mean, spread=show_spread, interval=show_interval, points=show_points, data_uri=data_uri, lines=draw_lines, known=is_known
     )
     environment.globals["spans"] = _interval_chart
+    script = (Path(__file__).parent / "sort.js").read_text("utf-8")
+    # the page's policy lets this script run and no other
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals.update(sort_script=markupsafe.Markup(script), sort_digest=f"sha256-{digest}")
     return environment
 
 

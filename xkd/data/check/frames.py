@@ -47,9 +47,13 @@ class Frame:
 
 
 def sample_rows(rows: Sequence[Row], facts: Facts, count: int, seed: int) -> list[Row]:
-    """`count` rows with readable files (all of them for 0), evenly over the splits, in a random order; crops of one frame count once."""
+    """`count` rows (all of them for 0), evenly over the splits, in a random order; crops of one frame count once.
+
+    Rows with files that `facts` knows to be unreadable are left out.
+    """
     frames = {(*row.files.items(), row.mask, row.calibration): row for row in reversed(rows) if row.files}
-    whole = [row for row in frames.values() if not any(facts[name, path].problem for name, paths in row.files.items() for path in paths)]
+    broken = {key for key, fact in facts.items() if fact.problem}
+    whole = [row for row in frames.values() if not any((name, path) in broken for name, paths in row.files.items() for path in paths)]
     rng = np.random.default_rng(seed)
     order = [whole[place] for place in rng.permutation(len(whole))]
     queues = [[row for row in order if row.split == split] for split in SPLITS]

@@ -121,7 +121,11 @@ def _annotated(manifest: Manifest, frame: Frame, name: str, picture: NDArray[np.
     drawn = (picture * 0.75).astype(np.uint8)
     height, width = drawn.shape[:2]
     if frame.row.mask and manifest.mask is not None:
-        share = cv2.resize(region(read_codes(manifest.root / frame.row.mask), manifest.mask), (width, height), interpolation=cv2.INTER_AREA)
+        share = cv2.resize(
+            region(read_codes(manifest.root / frame.row.mask), manifest.mask, manifest.mask.positive),
+            (width, height),
+            interpolation=cv2.INTER_AREA,
+        )
         lines, _ = cv2.findContours((share >= 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(drawn, lines, -1, _EDGE, 1)
     own = frame.size(name)

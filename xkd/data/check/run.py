@@ -70,7 +70,7 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
     facts = scan_files(manifest, lambda: progress("files", next(done), total))
     leaks, counts, times = near_duplicates(manifest, facts), balance(manifest), timing(manifest)
     rows = sample_rows(manifest.rows, facts, sample, seed)
-    pixels = _Pixels(manifest)
+    pixels = Pixels(manifest)
     for number, row in enumerate(rows, 1):
         pixels.add(row)
         progress("pixels", number, len(rows))
@@ -97,7 +97,7 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
     )
 
 
-class _Pixels:
+class Pixels:
     """What the sampled rows showed so far; a row's stranger is the one read before it, so that one row is in memory at a time."""
 
     def __init__(self, manifest: Manifest) -> None:

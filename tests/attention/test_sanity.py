@@ -1,0 +1,47 @@
+"""Maps of a network that has forgotten everything, and how alike two maps are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from xkd.attention import attention_map, randomised, rank_correlation
+from xkd.branch import Branch
+from xkd.taps import Tap
+from xkd.tasks import Classification
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    torch.manual_seed(0)
+    one, other = torch.rand(3, 1, 4, 5), torch.rand(3, 1, 4, 5)
+    other[2] = 1.0
+    found = rank_correlation(one, other)
+    for row in range(2):
+        assert found[row].item() == pytest.approx(spearmanr(one[row].flatten(), other[row].flatten()).statistic, abs=1e-5)
+    assert found[2].isnan(), "a flat map has no ranks"
+    assert rank_correlation(one[:1], one[:1].exp()).tolist() == pytest.approx([1.0])
+    assert rank_correlation(other[2:], one[2:]).isnan().all()
+
+
+@pytest.mark.parametrize("kind", ["cnn", "vit"])
+def test_weights_are_forgotten_and_the_network_itself_is_left_alone(
+    kind: str, request: pytest.FixtureRequest, task: Classification
+) -> None:
+    make: Callable[..., Branch] = request.getfixturevalue(kind)
+    path = "stage:1" if kind == "cnn" else "blocks.1"
+    branch = make({"look": Tap(path, kind="attention")})
+    before = {key: value.clone() for key, value in branch.state_dict().items()}
+    hooks = sum(len(module._forward_hooks) for module in branch.modules())
+    other = randomised(branch)
+    images = 255 * torch.rand(2, 3, *branch.view.size)
+    first, second = (attention_map(of, images, task, "tap:look") for of in (branch, other))
+    assert (rank_correlation(first, second) < 0.999).all()
+    assert all(torch.equal(value, before[key]) for key, value in branch.state_dict().items())
+    assert sum(len(module._forward_hooks) for module in branch.modules()) == hooks
+    weights = [key for key, value in branch.model.state_dict().items() if value.ndim > 1 and value.std() > 0]
+    same = [key for key in weights if torch.equal(before[f"model.{key}"], other.model.state_dict()[key])]
+    assert not same
+    assert torch.equal(attention_map(randomised(branch), images, task, "tap:look"), second), "the same every time"

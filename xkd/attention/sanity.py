@@ -1,0 +1,52 @@
+"""Whether a map is of the network at all: it must change when the weights are thrown away.
+
+Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018, arXiv:1810.03292, the full randomisation of their section 3.1, compared by
+Spearman's rank correlation of absolute values, as theirs. A map that stays is of the image: of its edges, or of where the border is.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchmetrics.functional import spearman_corrcoef
+
+from xkd.branch import Branch
+from xkd.taps import Taps
+
+
+def randomised(branch: Branch, seed: int = 0) -> Branch:
+    """A copy whose network has never learned anything: layers as they are initialised, other parameters drawn anew at their own scale."""
+    taps = branch.taps.taps
+    branch.taps.close()  # hooks would be copied, and read the copy
+    try:
+        other = copy.deepcopy(branch)
+    finally:
+        branch.taps = Taps(branch.model, taps)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        for module in other.model.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+            else:
+                _draw_anew(module)
+    other.taps = Taps(other.model, taps)
+    return other
+
+
+def _draw_anew(module: nn.Module) -> None:
+    for parameter in module.parameters(recurse=False):
+        parameter.normal_(float(parameter.mean()), float(parameter.std()) if parameter.numel() > 1 else 0.0)
+
+
+def rank_correlation(one: Float[Tensor, "b 1 h w"], other: Float[Tensor, "b 1 h w"]) -> Float[Tensor, " b"]:
+    """Spearman's, -1..1, of each row's two maps of one grid; not a number where one of them is flat."""
+    first, second = one.float().flatten(1), other.float().flatten(1)
+    flat = (first.amax(1) == first.amin(1)) | (second.amax(1) == second.amin(1))
+    found = torch.full((len(first),), torch.nan, device=first.device)
+    if not flat.all():
+        # one column for each row of the batch
+        found[~flat] = spearman_corrcoef(first[~flat].T.squeeze(1), second[~flat].T.squeeze(1)).reshape(-1)
+    return found

@@ -1,0 +1,37 @@
+"""The check in brief, for reports and before a long run: who has what, and how far sampled pairs lie apart; files are not scanned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xkd.data.check.finding import Finding
+from xkd.data.check.frames import sample_rows
+from xkd.data.check.labels import Balance, balance, balance_findings
+from xkd.data.check.residual import Registration, registration, registration_findings
+from xkd.data.check.run import Pixels
+from xkd.data.manifest import Manifest
+
+NUM_SAMPLED = 48
+MAX_RESIDUAL = 2.0  # pixels, as `xkd check-pairs`
+
+
+@dataclass(frozen=True)
+class Brief:
+    """Counts of all rows; residuals of the pairs of some; what is to be said of them."""
+
+    balance: Balance
+    registrations: tuple[Registration, ...]
+    findings: tuple[Finding, ...]
+
+
+def brief(manifest: Manifest, seed: int = 0) -> Brief:
+    """Reads the pixels of `NUM_SAMPLED` rows; those that cannot be read are counted in a finding."""
+    counts, pixels = balance(manifest), Pixels(manifest)
+    for row in sample_rows(manifest.rows, {}, NUM_SAMPLED, seed):
+        pixels.add(row)
+    registrations = tuple(registration(*names, pairs) for names, pairs in pixels.pairs.items())
+    findings = [*balance_findings(counts), *(text for one in registrations for text in registration_findings(one, MAX_RESIDUAL))]
+    if pixels.problems:
+        name, problem = next(iter(pixels.problems.items()))
+        findings.append(Finding("error", "files", f"{len(pixels.problems)} sampled rows cannot be read, such as '{name}': {problem}"))
+    return Brief(counts, registrations, tuple(findings))

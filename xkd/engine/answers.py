@@ -1,0 +1,115 @@
+"""What a trained network says of the test split, where it looks there, and how all that is kept in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xkd.attention import attention_map, attention_scores, insertion_deletion, lift_within, randomised, rank_correlation
+from xkd.batch import Batch
+from xkd.branch import Branch
+from xkd.compare import TestRun
+from xkd.engine.config import as_plain
+from xkd.engine.loaders import build_loader
+from xkd.engine.student import Student
+from xkd.evaluate import predict
+
+CLUSTER = "group"  # rows of one plant, scene or drive are alike: the bootstrap draws them together
+NUM_PROBED = 256  # rows, at most, of what takes many passes: insertion, deletion and randomised weights
+SCORES = ("epg", "epg_lift", "pointing_game", "iou", "lift_within", "insertion", "deletion", "randomised")
+_SCORE = "score_"  # of the columns of a file
+
+
+def answer(config: Config, student: Student, seed: int) -> TestRun:
+    """The trained network on the labelled rows of the test split, on its own view alone."""
+    section = as_plain(config.get("compare") or {})
+    loader = build_loader(config.test_dataloader, seed, views=[student.branch.view])
+    predictions = predict(student.branch, student.task, loader)
+    labelled = predictions.labelled.numpy()
+    method = section.get("attention", {}).get(student.name, "")
+    around = section.get("object", ())
+    scores = look(student, loader, method, _loader_of(config, student, seed, around) if around else None) if method else {}
+    return TestRun(
+        np.array([meta["id"] for meta in predictions.meta]),
+        predictions.probabilities.numpy(),
+        predictions.target.numpy().astype(np.int64),
+        np.array([meta[section.get("cluster", CLUSTER)] for meta in predictions.meta]),
+        scores,
+    ).at(np.flatnonzero(labelled))
+
+
+def _loader_of(config: Config, student: Student, seed: int, codes: Any) -> Any:
+    """The same rows with another region of interest."""
+    section = as_plain(config.test_dataloader)
+    section["dataset"] = {**section["dataset"], "positive": tuple(codes)}
+    return build_loader(section, seed, views=[student.branch.view])
+
+
+def look(student: Student, loader: Any, method: str, around: Any = None) -> dict[str, NDArray[np.float64]]:
+    """Scores of where the network looks in each row, by name; not a number where a row has no such score.
+
+    "epg", "epg_lift", "pointing_game" and "iou" need a mask, "lift_within" also the mask of what is `around` it; "insertion" and
+    "deletion" follow the likeliest class; "randomised" is the rank correlation with the map of a network that has learned nothing.
+    """
+    unlearned = randomised(student.branch)
+    columns: dict[str, list[Tensor]] = {name: [] for name in SCORES if name != "lift_within" or around is not None}
+    wider = iter(around) if around is not None else None
+    seen = 0
+    for batch in loader:
+        found = _scores(student, batch, method, next(wider) if wider is not None else None)
+        found.update(_probe(student, unlearned, batch, method, max(NUM_PROBED - seen, 0)))
+        seen += len(batch)
+        for name, column in columns.items():
+            column.append(found[name].double())
+    return {name: torch.cat(column).numpy() for name, column in columns.items()}
+
+
+def _scores(student: Student, batch: Batch, method: str, wider: Batch | None) -> dict[str, Tensor]:
+    maps = attention_map(student.branch, batch.views[student.branch.view.name], student.task, method)
+    found = attention_scores(maps, batch.mask)
+    if wider is not None:
+        found["lift_within"] = lift_within(maps, batch.mask, wider.mask)
+    return {name: torch.where(batch.masked, score, torch.nan) for name, score in found.items()}
+
+
+def _probe(student: Student, unlearned: Branch, batch: Batch, method: str, room: int) -> dict[str, Tensor]:
+    """Of the first `room` rows alone; of pixels there is no one class to follow."""
+    found = {name: torch.full((len(batch),), torch.nan) for name in ("insertion", "deletion", "randomised")}
+    images = batch.views[student.branch.view.name][:room]
+    if len(images):
+        maps = attention_map(student.branch, images, student.task, method)
+        found["randomised"][:room] = rank_correlation(maps, attention_map(unlearned, images, student.task, method))
+        if batch.target.ndim == 1:
+            classes = student.task.predict(student.branch.run(images, batch, student.task)["output"]).argmax(1)
+            found["insertion"][:room], found["deletion"][:room] = insertion_deletion(student.branch, images, student.task, maps, classes)
+    return found
+
+
+def asked(config: Config) -> str:
+    """Changes with what a trained network is asked: which attention, which scores, which clusters."""
+    section = as_plain(config.get("compare") or {})
+    keys = [section.get("attention", {}), section.get("object", ()), section.get("cluster", CLUSTER), SCORES]
+    return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def to_bytes(run: TestRun) -> bytes:
+    buffer = io.BytesIO()
+    scores: Mapping[str, Any] = {f"{_SCORE}{name}": score for name, score in run.scores.items()}
+    np.savez(buffer, rows=run.rows, probabilities=run.probabilities, target=run.target, clusters=run.clusters, **scores)
+    return buffer.getvalue()
+
+
+def from_file(path: Path) -> TestRun:
+    with np.load(path, allow_pickle=False) as columns:
+        scores = {name.removeprefix(_SCORE): columns[name] for name in columns if name.startswith(_SCORE)}
+        return TestRun(columns["rows"], columns["probabilities"], columns["target"], columns["clusters"], scores)

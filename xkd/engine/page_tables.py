@@ -1,0 +1,113 @@
+"""The tables of a comparison's page: what each arm scored, where it looks, how near it is to its teacher, what it costs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+
+import torch
+
+from xkd.branch import Branch, example_batch
+from xkd.compare import Estimate, Summary
+from xkd.distiller import count_flops
+from xkd.engine.arms import Arm, ArmRun
+from xkd.engine.student import load_student
+from xkd.report import page
+from xkd.tasks import Task
+
+LOOKS = (
+    page.Metric("epg", "attention inside the mask"),
+    page.Metric("epg_lift", "lift over chance", "times"),
+    page.Metric("lift_within", "lift on the object alone", "times"),
+    page.Metric("pointing_game", "pointing game"),
+    page.Metric("iou", "IoU, from half of the range on"),
+)
+FAITH = (
+    page.Metric("insertion", "insertion (higher is better)"),
+    page.Metric("deletion", "deletion (lower is better)"),
+    page.Metric("randomised", "correlation with the map of random weights", "number"),
+)
+FIDELITY = (page.Metric("agreement", "same class as the teacher"), page.Metric("kl", "KL divergence from it, nats", "number"))
+CALIBRATION = "calibration_error"
+_TIMED, _WARM = 15, 3
+
+
+def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[str, ...]) -> page.Arm:
+    metrics = {**summary.arms[arm.name], **summary.scores[arm.name]}
+    metrics.update({f"recall {name}": estimate for name, estimate in zip(classes, summary.recall[arm.name], strict=True)})
+    for score, each in summary.class_scores.get(arm.name, {}).items():
+        metrics.update({f"{score} {name}": estimate for name, estimate in zip(classes, each, strict=True)})
+    view = arm.config().distiller.branches[arm.branch].view.name
+    return page.Arm(arm.title, f"sees {view}", metrics, costs(arm, runs))
+
+
+def costs(arm: Arm, runs: list[ArmRun]) -> dict[str, str]:
+    student = load_student(arm.config(), str(runs[0].checkpoint), arm.branch)
+    parameters = sum(p.numel() for p in student.branch.model.parameters())
+    facts = {
+        "training": f"{statistics.mean(run.seconds for run in runs):.0f} s",
+        "parameters": f"{parameters / 1e6:.2f} M",
+        "MFLOPs per image": f"{count_flops(student.branch, student.task) / 1e6:.0f}",
+        "latency, one image": f"{latency(student.branch, student.task):.1f} ms",
+    }
+    if all(run.peak_memory for run in runs):
+        facts["peak memory of training"] = f"{max(run.peak_memory for run in runs) / 2**20:.0f} MiB"
+    return facts
+
+
+def latency(branch: Branch, task: Task) -> float:
+    """Milliseconds for one image, as the median of some, on the device and with the threads that torch has here."""
+    batch, seconds = example_batch([branch.view], task, 1, branch.mean.device), []
+    training = branch.training
+    branch.eval()
+    with torch.no_grad():
+        for _ in range(_WARM + _TIMED):
+            began = time.perf_counter()
+            branch(batch, task)["output"].cpu()
+            seconds.append(time.perf_counter() - began)
+    branch.train(training)
+    return 1000 * statistics.median(seconds[_WARM:])
+
+
+def tables(summary: Summary, classes: tuple[str, ...], unit: str) -> tuple[page.Table, ...]:
+    """Overall, the metric that the comparison is judged by first; recall per class; attention where it was asked for; fidelity."""
+    overall = [page.Metric(name, name.replace("_", " ")) for name in summary.arms["alone"] if name != CALIBRATION]
+    overall.sort(key=lambda metric: metric.key != summary.metric)
+    made = [
+        page.Table("Test split", f"mean over seeds, 95 % bootstrap interval over {unit} and seeds", tuple(overall), chart=True),
+        page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in classes)),
+    ]
+    looks, faith = (tuple(one for one in of if _defined(summary.scores["distilled"], one.key)) for of in (LOOKS, FAITH))
+    if looks:
+        made.append(page.Table("Where it looks", _undefined(summary), looks))
+        lift = "lift_within" if any(one.key == "lift_within" for one in looks) else "epg_lift"
+        title = next(one.title for one in looks if one.key == lift)
+        per_class = tuple(page.Metric(f"{lift} {name}", name, "times") for name in classes)
+        if lift in summary.class_scores.get("distilled", {}):
+            made.append(page.Table(f"Where it looks, per class: {title}", "1 is what attention spread evenly would get", per_class))
+    if faith:
+        made.append(
+            page.Table(
+                "Whether the maps can be trusted",
+                "area under the probability of the predicted class while the pixels of most attention are put in, or taken away; and how"
+                " much of a map is left when the weights are thrown away (near 1: it shows the image, not the network)",
+                faith,
+            )
+        )
+    near = tuple(one for one in FIDELITY if _defined(summary.scores["distilled"], one.key))
+    if near:
+        made.append(page.Table("How near it is to its teacher", "on the test split, each on its own sensor", near))
+    made.append(page.Table("Calibration", "expected calibration error, 15 bins", (page.Metric(CALIBRATION, "calibration error"),)))
+    return tuple(made)
+
+
+def _undefined(summary: Summary) -> str:
+    """Maps without energy and rows without a mask have no score; the reader hears how many."""
+    rates: Mapping[str, float] = {arm: of["epg"] for arm, of in summary.undefined.items() if "epg" in of}
+    told = f"rows with a mask and a map that is not empty; {100 * min(rates.values()):.0f}"
+    return f"{told} to {100 * max(rates.values()):.0f} % of the rows have no score" if rates else ""
+
+
+def _defined(scores: Mapping[str, Estimate], key: str) -> bool:
+    return key in scores and scores[key].defined
