@@ -7,20 +7,11 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from report_parts import CONTROL, GAIN, HOSTILE, UNDEFINED
 
 from xkd.compare import Estimate
-from xkd.report import Arm, Chart, Confusion, Control, Finding, Listing, Made, Metric, Picture, Report, Table, write_report
-
-HOSTILE = '<script src="https://evil.example/x.js">alert(1)</script>"\'&'
-UNDEFINED = Estimate(float("nan"), 0.0, float("nan"), float("nan"), defined=False)
-ALONE, DISTILLED = Estimate(0.6817, 0.0123, 0.6421, 0.7219), Estimate(0.8234, 0.0061, 0.7917, 0.8518)
-GAIN, SHARE = Estimate(0.1417, 0.021, 0.1032, 0.1741), Estimate(0.534, 0.05, 0.412, 0.638)
-
-
-CONTROL = Control("Control: shuffled pairs", Estimate(-0.013, 0.01, -0.031, 0.004), "pairs mixed up must not help")
+from xkd.report import Confusion, Control, Listing, Picture, Report, write_report
 
 
 class Reader(HTMLParser):
@@ -47,33 +38,6 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
-
-
-@pytest.fixture
-def report(tmp_path: Path) -> Report:
-    picture = tmp_path / "sheet.png"
-    cv2.imwrite(str(picture), np.zeros((4, 4, 3), np.uint8))
-    lift = Estimate(3.42, 0.21, 3.04, 3.87)
-    return Report(
-        title="Thermal teaches RGB",
-        introduction="Tested on RGB alone.",
-        finding=Finding("Distilled is better.", "accuracy", GAIN, SHARE, (ALONE, DISTILLED), (CONTROL,), 0.0123),
-        classes=("healthy", HOSTILE),
-        arms=(
-            Arm("Student alone", "CNN on RGB", {"accuracy": ALONE, "lift": UNDEFINED}, {"training": "58 s"}),
-            Arm(HOSTILE, "", {"accuracy": DISTILLED, "lift": lift}, {"training": "81 s", "parameters": "4.9 M"}),
-            Arm("Teacher", "", {}),
-        ),
-        tables=(
-            Table("Results", "three seeds", (Metric("accuracy", "accuracy"),), chart=True),
-            Table("Attention", "", (Metric("lift", "lift", "times"),), chart=True),
-        ),
-        made=Made("xkd compare x.py", "a = '<b>'", "leafsim", "CC0", (0, 1, 2), "2026-01-01", {"torch": "2.15.0"}, {"images": "180"}),
-        pictures=(Picture("Panels", HOSTILE, picture),),
-        charts=(Chart("Accuracy", "epoch", "share", {"alone": [(1, 0.5), (2, 0.75), (3, float("nan"))], HOSTILE: []}),),
-        confusions=(Confusion("alone", ((7, 3), (0, 0))),),
-        caveats=("Simulated & small.",),
-    )
 
 
 def read(path: Path) -> Reader:

@@ -14,6 +14,7 @@ from xkd.engine.arms import Arm, ArmRun
 from xkd.report.charts import Chart
 
 _GRADIENT = "gradient_"  # of `GradientHook`
+_LEAST = 10  # answers, below which a share of right ones says little
 
 
 def curves(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Chart:
@@ -40,11 +41,12 @@ def gradient_shares(run: ArmRun) -> Chart:
 
 def reliability(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Chart:
     """Right answers over confidence, all seeds together: below the diagonal a network is surer than it should be."""
-    lines: dict[str, list[tuple[float, float]]] = {"as sure as right": [(0.0, 0.0), (100.0, 100.0)]}
+    lines: dict[str, list[tuple[float, float]]] = {}
     for arm in arms:
         bins = np.sum([confidence_bins(run.test).sum(0) for run in runs[arm.name]], axis=0)
-        filled = bins[bins[:, 0] > 0]
+        filled = bins[bins[:, 0] >= _LEAST]
         lines[arm.title] = [(100 * confidence / count, 100 * right / count) for count, confidence, right in filled]
+    lines["as sure as right"] = [(0.0, 0.0), (100.0, 100.0)]
     return Chart("Reliability", "confidence, %", "right answers, %", lines)
 
 
