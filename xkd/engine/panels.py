@@ -145,11 +145,13 @@ def _answer(probabilities: Tensor, sample: Any, classes: Sequence[str]) -> tuple
 def _look(looker: Looker, batch: Batch) -> tuple[Tensor, Tensor]:
     """Maps (B, 1, h, w), or classes (B, H, W), and probabilities (B, K) or (B, K, H, W); a row without the view gives what zeros give."""
     branch, task = looker.student.branch, looker.student.task
-    images = batch.views[branch.view.name]
+    images = batch.views[branch.view.name].to(branch.mean.device)
+    training = branch.training
     with torch.no_grad():
-        probabilities = task.predict(branch.run(images, batch, task)["output"])
+        probabilities = task.predict(branch.eval().run(images, batch, task)["output"]).cpu()
+    branch.train(training)  # it may be in the middle of its training
     if looker.method != CLASSES:
-        return attention_map(branch, images, task, looker.method).clamp(min=0), probabilities
+        return attention_map(branch, images, task, looker.method).clamp(min=0).cpu(), probabilities
     if probabilities.ndim != 4:
         raise ValueError(f"'{CLASSES}' is what a network says of each pixel; this task answers by image. Legal are {', '.join(METHODS)}")
     return probabilities.argmax(1), probabilities

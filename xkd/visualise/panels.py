@@ -79,8 +79,19 @@ def draw_folder(rows: Sequence[Row], folder: Path, class_names: Sequence[str] = 
     return folder / "contact_sheet.png"
 
 
-def draw_rows(rows: Sequence[Row], path: Path, class_names: Sequence[str] = (), dpi: int = 110) -> None:
-    """Write the rows as a PNG: one row is a panel, many are a contact sheet. Titles head the columns, a row may leave one out.
+def draw_rows(rows: Sequence[Row], path: Path, class_names: Sequence[str] = ()) -> None:
+    """Write the rows as a PNG: one row is a panel, many are a contact sheet."""
+    write_atomically(path, picture(rows, class_names))
+
+
+def draw_pixels(rows: Sequence[Row], class_names: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """The same as (H, W, 3) RGB, for a visualisation backend."""
+    drawn = cv2.imdecode(np.frombuffer(picture(rows, class_names), np.uint8), cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(np.asarray(drawn, np.uint8)[..., ::-1])
+
+
+def picture(rows: Sequence[Row], class_names: Sequence[str] = (), dpi: int = 110) -> bytes:
+    """The rows as the bytes of a PNG. Titles head the columns, a row may leave one out.
 
     Attention is shown relative to evenly spread attention (1), so maps of unlike networks can be compared, on one colour scale that
     is the same in every picture and ends at `SCALE_TOP`. `class_names` stand below where panels show `classes`.
@@ -123,7 +134,9 @@ def draw_rows(rows: Sequence[Row], path: Path, class_names: Sequence[str] = (), 
         _legend(figure, legend, label, width, height)
     if pixels:
         _class_legend(figure, class_names, (_GAP + (width / 2 if attention else 0.0)) / width, height)
-    _save(figure, path)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
+    return drawn.getvalue()
 
 
 def _draw(axes: Axes, panel: Panel) -> None:
@@ -205,9 +218,3 @@ def _class_legend(figure: Figure, names: Sequence[str], left: float, height: flo
     figure.legend(
         handles=swatches, loc="lower left", bbox_to_anchor=(left, 0.05 / height), ncols=columns, fontsize=8, frameon=False, borderpad=0.2
     )
-
-
-def _save(figure: Figure, path: Path) -> None:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
-    write_atomically(path, picture.getvalue())

@@ -1,0 +1,34 @@
+"""Pictures of attention while a run trains; the run itself must not notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import engine_runs as runs
+import pytest
+
+from xkd.engine.panel_hook import PanelHook
+
+LOOKED = f"""from xkd.engine.panel_hook import PanelHook
+{runs.GRAPH}
+custom_hooks = [dict(type=PanelHook, interval=2, num=2)]
+compare = dict(attention=dict(rgb="grad_cam:deep", thermal="attention:stem", average="attention:deep"))
+"""
+
+
+def test_pictures_go_to_the_backends_and_the_run_is_the_same_bit_for_bit(tmp_path: Path) -> None:
+    runs.run_training(runs.config_of(tmp_path, LOOKED), tmp_path / "looked")
+    runs.run_training(runs.config_of(tmp_path, runs.GRAPH), tmp_path / "blind")
+    pictures = sorted(path for path in (tmp_path / "looked").rglob("attention_*.png"))
+    assert [path.name for path in pictures] == ["attention_2.png", "attention_3.png"], "every second epoch, and the last"
+    image = cv2.imread(str(pictures[0]))
+    assert image.shape[1] > image.shape[0] > 100
+    one, other = (runs.read(tmp_path / name / "epoch_3.pth") for name in ("looked", "blind"))
+    assert not runs.differences(one["state_dict"], other["state_dict"])
+    assert not runs.differences(one["optimizer"], other["optimizer"])
+
+
+def test_a_hook_that_never_draws_is_refused() -> None:
+    with pytest.raises(ValueError, match="draws 6 samples every 0 epochs; both must be 1 or more"):
+        PanelHook(interval=0)

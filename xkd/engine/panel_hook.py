@@ -1,0 +1,48 @@
+"""While a run trains: where the student looks, every few epochs, as a picture for the run's visualisation backends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+
+from xkd.engine.hooks import distiller_of
+from xkd.engine.panels import Looker, attention_method, panel_rows, picture_method, test_samples
+from xkd.engine.student import Student
+from xkd.visualise import draw_pixels
+
+PICTURE = "attention"
+
+
+class PanelHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+    """Every `interval` epochs, `num` samples of the val split: their sensors, then teachers and student over what each of them sees.
+
+    `method` is the student's, one of `xkd.attention.maps`; without one, the config's own choice. Goes to TensorBoard, W&B, MLflow or the
+    run's folder, as `vis_backends` of the config say, under the name "attention". Changes nothing in the run.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, interval: int = 5, num: int = 6, method: str = "") -> None:
+        if interval < 1 or num < 1:
+            raise ValueError(f"PanelHook draws {num} samples every {interval} epochs; both must be 1 or more")
+        self.interval, self.num, self.method = interval, num, method
+
+    def before_train(self, runner: Any) -> None:
+        self.samples, self.views = test_samples(runner.cfg, "val", self.num) if is_main_process() else ([], ())
+
+    def after_train_epoch(self, runner: Any) -> None:
+        if not is_main_process() or not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
+            return
+        distiller = distiller_of(runner)
+        name = distiller.student_name
+        lookers = [
+            Looker(f"teacher ({other})", Student(branch, distiller.task, other), attention_method(runner.cfg, other))
+            for other, branch in distiller.branches.items()
+            if branch.frozen
+        ]
+        method = self.method or picture_method(runner.cfg, name)
+        lookers.append(Looker(f"student, epoch {runner.epoch + 1}", Student(distiller.student, distiller.task, name), method))
+        rows = panel_rows(self.samples, self.views, lookers, distiller.task.classes)
+        runner.visualizer.add_image(PICTURE, draw_pixels(rows, distiller.task.classes), step=runner.epoch + 1)
