@@ -9,13 +9,14 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from xkd.attention.grad_cam import grad_cam
+from xkd.attention.library import RELATIVES, library_map
 from xkd.attention.rollout import rollout
 from xkd.batch import Batch
 from xkd.branch import Branch, example_batch
 from xkd.taps import Tap, Taps
 from xkd.tasks.task import Task
 
-METHODS = ("tap:NAME", "attention:PATH", "rollout", "grad_cam:PATH")
+METHODS = ("tap:NAME", "attention:PATH", "rollout", "grad_cam:PATH", *(f"{method}:PATH" for method in RELATIVES))
 
 
 def attention_map(
@@ -26,12 +27,15 @@ def attention_map(
     "tap:NAME" is one of the branch's own taps of kind "attention", "attention:PATH" the same reading of any module ("stage:-1",
     "blocks.11"): the class token's attention of a transformer block, averaged over its heads, or the mean of squares over channels.
     "rollout" follows attention through all blocks of a transformer.
-    "grad_cam:PATH" explains `classes`, by default the predicted ones, which only this method reads.
+    "grad_cam:PATH" explains `classes`, by default the predicted ones, which only it and its relatives read. The relatives, such as
+    "layer_cam:PATH", come from the library grad-cam.
     The branch is read in eval mode and left as it was. `ValueError` or `KeyError` names the legal methods, taps or modules.
     """
     kind, _, place = method.partition(":")
     if kind == "grad_cam" and place:
         return grad_cam(branch, single_view_batch(branch, images, task), task, place, classes)
+    if kind in RELATIVES and place:
+        return library_map(branch, single_view_batch(branch, images, task), task, kind, place, classes)
     if method == "rollout":
         return rollout(branch, images, single_view_batch(branch, images, task), task)
     if kind not in ("tap", "attention") or not place:

@@ -27,7 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--num", type=int, default=12)
     parser.add_argument(
         "--method",
-        help="tap:NAME, attention:PATH, rollout, grad_cam:PATH such as grad_cam:stage:-1, or classes of pixels (the config's choice)",
+        help="tap:NAME, attention:PATH, rollout, grad_cam:PATH such as grad_cam:stage:-1, a relative such as layer_cam:PATH, or classes of"
+        " pixels (the config's choice)",
     )
     parser.add_argument("--no-teachers", action="store_true", help="leave out the teachers' attention (their checkpoints may be gone)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
