@@ -20,7 +20,7 @@ def test_an_unknown_command_lists_the_known(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["xkd", *arguments])
     assert cli.main() == 2
-    assert "train,test,compare" in capsys.readouterr().err
+    assert "train,test,diagnose,compare" in capsys.readouterr().err
 
 
 def test_help_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ COMMANDS = (
     "register-pairs",
     "train",
     "test",
+    "diagnose",
     "compare",
     "visualize",
     "predict",

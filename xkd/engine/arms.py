@@ -148,23 +148,37 @@ def run_arm(
     progress: Progress,
 ) -> ArmRun:
     """Train and test one arm with one seed, or take what an earlier call has finished with the same config, data and teachers."""
+    folder = train_arm(arm, seed, root, {name: run.folder for name, run in done.items()}, settings, console, progress)
     config = arm.config()
-    # before the teachers' paths are in it: a folder may be moved, or named in another way
-    key = fingerprint(config, seed, [done[teacher].folder.name for teacher in arm.teachers.values()], settings)
-    for branch, teacher in arm.teachers.items():
-        config.distiller.branches[branch].weights.path = str(done[teacher].checkpoint)
-    folder = root / arm.name / f"seed{seed}_{key[:8]}"
-    result, answers = folder / "result.json", folder / f"rows_{asked(config)}.npz"
-    if not result.is_file():
-        train(config, folder, console, progress, seed, resume=True, name=f"{arm.title}, seed {seed}", **settings)
-    checkpoint = folder / "best.pth"
+    answers, checkpoint = folder / f"rows_{asked(config)}.npz", folder / "best.pth"
     if not answers.is_file():
         student = load_student(config, str(checkpoint), arm.branch)
         write_atomically(answers, to_bytes(answer(config, student, seed)))
-    trained = json.loads(result.read_text("utf-8"))
+    trained = json.loads((folder / "result.json").read_text("utf-8"))
     return ArmRun(
         folder, checkpoint, from_file(answers), float(trained["best"]), float(trained["seconds"]), int(trained.get("peak_memory", 0))
     )
+
+
+def train_arm(
+    arm: Arm,
+    seed: int,
+    root: Path,
+    done: Mapping[str, Path],
+    settings: Mapping[str, Any],
+    console: Console,
+    progress: Progress,
+) -> Path:
+    """The folder of the arm's run, trained here unless it is there; `done` has those of the arms that teach it."""
+    config = arm.config()
+    # before the teachers' paths are in it: a folder may be moved, or named in another way
+    key = fingerprint(config, seed, [done[teacher].name for teacher in arm.teachers.values()], settings)
+    for branch, teacher in arm.teachers.items():
+        config.distiller.branches[branch].weights.path = str(done[teacher] / "best.pth")
+    folder = root / arm.name / f"seed{seed}_{key[:8]}"
+    if not (folder / "result.json").is_file():
+        train(config, folder, console, progress, seed, resume=True, name=f"{arm.title}, seed {seed}", **settings)
+    return folder
 
 
 def check_cluster(config: Config) -> None:

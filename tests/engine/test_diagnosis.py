@@ -1,0 +1,95 @@
+"""The advice before a long run, and the three questions that it stands on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import engine_runs as runs
+import numpy as np
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from xkd import compare
+from xkd.engine import diagnosis
+from xkd.engine.arms import make_arms
+from xkd.engine.diagnosis import Answer, Diagnosis, Seen, diagnose, shortened
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def student(tmp_path: Path) -> Path:
+    return runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT)
+
+
+def test_teacher_and_student_alone_are_trained_for_a_share_and_looked_at_on_val(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = make_arms(student, {})
+    splits = []
+    plain = diagnosis.build_loader
+
+    def watched(section: object, *rest: object, **options: object) -> object:
+        splits.append(section.dataset.split)  # type: ignore[attr-defined]  # a section of a config
+        return plain(section, *rest, **options)  # type: ignore[arg-type]  # the same
+
+    monkeypatch.setattr(diagnosis, "build_loader", watched)
+    found = diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
+    assert set(splits) == {"val"}
+    assert [answer.question.split(" ")[0] for answer in found.answers] == ["Do", "Is", "Does"]
+    assert sorted(path.parent.name for path in (tmp_path / "work").glob("*/*")) == ["alone", "teacher"]
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("best.pth")}
+    diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps, "what is there is reused"
+
+
+def test_a_share_of_the_epochs(student: Path) -> None:
+    arm = next(arm for arm in make_arms(student, {"train_cfg.max_epochs": 40, "train_cfg.val_interval": 20}) if arm.name == "alone")
+    assert shortened(arm, 0.25).config().train_cfg.max_epochs == 10
+    assert shortened(arm, 0.25).config().train_cfg.val_interval == 10
+    assert shortened(arm, 0.01).config().train_cfg.max_epochs == diagnosis.LEAST_EPOCHS
+    assert shortened(arm, 1.0).config().train_cfg.max_epochs == 40
+    for share in (0.0, 1.5):
+        with pytest.raises(ValueError, match=f"above 0 and at most 1, got {share}"):
+            shortened(arm, share)
+
+
+def seen(right: float, deep: np.ndarray, confident: np.ndarray) -> Seen:
+    rows = np.arange(len(deep)).astype(str)
+    target = np.arange(len(deep)) % 2
+    predicted = np.where(np.arange(len(deep)) / len(deep) < right, target, 1 - target)
+    probabilities = np.where(np.eye(2)[predicted] > 0, confident[:, None], 1 - confident[:, None])
+    return Seen(compare.TestRun(rows, probabilities.astype(np.float32), target, rows), deep)
+
+
+def test_a_better_teacher_speaks_for_and_a_worse_one_against() -> None:
+    even = np.full(200, 0.9)
+    deep = np.zeros((200, 2), np.float32)
+    good, bad = seen(0.95, deep, even), seen(0.6, deep, even)
+    for teacher, student, verdict in ((good, bad, "for"), (bad, good, "against"), (good, good, "unclear")):
+        answer = diagnosis._better("thermal", student.run, teacher.run)
+        assert answer.verdict == verdict
+        assert "points" in answer.reason
+
+
+def test_soft_targets_that_the_students_sensor_cannot_explain_speak_against() -> None:
+    rng = np.random.default_rng(0)
+    sure = 0.55 + 0.4 * rng.random(200)
+    blind, sighted = rng.normal(size=(200, 3)), np.stack([sure, rng.normal(size=200)], 1)
+    for deep, verdict in ((blind, "against"), (sighted, "for")):
+        student = seen(0.8, deep.astype(np.float32), np.full(200, 0.7))
+        assert diagnosis._knows("thermal", student, seen(1.0, deep.astype(np.float32), sure)).verdict == verdict
+    even = seen(0.8, blind.astype(np.float32), np.full(200, 0.7))
+    right = replace(even, run=replace(even.run, probabilities=np.eye(2, dtype=np.float32)[even.run.target]))
+    assert diagnosis._knows("thermal", even, right).verdict == "unclear", "a teacher that says the label and nothing else"
+
+
+def test_one_answer_against_is_enough_and_all_must_speak_for() -> None:
+    def advice(*verdicts: str) -> str:
+        return Diagnosis(tuple(Answer("?", verdict, "") for verdict in verdicts)).advice  # type: ignore[arg-type]  # literals
+
+    assert advice("for", "for") == "for"
+    assert advice("for", "unclear") == "unclear"
+    assert advice("for", "unclear", "against") == "against"

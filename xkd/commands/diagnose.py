@@ -1,0 +1,49 @@
+"""`xkd diagnose CONFIG`: is distillation worth a try here? Short runs, looked at on val, before the long ones."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from xkd.engine.arms import make_arms
+from xkd.engine.config import parse_options
+from xkd.engine.diagnosis import as_json, diagnose
+from xkd.engine.progress import progress_display
+from xkd.files import write_atomically
+
+ADVICE = {
+    "for": "Nothing here speaks against distillation: run xkd compare, with its controls.",
+    "against": "Distillation is not advised as things stand: see what speaks against it.",
+    "unclear": "It can go either way: a longer diagnosis (--share 1) or xkd compare will tell.",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="xkd diagnose", description="Ask, before the long run, whether distillation is worth a try.")
+    parser.add_argument("config", help="the config of the distilled student; its `compare` section names the teachers' configs")
+    parser.add_argument("--share", type=float, default=0.25, help="of the epochs that teacher and student alone are trained for (0.25)")
+    parser.add_argument(
+        "--work-dir", help="where the short runs go (work_dirs/diagnose_NAME-OF-CONFIG); that of a comparison is reused at --share 1"
+    )
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="for the student")
+    a = parser.parse_args(arguments)
+    path = Path(a.config)
+    root = Path(a.work_dir or f"work_dirs/diagnose_{path.stem}")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    arms = make_arms(path, parse_options(a.cfg_options))
+    with progress_display(console) as progress:
+        found = diagnose(arms, a.share, root, console, progress)
+    table = Table("question", "speaks", "why", box=SIMPLE_HEAD, title="Is distillation worth a try?", title_justify="left")
+    for answer in found.answers:
+        table.add_row(answer.question, answer.verdict, answer.reason)
+    console.print(table)
+    console.print(ADVICE[found.advice])
+    write_atomically(root / "diagnosis.json", json.dumps(as_json(found), indent=1).encode())
+    return 0

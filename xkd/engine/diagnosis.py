@@ -1,0 +1,177 @@
+"""Before the long run: is the teacher better, does the student's sensor hold what it knows, do the pairs fit? On val, never on test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from xkd.batch import Batch
+from xkd.branch import Branch
+from xkd.compare import Comparison, Estimate, TestRun, metrics_of
+from xkd.compare.dependence import Dependence, dependence_within
+from xkd.data.check.brief import brief
+from xkd.data.manifest import Manifest
+from xkd.engine.answers import CLUSTER
+from xkd.engine.arms import Arm, train_arm
+from xkd.engine.config import as_plain
+from xkd.engine.loaders import build_loader
+from xkd.engine.student import Student, load_student
+from xkd.taps import Tap, Taps, stage_names
+
+Verdict = Literal["for", "against", "unclear"]
+SIGNIFICANT = 0.05
+NUM_ROWS = 1000  # of val, at most, for the permutations
+LEAST_EPOCHS = 4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question, what speaks for or against distillation, and why."""
+
+    question: str
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """`advice` is "against" where one answer is, "for" where all are, else "unclear"."""
+
+    answers: tuple[Answer, ...]
+
+    @property
+    def advice(self) -> Verdict:
+        verdicts = {answer.verdict for answer in self.answers}
+        return "against" if "against" in verdicts else "for" if verdicts == {"for"} else "unclear"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A network on the val rows that both sensors have: its answers, and its last stage averaged over positions (N, D)."""
+
+    run: TestRun
+    deep: NDArray[np.float32]
+
+
+def diagnose(arms: list[Arm], share: float, root: Path, console: Console, progress: Progress) -> Diagnosis:
+    """Train teachers and the student alone for `share` of their epochs (what is there is reused), and look at them on val.
+
+    `ValueError` for a task whose rows have no one class each: nothing could be held fixed.
+    """
+    named = {arm.name: arm for arm in arms}
+    distilled = named["distilled"]
+    config = distilled.config()
+    folders = {}
+    for name in (*distilled.teachers.values(), "alone"):
+        short = shortened(named[name], share)
+        folders[name] = train_arm(short, 0, root, {}, {"amp": False, "smoke": False}, console, progress)
+    student = load_student(config, str(folders["alone"] / "best.pth"), distilled.branch)
+    answers = [_pairs(config)]
+    for branch, source in distilled.teachers.items():
+        teacher = load_student(config, str(folders[source] / "best.pth"), branch)
+        ours, theirs = both_on_val(config, student, teacher)
+        answers += [_better(branch, ours.run, theirs.run), _knows(branch, ours, theirs)]
+    return Diagnosis(tuple(answers))
+
+
+def shortened(arm: Arm, share: float) -> Arm:
+    """The same arm for a share of its epochs."""
+    if not 0 < share <= 1:
+        raise ValueError(f"the share of the epochs to train for a diagnosis is above 0 and at most 1, got {share}")
+
+    def config() -> Config:
+        made = arm.config()
+        epochs = min(made.train_cfg.max_epochs, max(LEAST_EPOCHS, round(share * made.train_cfg.max_epochs)))
+        made.train_cfg.update(max_epochs=epochs, val_interval=min(made.train_cfg.get("val_interval", 1), epochs))
+        return made
+
+    return replace(arm, config=config)
+
+
+def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[Seen, Seen]:
+    """Each network on its own view of the labelled val rows that have both."""
+    section = as_plain(config.get("compare") or {})
+    views = {of.branch.view.name: of.branch.view for of in (student, teacher)}
+    columns: dict[str, list[Any]] = {name: [] for name in ("rows", "target", "clusters", "student", "teacher", "ours", "theirs")}
+    for batch in build_loader(config.val_dataloader, 0, views=list(views.values())):
+        kept = torch.stack([batch.present[name] for name in views]).all(0) & batch.labelled
+        if batch.target.ndim != 1:
+            raise ValueError("a diagnosis holds each row's class fixed; this task has several labels, or a class for each pixel")
+        columns["rows"] += [meta["id"] for meta, keep in zip(batch.meta, kept, strict=True) if keep]
+        columns["clusters"] += [meta[section.get("cluster", CLUSTER)] for meta, keep in zip(batch.meta, kept, strict=True) if keep]
+        columns["target"].append(batch.target[kept])
+        for of, answers, deep in ((student, "student", "ours"), (teacher, "teacher", "theirs")):
+            output, reading = look(of.branch, batch, of)
+            columns[answers].append(of.task.predict(output)[kept])
+            columns[deep].append(reading[kept])
+    if not columns["rows"]:
+        raise ValueError(f"no labelled row of the val split has both sensors, {list(views)}")
+    whole = {name: torch.cat(columns[name]).numpy() for name in ("target", "student", "teacher", "ours", "theirs")}
+    rows, clusters = np.array(columns["rows"]), np.array(columns["clusters"])
+    found = [
+        Seen(TestRun(rows, whole[answers], whole["target"], clusters), whole[deep])
+        for answers, deep in (("student", "ours"), ("teacher", "theirs"))
+    ]
+    return found[0], found[1]
+
+
+def look(branch: Branch, batch: Batch, student: Student) -> tuple[torch.Tensor, torch.Tensor]:
+    """The output, and the last stage averaged over positions; of a network without stages, the output once more."""
+    images = batch.views[branch.view.name]
+    taps = Taps(branch.model, {"deep": Tap("stage:-1")} if stage_names(branch.model) else {})
+    try:
+        with torch.no_grad():
+            output = branch.eval().call(taps, images, batch, student.task)
+        deep = taps.read(images.shape).get("deep", output)
+    finally:
+        taps.close()
+    return output, (deep.mean((2, 3)) if deep.ndim == 4 else deep).float()
+
+
+def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:
+    metric, measure = next(iter(metrics_of(student).items()))
+    gap: Estimate = Comparison({"teacher": [teacher], "alone": [student]}).difference("teacher", "alone", measure)
+    verdict: Verdict = "for" if gap.low > 0 else "against" if gap.high < 0 else "unclear"
+    told = f"{metric} {measure(teacher):.3f} on {branch}, {measure(student):.3f} for the student alone:"
+    reason = f"{told} {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] on {len(student.rows)} rows of val"
+    worse = {"for": "", "against": "; a worse teacher takes away", "unclear": "; there may be no gap to close"}
+    return Answer(f"Is the teacher on {branch} better?", verdict, reason + worse[verdict])
+
+
+def _knows(branch: str, student: Seen, teacher: Seen) -> Answer:
+    """Within a class, does the student's sensor say anything about the teacher's answer?"""
+    chosen = np.random.default_rng(0).permutation(len(student.deep))[:NUM_ROWS]
+    logits = np.log(np.maximum(teacher.run.probabilities[chosen], 1e-12))
+    found: Dependence = dependence_within(student.deep[chosen], logits, student.run.target[chosen])
+    question = f"Does the student's sensor hold what the teacher on {branch} knows beyond the class?"
+    if not np.isfinite(found.p):
+        return Answer(question, "unclear", "within the classes one of the networks says the same of every row")
+    told = f"alignment within classes {found.cka:.3f}, by chance {found.chance:.3f}; p = {found.p:.3f} by permutation"
+    if found.p < SIGNIFICANT:
+        return Answer(question, "for", told)
+    return Answer(question, "against", f"{told}: its soft targets would be noise to the student beyond the labels")
+
+
+def _pairs(config: Config) -> Answer:
+    found = brief(Manifest.load(config.train_dataloader.dataset.root))
+    grave = [finding for finding in found.findings if finding.severity in ("error", "warning")]
+    said = [finding.text for finding in grave] or [finding.text for finding in found.findings if finding.subject == "registration"]
+    if grave:
+        return Answer("Do the pairs fit?", "against", "; ".join(said))
+    if not found.registrations:
+        return Answer("Do the pairs fit?", "for", "one sensor, so there is nothing to align")
+    measurable = all("not measurable" not in text for text in said)
+    return Answer("Do the pairs fit?", "for" if measurable else "unclear", "; ".join(said))
+
+
+def as_json(diagnosis: Diagnosis) -> Mapping[str, Any]:
+    return {"advice": diagnosis.advice, "answers": [answer.__dict__ for answer in diagnosis.answers]}
