@@ -13,6 +13,7 @@ from xkd.branch import Branch
 from xkd.distiller import count_flops
 from xkd.losses import FitNet
 from xkd.projectors import Conv1x1
+from xkd.taps import Tap
 from xkd.term import Term
 from xkd.weights import Random
 
@@ -37,6 +38,13 @@ class TestCost:
         branch = rgb_branch()
         assert count_flops(branch, TASK) == by_hand
         assert branch.training
+
+    def test_the_first_look_at_the_taps_is_not_counted(self) -> None:
+        view = View("rgb", RGB_VIEW.modality, (32, 32))
+        tapped, plain = (
+            Branch(timm.create_model("test_resnet", num_classes=3), view, Random(), taps) for taps in ({"deep": Tap("stage:-1")}, {})
+        )
+        assert count_flops(tapped, TASK) == count_flops(plain, TASK)
 
     def test_a_transformer_is_counted_with_its_attention(self) -> None:
         dim, depth, tokens, hidden = 48, 2, 4 * 4 + 1, 4 * 48

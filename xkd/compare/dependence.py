@@ -1,7 +1,7 @@
 """Whether two readings of the same rows have anything to do with each other beyond the rows' classes, by permutation.
 
-The statistic is linear CKA of what is left of each reading when its class's mean is taken off; under the null, rows are permuted within
-their class. A kernel independence test (Gretton et al., "A Kernel Statistical Test of Independence", NIPS 2007, with linear kernels, whose
+The statistic is linear CKA of what is left of each reading when its class's mean is taken off, over pairs of rows of one class; under the
+null, rows are permuted within their class. A kernel independence test (Gretton et al., "A Kernel Statistical Test of Independence", NIPS 2007, with linear kernels, whose
 HSIC is CKA before its normalisation) made conditional as in Doran et al., "A Permutation-Based Kernel Conditional Independence Test", UAI
 2014: for a discrete condition, permutations that keep it.
 """
@@ -29,7 +29,9 @@ def dependence_within(one: NDArray[np.floating], other: NDArray[np.floating], cl
     """Of readings (N, ...) and (N, ...) and the rows' classes (N,); not a number where nothing is left within the classes."""
     if not len(one) == len(other) == len(classes):
         raise ValueError(f"dependence is of the same rows; got {len(one)}, {len(other)} and {len(classes)} classes")
-    first, second = (_gram(_within(reading, classes)) for reading in (one, other))
+    # among rows of one class alone: what raises one class's score may lower another's, and both would cancel
+    alike = classes[:, None] == classes
+    first, second = (alike * _gram(_within(reading, classes)) for reading in (one, other))
     scale = np.sqrt((first * first).sum() * (second * second).sum())
     if not scale > 0:
         return Dependence(np.nan, np.nan, np.nan)
