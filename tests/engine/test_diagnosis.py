@@ -77,7 +77,7 @@ def test_a_better_teacher_speaks_for_and_a_worse_one_against() -> None:
 def test_soft_targets_that_the_students_sensor_cannot_explain_speak_against() -> None:
     rng = np.random.default_rng(0)
     sure = 0.55 + 0.4 * rng.random(200)
-    blind, sighted = rng.normal(size=(200, 3)), np.stack([sure, rng.normal(size=200)], 1)
+    blind, sighted = rng.normal(size=(200, 3)), np.stack([10 * sure, rng.normal(size=200)], 1)
     for deep, verdict in ((blind, "against"), (sighted, "for")):
         student = seen(0.8, deep.astype(np.float32), np.full(200, 0.7))
         assert diagnosis._knows("thermal", student, seen(1.0, deep.astype(np.float32), sure)).verdict == verdict

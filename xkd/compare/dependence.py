@@ -1,9 +1,9 @@
 """Whether two readings of the same rows have anything to do with each other beyond the rows' classes, by permutation.
 
 The statistic is linear CKA of what is left of each reading when its class's mean is taken off, over pairs of rows of one class; under the
-null, rows are permuted within their class. A kernel independence test (Gretton et al., "A Kernel Statistical Test of Independence", NIPS 2007, with linear kernels, whose
-HSIC is CKA before its normalisation) made conditional as in Doran et al., "A Permutation-Based Kernel Conditional Independence Test", UAI
-2014: for a discrete condition, permutations that keep it.
+null, rows are permuted within their class. A kernel independence test (Gretton et al., "A Kernel Statistical Test of Independence", NIPS
+2007, with linear kernels, whose HSIC is CKA before its normalisation) made conditional as in Doran et al., "A Permutation-Based Kernel
+Conditional Independence Test", UAI 2014: for a discrete condition, permutations that keep it.
 """
 
 from __future__ import annotations
