@@ -29,6 +29,11 @@ def strata(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.int64]:
     return np.array([stratum(row) for row in rows], np.int64)
 
 
+def label_sets(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.float32]:
+    """(N, K) 0/1 of rows with several labels, -1 where unlabelled."""
+    return np.array([[name in row.labels if row.labels is not None else -1 for name in classes] for row in rows], np.float32)
+
+
 def labelled_share(rows: Sequence[Row], classes: Sequence[str], fraction: float, seed: int) -> set[str]:
     """Ids of the labelled rows that keep their label: `fraction` of each stratum, at least one; a larger fraction adds to a smaller."""
     groups: dict[int, list[str]] = defaultdict(list)

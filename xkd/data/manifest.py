@@ -3,11 +3,11 @@
 A data set is a folder with `manifest.toml` (classes, sensors, mask codes) and `manifest.csv` (one row per sample).
 Columns of the CSV: `id`, `split`, `group`, one per sensor (a path below the folder, several joined by `;` where a sensor
 has several files, empty where the row lacks it) and, where there are any, `label` (class; several joined by `;` if
-`labels = "multi"`), `mask` (path of an 8-bit grey PNG of codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`),
-both in pixels of the full image, `box_scores` (0..1 for each box, joined by `;`, where a detector drew them), `calibration` (path, for
-sensors that are projected), and numbers `SENSOR.time` (seconds) and `SENSOR.KEY` (what the sensor lets a row state, such as
-`thermal.scale`). In `label` and `boxes` an empty cell means "nobody looked" and `-` means "looked, and there is none". Every further
-column is carried along as text.
+`labels = "multi"`), `mask` (path of an 8-bit grey PNG of codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`,
+`*` for no class), both in pixels of the full image, `box_scores` (0..1 for each box, joined by `;`, where a detector drew them),
+`calibration` (path, for sensors that are projected), and numbers `SENSOR.time` (seconds) and `SENSOR.KEY` (what the sensor lets a row
+state, such as `thermal.scale`). In `label` and `boxes` an empty cell means "nobody looked" and `-` means "looked, and there is none".
+Every further column is carried along as text.
 A table `[registration.SENSOR]` says where a camera's picture lies in another one's frame, see `Registration`: it is read into that
 frame, so masks, crops and boxes are given in the reference's frame.
 """

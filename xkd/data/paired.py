@@ -124,7 +124,7 @@ class PairedDataset(Dataset[Sample]):
         self.rows = choose.subset(usable, self.classes, subset, seed) if subset else usable
         check_files(self.manifest.root, self.rows, columns, masks=mask == "mask")
         self.strata = choose.strata(self.rows, self.classes)
-        self.targets = self._targets()
+        self.targets = choose.label_sets(self.rows, self.classes) if self.multilabel else self.strata
         self._anchor = shuffle_pairs_except
         self._strangers = choose.derangement(len(self.rows), seed) if shuffle_pairs_except else None
         self._reader = Reader(cache)
@@ -175,6 +175,12 @@ class PairedDataset(Dataset[Sample]):
             meta=dict(row.meta),
         )
 
+    def frame(self, index: int) -> Box:
+        """What a row's views show where nothing is drawn: its crop, or the whole, in pixels of the full image. Reads the row."""
+        row = self.rows[index]
+        readings = self._read_views({view.name: row for view in self.views})
+        return self._crop(row, self._shape(row, {sensor: reading for (_, sensor), reading in readings.items()}))
+
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
         """The row's own; of pixels the class with the largest share, -1 where none has half."""
         if self.target == "label":
@@ -189,13 +195,6 @@ class PairedDataset(Dataset[Sample]):
         )
         classes = torch.from_numpy(shares.argmax(2))
         return torch.where(torch.from_numpy(shares.sum(2) >= 0.5), classes, -1)
-
-    def _targets(self) -> NDArray[Any]:
-        """(N,) class index, or (N, K) 0/1 floats for multi-label; -1 where unlabelled."""
-        if not self.multilabel:
-            return self.strata
-        rows = [[name in row.labels if row.labels is not None else -1 for name in self.classes] for row in self.rows]
-        return np.array(rows, np.float32)
 
     def _source(self, index: int, view: View) -> Row:
         """The row that a view is read from: its own, or a stranger's in the negative control."""

@@ -17,6 +17,7 @@ from xkd.modality import Modality
 
 SPLITS: Final = ("train", "val", "test")
 NONE: Final = "-"
+ANY: Final = "*"  # the class of a box of which only the place is known
 REQUIRED: Final = ("id", "split", "group")
 OPTIONAL: Final = ("label", "mask", "crop", "boxes", "box_scores", "calibration")
 _TIME: Final = "time"
@@ -226,7 +227,8 @@ def _boxes(text: str, schema: Schema) -> tuple[tuple[Box, str], ...] | None:
         words = part.split(None, 4)
         if len(words) < 5:
             raise ValueError(f"box '{part.strip()}' is malformed; write x1 y1 x2 y2 class, joined by ';'")
-        _known_class(words[4].strip(), schema)
+        if words[4].strip() != ANY:
+            _known_class(words[4].strip(), schema)
         boxes.append((_box(words[:4]), words[4].strip()))
     return tuple(boxes)
 

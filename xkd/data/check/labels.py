@@ -43,7 +43,7 @@ def balance(manifest: Manifest) -> Balance:
         for label in row.labels or ():
             classes[label][row.split] += 1
         for _, label in row.boxes or ():
-            boxes[label][row.split] += 1
+            boxes.setdefault(label, Counter())[row.split] += 1
         there = {"a label": row.labels is not None, "a mask": bool(row.mask), "boxes": row.boxes is not None}
         for name in [name for name, is_there in there.items() if is_there] + list(row.files):
             have[name][row.split] += 1

@@ -1,0 +1,34 @@
+"""`xkd detect-boxes`: a data set whose boxes a detector drew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xkd import cli
+from xkd.data.manifest import Manifest
+
+
+def test_annotated_rows_keep_their_boxes_and_the_others_get_some(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "boxed"
+    arguments = [str(tiny_dataset), "--sensor", "rgb", "--size", "32", "32", "--fraction", "0.2", "--epochs", "1", "--threshold", "0.01"]
+    assert cli.run("detect-boxes", [*arguments, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "epoch 1/1, loss" in said
+    assert "as they were annotated" in said
+    before = {row.id: row for row in Manifest.load(tiny_dataset).rows}
+    certain = 0
+    for row in Manifest.load(out).rows:
+        if row.split != "train":
+            assert row == before[row.id]
+        elif row.scores and set(row.scores) == {1.0}:
+            certain += 1
+            assert [box for box, _ in row.boxes or ()] == [box for box, _ in before[row.id].boxes or ()]
+    assert certain
+    assert cli.run("detect-boxes", [*arguments, "--checkpoint", str(out / "detector.pth"), "--out", str(tmp_path / "again")]) == 0
+    assert "0 as they were annotated" in capsys.readouterr().out
+    assert cli.run("detect-boxes", [*arguments, "--out", str(out)]) == 2
+    assert "is not empty" in capsys.readouterr().err

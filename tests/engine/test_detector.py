@@ -1,0 +1,137 @@
+"""A detector of regions on the tiny data set: it learns bright shapes, draws them in full-image pixels, and leaves the files alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from xkd.batch import View
+from xkd.data.augment import Augment
+from xkd.data.manifest import Manifest, sensor
+from xkd.data.paired import PairedDataset
+from xkd.data.redraw import with_boxes
+from xkd.engine.detector import SMALL, Recipe, as_target, build_detector, detect, load_detector, train_detector
+from xkd.geometry import Box
+
+
+@pytest.fixture
+def manifest(tiny_dataset: Path) -> Manifest:
+    return Manifest.load(tiny_dataset)
+
+
+@pytest.fixture
+def view(tiny_dataset: Path) -> View:
+    return View("rgb", sensor(str(tiny_dataset), "rgb"), (64, 64))
+
+
+def quiet(epoch: int, loss: float) -> None:
+    pass
+
+
+def test_targets_are_pixels_of_the_view(manifest: Manifest, view: View) -> None:
+    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), mask="boxes")
+    index = next(at for at, row in enumerate(dataset.rows) if row.boxes)
+    image, target = as_target(dataset[index], view)
+    assert image.shape == (3, 64, 64)
+    assert abs(float(image.mean())) < 3
+    expected = dataset[index].boxes * 64
+    assert torch.equal(target["boxes"], expected)
+    assert target["labels"].tolist() == [1] * len(expected)
+
+
+def test_a_frame_is_the_crop_or_the_whole_image(manifest: Manifest, view: View) -> None:
+    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), mask="none")
+    cropped = next(at for at, row in enumerate(dataset.rows) if row.crop is not None)
+    assert dataset.frame(cropped) == dataset.rows[cropped].crop
+    whole = next(at for at, row in enumerate(dataset.rows) if row.crop is None)
+    frame = dataset.frame(whole)
+    assert (frame.x1, frame.y1) == (0, 0)
+    assert min(frame.x2, frame.y2) > 8
+
+
+@pytest.mark.slow
+def test_it_finds_the_shapes_that_it_was_not_shown(manifest: Manifest, view: View) -> None:
+    view = replace(view, size=(32, 32))
+    detector, shown = train_detector(SMALL, manifest, view, 0.7, Recipe(epochs=20, batch_size=4), quiet)
+    rows = {row.id: row for row in manifest.rows}
+    hits = []
+    for name, boxes in detect(detector, manifest, view, "train", 0.3):
+        if name not in shown and rows[name].boxes:
+            hits.append(any(_iou(box, rows[name].boxes[0][0]) > 0.3 for box, _ in boxes))
+    assert hits
+    assert sum(hits) >= len(hits) / 2
+
+
+def _iou(one: Box, other: Box) -> float:
+    width = min(one.x2, other.x2) - max(one.x1, other.x1)
+    height = min(one.y2, other.y2) - max(one.y1, other.y1)
+    inside = max(width, 0) * max(height, 0)
+    areas = [(box.x2 - box.x1) * (box.y2 - box.y1) for box in (one, other)]
+    return inside / (sum(areas) - inside)
+
+
+def test_boxes_are_told_in_pixels_of_the_full_image(manifest: Manifest, view: View) -> None:
+    class Middle(torch.nn.Module):
+        def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+            return [{"boxes": torch.tensor([[16.0, 16, 48, 48], [0, 0, 64, 64], [5, 5, 5, 9]]), "scores": torch.tensor([0.3, 0.9, 0.99])}]
+
+    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), mask="none")
+    found = dict(detect(Middle(), manifest, view, "train", 0.2))
+    for index, row in enumerate(dataset.rows):
+        frame = dataset.frame(index)
+        (whole, first), (middle, second) = found[row.id]
+        assert (first, second) == (pytest.approx(0.9), pytest.approx(0.3)), "the surest first, the empty one left out"
+        assert whole == pytest.approx(frame)
+        assert middle.x2 - middle.x1 == pytest.approx((frame.x2 - frame.x1) / 2)
+        assert middle.x1 == pytest.approx(frame.x1 + (frame.x2 - frame.x1) / 4)
+    assert not any(boxes for _, boxes in detect(Middle(), manifest, view, "train", 1.0))
+
+
+def test_a_data_set_with_other_boxes_shares_files_and_rows(manifest: Manifest, view: View, tmp_path: Path) -> None:
+    one = next(row for row in manifest.rows if row.split == "train" and row.boxes)
+    other = next(row for row in manifest.rows if row.split == "train" and row.boxes and row.id != one.id)
+    out = with_boxes(manifest, {one.id: [(Box(1, 2, 8.5, 9), 0.625)], other.id: []}, tmp_path / "redrawn")
+    made = Manifest.load(out)
+    rows = {row.id: row for row in made.rows}
+    assert rows[one.id].boxes == ((Box(1, 2, 8.5, 9), "*"),)
+    assert rows[one.id].scores == (0.625,)
+    assert rows[other.id].boxes == ()
+    kept = [row for row in manifest.rows if row.id not in (one.id, other.id)]
+    assert all(rows[row.id] == row for row in kept)
+    sample = PairedDataset(str(out), "train", [view], Augment(), mask="boxes")
+    index = next(at for at, row in enumerate(sample.rows) if row.id == one.id)
+    assert sample[index].mask.max() <= 0.63
+    with pytest.raises(FileExistsError, match="is not empty; name another folder"):
+        with_boxes(manifest, {}, out)
+
+
+def test_other_detectors_and_their_weights(view: View, manifest: Manifest, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    detector = build_detector(SMALL, view)
+    torch.save(detector.state_dict(), tmp_path / "detector.pth")
+    again = load_detector(str(tmp_path / "detector.pth"), SMALL, view)
+    assert all(torch.equal(a, b) for a, b in zip(detector.state_dict().values(), again.state_dict().values(), strict=True))
+    assert build_detector("ssdlite320_mobilenet_v3_large", view).training
+    thermal = View("thermal", sensor(str(manifest.root), "thermal"), (32, 48))
+    image = torch.rand(1, 32, 48)
+    assert build_detector(SMALL, thermal).eval()([image])
+    with pytest.raises(ValueError, match="sees three channels, view 'thermal' has 1; use fcos_resnet18"):
+        build_detector("ssdlite320_mobilenet_v3_large", thermal)
+    with pytest.raises(ValueError, match=r"no detector 'yolo'; there are \['fcos_resnet18', 'faster"):
+        build_detector("yolo", view)
+
+
+def test_bad_requests(manifest: Manifest, view: View) -> None:
+    with pytest.raises(ValueError, match=r"above 0 and at most 1, got 1\.5"):
+        train_detector(SMALL, manifest, view, 1.5, Recipe(), quiet)
+
+
+def test_one_step_of_training(manifest: Manifest, view: View) -> None:
+    seen = []
+    detector, shown = train_detector(SMALL, manifest, view, 0.2, Recipe(epochs=1, batch_size=2), lambda epoch, loss: seen.append(loss))
+    assert len(seen) == 1
+    assert shown
+    assert not detector.training

@@ -1,0 +1,62 @@
+"""`xkd detect-boxes DATASET`: a detector draws the boxes that steer a classifier; a new data set with the same files holds them."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from xkd.batch import View
+from xkd.data.manifest import Manifest, find_dataset, sensor
+from xkd.data.redraw import with_boxes
+from xkd.engine.detector import SMALL, Recipe, detect, load_detector, train_detector
+from xkd.files import write_atomically
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="xkd detect-boxes",
+        description="Train a detector on the boxes of some training rows, or load one; draw boxes with scores for all training rows.",
+    )
+    parser.add_argument("dataset", help="its folder, or its name below XKD_DATA_ROOT")
+    parser.add_argument("--sensor", required=True, help="the column that the detector sees")
+    parser.add_argument("--size", type=int, nargs=2, required=True, metavar=("HEIGHT", "WIDTH"), help="of its images, in pixels")
+    parser.add_argument("--out", required=True, help="folder of the new data set")
+    parser.add_argument("--detector", default=SMALL, help=f"{SMALL}, or a detector of torchvision by its name")
+    parser.add_argument("--fraction", type=float, default=1.0, help="of the training rows with boxes, which the detector learns from")
+    parser.add_argument("--checkpoint", help="a state_dict of the detector, in place of training")
+    parser.add_argument("--threshold", type=float, default=0.1, help="least score of a box that is kept (0.1)")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    a = parser.parse_args(arguments)
+    manifest = Manifest.load(find_dataset(a.dataset))
+    view = View(a.sensor, sensor(str(manifest.root), a.sensor), (a.size[0], a.size[1]))
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    shown: set[str] = set()
+    if a.checkpoint:
+        detector = load_detector(a.checkpoint, a.detector, view)
+    else:
+        recipe = Recipe(epochs=a.epochs, seed=a.seed)
+        detector, shown = train_detector(
+            a.detector, manifest, view, a.fraction, recipe, lambda epoch, loss: console.print(f"epoch {epoch}/{a.epochs}, loss {loss:.3f}")
+        )
+    found = dict(detect(detector, manifest, view, "train", a.threshold))
+    annotated = {row.id: row for row in manifest.rows if row.id in shown}
+    # where somebody drew the boxes, theirs are certain
+    found.update({name: [(box, 1.0) for box, _ in row.boxes or ()] for name, row in annotated.items()})
+    out = with_boxes(manifest, found, Path(a.out))
+    weights = io.BytesIO()
+    torch.save(detector.state_dict(), weights)
+    write_atomically(out / "detector.pth", weights.getvalue())
+    drawn = {name: boxes for name, boxes in found.items() if name not in shown}
+    console.print(
+        f"{len(drawn)} rows with {sum(map(len, drawn.values()))} detected boxes, {len(shown)} as they were annotated: {out}. Train with"
+        " dataset=dict(mask='boxes')",
+        soft_wrap=True,
+    )
+    return 0

@@ -1,0 +1,147 @@
+"""A detector of regions: trained on the boxes of a few rows, it draws boxes for all of them, to steer a classifier by.
+
+Any detector of torchvision serves, by its name. The small one is FCOS on a ResNet-18, from scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model, list_models
+from torchvision.models.detection import FCOS
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+from xkd.batch import View
+from xkd.data import choose
+from xkd.data.augment import Augment
+from xkd.data.manifest import Manifest
+from xkd.data.paired import PairedDataset, Sample
+from xkd.data.redraw import Detections
+from xkd.geometry import Box
+from xkd.weights import load_file
+
+SMALL = "fcos_resnet18"
+REGION = 1  # the one class; 0 is the background
+_GROUPS = 32
+_SMALLEST = 1.0  # pixels of the view, below which a box cannot be learned
+_ANCHORS = ((8,), (16,), (32,), (64,), (128,))  # sides in pixels, one for each level of the pyramid
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a detector is trained: AdamW with a cosine to zero."""
+
+    epochs: int = 30
+    batch_size: int = 8
+    lr: float = 5e-4
+    seed: int = 0
+
+
+def build_detector(name: str, view: View) -> nn.Module:
+    """With one class, for views of this size that are normalised already; `ValueError` lists the legal names."""
+    height, width = view.size
+    options: dict[str, Any] = {"image_mean": [0.0] * view.modality.channels, "image_std": [1.0] * view.modality.channels}
+    if not name.startswith("ssd"):  # that one has a size of its own
+        options |= {"min_size": min(height, width), "max_size": max(height, width)}
+    if name == SMALL:
+        # torchvision's default is frozen batch norm, with which nothing is learned from scratch; batches are too small for batch norm
+        norm = partial(nn.GroupNorm, _GROUPS)
+        backbone: Any = resnet_fpn_backbone(
+            backbone_name="resnet18", weights=None, norm_layer=norm, trainable_layers=5, returned_layers=[1, 2, 3, 4]
+        )
+        if view.modality.channels != 3:
+            backbone.body.conv1 = nn.Conv2d(view.modality.channels, 64, 7, 2, 3, bias=False)
+        anchors = AnchorGenerator(_ANCHORS, ((1.0,),) * len(_ANCHORS))
+        small: nn.Module = FCOS(backbone, num_classes=REGION + 1, anchor_generator=anchors, **options)
+        return small
+    legal = list_models(include=["*rcnn_resnet50*", "*rcnn_mobilenet*", "fcos*", "retinanet*", "ssd*"])
+    if name not in legal:
+        raise ValueError(f"no detector '{name}'; there are {[SMALL, *legal]}")
+    if view.modality.channels != 3:
+        raise ValueError(f"torchvision's '{name}' sees three channels, view '{view.name}' has {view.modality.channels}; use {SMALL}")
+    detector: nn.Module = get_model(name, weights=None, weights_backbone=None, num_classes=REGION + 1, **options)
+    return detector
+
+
+def load_detector(path: str, name: str, view: View) -> nn.Module:
+    """A plain `state_dict`, loaded weights-only."""
+    detector = build_detector(name, view)
+    detector.load_state_dict(load_file(path))
+    return detector
+
+
+def train_detector(
+    name: str, manifest: Manifest, view: View, fraction: float, recipe: Recipe, epoch_done: Callable[[int, float], None]
+) -> tuple[nn.Module, set[str]]:
+    """A detector of the boxes of `fraction` of the training rows that have boxes, and the ids of those rows.
+
+    `ValueError` where no training row has boxes, or none of the chosen ones holds one.
+    """
+    augment = Augment(flip=0.5, vertical_flip=0.5, rotate=10.0, scale=(0.8, 1.1), shift=0.05)
+    dataset = PairedDataset(str(manifest.root), "train", [view], augment, seed=recipe.seed, mask="boxes", cache=True)
+    annotated = [row for row in dataset.rows if row.boxes is not None]
+    if not annotated:
+        raise ValueError(f"{manifest.root}: no training row has boxes, so a detector has nothing to learn from")
+    if not 0 < fraction <= 1:
+        raise ValueError(f"the fraction of rows whose boxes are shown to the detector is above 0 and at most 1, got {fraction}")
+    shown = choose.shown_share(annotated, manifest.classes, fraction, recipe.seed)
+    rows = [index for index, row in enumerate(dataset.rows) if row.id in shown]
+    if not any(dataset.rows[index].boxes for index in rows):
+        raise ValueError(f"{manifest.root}: none of the {len(rows)} chosen rows holds a box; raise the fraction")
+    torch.manual_seed(recipe.seed)
+    detector = build_detector(name, view).train()
+    optimizer = torch.optim.AdamW(detector.parameters(), recipe.lr, weight_decay=1e-4)
+    steps = -(-len(rows) // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * steps, pct_start=0.1)
+    for epoch in range(recipe.epochs):
+        order = np.random.default_rng([recipe.seed, epoch]).permutation(rows)
+        losses = []
+        for batch in np.array_split(order, steps):
+            images, targets = zip(*(as_target(dataset[int(index), epoch], view) for index in batch), strict=True)
+            loss = torch.stack(list(detector(list(images), list(targets)).values())).sum()
+            if not loss.isfinite():
+                raise FloatingPointError(f"epoch {epoch + 1}: the detector's loss is not finite; lower its learning rate ({recipe.lr})")
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(detector.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+        epoch_done(epoch + 1, float(np.mean(losses)))
+    return detector.eval(), shown
+
+
+def as_target(sample: Sample, view: View) -> tuple[Tensor, dict[str, Tensor]]:
+    """A normalised image, and its boxes in pixels of the view; those too thin to learn are left out."""
+    height, width = view.size
+    boxes = sample.boxes * torch.tensor([width, height, width, height])
+    boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) >= _SMALLEST).all(1)]
+    return normalised(sample, view), {"boxes": boxes, "labels": torch.full((len(boxes),), REGION)}
+
+
+def normalised(sample: Sample, view: View) -> Tensor:
+    mean, std = (torch.tensor(of).reshape(-1, 1, 1) for of in (view.modality.mean, view.modality.std))
+    return (sample.views[view.name].float() - mean) / std
+
+
+def detect(detector: nn.Module, manifest: Manifest, view: View, split: str, threshold: float) -> Iterator[tuple[str, Detections]]:
+    """Row by row, boxes in pixels of the full image with scores of at least `threshold`, the surest first."""
+    dataset = PairedDataset(str(manifest.root), split, [view], Augment(), mask="none")
+    for index, row in enumerate(dataset.rows):
+        with torch.no_grad():
+            found = detector.eval()([normalised(dataset[index], view)])[0]
+        frame = dataset.frame(index)
+        across, down = (frame.x2 - frame.x1) / view.size[1], (frame.y2 - frame.y1) / view.size[0]
+        boxes = [
+            (Box(frame.x1 + x1 * across, frame.y1 + y1 * down, frame.x1 + x2 * across, frame.y1 + y2 * down), score)
+            for (x1, y1, x2, y2), score in zip(found["boxes"].tolist(), found["scores"].tolist(), strict=True)
+            if score >= threshold and x2 > x1 and y2 > y1
+        ]
+        yield row.id, sorted(boxes, key=lambda box: -box[1])
