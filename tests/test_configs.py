@@ -114,19 +114,22 @@ def test_a_shipped_config_survives_a_dump_and_trains(path: Path, tmp_path: Path,
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
 def test_a_shipped_comparison_names_configs_that_are_there(path: Path) -> None:
-    for teacher in as_plain(load_config(path).get("compare") or {}).get("teachers", {}).values():
+    section = as_plain(load_config(path).get("compare") or {})
+    for teacher in (*section.get("teachers", {}).values(), *section.get("same_sensor", {}).values()):
         assert path.parent / teacher in SHIPPED
 
 
-WITH_VARIANTS = [path for path in SHIPPED if "variants" in (load_config(path).get("compare") or {})]
+WITH_MORE = [path for path in SHIPPED if {"variants", "same_sensor"} & set(load_config(path).get("compare") or {})]
 
 
-@pytest.mark.parametrize("path", WITH_VARIANTS, ids=[path.stem for path in WITH_VARIANTS])
-def test_the_variants_of_a_shipped_comparison_fit_its_networks(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", WITH_MORE, ids=[path.stem for path in WITH_MORE])
+def test_variants_and_controls_of_a_shipped_comparison_fit_its_networks(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path))
     make_data(load_config(path), tmp_path)
     for arm in make_arms(path, {}):
-        if arm.variant:
+        if arm.variant or arm.control:
             build_distiller(arm.config().distiller, 0, smoke=True)
 
 

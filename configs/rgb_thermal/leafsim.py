@@ -48,5 +48,7 @@ distiller = dict(
 optim_wrapper.merge(dict(type=BF16OptimWrapper, optimizer=dict(lr=2e-3)))
 compare = dict(
     teachers=dict(thermal="leafsim_teacher.py"),
+    same_sensor=dict(thermal="leafsim_same_sensor.py"),
     attention=dict(rgb="tap:attention", thermal="tap:attention"),
+    object=("leaf", "lesion"),
 )

@@ -21,4 +21,9 @@ distiller.branches.merge(
 )
 distiller.terms.kd.merge(dict(teacher="both.output"))
 train_dataloader.merge(dict(dataset=dict(views=[rgb, both])))
-compare.merge(dict(teachers=dict(_delete_=True, both="roadscene_few_both_teacher.py")))
+compare.merge(
+    dict(
+        teachers=dict(_delete_=True, both="roadscene_few_both_teacher.py"),
+        same_sensor=dict(_delete_=True, both="roadscene_few_same_sensor.py"),
+    )
+)

@@ -1,0 +1,26 @@
+"""A control on RoadScene: the teacher's network on RGB, with a fifth of the labels. What does thermal add to a bigger network?"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .roadscene_few_teacher import *
+
+distiller.merge(
+    dict(
+        student="rgb",
+        branches=dict(
+            _delete_=True,
+            rgb=dict(
+                type=Branch,
+                model=dict(teacher_network, in_chans=3),
+                view=rgb,
+                weights=dict(type=Random),
+                taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
+                channels_last=True,
+            ),
+        ),
+        terms=dict(ce=dict(student="rgb.output")),
+    )
+)
+for loader in (train_dataloader, val_dataloader, test_dataloader):
+    loader.merge(dict(dataset=dict(views=[rgb])))
