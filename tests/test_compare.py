@@ -221,6 +221,15 @@ def test_pixels_are_judged_by_mean_iou() -> None:
     assert "worse than the student alone by" in summarise(comparison, headline, "teacher").finding
 
 
+def test_what_changes_for_each_class() -> None:
+    target = np.arange(60) % 3
+    alone, distilled = np.where(target == 1, 0, target), np.where((target == 2) & (np.arange(60) < 30), 0, target)
+    arms = {"teacher": [run(target, target)], "alone": [run(target, alone)], "distilled": [run(target, distilled)]}
+    gains = summarise(Comparison(arms), "accuracy", "teacher").recall_gain
+    assert [gain.mean for gain in gains] == pytest.approx([0, 1, -0.5])
+    assert gains[2].high < 0
+
+
 def test_a_class_that_no_test_row_has_is_undefined() -> None:
     two = {name: [run(np.arange(40) % 2, np.arange(40) % 2)] for name in ("teacher", "alone", "distilled")}
     summary = summarise(Comparison(two), "accuracy", "teacher")

@@ -31,6 +31,7 @@ class Summary:
     undefined: Mapping[str, Mapping[str, float]]  # arm -> score -> share of rows without one
     gain: Estimate  # distilled - alone
     gain_p: float  # of a paired t-test over seeds
+    recall_gain: tuple[Estimate, ...]  # distilled - alone, one per class
     share: Estimate  # of the gap between alone and teacher
     control: Estimate | None  # shuffled - alone (with smoothed labels, if that was run): must cover or lie below zero
     beyond: Mapping[str, Estimate]  # distilled - each arm of BEYOND
@@ -68,6 +69,7 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
         },
         gain=minus_alone[distilled],
         gain_p=comparison.paired_test(distilled, alone, measure),
+        recall_gain=tuple(comparison.difference(distilled, alone, recall_of(k)) for k in classes),
         share=share,
         control=control,
         beyond=beyond,

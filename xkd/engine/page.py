@@ -26,7 +26,7 @@ from xkd.engine.config import as_plain
 from xkd.engine.flips import Flips, flips
 from xkd.engine.likeness import likeness
 from xkd.engine.page_charts import curves, gradient_shares, reliability
-from xkd.engine.page_tables import report_arm, tables
+from xkd.engine.page_tables import class_gains, report_arm, tables
 from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
 from xkd.report import page
@@ -73,7 +73,7 @@ def write_page(
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
         finding=finding(summary),
         classes=classes,
-        arms=tuple(report_arm(arm, runs[arm.name], summary, classes) for arm in arms),
+        arms=(*(report_arm(arm, runs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
         tables=tables(summary, classes, unit),
         made=page.Made(
             command=command,

@@ -42,6 +42,12 @@ def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[st
     return page.Arm(arm.title, f"sees {view}", metrics, costs(arm, runs))
 
 
+def class_gains(summary: Summary, classes: tuple[str, ...]) -> page.Arm:
+    """A row of the table of recalls: what distillation changed for each class."""
+    changes = {f"recall {name}": change for name, change in zip(classes, summary.recall_gain, strict=True)}
+    return page.Arm("distilled minus alone", "paired", changes)
+
+
 def costs(arm: Arm, runs: list[ArmRun]) -> dict[str, str]:
     student = load_student(arm.config(), str(runs[0].checkpoint), arm.branch)
     parameters = sum(p.numel() for p in student.branch.model.parameters())
