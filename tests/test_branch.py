@@ -251,3 +251,18 @@ def test_a_network_that_drops_tokens_while_it_trains_cannot_be_tapped() -> None:
         branch(make_batch(2), TASK)
     branch.eval()
     assert branch(make_batch(2), TASK)["maps"].shape == (2, 12, 4, 4)
+
+
+def test_a_frozen_branch_may_compute_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    plain = thermal_branch({"deep": Tap("deep")}, frozen=True)
+    half = Branch(plain.model, plain.view, Random(frozen=True), {"deep": Tap("deep")}, frozen=True, bfloat16=True)
+    batch = make_batch()
+    exact, rounded = plain(batch, TASK), half(batch, TASK)
+    assert rounded["output"].dtype == torch.bfloat16
+    torch.testing.assert_close(rounded["output"].float(), exact["output"], atol=2e-2, rtol=2e-2)
+    assert not torch.equal(rounded["deep"].float(), exact["deep"])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert plain(batch, TASK)["output"].dtype == torch.bfloat16, "what is set around it still counts"
+    with pytest.raises(ValueError, match="bfloat16 is for a frozen branch; view 'thermal' learns"):
+        thermal_branch(bfloat16=True)

@@ -50,6 +50,7 @@ class Branch(nn.Module):
         channels_last: bool = False,
         class_map: ClassMap | None = None,
         explanations: Mapping[str, GradCAM] | None = None,
+        bfloat16: bool = False,
     ) -> None:
         super().__init__()
         if not isinstance(weights, Weights):
@@ -61,6 +62,9 @@ class Branch(nn.Module):
                 f"a frozen branch on view '{view.name}' has random weights: give it weights=Checkpoint(path) or"
                 " Pretrained(), or Random(frozen=True) if you mean it"
             )
+        if bfloat16 and not self.frozen:
+            raise ValueError(f"bfloat16 is for a frozen branch; view '{view.name}' learns, and how is the optimiser's matter (--amp)")
+        self.in_bfloat16 = bfloat16  # a teacher's scores need no more digits, and convolutions are several times as fast where it is native
         # the order of memory in which convolutions are fastest; values are the same
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = model.to(memory_format=self.memory_format)
@@ -109,7 +113,8 @@ class Branch(nn.Module):
         if self.frozen and any(module.training for module in self.modules()):
             self.eval()  # somebody called train() on a module inside
         classes = classes or {}
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        half = torch.autocast(images.device.type, torch.bfloat16) if self.in_bfloat16 else nullcontext()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen), half:
             if present.all():
                 return self.run(images, batch, task, classes)
             if not present.any():
