@@ -66,6 +66,7 @@ class Distiller(nn.Module):
         self.compares: dict[str, str] = {}  # what each term reads, with shapes; filled by the dry run
         self._bound: list[BoundReading] = []
         self._order = self._ordered()
+        self._read = {reading for term in terms.values() for reading in term.readings}  # what nobody reads is not explained
         for name, term in terms.items():
             for reading in term.readings:
                 self._check(name, reading)
@@ -89,7 +90,8 @@ class Distiller(nn.Module):
         captures: dict[str, Capture] = {}
         for name in self._order:
             branch = self.branches[name]
-            classes = {reading: self._classes(name, of.classes, captures, batch) for reading, of in branch.explanations.items()}
+            wanted = {reading: of for reading, of in branch.explanations.items() if f"{name}.{reading}" in self._read}
+            classes = {reading: self._classes(name, of.classes, captures, batch) for reading, of in wanted.items()}
             captures[name] = branch(batch, self.task, classes)
         return self._readings(captures, batch)
 
@@ -98,6 +100,11 @@ class Distiller(nn.Module):
         of = reading.split(".")[0]
         if of == name:
             return None
+        if reading == TARGET and batch.target.ndim != 1:
+            raise ValueError(
+                f"branch '{name}' explains the class of '{TARGET}', and a mixed sample has no one class: explain '{name}.output', or take"
+                " mix out of the train_dataloader"
+            )
         return batch.target.clamp(min=0) if reading == TARGET else captures[of]["output"].detach().argmax(1)
 
     def part(self, name: str, readings: Readings, batch: Batch) -> Float[Tensor, ""]:

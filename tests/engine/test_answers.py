@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import engine_runs as runs
 import numpy as np
@@ -13,7 +14,8 @@ from core_models import CNN
 from xkd.batch import View
 from xkd.branch import Branch
 from xkd.data.manifest import sensor
-from xkd.engine.answers import SCORES, answer, asked, from_file, look, to_bytes
+from xkd.engine import answers
+from xkd.engine.answers import SCORES, answer, asked, check_questions, from_file, look, to_bytes
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student
 from xkd.tasks import Classification
@@ -58,11 +60,22 @@ def test_nothing_is_asked_where_nothing_is_named(student: Student, tmp_path: Pat
 
 
 def test_what_takes_many_passes_is_asked_of_some_rows(student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xkd.engine.answers.NUM_PROBED", 3)
+    monkeypatch.setattr(answers, "NUM_PROBED", 3)
     config = runs.load_config(runs.write(tmp_path, student=runs.STUDENT), {"test_dataloader.batch_size": 2})
     found = look(student, build_loader(config.test_dataloader, 0, views=[student.branch.view]), "grad_cam:deep")
     assert np.isfinite(found["insertion"]).sum() == np.isfinite(found["deletion"]).sum() == 3
+    dataset: Any = build_loader(config.test_dataloader, 0).dataset
+    assert len({dataset.rows[at].labels for at in np.flatnonzero(np.isfinite(found["insertion"]))}) == 3, "the classes in turn"
     assert len(found["insertion"]) == len(found["epg"]) > 3
+
+
+def test_codes_that_are_not_there_are_told_before_anything_is_trained(data_root: Path, tmp_path: Path) -> None:
+    path = runs.write(tmp_path, student=runs.STUDENT)
+    with pytest.raises(KeyError, match=r"no code 'leaf' in \[mask\]; there are \['background', 'object'\]"):
+        check_questions(runs.load_config(path, {"compare.object": ("leaf",)}))
+    with pytest.raises(ValueError, match=r"names codes of masks; the test split's regions are made of boxes"):
+        check_questions(runs.load_config(path, {"compare.object": ("object",), "test_dataloader.dataset.mask": "boxes"}))
+    check_questions(runs.load_config(path, {"compare.object": ("object",)}))
 
 
 def _written(folder: Path, content: bytes) -> Path:

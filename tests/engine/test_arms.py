@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from xkd.engine import arms, controls
+from xkd.engine.answers import check_questions
 from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
 from xkd.engine.loaders import build_loader
 
@@ -181,7 +182,7 @@ def test_a_moved_comparison_is_reused(student: Path, tmp_path: Path, monkeypatch
 def test_an_unknown_cluster_names_the_columns(student: Path) -> None:
     teacher, *_ = make_arms(student, {"compare.cluster": "plant"})
     with pytest.raises(KeyError, match=r"compare.cluster = 'plant' is no column of the manifest; there are \['frame', 'group', 'id'\]"):
-        arms.check_cluster(teacher.config())
+        check_questions(teacher.config())
 
 
 def test_attention_is_measured_where_it_is_named(student: Path, tmp_path: Path) -> None:

@@ -160,8 +160,12 @@ def test_a_student_is_its_own_teacher_by_the_terms_that_it_has_readings_for(stud
         1,
     )
     steered = named(runs.write(tmp_path, foreign=foreign), {}, "self_taught")[0].config()
-    assert sorted(steered.distiller.terms) == ["ce", "deep", "kd"]
+    assert sorted(steered.distiller.terms) == ["ce", "deep", "kd", "own", "taught"], "masks still steer it"
     assert steered.distiller.terms.deep.teacher == "own.deep"
+    assert {name: of.classes for name, of in steered.distiller.branches.rgb.explanations.items()} == {
+        "own": "batch.target",
+        "taught": "own.output",
+    }
     build_distiller(steered.distiller, 0, smoke=True)
 
 

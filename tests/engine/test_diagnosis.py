@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from xkd import compare
+from xkd.data.check.finding import Finding
 from xkd.engine import diagnosis
 from xkd.engine.arms import make_arms
 from xkd.engine.diagnosis import Answer, Diagnosis, Seen, diagnose, shortened
@@ -74,16 +75,56 @@ def test_a_better_teacher_speaks_for_and_a_worse_one_against() -> None:
         assert "points" in answer.reason
 
 
-def test_soft_targets_that_the_students_sensor_cannot_explain_speak_against() -> None:
+def test_soft_targets_that_the_students_sensor_explains_speak_for() -> None:
     rng = np.random.default_rng(0)
     sure = 0.55 + 0.4 * rng.random(200)
     blind, sighted = rng.normal(size=(200, 3)), np.stack([10 * sure, rng.normal(size=200)], 1)
-    for deep, verdict in ((blind, "against"), (sighted, "for")):
+    for deep, verdict in ((blind, "unclear"), (sighted, "for")):
         student = seen(0.8, deep.astype(np.float32), np.full(200, 0.7))
         assert diagnosis._knows("thermal", student, seen(1.0, deep.astype(np.float32), sure)).verdict == verdict
     even = seen(0.8, blind.astype(np.float32), np.full(200, 0.7))
     right = replace(even, run=replace(even.run, probabilities=np.eye(2, dtype=np.float32)[even.run.target]))
     assert diagnosis._knows("thermal", even, right).verdict == "unclear", "a teacher that says the label and nothing else"
+
+
+def test_rows_of_one_group_are_one_witness() -> None:
+    """Readings that a group shares look alike within it for reasons of their own; the groups themselves are unrelated."""
+    found = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(20), 10)
+        ours, theirs = (rng.normal(size=(20, 3))[groups] + 0.1 * rng.normal(size=(200, 3)) for _ in range(2))
+        rows = np.arange(200).astype(str)
+        run = compare.TestRun(rows, np.zeros((200, 2), np.float32), np.zeros(200, np.int64), groups.astype(str))
+        first, second, classes = diagnosis.by_group(run, ours.astype(np.float32), theirs)
+        assert len(first) == len(second) == len(classes) == 20
+        assert first[0] == pytest.approx(ours[:10].mean(0), abs=1e-6)
+        found.append(diagnosis.dependence_within(first, second, classes).p)
+    assert np.mean(np.array(found) < 0.05) < 0.3
+    assert diagnosis.dependence_within(ours, theirs, np.zeros(200, np.int64)).p < 0.01, "row by row they would look related"
+
+
+def test_schedules_are_shortened_with_the_epochs_and_the_whole_is_left_as_it_is(student: Path) -> None:
+    options = {"train_cfg.max_epochs": 40, "train_cfg.val_begin": 20}
+    arm = next(arm for arm in make_arms(student, options) if arm.name == "alone")
+    made = shortened(arm, 0.1).config()
+    assert made.train_cfg.val_begin == 1
+    assert [(schedule.begin, schedule.end, schedule.T_max) for schedule in made.param_scheduler] == [(0, 1, 1)]
+    assert shortened(arm, 1.0) is arm
+
+
+def test_pairs_are_judged_by_the_sensors_of_student_and_teacher_alone(student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = next(arm for arm in make_arms(student, {}) if arm.name == "distilled").config()
+    answer = diagnosis._pairs(config, "thermal")
+    assert answer.verdict in ("for", "unclear")
+    assert "rgb and thermal" in answer.reason
+
+    def say(severity: str, text: str) -> None:
+        monkeypatch.setattr(diagnosis, "registration_findings", lambda *_: [Finding(severity, "registration", text)])  # type: ignore[arg-type]
+
+    for severity, text, verdict in (("note", "fine", "for"), ("warning", "9 apart", "against"), ("warning", "not measurable", "unclear")):
+        say(severity, text)
+        assert diagnosis._pairs(config, "thermal").verdict == verdict
 
 
 def test_one_answer_against_is_enough_and_all_must_speak_for() -> None:

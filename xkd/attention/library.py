@@ -62,6 +62,7 @@ def library_map(
         answers = _Answers(branch.eval(), batch, task)
         output = answers(images)
         if output.ndim != 2:
+            branch.train(training)
             raise ValueError(f"{method} explains one score per class, (batch, classes); this task's output is {tuple(output.shape)}")
         targets = [ClassifierOutputTarget(k) for k in (output.argmax(1) if classes is None else classes).tolist()]
         cam: Any = getattr(pytorch_grad_cam, RELATIVES[method])(answers, [module], to_maps)

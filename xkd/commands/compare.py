@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from xkd.compare import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Estimate, Summary, fidelity, metrics_of, on_common_rows, summarise
-from xkd.engine.arms import Arm, ArmRun, check_cluster, make_arms, run_arm
+from xkd.engine.answers import check_questions
+from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.page import write_page
 from xkd.engine.page_tables import CALIBRATION
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console(width=None if sys.stdout.isatty() else 150)  # the table of arms with its intervals
     arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms, a.controls)
     for arm in arms:
-        check_cluster(arm.config())
+        check_questions(arm.config())
         check_attention(arm.config(), arm.branch)
     runs = run_all(arms, a.seeds, root, {"amp": a.amp, "smoke": a.smoke}, console)
     runs = with_fidelity(on_same_rows(runs, console), teacher=arms[0].name)
@@ -136,8 +137,8 @@ def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary
         table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{validation:.3f}", f"{seconds:.0f}")
     table.add_section()
     table.add_row(f"share of the gap to the {arms[0].title}", summary.metric.replace("_", " "), str(summary.share))
-    plain = "smoothed" if "smoothed" in summary.arms else "alone"
-    differences = [(f"shuffled - {plain}", summary.control), *((f"distilled - {name}", beyond) for name, beyond in summary.beyond.items())]
+    differences = [("shuffled - alone", summary.control), ("shuffled - smoothed", summary.control_smoothed)]
+    differences += [*((f"distilled - {name}", beyond) for name, beyond in summary.beyond.items())]
     for name, difference in differences + [(f"{arm.name} - alone", summary.minus_alone[arm.name]) for arm in arms if arm.variant]:
         if difference is not None:
             table.add_row(name, summary.metric.replace("_", " "), str(difference))
@@ -160,6 +161,7 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
         "recall_gain": [plain(change) for change in summary.recall_gain],
         "share_of_gap": plain(summary.share),
         "shuffled_minus_alone": plain(summary.control),
+        "shuffled_minus_smoothed": plain(summary.control_smoothed),
         "distilled_minus": {name: plain(difference) for name, difference in summary.beyond.items()},
         "minus_alone": {name: plain(difference) for name, difference in summary.minus_alone.items()},
         "arms": {

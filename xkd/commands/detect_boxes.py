@@ -13,9 +13,8 @@ from rich.console import Console
 
 from xkd.batch import View
 from xkd.data.manifest import Manifest, find_dataset, sensor
-from xkd.data.redraw import with_boxes
+from xkd.data.redraw import check_empty, with_boxes
 from xkd.engine.detector import SMALL, Recipe, detect, load_detector, train_detector
-from xkd.files import write_atomically
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     manifest = Manifest.load(find_dataset(a.dataset))
     view = View(a.sensor, sensor(str(manifest.root), a.sensor), (a.size[0], a.size[1]))
     console = Console(width=None if sys.stdout.isatty() else 120)
+    check_empty(Path(a.out))  # before hours of training
     shown: set[str] = set()
     if a.checkpoint:
         detector = load_detector(a.checkpoint, a.detector, view)
@@ -49,10 +49,9 @@ def main(arguments: Sequence[str]) -> int:
     annotated = {row.id: row for row in manifest.rows if row.id in shown}
     # where somebody drew the boxes, theirs are certain
     found.update({name: [(box, 1.0) for box, _ in row.boxes or ()] for name, row in annotated.items()})
-    out = with_boxes(manifest, found, Path(a.out))
     weights = io.BytesIO()
     torch.save(detector.state_dict(), weights)
-    write_atomically(out / "detector.pth", weights.getvalue())
+    out = with_boxes(manifest, found, Path(a.out), {"detector.pth": weights.getvalue()})
     drawn = {name: boxes for name, boxes in found.items() if name not in shown}
     console.print(
         f"{len(drawn)} rows with {sum(map(len, drawn.values()))} detected boxes, {len(shown)} as they were annotated: {out}. Train with"

@@ -10,8 +10,10 @@ import numpy as np
 from xkd.compare.bootstrap import Comparison, Estimate
 from xkd.compare.statistics import calibration_error, mean_score, metrics_of, recall_of, undefined_rate
 
+SIGNIFICANT = 0.05
 # arm -> what it means where the distilled student is not better than it
 BEYOND: Mapping[str, str] = {
+    "shuffled": "beyond shuffled pairs it is {}: not shown to be the pairing's",
     "masks": "beyond what masks alone bring it is {}: not shown to be the teacher's",
     "same_sensor": "beyond the same teacher on the student's own sensor it is {}: not shown to be the second sensor's",
     "self_taught": "beyond a student that is its own teacher it is {}: not shown to be more than regularisation",
@@ -33,7 +35,8 @@ class Summary:
     gain_p: float  # of a paired t-test over seeds
     recall_gain: tuple[Estimate, ...]  # distilled - alone, one per class
     share: Estimate  # of the gap between alone and teacher
-    control: Estimate | None  # shuffled - alone (with smoothed labels, if that was run): must cover or lie below zero
+    control: Estimate | None  # shuffled - alone: must cover or lie below zero
+    control_smoothed: Estimate | None  # shuffled - alone with smoothed labels: the same
     beyond: Mapping[str, Estimate]  # distilled - each arm of BEYOND
     minus_alone: Mapping[str, Estimate]  # every other arm
     finding: str
@@ -48,8 +51,8 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
     measure, classes = metrics[metric], range(first.probabilities.shape[1])
     scores = {arm: list(runs[0].scores) for arm, runs in comparison.arms.items()}
     minus_alone = {arm: comparison.difference(arm, alone, measure) for arm in comparison.arms if arm != alone}
-    plain = "smoothed" if "smoothed" in comparison.arms else alone
-    control = comparison.difference("shuffled", plain, measure) if "shuffled" in comparison.arms else None
+    both = {"shuffled", "smoothed"} <= set(comparison.arms)
+    control, gain_p = minus_alone.get("shuffled"), comparison.paired_test(distilled, alone, measure)
     beyond = {arm: comparison.difference(distilled, arm, measure) for arm in BEYOND if arm in comparison.arms}
     share = comparison.gap_share(alone, distilled, teacher, measure)
     every = {**metrics, "calibration_error": calibration_error}
@@ -68,17 +71,20 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
             for arm, names in scores.items()
         },
         gain=minus_alone[distilled],
-        gain_p=comparison.paired_test(distilled, alone, measure),
+        gain_p=gain_p,
         recall_gain=tuple(comparison.difference(distilled, alone, recall_of(k)) for k in classes),
         share=share,
         control=control,
+        control_smoothed=comparison.difference("shuffled", "smoothed", measure) if both else None,
         beyond=beyond,
         minus_alone=minus_alone,
-        finding=finding(minus_alone[distilled], share, metric, control, beyond, comparison.num_seeds),
+        finding=finding(minus_alone[distilled], share, metric, control, beyond, comparison.num_seeds, gain_p),
     )
 
 
-def finding(gain: Estimate, share: Estimate, metric: str, control: Estimate | None, beyond: Mapping[str, Estimate], num_seeds: int) -> str:
+def finding(
+    gain: Estimate, share: Estimate, metric: str, control: Estimate | None, beyond: Mapping[str, Estimate], num_seeds: int, gain_p: float
+) -> str:
     """One sentence for the top of a report, and more where a control takes it back or is missing."""
     size = f"{points(gain)} of {metric.replace('_', ' ')} {span(gain)}"
     if gain.low <= 0 <= gain.high:
@@ -93,7 +99,14 @@ def finding(gain: Estimate, share: Estimate, metric: str, control: Estimate | No
         if difference.low <= 0:
             said += f" But {BEYOND[arm].format(f'{points(difference)} {span(difference)}')}."
     missing = ["one seed"] * (num_seeds == 1) + ["no shuffled pairs"] * (control is None)
-    return f"{said} ({' and '.join(missing).capitalize()}: a sign, no proof.)" if missing else said
+    # so few seeds, drawn again and again, look steadier than they are: the interval alone is too sure
+    missing += [f"p = {gain_p:.2g} over the seeds"] * (gain_p >= SIGNIFICANT)
+    return f"{said} ({_listed(missing)}: a sign, no proof.)" if missing else said
+
+
+def _listed(reasons: list[str]) -> str:
+    text = " and ".join(reasons)
+    return text[0].upper() + text[1:]
 
 
 def points(difference: Estimate) -> str:

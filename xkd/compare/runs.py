@@ -63,8 +63,9 @@ def fidelity(student: TestRun, teacher: TestRun) -> dict[str, NDArray[np.float64
     Both are means over pixels, or over labels, where a row has many answers. As in Stanton et al., "Does Knowledge Distillation Really
     Work?", NeurIPS 2021, arXiv:2106.05945, equations 4 and 5. `ValueError` where the rows are not the same.
     """
-    if not np.array_equal(student.rows, teacher.rows):
-        raise ValueError("fidelity compares answers to the same rows in the same order")
+    if not np.array_equal(student.rows, teacher.rows) or student.probabilities.shape != teacher.probabilities.shape:
+        shapes = f"{student.probabilities.shape} and {teacher.probabilities.shape}"
+        raise ValueError(f"fidelity compares answers to the same rows in the same order, of one shape; got {shapes}")
     ours, theirs = _as_classes(student), _as_classes(teacher)
     kl = (theirs * (np.log(theirs) - np.log(ours))).sum(1)
     same = (student.predicted == teacher.predicted).astype(float)

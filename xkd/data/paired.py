@@ -103,7 +103,8 @@ class PairedDataset(Dataset[Sample]):
         if label_fraction < 1:
             kept = choose.labelled_share(rows, self.manifest.classes, label_fraction, label_seed)
             # a mask is an annotation too: rows without a label keep their pixels alone
-            rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=None) for row in rows]
+            # what a detector drew is no annotation
+            rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=row.boxes if row.scores else None) for row in rows]
         if mask_fraction < 1:
             kept = choose.shown_share([row for row in rows if self._shows(row)], self.manifest.classes, mask_fraction, mask_seed)
             rows = [row if row.id in kept else replace(row, mask="", boxes=None) for row in rows]

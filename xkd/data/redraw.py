@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from xkd.data.manifest import Manifest
 from xkd.data.rows import ANY, NONE
@@ -15,15 +16,20 @@ from xkd.files import write_together
 from xkd.geometry import Box
 
 Detections = Sequence[tuple[Box, float]]
+_THINNEST = 0.05  # pixels: what is thinner would be no box when it is written down
 
 
-def with_boxes(manifest: Manifest, found: Mapping[str, Detections], out: Path) -> Path:
-    """Write `out`, where the rows of `found` have these boxes (class `*`) and no other row is changed; files are linked, else copied.
-
-    `FileExistsError` where `out` holds something.
-    """
+def check_empty(out: Path) -> None:
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out} is not empty; name another folder")
+
+
+def with_boxes(manifest: Manifest, found: Mapping[str, Detections], out: Path, more: Mapping[str, bytes] = MappingProxyType({})) -> Path:
+    """Write `out`, where the rows of `found` have these boxes (class `*`) and no other row is changed; files are linked, else copied.
+
+    `more` are further files by name. `FileExistsError` where `out` holds something.
+    """
+    check_empty(out)
     with (manifest.root / "manifest.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
     columns = list(dict.fromkeys([*lines[0], "boxes", "box_scores"]))
@@ -31,7 +37,7 @@ def with_boxes(manifest: Manifest, found: Mapping[str, Detections], out: Path) -
         line.setdefault("boxes", "")
         line.setdefault("box_scores", "")
         if line["id"] in found:
-            boxes = found[line["id"]]
+            boxes = [(box, score) for box, score in found[line["id"]] if min(box.x2 - box.x1, box.y2 - box.y1) >= _THINNEST]
             line["boxes"] = ";".join(" ".join(f"{edge:.2f}" for edge in box) + f" {ANY}" for box, _ in boxes) or NONE
             line["box_scores"] = ";".join(f"{score:.3f}" for _, score in boxes)
     for name in sorted({path for row in manifest.rows for paths in row.files.values() for path in paths} | _others(manifest)):
@@ -46,7 +52,8 @@ def with_boxes(manifest: Manifest, found: Mapping[str, Detections], out: Path) -
     table.writeheader()
     table.writerows(lines)
     toml = (manifest.root / "manifest.toml").read_bytes()
-    write_together({out / "manifest.toml": toml, out / "manifest.csv": text.getvalue().encode()})
+    further = {out / name: content for name, content in more.items()}
+    write_together({**further, out / "manifest.toml": toml, out / "manifest.csv": text.getvalue().encode()})
     return out
 
 

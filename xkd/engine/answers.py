@@ -19,13 +19,16 @@ from xkd.attention import attention_map, attention_scores, insertion_deletion, l
 from xkd.batch import Batch
 from xkd.branch import Branch
 from xkd.compare import TestRun
+from xkd.data import choose
+from xkd.data.paired import PairedDataset
+from xkd.data.region import positive_names
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student
 from xkd.evaluate import predict
 
 CLUSTER = "group"  # rows of one plant, scene or drive are alike: the bootstrap draws them together
-NUM_PROBED = 256  # rows, at most, of what takes many passes: insertion, deletion and randomised weights
+NUM_PROBED = 256  # labelled rows, at most, of what takes many passes: insertion, deletion and randomised weights
 SCORES = ("epg", "epg_lift", "pointing_game", "iou", "lift_within", "insertion", "deletion", "randomised")
 _SCORE = "score_"  # of the columns of a file
 
@@ -61,14 +64,13 @@ def look(student: Student, loader: Any, method: str, around: Any = None) -> dict
     "epg", "epg_lift", "pointing_game" and "iou" need a mask, "lift_within" also the mask of what is `around` it; "insertion" and
     "deletion" follow the likeliest class; "randomised" is the rank correlation with the map of a network that has learned nothing.
     """
-    unlearned = randomised(student.branch)
+    unlearned, probed = randomised(student.branch), probed_rows(loader.dataset)
     columns: dict[str, list[Tensor]] = {name: [] for name in SCORES if name != "lift_within" or around is not None}
     wider = iter(around) if around is not None else None
-    seen = 0
     for batch in loader:
         found = _scores(student, batch, method, next(wider) if wider is not None else None)
-        found.update(_probe(student, unlearned, batch, method, max(NUM_PROBED - seen, 0)))
-        seen += len(batch)
+        chosen = torch.tensor([meta["id"] in probed for meta in batch.meta])
+        found.update(_probe(student, unlearned, batch, method, chosen.nonzero().flatten()))
         for name, column in columns.items():
             column.append(found[name].double())
     return {name: torch.cat(column).numpy() for name, column in columns.items()}
@@ -82,17 +84,36 @@ def _scores(student: Student, batch: Batch, method: str, wider: Batch | None) ->
     return {name: torch.where(batch.masked, score, torch.nan) for name, score in found.items()}
 
 
-def _probe(student: Student, unlearned: Branch, batch: Batch, method: str, room: int) -> dict[str, Tensor]:
-    """Of the first `room` rows alone; of pixels there is no one class to follow."""
+def probed_rows(dataset: PairedDataset) -> set[str]:
+    """The same for networks of unlike sensors: chosen among all labelled rows of the split, the classes in turn."""
+    labelled = [row for row in dataset.manifest.rows if row.split == dataset.split and row.labels is not None]
+    return {row.id for row in choose.subset(labelled, dataset.manifest.classes, NUM_PROBED, 0)}
+
+
+def _probe(student: Student, unlearned: Branch, batch: Batch, method: str, chosen: Tensor) -> dict[str, Tensor]:
+    """Of the chosen rows alone; of pixels, and of several labels, there is no one class to follow."""
     found = {name: torch.full((len(batch),), torch.nan) for name in ("insertion", "deletion", "randomised")}
-    images = batch.views[student.branch.view.name][:room]
+    images = batch.views[student.branch.view.name][chosen]
     if len(images):
         maps = attention_map(student.branch, images, student.task, method)
-        found["randomised"][:room] = rank_correlation(maps, attention_map(unlearned, images, student.task, method))
+        found["randomised"][chosen] = rank_correlation(maps, attention_map(unlearned, images, student.task, method))
         if batch.target.ndim == 1:
             classes = student.task.predict(student.branch.run(images, batch, student.task)["output"]).argmax(1)
-            found["insertion"][:room], found["deletion"][:room] = insertion_deletion(student.branch, images, student.task, maps, classes)
+            found["insertion"][chosen], found["deletion"][chosen] = insertion_deletion(student.branch, images, student.task, maps, classes)
     return found
+
+
+def check_questions(config: Config) -> None:
+    """Before anything is trained: are there such a column and such codes?"""
+    section = as_plain(config.get("compare") or {})
+    cluster, around = section.get("cluster", CLUSTER), section.get("object", ())
+    dataset: Any = build_loader(config.test_dataloader, 0).dataset
+    columns = dataset[0].meta
+    if cluster not in columns:
+        raise KeyError(f"compare.cluster = '{cluster}' is no column of the manifest; there are {sorted(columns)}")
+    if around and dataset.mask != "mask":
+        raise ValueError(f"compare.object = {list(around)} names codes of masks; the test split's regions are made of {dataset.mask}")
+    positive_names(dataset.manifest, around)
 
 
 def asked(config: Config) -> str:

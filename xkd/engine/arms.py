@@ -17,9 +17,9 @@ import xkd
 from xkd.compare import TestRun
 from xkd.data.manifest import data_root
 from xkd.engine import controls
-from xkd.engine.answers import CLUSTER, answer, asked, from_file, to_bytes
+from xkd.engine.answers import answer, asked, from_file, to_bytes
 from xkd.engine.config import SECTIONS, as_names, as_plain, load_config
-from xkd.engine.loaders import build_loader
+from xkd.engine.panel_hook import PanelHook
 from xkd.engine.student import load_student
 from xkd.engine.train import train
 from xkd.files import write_atomically
@@ -75,7 +75,7 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     arms, sources = [], {}
     for branch, file in teachers.items():
         name = sources[branch] = "teacher" if len(teachers) == 1 else f"teacher_{branch}"
-        arms.append(_teacher(name, f"teacher on {branch}", path.parent / file, section))
+        arms.append(_teacher(name, f"teacher on {branch}", path.parent / file, section, branch))
 
     def derived(name: str, title: str, change: Callable[[Config], Config], taught_by: Mapping[str, str], *, control: bool = False) -> Arm:
         return Arm(name, title, lambda: change(load_config(path, options)), student, taught_by, control=control)
@@ -181,17 +181,11 @@ def train_arm(
     return folder
 
 
-def check_cluster(config: Config) -> None:
-    """Before anything is trained: is there such a column?"""
-    cluster = as_plain(config.get("compare") or {}).get("cluster", CLUSTER)
-    columns = build_loader(config.test_dataloader, 0).dataset[0].meta
-    if cluster not in columns:
-        raise KeyError(f"compare.cluster = '{cluster}' is no column of the manifest; there are {sorted(columns)}")
-
-
 def fingerprint(config: Config, seed: int, teachers: list[str], settings: Mapping[str, Any]) -> str:
     """Changes with anything that a result depends on: config, the data's manifest, seed, teachers, settings (a smoke run), version."""
-    sections = {name: as_plain(config.get(name)) for name in SECTIONS if name != "compare"}  # `asked` has that one
+    told = ("compare", "log_interval", "vis_backends")  # `asked` has the first; the others change what is said, not what is learned
+    sections = {name: as_plain(config.get(name)) for name in SECTIONS if name not in told}
+    sections["custom_hooks"] = [hook for hook in sections["custom_hooks"] or [] if hook.get("type") is not PanelHook]
     text = json.dumps(sections, default=_name, sort_keys=True)
     digest = hashlib.sha256(f"{text} {seed} {teachers} {sorted(settings.items())} {xkd.__version__}".encode())
     for split in ("train", "val", "test"):
@@ -201,15 +195,19 @@ def fingerprint(config: Config, seed: int, teachers: list[str], settings: Mappin
     return digest.hexdigest()
 
 
-def _teacher(name: str, title: str, path: Path, section: Mapping[str, Any], *, control: bool = False) -> Arm:
-    """A teacher by its own config, but tested like the others: the same clusters, the attention that the comparison names."""
+def _teacher(name: str, title: str, path: Path, section: Mapping[str, Any], branch: str = "", *, control: bool = False) -> Arm:
+    """A teacher by its own config, but tested like the others: the same clusters, the attention that the comparison names for `branch`."""
+    own = load_config(path).distiller.student
+    asked = {key: section[key] for key in ("attention", "cluster", "object") if key in section}
+    if branch in asked.get("attention", {}):
+        asked["attention"] = {own: asked["attention"][branch]}
 
     def load() -> Config:
         config = load_config(path)
-        config["compare"] = {key: section[key] for key in ("attention", "cluster", "object") if key in section}
+        config["compare"] = asked
         return config
 
-    return Arm(name, title, load, load_config(path).distiller.student, control=control)
+    return Arm(name, title, load, own, control=control)
 
 
 def _name(value: Any) -> str:

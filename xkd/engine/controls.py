@@ -75,30 +75,30 @@ def all_labels(config: Config) -> Config:
 def self_taught(config: Config) -> Config:
     """The student alone, once trained, as its own teacher, by the same terms as far as it has their readings."""
     student, teachers = config.distiller.student, teachers_of(config)
-    own = as_plain(config.distiller.branches[student])
     for name in teachers:
         config.distiller.branches.pop(name)
-    kept = {key: value for key, value in own.items() if key not in ("heads", "explanations")}
+
+    def own(reading: str) -> str:
+        return f"{SELF}.{reading.split('.', 1)[1]}" if reading.split(".")[0] in teachers else reading
+
+    explanations = config.distiller.branches[student].get("explanations") or {}
+    for explanation in explanations.values():
+        explanation.classes = own(explanation.classes)
+    kept = {key: value for key, value in as_plain(config.distiller.branches[student]).items() if key != "heads"}
     weights = {"type": Checkpoint, "path": "", "branch": student}
     config.distiller.branches[SELF] = as_names({**kept, "weights": weights, "frozen": True})
-    readings = {"output", *(own.get("taps") or {})}
-    config.distiller.branches[student].pop("explanations", None)
+    readings = {f"{SELF}.{name}" for name in ("output", *(kept.get("taps") or {}), *explanations)}
     for name, term in as_plain(config.distiller.terms).items():
-        asked = {key: _names(term[key]) for key in ("teacher", "mask") if key in term}
-        if term.get("gate"):
-            asked["gate"] = _names(term["gate"]["reading"])
-        foreign = [reading for of in asked.values() for reading in of if reading.split(".")[0] in teachers]
-        gone = [reading for reading in _names(term["student"]) if reading.split(".")[1] in (own.get("explanations") or {})]
-        if gone or any(reading.split(".", 1)[1] not in readings for reading in foreign):
+        asked = {key: tuple(map(own, _names(term[key]))) for key in ("teacher", "mask") if key in term}
+        gate = own(term["gate"]["reading"]) if term.get("gate") else ""
+        foreign = [reading for of in (*asked.values(), (gate,)) for reading in of if reading.split(".")[0] == SELF]
+        if not set(foreign) <= readings:
             config.distiller.terms.pop(name)
             continue
         for key, of in asked.items():
-            renamed = [f"{SELF}.{reading.split('.', 1)[1]}" if reading in foreign else reading for reading in of]
-            target = config.distiller.terms[name]
-            if key == "gate":
-                target.gate.reading = renamed[0]
-            else:
-                target[key] = renamed[0] if len(renamed) == 1 else tuple(renamed)
+            config.distiller.terms[name][key] = of[0] if len(of) == 1 else of
+        if gate:
+            config.distiller.terms[name].gate.reading = gate
     return config
 
 

@@ -29,6 +29,7 @@ from xkd.weights import load_file
 
 SMALL = "fcos_resnet18"
 REGION = 1  # the one class; 0 is the background
+COCO = 91  # classes of torchvision's own weights, background included; all that they find counts as a region
 _GROUPS = 32
 _SMALLEST = 1.0  # pixels of the view, below which a box cannot be learned
 _ANCHORS = ((8,), (16,), (32,), (64,), (128,))  # sides in pixels, one for each level of the pyramid
@@ -44,8 +45,11 @@ class Recipe:
     seed: int = 0
 
 
-def build_detector(name: str, view: View) -> nn.Module:
-    """With one class, for views of this size that are normalised already; `ValueError` lists the legal names."""
+def build_detector(name: str, view: View, num_classes: int = REGION + 1) -> nn.Module:
+    """With one class beside the background unless told otherwise, for views of this size that are normalised already.
+
+    `ValueError` lists the legal names.
+    """
     height, width = view.size
     options: dict[str, Any] = {"image_mean": [0.0] * view.modality.channels, "image_std": [1.0] * view.modality.channels}
     if not name.startswith("ssd"):  # that one has a size of its own
@@ -59,22 +63,29 @@ def build_detector(name: str, view: View) -> nn.Module:
         if view.modality.channels != 3:
             backbone.body.conv1 = nn.Conv2d(view.modality.channels, 64, 7, 2, 3, bias=False)
         anchors = AnchorGenerator(_ANCHORS, ((1.0,),) * len(_ANCHORS))
-        small: nn.Module = FCOS(backbone, num_classes=REGION + 1, anchor_generator=anchors, **options)
+        small: nn.Module = FCOS(backbone, num_classes=num_classes, anchor_generator=anchors, **options)
         return small
     legal = list_models(include=["*rcnn_resnet50*", "*rcnn_mobilenet*", "fcos*", "retinanet*", "ssd*"])
     if name not in legal:
         raise ValueError(f"no detector '{name}'; there are {[SMALL, *legal]}")
     if view.modality.channels != 3:
         raise ValueError(f"torchvision's '{name}' sees three channels, view '{view.name}' has {view.modality.channels}; use {SMALL}")
-    detector: nn.Module = get_model(name, weights=None, weights_backbone=None, num_classes=REGION + 1, **options)
+    detector: nn.Module = get_model(name, weights=None, weights_backbone=None, num_classes=num_classes, **options)
     return detector
 
 
 def load_detector(path: str, name: str, view: View) -> nn.Module:
-    """A plain `state_dict`, loaded weights-only."""
-    detector = build_detector(name, view)
-    detector.load_state_dict(load_file(path))
-    return detector
+    """A plain `state_dict`, loaded weights-only: of a detector with one class, or with COCO's; `ValueError` where it is neither."""
+    state, told = load_file(path), ""
+    for num_classes in (REGION + 1, COCO):
+        detector = build_detector(name, view, num_classes)
+        try:
+            detector.load_state_dict(state)
+        except RuntimeError as error:
+            told = told or str(error).splitlines()[-1].strip()
+        else:
+            return detector
+    raise ValueError(f"{path} holds no {name} with {REGION + 1} or {COCO} classes, background included: {told}")
 
 
 def train_detector(

@@ -16,9 +16,11 @@ from rich.progress import Progress
 
 from xkd.batch import Batch
 from xkd.branch import Branch
+from xkd.build import build
 from xkd.compare import Comparison, Estimate, TestRun, metrics_of
 from xkd.compare.dependence import Dependence, dependence_within
-from xkd.data.check.brief import brief
+from xkd.data.check.brief import MAX_RESIDUAL, brief
+from xkd.data.check.residual import registration_findings
 from xkd.data.manifest import Manifest
 from xkd.engine.answers import CLUSTER
 from xkd.engine.arms import Arm, train_arm
@@ -26,6 +28,7 @@ from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_student
 from xkd.taps import Tap, Taps, stage_names
+from xkd.tasks import Task
 
 Verdict = Literal["for", "against", "unclear"]
 SIGNIFICANT = 0.05
@@ -70,31 +73,42 @@ def diagnose(arms: list[Arm], share: float, root: Path, console: Console, progre
     named = {arm.name: arm for arm in arms}
     distilled = named["distilled"]
     config = distilled.config()
+    task: Task = build(as_plain(config.distiller.task), "distiller.task")
+    if task.example_target(1, (8, 8)).ndim != 1:
+        raise ValueError("a diagnosis holds each row's class fixed; this task has several labels, or a class for each pixel")
     folders = {}
     for name in (*distilled.teachers.values(), "alone"):
         short = shortened(named[name], share)
         folders[name] = train_arm(short, 0, root, {}, {"amp": False, "smoke": False}, console, progress)
     student = load_student(config, str(folders["alone"] / "best.pth"), distilled.branch)
-    answers = [_pairs(config)]
+    answers = []
     for branch, source in distilled.teachers.items():
         teacher = load_student(config, str(folders[source] / "best.pth"), branch)
         ours, theirs = both_on_val(config, student, teacher)
-        answers += [_better(branch, ours.run, theirs.run), _knows(branch, ours, theirs)]
+        answers += [_pairs(config, branch), _better(branch, ours.run, theirs.run), _knows(branch, ours, theirs)]
     return Diagnosis(tuple(answers))
 
 
 def shortened(arm: Arm, share: float) -> Arm:
-    """The same arm for a share of its epochs."""
+    """The same arm for a share of its epochs, with its schedules; the whole of it is the arm itself, which a comparison may have run."""
     if not 0 < share <= 1:
         raise ValueError(f"the share of the epochs to train for a diagnosis is above 0 and at most 1, got {share}")
 
     def config() -> Config:
         made = arm.config()
-        epochs = min(made.train_cfg.max_epochs, max(LEAST_EPOCHS, round(share * made.train_cfg.max_epochs)))
-        made.train_cfg.update(max_epochs=epochs, val_interval=min(made.train_cfg.get("val_interval", 1), epochs))
+        whole = made.train_cfg.max_epochs
+        epochs = min(whole, max(LEAST_EPOCHS, round(share * whole)))
+        limits = {"max_epochs": epochs, "val_begin": 1, "val_interval": min(made.train_cfg.get("val_interval", 1), epochs)}
+        made.train_cfg.update(limits)
+        for schedule in made.get("param_scheduler") or []:
+            for key in ("begin", "end", "T_max") if schedule.get("by_epoch", True) else ():
+                if key in schedule:
+                    schedule[key] = max(round(schedule[key] * epochs / whole), int(key != "begin"))
+            if schedule.get("by_epoch", True) and "end" in schedule:
+                schedule.end = max(schedule.end, schedule.get("begin", 0) + 1)
         return made
 
-    return replace(arm, config=config)
+    return arm if share == 1 else replace(arm, config=config)
 
 
 def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[Seen, Seen]:
@@ -104,8 +118,6 @@ def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[See
     columns: dict[str, list[Any]] = {name: [] for name in ("rows", "target", "clusters", "student", "teacher", "ours", "theirs")}
     for batch in build_loader(config.val_dataloader, 0, views=list(views.values())):
         kept = torch.stack([batch.present[name] for name in views]).all(0) & batch.labelled
-        if batch.target.ndim != 1:
-            raise ValueError("a diagnosis holds each row's class fixed; this task has several labels, or a class for each pixel")
         columns["rows"] += [meta["id"] for meta, keep in zip(batch.meta, kept, strict=True) if keep]
         columns["clusters"] += [meta[section.get("cluster", CLUSTER)] for meta, keep in zip(batch.meta, kept, strict=True) if keep]
         columns["target"].append(batch.target[kept])
@@ -149,28 +161,58 @@ def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:
 
 def _knows(branch: str, student: Seen, teacher: Seen) -> Answer:
     """Within a class, does the student's sensor say anything about the teacher's answer?"""
-    chosen = np.random.default_rng(0).permutation(len(student.deep))[:NUM_ROWS]
-    logits = np.log(np.maximum(teacher.run.probabilities[chosen], 1e-12))
-    found: Dependence = dependence_within(student.deep[chosen], logits, student.run.target[chosen])
+    logits = np.log(np.maximum(teacher.run.probabilities, 1e-12))
+    ours, theirs, classes = by_group(student.run, student.deep, logits)
+    chosen = np.random.default_rng(0).permutation(len(ours))[:NUM_ROWS]
+    found: Dependence = dependence_within(ours[chosen], theirs[chosen], classes[chosen])
     question = f"Does the student's sensor hold what the teacher on {branch} knows beyond the class?"
     if not np.isfinite(found.p):
         return Answer(question, "unclear", "within the classes one of the networks says the same of every row")
-    told = f"alignment within classes {found.cka:.3f}, by chance {found.chance:.3f}; p = {found.p:.3f} by permutation"
+    told = (
+        f"alignment within classes {found.cka:.3f}, by chance {found.chance:.3f}; p = {found.p:.3f} by permutation of {len(chosen)} groups"
+    )
     if found.p < SIGNIFICANT:
         return Answer(question, "for", told)
-    return Answer(question, "against", f"{told}: its soft targets would be noise to the student beyond the labels")
+    return Answer(question, "unclear", f"{told}: no sign of it, so beyond the labels its soft targets may be noise to the student")
 
 
-def _pairs(config: Config) -> Answer:
-    found = brief(Manifest.load(config.train_dataloader.dataset.root))
-    grave = [finding for finding in found.findings if finding.severity in ("error", "warning")]
-    said = [finding.text for finding in grave] or [finding.text for finding in found.findings if finding.subject == "registration"]
-    if grave:
-        return Answer("Do the pairs fit?", "against", "; ".join(said))
-    if not found.registrations:
-        return Answer("Do the pairs fit?", "for", "one sensor, so there is nothing to align")
-    measurable = all("not measurable" not in text for text in said)
-    return Answer("Do the pairs fit?", "for" if measurable else "unclear", "; ".join(said))
+def by_group(
+    run: TestRun, ours: NDArray[np.float32], theirs: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Means over the rows of one group and class: rows of one plant, scene or drive are no independent witnesses."""
+    units, place = np.unique(np.stack([run.clusters, run.target.astype(str)], 1), axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    counts = np.bincount(place)[:, None]
+    means = []
+    for reading in (ours, theirs):
+        flat = reading.reshape(len(reading), -1).astype(np.float64)
+        sums = np.zeros((len(units), flat.shape[1]))
+        np.add.at(sums, place, flat)
+        means.append(sums / counts)
+    return means[0], means[1], units[:, 1].astype(np.int64)
+
+
+def _pairs(config: Config, branch: str) -> Answer:
+    """The student's sensors and this teacher's, in train and val."""
+    branches = as_plain(config.distiller.branches)
+    sensors = {name: {sensor.name for sensor in build(branches[name]["view"]).sensors} for name in (config.distiller.student, branch)}
+    ours, theirs = sensors.values()
+    question = f"Do the pairs of {branch} fit?"
+    found = brief(Manifest.load(config.train_dataloader.dataset.root), splits=("train", "val"))
+    pairs = [one for one in found.registrations if {one.first, one.second} & ours and {one.first, one.second} & theirs - ours]
+    if not pairs:
+        return Answer(
+            question,
+            "for" if theirs <= ours else "unclear",
+            "one sensor, so there is nothing to align" if theirs <= ours else "no row has both",
+        )
+    said = [finding for one in pairs for finding in registration_findings(one, MAX_RESIDUAL)]
+    text = "; ".join(finding.text for finding in said)
+    if all(finding.severity == "note" for finding in said):
+        return Answer(question, "for", text)
+    return Answer(
+        question, "unclear" if all("not measurable" in finding.text for finding in said if finding.severity != "note") else "against", text
+    )
 
 
 def as_json(diagnosis: Diagnosis) -> Mapping[str, Any]:

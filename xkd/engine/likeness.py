@@ -34,6 +34,8 @@ def likeness(arms: Mapping[str, Arm], runs: Mapping[str, list[ArmRun]]) -> dict[
     found: dict[str, list[float]] = {f"{student} and {teacher}": [] for student, teacher in pairs}
     for source in ("alone", "distilled"):
         own = _readings(config, arm.branch, str(runs[source][0].checkpoint), views)
+        if not own:
+            return {}  # hardly a test row has every sensor
         for student, teacher in pairs:
             branch, reading = teacher.split(".", 1)
             found[f"{student} and {teacher}"].append(linear_cka(own[student.split(".", 1)[1]], teachers[branch][reading]))
@@ -63,9 +65,11 @@ def _readings(config: Config, branch: str, checkpoint: str, views: Mapping[str, 
     with torch.no_grad():
         for batch in build_loader(config.test_dataloader, 0, views=list({view.name: view for view in views.values()}.values())):
             whole = torch.stack([batch.present[view.name] for view in views.values()]).all(0)
+            if not whole.any():
+                continue
             for name, reading in student.branch.eval()(batch, student.task).items():
                 columns.setdefault(name, []).append(reading[whole].cpu())
             seen += int(whole.sum())
             if seen >= NUM_ROWS:
                 break
-    return {name: torch.cat(column)[:NUM_ROWS].float().numpy() for name, column in columns.items()}
+    return {name: torch.cat(column)[:NUM_ROWS].float().numpy() for name, column in columns.items() if seen > 1}

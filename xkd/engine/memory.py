@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from pathlib import Path
@@ -16,13 +17,14 @@ def reset_peak() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     elif _CLEAR.exists():
-        _CLEAR.write_text("5")  # proc(5): resets the peak resident set size to the current one
+        with contextlib.suppress(OSError):  # a sandbox may forbid it: then the peak is that of the process
+            _CLEAR.write_text("5")  # proc(5): resets the peak resident set size to the current one
 
 
 def peak_bytes() -> int:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    if _STATUS.exists():
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+    lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
+    if peak := [line for line in lines if line.startswith("VmHWM")]:
+        return int(peak[0].split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -51,6 +51,7 @@ CAVEAT_RANDOMISED = (
 )
 RANDOMISED = 0.7  # from here on a map is more the image's than the network's
 TILES: Mapping[str, tuple[str, str]] = {
+    "shuffled": ("The pairing's part", "distilled against the student on shuffled pairs"),
     "masks": ("The teacher's part", "distilled against the student alone with the same masks"),
     "same_sensor": ("The second sensor's part", "distilled against the student taught by its own sensor"),
     "self_taught": ("Beyond its own teacher", "distilled against the student that is its own teacher"),
@@ -74,7 +75,7 @@ def write_page(
         finding=finding(summary),
         classes=classes,
         arms=(*(report_arm(arm, runs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
-        tables=tables(summary, classes, unit),
+        tables=tables(summary, classes, unit, arms[0].title),
         made=page.Made(
             command=command,
             config=config.pretty_text,
@@ -107,11 +108,10 @@ def finding(summary: Summary) -> page.Finding:
     scores = [summary.scores[arm].get("epg") for arm in ("alone", "distilled")]
     attention = (scores[0], scores[1]) if scores[0] and scores[1] and scores[1].defined else None
     controls = []
-    if summary.control:
-        helps = (
-            "better than the student alone, so what helps is not the pairing" if summary.control.low > 0 else "pairs mixed up must not help"
-        )
-        controls.append(page.Control("Control: shuffled pairs", summary.control, helps))
+    for control, baseline in ((summary.control, "the student alone"), (summary.control_smoothed, "smoothed labels")):
+        if control is not None:
+            helps = f"better than {baseline}, so what helps is not the pairing" if control.low > 0 else "pairs mixed up must not help"
+            controls.append(page.Control(f"Shuffled pairs against {baseline}", control, helps))
     controls += [page.Control(*_tile(arm, summary.beyond[arm])) for arm in BEYOND if arm in summary.beyond]
     return page.Finding(
         summary.finding, summary.metric.replace("_", " "), summary.gain, summary.share, attention, tuple(controls), summary.gain_p
@@ -184,8 +184,10 @@ def data_facts(manifest: Manifest, config: Config) -> dict[str, str]:
     for key, word in (("label_fraction", "labels"), ("mask_fraction", "masks")):
         if dataset.get(key, 1.0) < 1:
             facts[f"{word} that training keeps"] = f"{100 * dataset[key]:g} %"
-    facts.update({f"{finding.subject} ({finding.severity})": finding.text for finding in found.findings})
-    return facts
+    said: dict[str, list[str]] = {}
+    for finding in found.findings:
+        said.setdefault(f"{finding.subject} ({finding.severity})", []).append(finding.text)
+    return facts | {subject: "; ".join(texts) for subject, texts in said.items()}
 
 
 def labels_note(arms: list[Arm]) -> str:

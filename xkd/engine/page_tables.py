@@ -11,6 +11,7 @@ import torch
 from xkd.branch import Branch, example_batch
 from xkd.compare import Estimate, Summary
 from xkd.distiller import count_flops
+from xkd.engine.answers import NUM_PROBED
 from xkd.engine.arms import Arm, ArmRun
 from xkd.engine.student import load_student
 from xkd.report import page
@@ -76,7 +77,7 @@ def latency(branch: Branch, task: Task) -> float:
     return 1000 * statistics.median(seconds[_WARM:])
 
 
-def tables(summary: Summary, classes: tuple[str, ...], unit: str) -> tuple[page.Table, ...]:
+def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str) -> tuple[page.Table, ...]:
     """Overall, the metric that the comparison is judged by first; recall per class; attention where it was asked for; fidelity."""
     overall = [page.Metric(name, name.replace("_", " ")) for name in summary.arms["alone"] if name != CALIBRATION]
     overall.sort(key=lambda metric: metric.key != summary.metric)
@@ -96,14 +97,15 @@ def tables(summary: Summary, classes: tuple[str, ...], unit: str) -> tuple[page.
         made.append(
             page.Table(
                 "Whether the maps can be trusted",
-                "area under the probability of the predicted class while the pixels of most attention are put in, or taken away; and how"
-                " much of a map is left when the weights are thrown away (near 1: it shows the image, not the network)",
+                f"on {NUM_PROBED} test images at most: area under the probability of the predicted class while the pixels of most attention"
+                " are put in, or taken away; and how much of a map is left when the weights are thrown away (near 1: it shows the image,"
+                " not the network)",
                 faith,
             )
         )
     near = tuple(one for one in FIDELITY if _defined(summary.scores["distilled"], one.key))
     if near:
-        made.append(page.Table("How near it is to its teacher", "on the test split, each on its own sensor", near))
+        made.append(page.Table(f"How near it is to the {teacher}", "on the test split, each on its own sensor", near))
     made.append(page.Table("Calibration", "expected calibration error, 15 bins", (page.Metric(CALIBRATION, "calibration error"),)))
     return tuple(made)
 

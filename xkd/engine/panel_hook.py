@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from numpy.typing import NDArray
 
 from xkd.engine.hooks import distiller_of
 from xkd.engine.panels import Looker, attention_method, panel_rows, picture_method, test_samples
@@ -30,11 +32,15 @@ class PanelHook(Hook):  # type: ignore[misc]  # mmengine is untyped
         self.interval, self.num, self.method = interval, num, method
 
     def before_train(self, runner: Any) -> None:
-        self.samples, self.views = test_samples(runner.cfg, "val", self.num) if is_main_process() else ([], ())
+        if is_main_process():
+            self.samples, self.views = test_samples(runner.cfg, "val", self.num)
+            self._draw(runner)  # what cannot be shown is told now, not in some epoch
 
     def after_train_epoch(self, runner: Any) -> None:
-        if not is_main_process() or not (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
-            return
+        if is_main_process() and (self.every_n_epochs(runner, self.interval) or self.is_last_train_epoch(runner)):
+            runner.visualizer.add_image(PICTURE, self._draw(runner), step=runner.epoch + 1)
+
+    def _draw(self, runner: Any) -> NDArray[np.uint8]:
         distiller = distiller_of(runner)
         name = distiller.student_name
         lookers = [
@@ -45,4 +51,4 @@ class PanelHook(Hook):  # type: ignore[misc]  # mmengine is untyped
         method = self.method or picture_method(runner.cfg, name)
         lookers.append(Looker(f"student, epoch {runner.epoch + 1}", Student(distiller.student, distiller.task, name), method))
         rows = panel_rows(self.samples, self.views, lookers, distiller.task.classes)
-        runner.visualizer.add_image(PICTURE, draw_pixels(rows, distiller.task.classes), step=runner.epoch + 1)
+        return draw_pixels(rows, distiller.task.classes)

@@ -49,7 +49,8 @@ def attention_method(config: Config, branch: str) -> str:
 
 def picture_method(config: Config, branch: str) -> str:
     """What a person wants to see of a branch: what it says of each pixel where it does, else where it looks."""
-    return CLASSES if issubclass(config.distiller.task.type, Segmentation) else attention_method(config, branch)
+    task = as_plain(config.distiller.task)["type"]
+    return CLASSES if issubclass(task, Segmentation) else attention_method(config, branch)
 
 
 def check_attention(config: Config, branch: str) -> None:

@@ -30,8 +30,10 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
     name = name or section["student"]
     if name not in section["branches"]:
         raise KeyError(f"no branch '{name}' in the config; there are {sorted(section['branches'])}")
-    plain = {key: value for key, value in section["branches"][name].items() if key != "heads"}
-    plain.update(weights=Checkpoint(checkpoint, branch=name), frozen=True)
+    plain = {key: value for key, value in section["branches"][name].items() if key not in ("heads", "explanations")}
+    # a teacher's checkpoint is of a run of its own, in which its branch may have another name
+    source = name if name == section["student"] else plain["weights"].get("branch", "")
+    plain.update(weights=Checkpoint(checkpoint, branch=source), frozen=True)
     branch: Branch = build(plain, f"distiller.branches.{name}")
     task: Task = build(section["task"], "distiller.task")
     trained = load_file(checkpoint).get("meta", {}).get("xkd", {}).get("classes", list(task.classes))

@@ -155,11 +155,17 @@ def make_runner(
         env_cfg={"dist_cfg": {"backend": "nccl"}, **as_plain(config.get("env_cfg") or {})},
         # mmengine averages all that has "loss" in its name over ten entries; an entry is the mean of an interval already
         log_processor={"mean_pattern": "(^|/)(time|data_time)$"},
-        visualizer={"type": Visualizer, "vis_backends": as_plain(config.get("vis_backends") or [{"type": LocalVisBackend}])},
+        visualizer={"type": Visualizer, "vis_backends": backends(config)},
         randomness={"seed": seed},
         experiment_name=experiment,
         cfg=settle(config, settings),
     )
+
+
+def backends(config: Config) -> list[Any]:
+    """Those of the config, and always the run's own folder, which a comparison's page reads."""
+    named: list[Any] = as_plain(config.get("vis_backends") or [])
+    return named if any(backend["type"] is LocalVisBackend for backend in named) else [{"type": LocalVisBackend}, *named]
 
 
 def make_hooks(config: Config, launcher: str) -> dict[str, Any]:

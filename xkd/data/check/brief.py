@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xkd.data.check.finding import Finding
@@ -10,6 +11,7 @@ from xkd.data.check.labels import Balance, balance, balance_findings
 from xkd.data.check.residual import Registration, registration, registration_findings
 from xkd.data.check.run import Pixels
 from xkd.data.manifest import Manifest
+from xkd.data.rows import SPLITS
 
 NUM_SAMPLED = 48
 MAX_RESIDUAL = 2.0  # pixels, as `xkd check-pairs`
@@ -24,10 +26,10 @@ class Brief:
     findings: tuple[Finding, ...]
 
 
-def brief(manifest: Manifest, seed: int = 0) -> Brief:
-    """Reads the pixels of `NUM_SAMPLED` rows; those that cannot be read are counted in a finding."""
+def brief(manifest: Manifest, seed: int = 0, splits: Sequence[str] = SPLITS) -> Brief:
+    """Reads the pixels of `NUM_SAMPLED` rows of `splits`; those that cannot be read are counted in a finding."""
     counts, pixels = balance(manifest), Pixels(manifest)
-    for row in sample_rows(manifest.rows, {}, NUM_SAMPLED, seed):
+    for row in sample_rows([row for row in manifest.rows if row.split in splits], {}, NUM_SAMPLED, seed):
         pixels.add(row)
     registrations = tuple(registration(*names, pairs) for names, pairs in pixels.pairs.items())
     findings = [*balance_findings(counts), *(text for one in registrations for text in registration_findings(one, MAX_RESIDUAL))]
