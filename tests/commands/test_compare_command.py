@@ -53,8 +53,17 @@ def test_controls_are_run_where_they_are_asked_for(trained: Path, tmp_path: Path
     shown = capsys.readouterr().out
     assert "shuffled - smoothed" in shown
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
-    assert list(summary["arms"]) == ["teacher", "alone", "smoothed", "all_labels", "distilled", "shuffled", "self_taught"]
-    assert list(summary["distilled_minus"]) == ["shuffled", "self_taught", "smoothed"]
+    assert list(summary["arms"]) == [
+        "teacher",
+        "alone",
+        "smoothed",
+        "all_labels",
+        "distilled",
+        "shuffled",
+        "shuffled_within",
+        "self_taught",
+    ]
+    assert list(summary["distilled_minus"]) == ["shuffled", "shuffled_within", "self_taught", "smoothed"]
     assert {"agreement", "kl", "epg", "randomised"} <= set(summary["arms"]["distilled"]["scores"])
     assert "agreement" not in summary["arms"]["teacher"]["scores"]
     lines = list(csv.DictReader((tmp_path / "summary.csv").read_text("utf-8").splitlines()))
@@ -62,7 +71,13 @@ def test_controls_are_run_where_they_are_asked_for(trained: Path, tmp_path: Path
     table = {(line["arm"], line["number"]): float(line["mean"]) for line in lines}
     assert table["distilled", "accuracy"] == pytest.approx(summary["arms"]["distilled"]["metrics"]["accuracy"]["mean"], rel=1e-5)
     page = (tmp_path / "report.html").read_text("utf-8")
-    for part in ("Beyond its own teacher", "Calibration", "How near it is to the teacher on thermal", "Reliability", "rgb.output and thermal.output"):
+    for part in (
+        "Beyond its own teacher",
+        "Calibration",
+        "How near it is to the teacher on thermal",
+        "Reliability",
+        "rgb.output and thermal.output",
+    ):
         assert part in page, part
     for part in ("Where it looks", "Whether the maps can be trusted", "Data and pairs", "latency, one image", "peak memory of training"):
         assert part in page, part
@@ -76,7 +91,10 @@ def test_a_smoke_run_does_not_take_the_place_of_numbers(trained: Path, tmp_path:
 
 
 MISTAKES = {
-    "arm": (["--arms", "alnoe"], "no arm 'alnoe'; there are ['teacher', 'alone', 'smoothed', 'distilled', 'shuffled', 'self_taught']"),
+    "arm": (
+        ["--arms", "alnoe"],
+        "no arm 'alnoe'; there are ['teacher', 'alone', 'smoothed', 'distilled', 'shuffled', 'shuffled_within', 'self_taught']",
+    ),
     "needed arm": (
         ["--arms", "alone", "shuffled"],
         "needs the arms ['teacher', 'alone', 'distilled']; --arms leaves out ['teacher', 'distilled']",

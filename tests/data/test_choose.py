@@ -75,6 +75,26 @@ def test_shuffled_pairs_leave_the_named_view_with_its_label(tiny_dataset: Path) 
     assert (choose.derangement(50, 3) != np.arange(50)).all()
 
 
+def test_pairs_may_be_shuffled_within_their_class_whoever_is_told_of_it(copy: Path) -> None:
+    plain = make(copy, split="train")
+    shuffled = make(copy, split="train", shuffle_pairs_except="rgb", shuffle_within="class", label_fraction=0.3)
+    whole = {row.id: row for row in plain.rows}
+    thermals = {plain[at].views["thermal"].numpy().tobytes(): row for at, row in enumerate(plain.rows) if "thermal" in row.files}
+    strange = 0
+    for at, row in enumerate(shuffled.rows):
+        sample = shuffled[at]
+        if sample.present["thermal"]:
+            source = thermals[sample.views["thermal"].numpy().tobytes()]
+            assert whole[source.id].labels == whole[row.id].labels
+            strange += source.id != row.id
+    assert strange > 10
+    kinds = np.array([0, 1, 1, 2, 2, 2])
+    order = choose.derangement_within(kinds, 0)
+    assert (kinds[order] == kinds).all()
+    assert (order[1:] != np.arange(6)[1:]).all()
+    assert order[0] == 0, "alone of its kind"
+
+
 def test_a_subset_holds_every_class(tiny_dataset: Path) -> None:
     dataset = make(tiny_dataset, subset=4, split="train")
     assert sorted(dataset.targets) == [-1, 0, 1, 2]

@@ -37,11 +37,12 @@ def run_all(made: list[Arm], root: Path, settings: dict[str, Any]) -> dict[str, 
 def test_the_arms_in_the_order_to_be_run(student: Path) -> None:
     made = make_arms(student, {})
     assert [arm.name for arm in made if not arm.control] == ["teacher", "alone", "distilled", "shuffled"]
-    assert [arm.name for arm in made if arm.control] == ["smoothed", "self_taught"]
-    assert [arm.branch for arm in made] == ["thermal", *["rgb"] * 5]
+    assert [arm.name for arm in made if arm.control] == ["smoothed", "shuffled_within", "self_taught"]
+    assert [arm.branch for arm in made] == ["thermal", *["rgb"] * 6]
     assert {arm.name: dict(arm.teachers) for arm in made if arm.teachers} == {
         "distilled": {"thermal": "teacher"},
         "shuffled": {"thermal": "teacher"},
+        "shuffled_within": {"thermal": "teacher"},
         "self_taught": {"own": "alone"},
     }
 

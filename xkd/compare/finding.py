@@ -11,9 +11,10 @@ from xkd.compare.bootstrap import Comparison, Estimate
 from xkd.compare.statistics import calibration_error, mean_score, metrics_of, recall_of, undefined_rate
 
 SIGNIFICANT = 0.05
-# arm -> what it means where the distilled student is not better than it
+# arm -> what it means where the distilled student is not better than it; nothing, where the gain is no less the teacher's
 BEYOND: Mapping[str, str] = {
     "shuffled": "beyond shuffled pairs it is {}: not shown to be the pairing's",
+    "shuffled_within": "",
     "masks": "beyond what masks alone bring it is {}: not shown to be the teacher's",
     "same_sensor": "beyond the same teacher on the student's own sensor it is {}: not shown to be the second sensor's",
     "self_taught": "beyond a student that is its own teacher it is {}: not shown to be more than regularisation",
@@ -96,7 +97,7 @@ def finding(
     if control is not None and control.low > 0:
         said += f" But shuffled pairs gain too, {points(control)} {span(control)}: it is not the pairing that helps."
     for arm, difference in beyond.items():
-        if difference.low <= 0:
+        if BEYOND[arm] and difference.low <= 0:
             said += f" But {BEYOND[arm].format(f'{points(difference)} {span(difference)}')}."
     missing = ["one seed"] * (num_seeds == 1) + ["no shuffled pairs"] * (control is None)
     # so few seeds, drawn again and again, look steadier than they are: the interval alone is too sure

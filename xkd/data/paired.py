@@ -61,7 +61,8 @@ class PairedDataset(Dataset[Sample]):
     labels, masks and boxes of that share of each class among all labelled rows of the train split, chosen by `label_seed`;
     `mask_fraction` keeps masks and boxes of that share of the rows that then have what `mask` names, chosen by `mask_seed`.
     `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other view
-    comes from another row of the dataset, always the same; rows without `rgb` are left out. `mask` says what the region of
+    comes from another row of the dataset, always the same (of the row's class, whoever is told of it, with
+    `shuffle_within="class"`); rows without `rgb` are left out. `mask` says what the region of
     interest is made of, `positive` which names of its codes, if not the manifest's. `target="mask"` makes the mask's classes
     the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is then unlabelled. `subset` > 0
     keeps that many rows, every class among them. `cache` keeps what was read in memory, once per process (for small data
@@ -84,6 +85,7 @@ class PairedDataset(Dataset[Sample]):
         mask_fraction: float = 1.0,
         mask_seed: int = 0,
         shuffle_pairs_except: str = "",
+        shuffle_within: Literal["all", "class"] = "all",
         subset: int = 0,
         cache: bool = False,
         target: Literal["label", "mask"] = "label",
@@ -127,7 +129,8 @@ class PairedDataset(Dataset[Sample]):
         self.strata = choose.strata(self.rows, self.classes)
         self.targets = choose.label_sets(self.rows, self.classes) if self.multilabel else self.strata
         self._anchor = shuffle_pairs_except
-        self._strangers = choose.derangement(len(self.rows), seed) if shuffle_pairs_except else None
+        whole = self.manifest.rows if shuffle_within == "class" else ()
+        self._strangers = choose.strangers(self.rows, whole, self.manifest.classes, seed) if shuffle_pairs_except else None
         self._reader = Reader(cache)
 
     @property

@@ -25,7 +25,7 @@ from xkd.engine.train import train
 from xkd.files import write_atomically
 
 COMPARE_KEYS = ("attention", "cluster", "object", "same_sensor", "teachers", "variants")
-RESERVED = ("all_labels", "alone", "distilled", "masks", "same_sensor", "self_taught", "shuffled", "smoothed", "teacher")
+RESERVED = ("all_labels", "alone", "distilled", "masks", "same_sensor", "self_taught", "shuffled", "shuffled_within", "smoothed", "teacher")
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     arms.append(derived("distilled", "student distilled", lambda config: config, sources))
     if controls.has_pairs(config):
         arms.append(derived("shuffled", "student, shuffled pairs", controls.shuffled, sources))
+        title = "student, pairs shuffled within classes"
+        arms.append(derived("shuffled_within", title, controls.shuffled_within, sources, control=True))
     self_taught = derived("self_taught", "student, its own teacher", controls.self_taught, {controls.SELF: "alone"}, control=True)
     if controls.teaches(self_taught.config()):
         arms.append(self_taught)

@@ -58,6 +58,12 @@ def shuffled(config: Config) -> Config:
     return config
 
 
+def shuffled_within(config: Config) -> Config:
+    """The same within each class: what is lost is the very pair, and nothing of its class."""
+    shuffled(config).train_dataloader.dataset.shuffle_within = "class"
+    return config
+
+
 def smoothed(config: Config) -> Config:
     """The student alone with smoothed labels: is the teacher more than a regulariser? The same config where they are smooth already."""
     for name, term in as_plain(alone(config).distiller.terms).items():

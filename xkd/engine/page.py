@@ -52,6 +52,7 @@ CAVEAT_RANDOMISED = (
 RANDOMISED = 0.7  # from here on a map is more the image's than the network's
 TILES: Mapping[str, tuple[str, str]] = {
     "shuffled": ("The pairing's part", "distilled against the student on shuffled pairs"),
+    "shuffled_within": ("The very pair's part", "distilled against pairs shuffled within their class: what pairs tell beyond it"),
     "masks": ("The teacher's part", "distilled against the student alone with the same masks"),
     "same_sensor": ("The second sensor's part", "distilled against the student taught by its own sensor"),
     "self_taught": ("Beyond its own teacher", "distilled against the student that is its own teacher"),
