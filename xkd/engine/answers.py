@@ -28,7 +28,7 @@ from xkd.engine.student import Student
 from xkd.evaluate import predict
 
 CLUSTER = "group"  # rows of one plant, scene or drive are alike: the bootstrap draws them together
-NUM_PROBED = 256  # labelled rows, at most, of what takes many passes: insertion, deletion and randomised weights
+NUM_PROBED = 128  # labelled rows, at most, of what takes many passes: insertion, deletion and randomised weights
 SCORES = ("epg", "epg_lift", "pointing_game", "iou", "lift_within", "insertion", "deletion", "randomised")
 _SCORE = "score_"  # of the columns of a file
 
@@ -119,7 +119,7 @@ def check_questions(config: Config) -> None:
 def asked(config: Config) -> str:
     """Changes with what a trained network is asked: which attention, which scores, which clusters."""
     section = as_plain(config.get("compare") or {})
-    keys = [section.get("attention", {}), section.get("object", ()), section.get("cluster", CLUSTER), SCORES]
+    keys = [section.get("attention", {}), section.get("object", ()), section.get("cluster", CLUSTER), SCORES, NUM_PROBED]
     return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:8]
 
 
