@@ -18,7 +18,7 @@ from xkd.branch import Branch
 from xkd.grid import resize
 from xkd.tasks.task import Task
 
-STEPS = 16
+STEPS = 10
 _BLUR, _SIGMA, _SIDE = 11, 5.0, 224  # their code: kernel and standard deviation in pixels, for images of this side
 
 
