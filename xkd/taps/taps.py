@@ -13,7 +13,6 @@ from xkd.taps.layout import to_nchw
 from xkd.taps.modules import find_module, is_stage, stage_names, stage_number
 from xkd.taps.tap import FOUND, Tap
 
-
 _CHECKED = 2  # rows that the first look at a model's stages takes
 
 
