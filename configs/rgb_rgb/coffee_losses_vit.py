@@ -11,7 +11,7 @@ with read_base():
     from .._base_.coffee_small import *
     from .._base_.losses import *
 
-teacher = dict(cnn, weights=dict(type=Checkpoint, path="work_dirs/coffee_small_cnn/best.pth"), frozen=True)
+teacher = dict(cnn, weights=dict(type=Checkpoint, path="work_dirs/coffee_small_cnn/best.pth"), frozen=True, bfloat16=True)
 ce = dict(supervision, student="vit.output")
 kd = dict(type=Term, loss=dict(type=KD, tau=4.0), student="vit.output", teacher="cnn.output")
 distiller = dict(type=Distiller, student="vit", task=task, branches=dict(cnn=teacher, vit=vit), terms=dict(ce=ce, kd=kd))
