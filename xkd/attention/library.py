@@ -1,4 +1,7 @@
-"""Grad-CAM's relatives, by the library `grad-cam` (pip install xkd[cam]), on any branch.
+"""Grad-CAM's relatives, by the library `grad-cam`, on any branch.
+
+It is installed by hand, `pip install --no-deps grad-cam ttach` and `pip install scikit-learn`: its own dependencies would put a second OpenCV
+over the first.
 
 Their maps are those of the library: cut off at zero, scaled to 0..1 for each image, at the size of the image.
 """
@@ -16,6 +19,7 @@ from xkd.branch import Branch
 from xkd.taps import find_module, to_nchw
 from xkd.tasks.task import Task
 
+INSTALL: Final = "pip install --no-deps grad-cam ttach && pip install scikit-learn"
 # method -> class of the library
 RELATIVES: Final = {
     "grad_cam++": "GradCAMPlusPlus",
@@ -50,7 +54,7 @@ def library_map(
         import pytorch_grad_cam
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
     except ImportError as error:
-        raise ValueError(f"'{method}' needs the library grad-cam: pip install 'xkd[cam]'") from error
+        raise ValueError(f"'{method}' needs the library grad-cam: {INSTALL}") from error
     images = batch.views[branch.view.name].detach().to(branch.mean.dtype, copy=True)
     module = find_module(branch.model, path)
 
