@@ -1,7 +1,7 @@
 """Grad-CAM's relatives, by the library `grad-cam`, on any branch.
 
-It is installed by hand, `pip install --no-deps grad-cam ttach` and `pip install scikit-learn`: its own dependencies would put a second OpenCV
-over the first.
+It is installed by hand, `pip install --no-deps grad-cam ttach` and `pip install scikit-learn`: its own dependencies would put a second
+OpenCV over the first.
 
 Their maps are those of the library: cut off at zero, scaled to 0..1 for each image, at the size of the image.
 """
