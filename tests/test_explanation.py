@@ -9,7 +9,6 @@ import pytest
 import timm
 import torch
 from core_models import CLASSES, RGB_VIEW, TASK, THERMAL_VIEW, make_batch, rgb_branch, state, thermal_branch
-from torch import Tensor
 
 from xkd.attention import grad_cam
 from xkd.attention.maps import single_view_batch
@@ -80,7 +79,7 @@ def test_gradients_of_an_explanation_are_those_of_finite_differences() -> None:
     distiller = e2kd().double().eval()
     batch = make_batch(4)
     batch = replace(batch, views={name: images.double() for name, images in batch.views.items()})
-    weight: Tensor = distiller.student.model.get_submodule("deep.0").weight  # type: ignore[assignment]  # a parameter
+    weight = distiller.student.model.get_parameter("deep.0.weight")
     slope = torch.autograd.grad(distiller(batch).loss, weight)[0]
     place, step = (0, 0, 1, 1), 1e-6
     values = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import engine_runs as runs
 import numpy as np
@@ -12,10 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from xkd import compare
-from xkd.data.check.finding import Finding
+from xkd.data.check.finding import Finding, Severity
 from xkd.engine import diagnosis
 from xkd.engine.arms import make_arms
-from xkd.engine.diagnosis import Answer, Diagnosis, Seen, diagnose, shortened
+from xkd.engine.diagnosis import Answer, Diagnosis, Seen, Verdict, diagnose, shortened
 
 QUIET = Console(quiet=True)
 
@@ -32,9 +33,9 @@ def test_teacher_and_student_alone_are_trained_for_a_share_and_looked_at_on_val(
     splits = []
     plain = diagnosis.build_loader
 
-    def watched(section: object, *rest: object, **options: object) -> object:
-        splits.append(section.dataset.split)  # type: ignore[attr-defined]  # a section of a config
-        return plain(section, *rest, **options)  # type: ignore[arg-type]  # the same
+    def watched(section: Any, *rest: Any, **options: Any) -> Any:
+        splits.append(section.dataset.split)
+        return plain(section, *rest, **options)
 
     monkeypatch.setattr(diagnosis, "build_loader", watched)
     found = diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
@@ -119,17 +120,22 @@ def test_pairs_are_judged_by_the_sensors_of_student_and_teacher_alone(student: P
     assert answer.verdict in ("for", "unclear")
     assert "rgb and thermal" in answer.reason
 
-    def say(severity: str, text: str) -> None:
-        monkeypatch.setattr(diagnosis, "registration_findings", lambda *_: [Finding(severity, "registration", text)])  # type: ignore[arg-type]
+    def say(severity: Severity, text: str) -> None:
+        monkeypatch.setattr(diagnosis, "registration_findings", lambda *_: [Finding(severity, "registration", text)])
 
-    for severity, text, verdict in (("note", "fine", "for"), ("warning", "9 apart", "against"), ("warning", "not measurable", "unclear")):
+    cases: list[tuple[Severity, str, Verdict]] = [
+        ("note", "fine", "for"),
+        ("warning", "9 apart", "against"),
+        ("warning", "not measurable", "unclear"),
+    ]
+    for severity, text, verdict in cases:
         say(severity, text)
         assert diagnosis._pairs(config, "thermal").verdict == verdict
 
 
 def test_one_answer_against_is_enough_and_all_must_speak_for() -> None:
-    def advice(*verdicts: str) -> str:
-        return Diagnosis(tuple(Answer("?", verdict, "") for verdict in verdicts)).advice  # type: ignore[arg-type]  # literals
+    def advice(*verdicts: Verdict) -> Verdict:
+        return Diagnosis(tuple(Answer("?", verdict, "") for verdict in verdicts)).advice
 
     assert advice("for", "for") == "for"
     assert advice("for", "unclear") == "unclear"

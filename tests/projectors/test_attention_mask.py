@@ -54,16 +54,14 @@ def test_it_steers_the_student_in_the_place_of_an_annotated_mask() -> None:
 def test_a_loss_that_asks_for_a_mask_gets_the_one_that_the_term_names() -> None:
     batch = replace(make_batch(views=(RGB_VIEW, SQUARE)), masked=torch.zeros(6, dtype=torch.bool))
 
-    def term(**options: str) -> Term:
-        return Term(MaskedFeature(), "rgb.deep", "thermal.deep", Conv1x1(), **options)  # type: ignore[arg-type]  # all are names
-
-    distiller = make(term(mask="thermal.region"))
+    projector = Conv1x1()
+    distiller = make(Term(MaskedFeature(), "rgb.deep", "thermal.deep", projector, mask="thermal.region"))
     distiller.student.train(False)
     readings = distiller.read(batch)
-    projected = distiller.terms["steer"].projector(readings["rgb.deep"])  # type: ignore[misc]  # there is one
-    expected = MaskedFeature()(projected, readings["thermal.deep"], readings["thermal.region"])
+    expected = MaskedFeature()(projector(readings["rgb.deep"]), readings["thermal.deep"], readings["thermal.region"])
     assert distiller(batch).parts["steer"] == expected.detach()
-    assert not make(term())(batch).parts["steer"].any(), "without it, rows without masks have no part"
+    plain = make(Term(MaskedFeature(), "rgb.deep", "thermal.deep", Conv1x1()))
+    assert not plain(batch).parts["steer"].any(), "without it, rows without masks have no part"
     blind = replace(batch, present={**batch.present, "thermal": torch.zeros(6, dtype=torch.bool)})
     assert not distiller(blind).parts["steer"].any()
 

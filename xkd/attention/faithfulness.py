@@ -39,7 +39,11 @@ def insertion_deletion(
         shown = rank < round(step / STEPS * height * width)
         inserted.append(_probability(branch, torch.where(shown, whole, blurred), task, classes))
         deleted.append(_probability(branch, torch.where(shown, branch.mean, whole), task, classes))
-    return tuple(torch.trapezoid(torch.stack(curve), dx=1 / STEPS, dim=0) for curve in (inserted, deleted))  # type: ignore[return-value]  # two
+    return _area(inserted), _area(deleted)
+
+
+def _area(curve: list[Tensor]) -> Tensor:
+    return torch.trapezoid(torch.stack(curve), dx=1 / STEPS, dim=0)
 
 
 def _probability(branch: Branch, images: Tensor, task: Task, classes: Tensor) -> Tensor:
