@@ -7,11 +7,14 @@ from pathlib import Path
 import cv2
 import engine_runs as runs
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from xkd.engine.panel_hook import PanelHook
 
-LOOKED = f"""from xkd.engine.panel_hook import PanelHook
+LOOKED = f"""from mmengine.visualization import TensorboardVisBackend
+from xkd.engine.panel_hook import PanelHook
 {runs.GRAPH}
+vis_backends = [dict(type=TensorboardVisBackend)]
 custom_hooks = [dict(type=PanelHook, interval=2, num=2)]
 compare = dict(attention=dict(rgb="grad_cam:deep", thermal="attention:stem", average="attention:deep"))
 """
@@ -23,10 +26,18 @@ def test_pictures_go_to_the_backends_and_the_run_is_the_same_bit_for_bit(tmp_pat
     pictures = sorted(path for path in (tmp_path / "looked").rglob("attention_*.png"))
     assert [path.name for path in pictures] == ["attention_2.png", "attention_3.png"], "every second epoch, and the last"
     image = cv2.imread(str(pictures[0]))
+    assert image is not None
     assert image.shape[1] > image.shape[0] > 100
+    shown = events(tmp_path / "looked").Images("attention")
+    assert [(one.step, one.height, one.width) for one in shown] == [(epoch, *image.shape[:2]) for epoch in (2, 3)]
     one, other = (runs.read(tmp_path / name / "epoch_3.pth") for name in ("looked", "blind"))
     assert not runs.differences(one["state_dict"], other["state_dict"])
     assert not runs.differences(one["optimizer"], other["optimizer"])
+
+
+def events(folder: Path) -> EventAccumulator:
+    (file,) = folder.rglob("events.out.tfevents.*")
+    return EventAccumulator(str(file)).Reload()
 
 
 def test_a_hook_that_never_draws_is_refused() -> None:
