@@ -10,6 +10,7 @@ import numpy as np
 
 from xkd import compare
 from xkd.data.manifest import Manifest
+from xkd.data.redraw import with_boxes
 from xkd.engine import page
 from xkd.engine.arms import ArmRun, make_arms
 
@@ -38,3 +39,19 @@ def test_the_unit_that_the_interval_is_over(tmp_path: Path) -> None:
     assert page.resampled(config, run) == "3 values of 'frame' of 6 test rows"
     config.compare.cluster = "id"
     assert page.resampled(config, replace(run, test=replace(tested, clusters=rows))) == "6 test rows"
+
+
+def test_whether_the_arms_learn_from_the_same_labels(data_root: Path, tmp_path: Path) -> None:
+    with_boxes(Manifest.load(str(data_root)), {}, tmp_path / "boxes")
+    path = runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT)
+    same = "All arms have the same labels, 100 % of those of the training rows."
+    assert page.labels_note(make_arms(path, {})) == same
+    boxes = {"train_dataloader.dataset.root": str(tmp_path / "boxes")}
+    assert page.labels_note(make_arms(path, boxes)) == same, "what a detector drew is no label"
+    table = tmp_path / "boxes/manifest.csv"
+    lines = table.read_text("utf-8").splitlines(keepends=True)
+    train = next(at for at, line in enumerate(lines) if ",train," in line)
+    table.write_text("".join(lines[:train] + lines[train + 1 :]), "utf-8")
+    assert "do not have the same labels" in page.labels_note(make_arms(path, boxes))
+    half = make_arms(path, {"train_dataloader.dataset.label_fraction": 0.5})
+    assert "labels: teacher on thermal 100 %, student alone 50 %" in page.labels_note(half)

@@ -196,11 +196,13 @@ def labels_note(arms: list[Arm]) -> str:
     shares = {}
     for arm in arms:
         dataset = arm.config().train_dataloader.dataset
-        shares[arm.title] = (dataset.root, float(dataset.get("label_fraction", 1.0)), int(dataset.get("label_seed", 0)))
+        # boxes that a detector drew make another data set, not other labels
+        labels = frozenset((row.id, row.labels) for row in Manifest.load(dataset.root).rows if row.split == "train")
+        shares[arm.title] = (float(dataset.get("label_fraction", 1.0)), int(dataset.get("label_seed", 0)), labels)
     if len(set(shares.values())) == 1:
-        share = next(iter(shares.values()))[1]
+        share = next(iter(shares.values()))[0]
         return f"All arms have the same labels, {100 * share:.0f} % of those of the training rows."
-    listed = ", ".join(f"{title} {100 * share:.0f} %" for title, (_, share, _) in shares.items())
+    listed = ", ".join(f"{title} {100 * share:.0f} %" for title, (share, *_) in shares.items())
     return f"The arms do not have the same labels: {listed}."
 
 
