@@ -105,3 +105,14 @@ def test_mistakes() -> None:
         Term(KD(), "rgb.output", "thermal.output", gate=Right("thermal.mid"))(readings(batch, torch.zeros(2, 3)), batch)
     with unchecked(), pytest.raises(ValueError, match=r"Right\('a.b'\) needs one class per sample, got targets \(2, 3\)"):
         Right("a.b")(torch.zeros(2, 3), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("gate", [Right("thermal.output"), Confident("thermal.output", 0.9)])
+def test_scores_that_are_broken_are_not_kept_out_of_sight(gate: Any) -> None:
+    batch = make_batch(4)
+    teacher = torch.zeros(4, 3)
+    teacher[2] = torch.nan
+    term = Term(KD(), "rgb.output", "thermal.output", gate=gate)
+    assert term.opened(readings(batch, teacher), batch)[2]
+    with pytest.raises(ValueError, match=r"'thermal.output' \(\d, 3\) is not finite: look for bad pixels"):
+        term(readings(batch, teacher), batch)

@@ -70,3 +70,11 @@ def test_a_term_that_is_drowned_is_named(distiller: Distiller) -> None:
     assert gradient_shares(distiller, make_batch(6)).drowned() == []
     distiller.terms["mid"].weight = 1e4
     assert gradient_shares(distiller, make_batch(6)).drowned() == ["ce", "kd"]
+
+
+def test_a_student_that_learns_its_biases_alone(distiller: Distiller) -> None:
+    for parameter in distiller.student.model.parameters():
+        parameter.requires_grad_(parameter.ndim == 1)
+    found = gradient_shares(distiller, make_batch(6))
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert found.at.endswith("bias")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -241,3 +242,34 @@ def test_supervision_by_masks_is_a_term_like_any_other() -> None:
     found = readings(batch)
     value = Term(MaskEnergy(), "rgb.mid", "batch.mask")(found, batch)
     assert value.item() == pytest.approx(MaskEnergy()(found["rgb.mid"], batch.mask).item())
+
+
+class TestBrokenReadings:
+    def test_a_teacher_that_is_not_finite_is_named(self) -> None:
+        batch = make_batch(6)
+        found = readings(batch)
+        with torch.no_grad():
+            found["thermal.mid"][4, 2, 1, 1] = torch.inf
+        term = Term(Recorder(), "rgb.mid", "thermal.mid")
+        with pytest.raises(ValueError, match=r"'thermal.mid' \(6, 7, 4, 4\) is not finite: look for bad pixels, or for weights that"):
+            term(found, batch)
+        batch.present["thermal"][4] = False
+        term(found, batch)  # a row that nobody asks for
+
+    @pytest.mark.parametrize("absent", [[], [1]])
+    @pytest.mark.parametrize("side", ["rgb", "thermal"])
+    def test_readings_of_other_rows_than_the_batch(self, side: str, absent: list[int]) -> None:
+        batch = make_batch(6)
+        batch.present["thermal"][absent] = False
+        found = readings(batch)
+        found.captures[side]["mid"] = torch.randn(24, 5, 4, 4)
+        with pytest.raises(ValueError, match=rf"'{side}.mid' is \(24, 5, 4, 4\), and the batch has 6 rows"):
+            Term(Recorder(), "rgb.mid", "thermal.mid")(found, batch)
+
+    def test_masks_of_other_rows_than_the_batch(self) -> None:
+        batch = make_batch(6)
+        batch.masked[4:] = False
+        with unchecked():
+            short = replace(batch, mask=batch.mask[:4])
+        with pytest.raises(ValueError, match=r"'batch.mask' is \(4, 1, \d+, \d+\), and the batch has 6 rows"):
+            Term(MaskEnergy(), "rgb.mid", "batch.mask")(readings(short), short)

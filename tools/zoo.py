@@ -3,9 +3,10 @@
 python tools/zoo.py                                    # everything: every module, at its own size and at one that is not square
 python tools/zoo.py --teachers vit swin_transformer --students resnet10t --out zoo.md
 
-A teacher is run once at each size and its readings are kept: its last stage's map, the attention of its last block that has any (else the
-activation energy of that stage), its logits. Each student then sees a smaller image that is not square, projectors are bound, and it makes
-one optimiser step by a feature, an attention and a logit term. Weights are random. What fails is listed with its reason.
+A teacher is run once at each size and its readings are kept: its first stage's map, which must be readable, its last stage's, the
+attention of its last block that has any (else the activation energy of that stage), its logits. Each student then sees a smaller image that
+is not square, projectors are bound, and it makes one optimiser step by a feature, an attention and a logit term. Weights are random. What
+fails is listed with its reason.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def captured(module: str, name: str, square: bool) -> Teacher:
     failure = ""
     for path in [*reversed([path for path in attention_modules(model) if path][-4:]), ""]:
         look = Tap(path, "attention") if path else Tap("stage:-1", "energy")
-        branch = Branch(model, view, Random(frozen=True), taps={"map": Tap("stage:-1"), "look": look}, frozen=True)
+        branch = Branch(model, view, Random(frozen=True), taps={"early": Tap("stage:0"), "map": Tap("stage:-1"), "look": look}, frozen=True)
         try:
             energy = f"energy of the last stage{f' ({failure})' if failure else ''}"
             return Teacher(module, name, size, branch.bind(TASK, ROWS), path or energy)

@@ -136,7 +136,7 @@ class Distiller(nn.Module):
         if self._bound:
             return self._bound
         self._check_explained()
-        captures = {name: branch.bind(self.task) for name, branch in self.branches.items()}
+        captures = {name: self._bind_branch(name, branch) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}
         batch = example_batch(list(views.values()), self.task, rows=2, device=self.student.mean.device)
         readings = self._readings(captures, batch)
@@ -148,6 +148,13 @@ class Distiller(nn.Module):
                 _follow(branch, self.branches[branch.weights.of], decay=0.0)
         self._bound = [BoundReading(f"{n}.{r}", tuple(t.shape[1:])) for n, capture in captures.items() for r, t in capture.items()]
         return self._bound
+
+    def _bind_branch(self, name: str, branch: Branch) -> Capture:
+        readers = [term for term, of in self.terms.items() if any(reading.startswith(f"{name}.") for reading in of.readings)]
+        try:
+            return branch.bind(self.task)
+        except ValueError as error:
+            raise ValueError(f"branch '{name}', read by terms {readers}: {error}") from error
 
     def _bind_term(self, name: str, term: Term, readings: Readings, batch: Batch) -> None:
         shapes = self.compares[name] = " and ".join(f"{r} {tuple(readings[r].shape[1:])}" for r in term.readings)

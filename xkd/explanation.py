@@ -95,8 +95,8 @@ def map_of_scores(
     """
     gradient = torch.autograd.grad(score, features, allow_unused=True, create_graph=learns, retain_graph=True)[0]
     # not a Tap's reading: that is rearranged beside the network, so no score depends on it
-    maps: Tensor = widen(to_nchw(model, features, size, path))
-    slopes: Tensor = torch.zeros_like(maps) if gradient is None else widen(to_nchw(model, gradient, size, path))
+    maps: Tensor = widen(to_nchw(model, features, size, path, path))
+    slopes: Tensor = torch.zeros_like(maps) if gradient is None else widen(to_nchw(model, gradient, size, path, path))
     if gradient is None or (check and not slopes.any()):
         hint = f"; the class token alone reaches the output, read '{path}.norm1'" if num_prefix_tokens(model) else ""
         raise ValueError(f"grad_cam: no class score depends on '{path}'{hint}")

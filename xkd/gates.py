@@ -1,5 +1,6 @@
 """Gates: which samples a term is for, such as those where the teacher is right; the others have no part in its value or gradient.
 
+Open for scores that are not finite: a term that they close out would hide that they are broken.
 Choosing rows makes the processor wait for an accelerator once per step.
 """
 
@@ -30,7 +31,7 @@ class Right:
         _require_logits(self, output)
         if target.ndim != 1:
             raise ValueError(f"Right('{self.reading}') needs one class per sample, got targets {tuple(target.shape)}")
-        return output.argmax(1) == target
+        return (output.argmax(1) == target) | _broken(output)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,11 @@ class Confident:
 
     def __call__(self, output: Float[Tensor, "b k"]) -> Bool[Tensor, " b"]:
         _require_logits(self, output)
-        return output.float().softmax(1).amax(1) >= self.threshold
+        return (output.float().softmax(1).amax(1) >= self.threshold) | _broken(output)
+
+
+def _broken(output: Float[Tensor, "b k"]) -> Bool[Tensor, " b"]:
+    return ~output.isfinite().all(1)
 
 
 def _require_logits(gate: Gate, output: Tensor) -> None:

@@ -39,7 +39,8 @@ def gradient_shares(distiller: Distiller, batch: Batch) -> GradientShares:
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
         readings = distiller.read(batch)
         parts = {name: term.weight_at(distiller.epoch) * distiller.part(name, readings, batch) for name, term in distiller.terms.items()}
-        weights = {name: p for name, p in distiller.student.model.named_parameters() if p.requires_grad and p.ndim > 1}
+        learned = {name: p for name, p in distiller.student.model.named_parameters() if p.requires_grad}
+        weights = {name: p for name, p in learned.items() if p.ndim > 1} or learned  # a student may learn its biases alone
         gradients = {name: _gradient(part, list(weights.values())) for name, part in parts.items()}
     with torch.no_grad():
         for name, buffer in distiller.named_buffers():

@@ -103,6 +103,7 @@ class Term(nn.Module):
         if self.projector is not None:
             student = [self.projector(reading) for reading in student]
         teacher = [read(name).detach() for name in self.teacher]
+        _check_finite(self.teacher, teacher, student)
         given = {"target": batch.target, "mask": readings[self.mask].detach(), "index": batch.index}
         extras = [given[name] if chosen is None else given[name][chosen] for name in self.extras]
         with torch.autocast(batch.index.device.type, enabled=False):  # anyone's loss, not ours alone
@@ -116,6 +117,7 @@ class Term(nn.Module):
 
     def rows(self, readings: Readings, batch: Batch) -> Bool[Tensor, " b"]:
         """The one row mask: both sides are present, with a label and a mask where the loss needs them. On the CPU."""
+        self._check_rows(readings, batch)
         rows = torch.ones(len(batch), dtype=torch.bool)
         asked = {*self.readings, *(readings.explains[name] for name in self.readings if name in readings.explains)}
         for name in asked:
@@ -126,6 +128,13 @@ class Term(nn.Module):
         if self.needs("mask"):
             rows = rows & batch.masked
         return rows
+
+    def _check_rows(self, readings: Readings, batch: Batch) -> None:
+        """What has other rows than the batch would be indexed all the same."""
+        needed = [f"batch.{field}" for field in ("target", "mask") if self.needs(field)]
+        for name in (*self.readings, *needed):
+            if len(readings[name]) != len(batch):
+                raise ValueError(f"'{name}' is {tuple(readings[name].shape)}, and the batch has {len(batch)} rows")
 
     def opened(self, readings: Readings, batch: Batch) -> Bool[Tensor, " b"]:
         """Which rows the gate lets through. On the CPU: choosing them waits for the accelerator."""
@@ -172,6 +181,18 @@ class Readings:
         if branch == "batch":
             return self.batch.target if reading == "target" else self.batch.mask
         return self.captures[branch][reading]
+
+
+def _check_finite(names: tuple[str, ...], teacher: list[Tensor], student: list[Tensor]) -> None:
+    """On the processor alone: an accelerator would be waited for in every step.
+
+    Where the student is broken too, whatever broke it comes first, and a peer or an average has it from there.
+    """
+    if torch.compiler.is_compiling() or student[0].device.type != "cpu":
+        return
+    for name, reading in zip(names, teacher, strict=True):
+        if not reading.isfinite().all() and all(of.isfinite().all() for of in student):
+            raise ValueError(f"'{name}' {tuple(reading.shape)} is not finite: look for bad pixels, or for weights that diverged")
 
 
 def _names(reading: Reading) -> tuple[str, ...]:

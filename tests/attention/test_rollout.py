@@ -37,5 +37,5 @@ def test_it_leaves_the_network_as_it_was(vit: Callable[..., Branch], task: Class
 
 
 def test_a_network_without_attention_is_refused(cnn: Callable[..., Branch], task: Classification) -> None:
-    with pytest.raises(ValueError, match=r"ResNet has weights between no tokens at all .*: use attention:PATH or grad_cam:PATH"):
+    with pytest.raises(ValueError, match=r"ResNet has weights between no tokens at all .*: read the attention of one block, or Grad-CAM"):
         attention_map(cnn({}), torch.rand(2, 3, 64, 96), task, "rollout")

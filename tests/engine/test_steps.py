@@ -236,3 +236,15 @@ def test_a_term_that_reaches_nothing_is_told(tmp_path: Path) -> None:
         screen.getvalue().count("epoch 1: term 'kd' does not reach the student: in this batch no row has rgb.output and thermal.output")
         == 1
     )
+
+
+def test_what_a_peer_learns_by_is_not_called_out_of_the_students_reach(tmp_path: Path) -> None:
+    terms = 'peers=dict(type=Term, loss=dict(type=CrossEntropy), student="peer.output", teacher="batch.target"), ce='
+    peer = "peer=dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=Random))"
+    text = runs.PLAIN.replace("branches=dict(rgb=", f"branches=dict({peer}, rgb=")
+    config = runs.config_of(tmp_path, text.replace("terms=dict(ce=", f"terms=dict({terms}"), {"train_cfg.max_epochs": 1})
+    assert set(config.distiller.terms) == {"ce", "peers"}
+    screen = io.StringIO()
+    runs.run_training(config, tmp_path / "run", Console(file=screen, width=400))
+    assert "peers 0 %" in screen.getvalue()
+    assert "does not reach" not in screen.getvalue()

@@ -54,3 +54,18 @@ def test_heads_and_scale_do_not_matter_and_opposite_maps_are_two() -> None:
 def test_one_position_has_nothing_to_compare() -> None:
     with pytest.raises(ValueError, match=r"AttentionCosine compares 2 positions or more.*\(2, 3, 4, 4\) and \(2, 1, 1, 1\)"):
         AttentionCosine()(torch.rand(2, 3, 4, 4), torch.rand(2, 1, 1, 1))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_the_scale_of_a_map_is_nothing_to_it(scale: float) -> None:
+    student, teacher = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4)
+    assert AttentionCosine()(scale * student, teacher).item() == pytest.approx(AttentionCosine()(student, teacher).item(), rel=1e-5)
+
+
+def test_an_empty_map_is_unlike_all_and_moves_nothing_far() -> None:
+    student = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    value = AttentionCosine()(student, torch.ones(1, 1, 2, 2))
+    value.backward()
+    assert value.item() == 1
+    assert student.grad is not None
+    assert student.grad.abs().max() <= 1

@@ -81,3 +81,9 @@ def test_a_term_with_two_readings_on_each_side_serves_it() -> None:
 def test_what_is_no_pair_or_has_other_channels(student: Any, teacher: Any, message: str) -> None:
     with unchecked(), pytest.raises(ValueError, match=message):
         FSP()(student, teacher)
+
+
+def test_pairs_of_unlike_rows_are_named() -> None:
+    one, three = (torch.rand(rows, 4, 6, 6) for rows in (1, 3))
+    with pytest.raises(ValueError, match=r"FSP compares equal numbers of rows, got \(1, 4, 6, 6\) and \(3, 4, 6, 6\)"):
+        FSP()((one, three), (three, three))

@@ -94,3 +94,8 @@ def test_confident_logits_stay_finite() -> None:
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(student.grad).all()
+
+
+def test_readings_may_be_named() -> None:
+    student, teacher = torch.randn(2, 3), torch.randn(2, 3)
+    assert KD()(student=student, teacher=teacher) == KD()(student, teacher)

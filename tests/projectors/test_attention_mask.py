@@ -75,3 +75,11 @@ def test_bad_requests() -> None:
         Term(FitNet(), "rgb.deep", "thermal.deep", mask="thermal.region")
     with pytest.raises(KeyError, match="no tap 'regio'"):
         make(Term(MaskedFeature(), "rgb.deep", "thermal.deep", Conv1x1(), mask="thermal.regio"))
+
+
+def test_what_is_broken_stays_broken() -> None:
+    attention = torch.rand(2, 3, 4, 4)
+    attention[1, 0, 2, 2] = torch.nan
+    mask = AttentionMask()(attention)
+    assert mask[0].isfinite().all()
+    assert mask[1].isnan().all()

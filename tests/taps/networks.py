@@ -12,6 +12,7 @@ from xkd.taps import Tap, Taps
 
 SIZE = (64, 96)
 SWIN = {"depths": (1, 1, 1, 1), "embed_dim": 12, "num_heads": (1, 1, 2, 2)}
+HIERA: dict[str, Any] = {"img_size": SIZE, "embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
 CONVNEXT = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)}
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from networks import CONVNEXT, SIZE, SWIN, Users, network, read, resnet, vit
-from torch import nn
+from networks import CONVNEXT, HIERA, SIZE, SWIN, Users, network, read, resnet, vit
+from torch import Tensor, nn
 
 from xkd.taps import Tap, Taps
 from xkd.taps.layout import token_grid
@@ -130,8 +130,47 @@ class TestFeatures:
     def test_prefix_tokens_that_a_network_does_not_tell_of_can_be_stated(self) -> None:
         model = torchvision.models.VisionTransformer(64, 16, 1, 2, 32, 64, num_classes=3).eval()
         path = "encoder.layers.encoder_layer_0"
+        assert read(model, Tap(path), (64, 64)).shape == (2, 32, 4, 4), "torchvision's class token is known"
+        model = Renamed(model)
+        path = f"inside.{path}"
         with pytest.raises(ValueError, match=r"tap 'it': 17 tokens of an image \(64, 64\) could be .* say how many with Tap\(prefix="):
             read(model, Tap(path), (64, 64))
         assert read(model, Tap(path, prefix=1), (64, 64)).shape == (2, 32, 4, 4)
         with pytest.raises(ValueError, match="prefix must be the number of prefix tokens, got -3"):
             Tap(path, prefix=-3)
+
+    def test_early_stages_of_a_network_that_would_stop_there(self) -> None:
+        model = network("hiera_tiny_224", **HIERA)
+        assert read(model, Tap("stage:0")).shape == (2, 8, 16, 24)
+        assert read(model, Tap("stage:-1"), rows=1).shape == (1, 64, 2, 3)
+
+    def test_tokens_in_an_order_of_their_own_are_refused(self) -> None:
+        model = network("hiera_tiny_224", **HIERA)
+        with pytest.raises(ValueError, match=r"tap 'it' \(blocks.0\): Hiera keeps its tokens in an order of its own there: tap its stages"):
+            read(model, Tap("blocks.0"))
+        last = read(model, Tap("blocks.3"))
+        assert last.shape == (2, 64, 2, 3), "by then they lie row by row"
+
+    def test_a_model_speaks_of_its_stages_alone(self) -> None:
+        model = network("convnext_atto", conv_mlp=False, **CONVNEXT)
+        square = (32, 32)  # 8 x 8 maps of 8 channels
+        with pytest.raises(ValueError, match=r"tap 'it': shape \(2, 8, 8, 8\) may be \['NCHW', 'NHWC'\]; say which with Tap\(layout="):
+            read(model, Tap("stages.0.blocks.0.norm"), square)
+        torch.manual_seed(1)
+        whole = read(model, Tap("stages.0.blocks.0.norm", layout="NHWC"), square)
+        torch.manual_seed(1)
+        assert torch.equal(whole, read(model, Tap("stages.0.blocks.0.norm", layout="NCHW"), square).permute(0, 3, 1, 2))
+        assert read(model, Tap("stages.0.blocks.0.conv_dw"), square).shape == (2, 8, 8, 8), "a convolution is NCHW"
+        assert read(model, Tap("stages.0"), square).shape == (2, 8, 8, 8)
+
+
+class Renamed(nn.Module):
+    """A network that does not tell what it has inside."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, images: Tensor) -> Tensor:
+        output: Tensor = self.inside(images)
+        return output

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from core_models import unchecked
-from networks import Users, read, resnet
+from networks import HIERA, SIZE, SWIN, Users, network, read, resnet
 from torch import Tensor, nn
 
 from xkd.taps import Tap, Taps, find_module
@@ -95,3 +96,21 @@ class TestWrongTaps:
 
         with pytest.raises(ValueError, match=r"6 tokens of an image \(8, 8\) could be any grid of"):
             read(nn.Sequential(Tokens()), Tap("0"), (8, 8))
+
+    def test_a_module_that_works_on_parts_of_the_images(self) -> None:
+        model = network("swin_tiny_patch4_window7_224", img_size=SIZE, window_size=4, **SWIN)
+        with pytest.raises(ValueError, match=r"tap 'it' \(layers.0.blocks.0.attn\) gives \(48, 16, 12\) for 2 images: it works on parts"):
+            read(model, Tap("layers.0.blocks.0.attn"))
+
+    @pytest.mark.parametrize("path", ["features.1.0", "features.1.0.attn"])
+    def test_attention_that_cannot_be_read_is_not_taken_for_a_cnn(self, path: str) -> None:
+        model = torchvision.models.SwinTransformer([4, 4], 12, [1, 1], [1, 1], [4, 4], num_classes=3).eval()
+        with pytest.raises(
+            ValueError, match=rf"tap 'it' \({path}\): the attention of ShiftedWindowAttention cannot be read; use kind='energy'"
+        ):
+            Taps(model, {"it": Tap(path, kind="attention")})
+        assert read(model, Tap("features.1.0", kind="energy")).shape == (2, 1, 16, 24)
+
+    def test_a_stage_with_attention_that_cannot_be_read(self) -> None:
+        with pytest.raises(ValueError, match=r"tap 'it' \(stage:-1\): the attention of .* cannot be read; use kind='energy'"):
+            Taps(network("hiera_tiny_224", **HIERA), {"it": Tap("stage:-1", kind="attention")})

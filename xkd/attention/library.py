@@ -59,7 +59,7 @@ def library_map(
     module = find_module(branch.model, path)
 
     def to_maps(output: Tensor) -> Tensor:
-        return to_nchw(branch.model, output, (images.shape[2], images.shape[3]), path)
+        return to_nchw(branch.model, output, (images.shape[2], images.shape[3]), path, path)
 
     training, gradients = branch.training, {parameter: parameter.grad for parameter in branch.parameters()}
     with torch.inference_mode(False), torch.enable_grad():

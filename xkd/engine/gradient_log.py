@@ -49,7 +49,8 @@ class GradientHook(Hook):  # type: ignore[misc]  # mmengine is untyped
             text = f"term '{name}' has {told}: it teaches next to nothing; raise its weight, or lower the others' ({found})"
             self._warn_once(runner, name, text)
         for name, term in distiller.terms.items():
-            if found.shares[name] == 0 and term.weight_at(distiller.epoch):
+            of_student = any(reading.startswith(f"{distiller.student_name}.") for reading in term.student)  # not a peer's
+            if of_student and found.shares[name] == 0 and term.weight_at(distiller.epoch):
                 reads = " and ".join(term.readings)
                 text = f"term '{name}' does not reach the student: in this batch no row has {reads}, or its gate is shut, or it is zero"
                 self._warn_once(runner, name, text)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from xkd.grid import comparable
 from xkd.losses.precision import in_float32
+
+EPS = 1e-12  # a map of less is empty, without a direction and without a gradient to speak of
 
 
 class AttentionCosine(nn.Module):
@@ -20,5 +21,13 @@ class AttentionCosine(nn.Module):
 
     @in_float32
     def forward(self, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b d i j"]) -> Float[Tensor, ""]:
-        student, teacher = (maps.mean(1) for maps in comparable("AttentionCosine", student, teacher, cells=2))
-        return (1 - F.cosine_similarity(student.flatten(1), teacher.flatten(1), dim=1)).mean()
+        maps = comparable("AttentionCosine", student, teacher, cells=2)
+        student, teacher = (_of_length_one(each.mean(1).flatten(1)) for each in maps)
+        return (1 - (student * teacher).sum(1)).mean()
+
+
+def _of_length_one(maps: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+    """F.cosine_similarity would take maps of less than 1e-8, such as an untrained network's Grad-CAM, for empty ones."""
+    length = maps.norm(dim=1, keepdim=True)
+    scaled: Tensor = maps / length.where(length > EPS, 1.0)
+    return scaled

@@ -31,6 +31,7 @@ class FSP(nn.Module):
                 raise ValueError("FSP compares pairs of maps, shallow and deep: give the term two readings on each side")
             if any(maps.ndim != 4 for maps in pair):
                 raise ValueError(f"FSP compares maps (B, C, H, W), got {[tuple(maps.shape) for maps in pair]}")
+            require_equal_rows("FSP", *pair)
         of_student, of_teacher = _flow(*student), _flow(*teacher)
         require_equal_rows("FSP", of_student, of_teacher)
         if of_student.shape != of_teacher.shape:

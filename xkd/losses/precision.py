@@ -25,7 +25,7 @@ def in_float32(forward: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @wraps(forward)
     def computed(*arguments: P.args, **named: P.kwargs) -> Tensor:
-        first = next(leaf for leaf in _leaves(arguments) if isinstance(leaf, Tensor))
+        first = next(leaf for leaf in _leaves((*arguments, *named.values())) if isinstance(leaf, Tensor))
         with torch.autocast(first.device.type, enabled=False):
             widened: Any = {name: widen(value) for name, value in named.items()}
             return forward(*widen(arguments), **widened)

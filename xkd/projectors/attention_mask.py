@@ -7,6 +7,7 @@ Knowledge Distillation", ICLR 2021, there soft and over channels too.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 class AttentionMask(nn.Module):
     """(B, C, H, W) -> (B, 1, H, W) of zeros and ones: a head on a teacher's attention tap, to be read where a loss wants a mask.
 
-    Averaged over channels (heads) and scaled to 0..1 for each row, an even map to zero; 1 from `threshold` on. It learns nothing.
+    Averaged over channels (heads) and scaled to 0..1 for each row, an even map to zero; 1 from `threshold` on; NaN stays NaN. It learns
+    nothing.
     """
 
     def __init__(self, threshold: float = 0.5) -> None:
@@ -32,4 +34,5 @@ class AttentionMask(nn.Module):
     def forward(self, reading: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         attention = reading.float().mean(1, keepdim=True)
         low, high = attention.amin((1, 2, 3), keepdim=True), attention.amax((1, 2, 3), keepdim=True)
-        return ((attention > low) & (attention >= low + self.threshold * (high - low))).to(reading.dtype)
+        inside = (attention > low) & (attention >= low + self.threshold * (high - low))
+        return inside.to(reading.dtype).where(high.isfinite(), reading.new_full((), torch.nan))  # a mask of zeros would hide it

@@ -6,6 +6,7 @@ module alone. `nn.MultiheadAttention` is asked for its weights, which in train m
 
 from __future__ import annotations
 
+import re
 from math import ceil
 from typing import Any
 
@@ -17,6 +18,7 @@ from xkd.taps.layout import Grid, token_grid
 from xkd.taps.tap import Tap
 
 _INSTEAD = "use kind='energy'"
+_ATTENTIVE = re.compile("attention|attn|mhsa", re.IGNORECASE)
 
 
 def attention_modules(module: nn.Module) -> dict[str, nn.Module]:
@@ -26,6 +28,12 @@ def attention_modules(module: nn.Module) -> dict[str, nn.Module]:
         for path, inner in module.named_modules()
         if isinstance(inner, nn.MultiheadAttention) or isinstance(getattr(inner, "attn_drop", None), nn.Module)
     }
+
+
+def unreadable(module: nn.Module) -> str:
+    """The class of a module inside that seems to attend, though its weights cannot be read; "" where there is none, as in a plain CNN."""
+    inside = (type(inner).__name__ for inner in module.modules() if hasattr(inner, "qkv") or _ATTENTIVE.search(type(inner).__name__))
+    return next(inside, "")
 
 
 class AttentionProbe:
@@ -57,7 +65,8 @@ class AttentionProbe:
                 f"tap '{name}': the attention of {type(self.attention).__name__} could be read {len(seen)} times in one forward pass,"
                 f" it must be once; {_INSTEAD}"
             )
-        return seen[0], inputs[0], grids[0] if grids else None
+        weights = seen[0] if seen[0].dtype == torch.float64 else seen[0].float()
+        return weights, inputs[0], grids[0] if grids else None
 
     def forget(self) -> None:
         self.seen, self._inputs, self._block_grid = [], [], []
@@ -92,12 +101,10 @@ def is_windowed(block: nn.Module) -> bool:
 def attention_map(probe: AttentionProbe, model: nn.Module, tap: Tap, name: str, images: torch.Size) -> Float[Tensor, "b heads h w"]:
     """What `Tap` says of kind "attention", from a pass over `images` (B, C, H, W); `ValueError` where the weights tell no such map."""
     weights, given, grid = probe.take(name)
-    weights = weights if weights.dtype == torch.float64 else weights.float()
     what = f"tap '{name}' ({tap.path}): {type(probe.attention).__name__}"
     if grid is not None:
         return windows_to_map(weights, probe.block, grid)
-    if weights.ndim == 3 and len(weights) == images[0] * getattr(probe.attention, "num_heads", 1):
-        weights = weights.reshape(images[0], -1, *weights.shape[1:])
+    weights = per_image(weights, probe, images[0])
     if weights.ndim != 4 or len(weights) != images[0]:
         raise ValueError(f"{what} attends within parts of the image, its weights are {tuple(weights.shape)}; {_INSTEAD}")
     queries, keys = weights.shape[2:]
@@ -109,6 +116,12 @@ def attention_map(probe: AttentionProbe, model: nn.Module, tap: Tap, name: str, 
     else:
         row = weights[:, :, prefix if queries == keys else 0 :].mean(2)
     return row[:, :, prefix:].reshape(*row.shape[:2], *size)
+
+
+def per_image(weights: Tensor, probe: AttentionProbe, num_images: int) -> Tensor:
+    """(B heads, queries, keys) as (B, heads, queries, keys), which other weights are already, or will never be."""
+    flat = weights.ndim == 3 and len(weights) == num_images * getattr(probe.attention, "num_heads", 1)
+    return weights.reshape(num_images, -1, *weights.shape[1:]) if flat else weights
 
 
 def has_class_token(model: nn.Module, tap: Tap) -> bool:

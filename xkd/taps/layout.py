@@ -6,18 +6,21 @@ from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 
+from xkd.taps.modules import find_module, stage_names
 from xkd.taps.tap import FOUND, Layout
 
 Grid = tuple[int, int]
 
 
 def to_nchw(
-    model: nn.Module, output: Tensor, image_size: Grid, name: str, layout: Layout = "found", prefix: int = FOUND
+    model: nn.Module, output: Tensor, image_size: Grid, name: str, path: str, layout: Layout = "found", prefix: int = FOUND
 ) -> Float[Tensor, "b c h w"]:
-    """Tokens, NHWC or NCHW as NCHW, without prefix tokens; `name` stands in errors."""
+    """What the module at `path` gave, tokens, NHWC or NCHW, as NCHW, without prefix tokens; `name` stands in errors."""
     if layout == "found":
-        layout = find_layout(model, output, image_size, name)
+        layout = find_layout(model, output, image_size, name, path)
     if layout == "tokens":
         dropped, grid = token_grid(model, output.shape[1], image_size, name, prefix)
         return tokens_to_map(output[:, dropped:], grid)
@@ -25,8 +28,8 @@ def to_nchw(
 
 
 def num_prefix_tokens(model: nn.Module) -> int:
-    """Class, register and distillation tokens in front of the positions (timm's attribute; 0 where a model has none)."""
-    return int(getattr(model, "num_prefix_tokens", 0))
+    """Class, register and distillation tokens before the positions: timm's attribute, torchvision's `class_token`; 0 where neither is."""
+    return int(getattr(model, "num_prefix_tokens", isinstance(getattr(model, "class_token", None), nn.Parameter)))
 
 
 def tokens_to_map(tokens: Float[Tensor, "b n c"], grid: Grid) -> Float[Tensor, "b c h w"]:
@@ -71,9 +74,10 @@ def _embedded_grid(model: nn.Module, image_size: Grid) -> Grid | None:
     return int(height), int(width)
 
 
-def find_layout(model: nn.Module, output: Tensor, image_size: Grid, name: str) -> Layout:
-    """The layout of a module's output: what the model declares, if that is plausible for this image, else the only plausible one."""
+def find_layout(model: nn.Module, output: Tensor, image_size: Grid, name: str, path: str) -> Layout:
+    """The layout of a module's output: the one that is known, if it is plausible for this image, else the only plausible one."""
     if output.ndim == 3:
+        _check_order(model, name, path)
         known = hasattr(model, "num_prefix_tokens") or _embedded_grid(model, image_size) is not None
         if not known and all(grids_of(length, image_size) for length in output.shape[1:]):
             raise ValueError(
@@ -88,11 +92,30 @@ def find_layout(model: nn.Module, output: Tensor, image_size: Grid, name: str) -
         "NHWC": (output.shape[1], output.shape[2]),
     }
     plausible = [layout for layout, grid in grids.items() if _is_grid_of(grid, image_size)]
-    declared = getattr(model, "output_fmt", "NCHW" if hasattr(model, "feature_info") else None)
     for layout in plausible:
-        if layout == str(getattr(declared, "value", declared)) or len(plausible) == 1:
+        if len(plausible) == 1 or layout == _declared(model, path):
             return layout
     raise ValueError(f"tap '{name}': shape {tuple(output.shape)} may be {plausible or list(grids)}; say which with Tap(layout=...)")
+
+
+def _declared(model: nn.Module, path: str) -> str:
+    """What is known of a module: a model speaks of its stages alone, and convolutions without a linear layer beside them are NCHW."""
+    module, modules = find_module(model, path), dict(model.named_modules())
+    if any(module is modules.get(stage) for stage in stage_names(model)):
+        declared = getattr(model, "output_fmt", "NCHW")
+        return str(getattr(declared, "value", declared))
+    parts = list(module.modules())
+    convolves = any(isinstance(part, _ConvNd | _BatchNorm) for part in parts)
+    return "NCHW" if convolves and not any(isinstance(part, nn.Linear | nn.LayerNorm) for part in parts) else ""
+
+
+def _check_order(model: nn.Module, name: str, path: str) -> None:
+    """Hiera's tokens lie window by window, not row by row, until the last stage."""
+    if hasattr(model, "reroll") and find_module(model, path) is not find_module(model, stage_names(model)[-1]):
+        raise ValueError(
+            f"tap '{name}' ({path}): {type(model).__name__} keeps its tokens in an order of its own there: tap its stages, 'stage:0' to"
+            " 'stage:-1'"
+        )
 
 
 def _is_grid_of(grid: Grid, image_size: Grid) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-Kind = Literal["features", "attention", "energy"]
+Kind = Literal["features", "attention", "energy", "rollout"]
 Layout = Literal["found", "NCHW", "NHWC", "tokens"]
 
 FOUND: Final = -1  # prefix tokens: as the model says
@@ -19,7 +19,8 @@ class Tap:
     such a map, the mean of squares over channels (B, 1, H, W). kind "attention" gives the attention of the one attention module that lies
     at `path`: of the class token to every position (B, heads, H, W), or the mean over the positions' queries where there is no class
     token; of windows put together; on the keys' own grid where keys are fewer than queries. Where there is no attention module at all,
-    as in a CNN, it is the activation energy.
+    as in a CNN, it is the activation energy. kind "rollout" follows attention through all blocks inside `path` ("blocks", or "" for
+    the whole network), (B, 1, H, W).
 
     `layout` and `prefix` (class, register and distillation tokens before the positions; the first is the class token) are found from the
     model where they are not stated.

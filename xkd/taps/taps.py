@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xkd.taps.attention import AttentionProbe, attention_map, attention_modules, rows_sum_to_one
+from xkd.taps.attention import AttentionProbe, attention_map, attention_modules, rows_sum_to_one, unreadable
 from xkd.taps.layout import to_nchw
 from xkd.taps.modules import find_module, is_stage, stage_names, stage_number
+from xkd.taps.rollout import rollout_map
 from xkd.taps.tap import FOUND, Tap
 
 _CHECKED = 2  # rows that the first look at a model's stages takes
@@ -27,15 +28,20 @@ class Taps:
     def __init__(self, model: nn.Module, taps: Mapping[str, Tap]) -> None:
         self.model = model
         self.taps = dict(taps)
-        self._stages = {name: stage_number(model, tap.path) for name, tap in self.taps.items() if self._is_intermediate(tap)}
+        self._stages: dict[str, int] = {}
         self._maps: dict[int, Tensor] = {}
         self._seen: dict[str, list[tuple[Any, int | None]]] = {}
-        self._probes: dict[str, AttentionProbe] = {}
+        self._probes: dict[str, list[AttentionProbe]] = {}  # several for a rollout
         self._handles: list[Any] = []
         self._checked = False
         for name, tap in self.taps.items():
-            if name not in self._stages:
-                self._install(name, tap)
+            attention = self._attention_modules(name, tap)
+            if attention or tap.kind == "rollout":
+                self._probes[name] = [AttentionProbe(of, model.get_submodule(path.rpartition(".")[0])) for path, of in attention.items()]
+            elif self._is_intermediate(tap):
+                self._stages[name] = stage_number(model, tap.path)
+            else:
+                self._hook(name, tap)
 
     def __call__(self, *inputs: Any) -> Any:
         """The model's output; readings of an earlier pass are forgotten."""
@@ -62,35 +68,42 @@ class Taps:
         """Drop what an unread forward pass left behind: one that broke, or one that was not the branch's own."""
         self._seen = {name: [] for name in self.taps}
         self._maps = {}
-        for probe in self._probes.values():
+        for probe in self._all_probes():
             probe.forget()
 
     def close(self) -> None:
-        for handle in [*self._handles, *self._probes.values()]:
-            handle.close() if isinstance(handle, AttentionProbe) else handle.remove()
+        for probe in self._all_probes():
+            probe.close()
+        for handle in self._handles:
+            handle.remove()
         self._handles, self._probes = [], {}
+
+    def _all_probes(self) -> list[AttentionProbe]:
+        return [probe for probes in self._probes.values() for probe in probes]
 
     def _is_intermediate(self, tap: Tap) -> bool:
         """Whether a stage's own map is read, for itself or for its energy."""
         stated = tap.layout != "found" or tap.prefix != FOUND
-        if not is_stage(tap.path) or stated or not hasattr(self.model, "forward_intermediates"):
-            return False
-        return tap.kind != "attention" or not attention_modules(find_module(self.model, tap.path))
+        return is_stage(tap.path) and not stated and hasattr(self.model, "forward_intermediates")
 
-    def _install(self, name: str, tap: Tap) -> None:
-        module = find_module(self.model, tap.path)
-        inside = list(attention_modules(module).values()) if tap.kind == "attention" else []
-        paths = [path for path, candidate in self.model.named_modules() if any(candidate is attention for attention in inside)]
-        if len(inside) > 1:
-            raise ValueError(f"tap '{name}' ({tap.path}) holds {len(inside)} attention modules, tap one of them: {paths}")
-        if inside:
-            self._probes[name] = AttentionProbe(inside[0], self.model.get_submodule(paths[0].rpartition(".")[0]))
-            return
+    def _attention_modules(self, name: str, tap: Tap) -> dict[str, nn.Module]:
+        """Those that the tap reads, by their paths in the model; none where it reads maps."""
+        if tap.kind not in ("attention", "rollout"):
+            return {}
+        module = self.model if tap.kind == "rollout" and not tap.path else find_module(self.model, tap.path)
+        inside = list(attention_modules(module).values())
+        found = {path: candidate for path, candidate in self.model.named_modules() if any(candidate is attention for attention in inside)}
+        if tap.kind == "attention" and len(found) > 1:
+            raise ValueError(f"tap '{name}' ({tap.path}) holds {len(found)} attention modules, tap one of them: {list(found)}")
+        if tap.kind == "attention" and not found and (seeming := unreadable(module)):
+            raise ValueError(f"tap '{name}' ({tap.path}): the attention of {seeming} cannot be read; use kind='energy'")
+        return found
 
+    def _hook(self, name: str, tap: Tap) -> None:
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
             self._seen.setdefault(name, []).append((output, _version(output)))
 
-        self._handles.append(module.register_forward_hook(keep))
+        self._handles.append(find_module(self.model, tap.path).register_forward_hook(keep))
 
     def _reading(self, name: str, maps: Mapping[int, Tensor], seen: Mapping[str, Any], images: torch.Size) -> Tensor:
         tap = self.taps[name]
@@ -102,14 +115,21 @@ class Taps:
             reading = maps[self._stages[name]]
         else:
             reading = self._hooked(name, seen.get(name, []))
+            if not reading.ndim or len(reading) != images[0]:
+                raise ValueError(
+                    f"tap '{name}' ({tap.path}) gives {tuple(reading.shape)} for {images[0]} images: it works on parts of them, such as"
+                    " windows, or has the positions first: tap another module"
+                )
             if reading.ndim != 2:
-                reading = to_nchw(self.model, reading, (images[2], images[3]), name, tap.layout, tap.prefix)
+                reading = to_nchw(self.model, reading, (images[2], images[3]), name, tap.path, tap.layout, tap.prefix)
             elif tap.kind != "features":
                 raise ValueError(f"tap '{name}' ({tap.path}) is a vector, which has no {tap.kind}: tap a layer before the pooling")
         return reading if tap.kind == "features" else reading.pow(2).mean(1, keepdim=True)
 
     def _attention(self, name: str, images: torch.Size) -> Tensor:
-        probe = self._probes[name]
+        if self.taps[name].kind == "rollout":
+            return rollout_map(self._probes[name], self.model, self.taps[name], name, images, check=self._is_due())
+        (probe,) = self._probes[name]
         if self._is_due() and probe.seen and not rows_sum_to_one(probe.seen[0].detach()):
             raise ValueError(
                 f"tap '{name}' ({self.taps[name].path}): the weights of {type(probe.attention).__name__} do not sum to one over the keys,"
@@ -136,7 +156,8 @@ class Taps:
         """The output by timm's other way through the model, and the maps of the stages that are read."""
         model: Any = self.model
         indices = sorted(set(self._stages.values()))
-        final, maps = model.forward_intermediates(*inputs, indices=indices, output_fmt="NCHW")
+        # Hiera would stop at the last stage that is read
+        final, maps = model.forward_intermediates(*inputs, indices=indices, output_fmt="NCHW", stop_early=False)
         return model.forward_head(final), dict(zip(indices, maps, strict=True))
 
     def _check_stages(self, inputs: tuple[Any, ...]) -> None:

@@ -42,7 +42,8 @@ class Classification:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(
                 f"the network gives {got}, classification into {len(self.classes)} classes"
-                f" {list(self.classes)} needs (batch, {len(self.classes)})"
+                f" {list(self.classes)} needs (batch, {len(self.classes)}): make it with num_classes={len(self.classes)}, or, if it knows"
+                " other classes, give its branch class_map=ClassMap(own=..., to=...)"
             )
         return output
 
