@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,19 @@ def make_data(config: Config, folder: Path) -> None:
     classes = as_plain(config.distiller.task)["classes"]
     sections = [as_plain(config[name]) for name in ("train_dataloader", "val_dataloader", "test_dataloader", "distiller")]
     columns = sorted(set(columns_of(sections)))
-    root = folder / sections[0]["dataset"]["root"]
-    rng, rows = np.random.default_rng(0), [",".join(["id", "split", "group", *columns, "mask", "label", "calibration", "frame", "bout"])]
+    for name in {section["dataset"]["root"] for section in sections[:3]}:  # a detector's boxes make another data set
+        write_data(config, folder / name, classes, columns)
+
+
+def write_data(config: Config, root: Path, classes: Sequence[str], columns: list[str]) -> None:
+    header = ["id", "split", "group", *columns, "mask", "boxes", "label", "calibration", "frame", "bout"]
+    rng, rows = np.random.default_rng(0), [",".join(header)]
     for number in range(4 * 3 * len(classes)):
         split, label = ("train", "val", "test")[number % 3], classes[number // 3 % len(classes)]
         cells = [write_noise(root, column, number, rng) for column in [*columns, "mask"]]
         calibration = "calibration.json" if "lidar" in columns else ""
-        rows.append(",".join([str(number), split, f"group-{number}", *cells, label, calibration, f"frame-{number}", f"bout-{number}"]))
+        more = [f"8 8 40 40 {label}", label, calibration, f"frame-{number}", f"bout-{number}"]
+        rows.append(",".join([str(number), split, f"group-{number}", *cells, *more]))
     pinhole = np.array([[SIDE / 2, 0, SIDE / 2, 0], [0, SIDE / 2, SIDE / 2, 0], [0, 0, 1, 0]])
     write_calibration(root / "calibration.json", Camera(pinhole, AHEAD, (), (SIDE, SIDE)))
     tables = "".join(f"[modalities.{column}]\n{SENSORS[column]}\n" for column in columns)
@@ -86,8 +92,8 @@ def make_data(config: Config, folder: Path) -> None:
     codes = {name: code for code, name in enumerate(classes if pixels else ("background", "object"))}
     values = ", ".join(f"{name} = {code}" for name, code in codes.items())
     mask = f'[mask]\nvalues = {{ {values} }}\npositive = ["{list(codes)[-1]}"]\n'
-    header = f'name = "noise"\nlicence = "Apache-2.0"\nsource = "made by the tests"\nclasses = {list(classes)}\n'
-    (root / "manifest.toml").write_text(header + tables + mask, "utf-8")
+    about = f'name = "noise"\nlicence = "Apache-2.0"\nsource = "made by the tests"\nclasses = {list(classes)}\n'
+    (root / "manifest.toml").write_text(about + tables + mask, "utf-8")
     (root / "manifest.csv").write_text("\n".join(rows) + "\n", "utf-8")
 
 
