@@ -153,6 +153,7 @@ def _wait(device: torch.device) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=200, help="of each side (%(default)s)")
+    parser.add_argument("--losses", nargs="+", choices=list(cases()), default=list(cases()), help="all, where none is named")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--memory-of", choices=list(cases()), help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=("ours", "theirs"), help=argparse.SUPPRESS)
@@ -162,8 +163,8 @@ def main() -> None:
         print(memory(cases()[arguments.memory_of](), arguments.side, device))
         return
     table = Table("loss", "shape", "ms", "torchdistill ms", "time against it", "MB", "torchdistill MB")
-    for name, make in cases().items():
-        case = make()
+    for name in arguments.losses:
+        case = cases()[name]()
         student, teacher = tensors(case, device)
         sides = ["ours", *(["theirs"] if case.theirs else [])]
         spent: dict[str, list[float]] = {side: [] for side in sides}
