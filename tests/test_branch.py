@@ -253,7 +253,8 @@ def test_a_network_that_drops_tokens_while_it_trains_cannot_be_tapped() -> None:
     assert branch(make_batch(2), TASK)["maps"].shape == (2, 12, 4, 4)
 
 
-def test_a_frozen_branch_may_compute_in_bfloat16() -> None:
+def test_a_frozen_branch_may_compute_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xkd.branch.bfloat16_pays", lambda: True)
     torch.manual_seed(0)
     plain = thermal_branch({"deep": Tap("deep")}, frozen=True)
     half = Branch(plain.model, plain.view, Random(frozen=True), {"deep": Tap("deep")}, frozen=True, bfloat16=True)

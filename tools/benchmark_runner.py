@@ -31,11 +31,11 @@ from rich.table import Table
 from torch.nn.utils import clip_grad_norm_
 
 from xkd.batch import Batch
+from xkd.bfloat16 import bfloat16_pays
 from xkd.distiller import Distiller
 from xkd.engine.config import load_config
 from xkd.engine.hooks import StepHook
 from xkd.engine.loaders import build_distiller, build_loader
-from xkd.engine.precision import bf16_is_native
 from xkd.engine.progress import ProgressHook, progress_display
 from xkd.engine.train import close, make_runner
 
@@ -70,7 +70,7 @@ def own_loop(config: Config, interval: int) -> Callable[[Iterable[Batch]], float
     def epoch(loader: Iterable[Batch]) -> float:
         distiller.train()
         for number, batch in enumerate(loader):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_native()):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays()):
                 loss = distiller(batch).loss
             optimizer.zero_grad()
             loss.backward()
@@ -96,7 +96,7 @@ def by_hand(config: Config, interval: int) -> Callable[[Iterable[Batch]], float]
         for number, batch in enumerate(loader):
             seen = ((batch.views["rgb"].float() - rgb.mean) / rgb.std).contiguous(memory_format=torch.channels_last)
             warmth = (batch.views["thermal"].float() - thermal.mean) / thermal.std
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_native()):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16_pays()):
                 with torch.no_grad():
                     targets = teacher(warmth)
                 logits = student(seen)
@@ -179,7 +179,7 @@ def main() -> None:
             f"{hook.losses[name]:.4f}",
         )
     console.print(table)
-    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, bfloat16 {bf16_is_native()}")
+    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, bfloat16 {bfloat16_pays()}")
 
 
 if __name__ == "__main__":

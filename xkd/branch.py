@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from xkd.batch import Batch, View
+from xkd.bfloat16 import bfloat16_pays
 from xkd.class_map import ClassMap
 from xkd.explanation import GradCAM, class_scores, map_of_scores, the_one, watched
 from xkd.projectors import Projector
@@ -64,7 +65,7 @@ class Branch(nn.Module):
             )
         if bfloat16 and not self.frozen:
             raise ValueError(f"bfloat16 is for a frozen branch; view '{view.name}' learns, and how is the optimiser's matter (--amp)")
-        self.in_bfloat16 = bfloat16  # a teacher's scores need no more digits, and convolutions are several times as fast where it is native
+        self.in_bfloat16 = bfloat16 and bfloat16_pays()  # a teacher's scores need no more digits
         # the order of memory in which convolutions are fastest; values are the same
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = model.to(memory_format=self.memory_format)

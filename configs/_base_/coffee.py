@@ -21,6 +21,16 @@ teacher_network = dict(
     qk_norm=True,
     num_classes=5,
 )
+# one with a convolutional stem, which learns more from few photographs; a token is 4 x 4 cells of the stem's map, 16 x 16 pixels
+hybrid_network = dict(
+    type=timm.create_model,
+    model_name="vit_tiny_r_s16_p8_224",
+    img_size=(96, 192),
+    patch_size=4,
+    depth=6,
+    qk_norm=True,
+    num_classes=5,
+)
 
 train_dataloader = dict(
     batch_size=32,

@@ -1,4 +1,4 @@
-"""Coffee leaves, steered by few masks: the student's Grad-CAM is drawn into the lesions, a transformer's soft targets beside it."""
+"""Coffee leaves, steered by few masks: the student's Grad-CAM is drawn into the lesions, a hybrid transformer's soft targets beside it."""
 
 from mmengine.config import read_base
 
@@ -14,10 +14,17 @@ distiller.branches.cnn.merge(
         explanations=dict(cam=dict(type=GradCAM, path="stage:2", classes="batch.target")),
     )
 )
+distiller.branches.vit.merge(
+    dict(
+        model=dict(hybrid_network, _delete_=True),
+        weights=dict(path="work_dirs/coffee_steered_teacher/best.pth"),
+    )
+)
 distiller.terms.mask.merge(dict(student="cnn.cam"))
 shares = {"masks_1_percent": 0.01, "masks_5_percent": 0.05}
 compare.merge(
     dict(
+        teachers=dict(vit="coffee_steered_teacher.py"),
         attention=dict(cnn="grad_cam:stage:2", vit="tap:attention"),
         object=("leaf", "lesion"),
         variants={name: {"train_dataloader.dataset.mask_fraction": share} for name, share in shares.items()},

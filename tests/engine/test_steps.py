@@ -142,8 +142,8 @@ def test_amp_runs_networks_in_bfloat16_and_losses_in_float32(steps: Steps, tmp_p
         losses.append(torch.bfloat16 if torch.is_autocast_enabled("cpu") else student.dtype)
         return forward(loss, student, target)
 
-    for module in (engine_train, precision):  # where it is not, --amp stays in float32
-        monkeypatch.setattr(module, "bf16_is_native", lambda: True)
+    for module in (engine_train, precision):  # where it does not pay, --amp stays in float32
+        monkeypatch.setattr(module, "bfloat16_pays", lambda: True)
     monkeypatch.setattr(Classification, "call", spy_call)
     monkeypatch.setattr(CrossEntropy, "forward", spy_loss)
     runs.run_training(runs.config_of(tmp_path, runs.GRAPH, {"train_cfg.max_epochs": 1}), tmp_path / "run", amp=True)

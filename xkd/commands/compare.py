@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     metrics = sorted({*METRICS, *PIXEL_METRICS})
     parser.add_argument("--metric", choices=metrics, help="what the finding is about (accuracy, or mean_iou of pixels)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="for the students' arms")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast where the processor computes in it")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast where it pays: on a GPU, or with AMX")
     parser.add_argument("--smoke", action="store_true", help="one step per run: does it run at all?")
     a = parser.parse_args(arguments)
     if a.seeds < 1:

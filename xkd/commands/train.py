@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--work-dir", help="where checkpoints and logs go (work_dirs/NAME-OF-CONFIG)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config: train_cfg.max_epochs=5")
     parser.add_argument("--resume", action="store_true", help="go on after the last whole epoch in --work-dir")
-    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast where the processor computes in it")
+    parser.add_argument("--amp", action="store_true", help="bfloat16 autocast where it pays: on a GPU, or with AMX")
     parser.add_argument("--launcher", default="none", choices=["none", "pytorch", "slurm", "mpi"])
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)  # passed by older launchers
     parser.add_argument("--seed", type=int, default=0)

@@ -23,6 +23,7 @@ from rich.progress import Progress
 from rich.table import Table
 from torch.utils.data import DataLoader
 
+from xkd.bfloat16 import bfloat16_pays
 from xkd.data.paired import PairedDataset
 from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
@@ -32,7 +33,7 @@ from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, Sy
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
-from xkd.engine.precision import BF16OptimWrapper, bf16_is_native
+from xkd.engine.precision import BF16OptimWrapper
 from xkd.engine.progress import ProgressHook
 from xkd.evaluate import measure, predict
 from xkd.files import write_atomically
@@ -92,8 +93,8 @@ def train(
     if not smoke:
         console.print(describe(distiller))
         measure_teachers(distiller, config, seed, console)
-    if amp and not bf16_is_native():
-        console.print("--amp: this processor has no bfloat16 arithmetic, so the run stays in float32")
+    if amp and not bfloat16_pays():
+        console.print("--amp: bfloat16 is no faster than float32 on this machine (no AMX), so the run stays in float32")
     runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
     hooks = [StepHook(), GradientHook(console), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])]
     runner.register_custom_hooks(hooks)
