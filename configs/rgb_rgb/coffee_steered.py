@@ -21,6 +21,8 @@ distiller.branches.vit.merge(
     )
 )
 distiller.terms.mask.merge(dict(student="cnn.cam"))
+# the teacher has the 60 epochs of its own config; a learned Grad-CAM makes a step half as long again
+train_cfg.merge(dict(max_epochs=40))
 shares = {"masks_1_percent": 0.01, "masks_5_percent": 0.05}
 compare.merge(
     dict(
