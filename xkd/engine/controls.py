@@ -36,8 +36,8 @@ def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
             config.distiller.branches.pop(name)
     explanations = as_plain(config.distiller.branches[student]).get("explanations") or {}
     kept = {name: of for name, of in explanations.items() if of["classes"].split(".")[0] in (student, "batch")}
-    if explanations:
-        config.distiller.branches[student].explanations = kept
+    for name in set(explanations) - set(kept):
+        config.distiller.branches[student].explanations.pop(name)
     for name, term in as_plain(config.distiller.terms).items():
         readings = _names(term["student"])
         lost = [reading for reading in readings if reading.removeprefix(f"{student}.") in set(explanations) - set(kept)]
