@@ -109,6 +109,13 @@ def test_grad_cam_puts_tokens_on_their_grid(task: Classification) -> None:
     torch.testing.assert_close(attention_map(branch, images, task, "grad_cam:read"), expected)
 
 
+def test_grad_cam_of_a_branch_whose_taps_were_never_read(cnn: Callable[..., Branch], task: Classification) -> None:
+    branch, images = cnn({"look": Tap("stage:2", kind="attention")}), torch.rand(2, 3, 64, 96)
+    first = attention_map(branch, images, task, "grad_cam:stage:2")
+    branch.bind(task)
+    assert torch.equal(attention_map(branch, images, task, "grad_cam:stage:2"), first)
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_grad_cam_reads_a_vit(frozen: bool, vit: Callable[..., Branch], task: Classification) -> None:
     images = torch.rand(2, 3, 32, 48)

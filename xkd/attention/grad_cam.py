@@ -23,7 +23,7 @@ def grad_cam(branch: Branch, batch: Batch, task: Task, path: str, classes: Int[T
         with torch.inference_mode(False), torch.enable_grad(), watched(branch.model, {path: path}) as seen:
             # the images carry the graph, so that frozen parameters need no gradient
             images = batch.views[branch.view.name].detach().to(branch.mean.dtype, copy=True).requires_grad_()
-            output = branch.eval().run(images, batch, task)["output"]
+            output = branch.eval().call(branch.model, images, batch, task)  # not by its taps: a first pass of theirs is several
             # of pixels: scores of the predicted classes, added up (Seg-Grad-CAM, Vinogradova et al., AAAI 2020, eq. 2 with all pixels)
             pixels = output.ndim == 4 and classes is None
             score = output.amax(1).sum() if pixels else class_scores(output, _checked(classes, output))
