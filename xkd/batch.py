@@ -46,7 +46,7 @@ class Batch:
     index: Int[Tensor, " b"]  # row in the dataset
     draw: Int[Tensor, " b"]  # which draw of the augmentation; -1 is none
     boxes: list[Float[Tensor, "_ 4"]] = field(default_factory=list)  # x1 y1 x2 y2, relative to the view, 0..1
-    cached: dict[str, Tensor] = field(default_factory=dict)
+    cached: dict[str, Tensor] = field(default_factory=dict)  # readings "branch.name" of branches that then need not run
     meta: list[dict[str, str]] = field(default_factory=list)  # the manifest's other columns
 
     def __len__(self) -> int:
@@ -71,6 +71,7 @@ class Batch:
         return replace(
             self,
             views=_each(self.views, Tensor.pin_memory),
+            cached=_each(self.cached, Tensor.pin_memory),
             target=self.target.pin_memory(),
             mask=self.mask.pin_memory(),
             index=self.index.pin_memory(),

@@ -70,6 +70,7 @@ class Distiller(nn.Module):
         for name, term in terms.items():
             for reading in term.readings:
                 self._check(name, reading)
+        self.needed = {name: self._needed(name) for name in branches}
         for name, branch in branches.items():
             others = sorted(set(branches) - {name})
             if isinstance(branch.weights, EMA) and branch.weights.of not in others:
@@ -89,11 +90,34 @@ class Distiller(nn.Module):
         """Every branch's readings of the batch; a branch that explains another's class comes after it."""
         captures: dict[str, Capture] = {}
         for name in self._order:
-            branch = self.branches[name]
-            wanted = {reading: of for reading, of in branch.explanations.items() if f"{name}.{reading}" in self._read}
-            classes = {reading: self._classes(name, of.classes, captures, batch) for reading, of in wanted.items()}
-            captures[name] = branch(batch, self.task, classes)
+            captures[name] = self._capture(name, captures, batch)
         return self._readings(captures, batch)
+
+    def answers(self, name: str, batch: Batch) -> Capture:
+        """What a branch that `stands_alone` answers: the readings that training asks for, which `Batch.cached` may hold instead."""
+        capture = self._capture(name, {}, batch)
+        return {reading: capture[reading] for reading in self.needed[name]}
+
+    def stands_alone(self, name: str) -> bool:
+        """Whether a branch answers a row and a draw alike throughout a run: it is frozen, no average, and explains no class but its own."""
+        branch = self.branches[name]
+        explained = [of.classes for reading, of in branch.explanations.items() if reading in self.needed[name]]
+        return branch.frozen and not isinstance(branch.weights, EMA) and set(explained) <= {f"{name}.output"}
+
+    def _capture(self, name: str, captures: Mapping[str, Capture], batch: Batch) -> Capture:
+        branch = self.branches[name]
+        held = {reading: batch.cached[f"{name}.{reading}"] for reading in self.needed[name] if f"{name}.{reading}" in batch.cached}
+        if branch.frozen and held and len(held) == len(self.needed[name]):
+            return held
+        wanted = {reading: of for reading, of in branch.explanations.items() if f"{name}.{reading}" in self._read}
+        classes = {reading: self._classes(name, of.classes, captures, batch) for reading, of in wanted.items()}
+        capture: Capture = branch(batch, self.task, classes)
+        return capture
+
+    def _needed(self, name: str) -> list[str]:
+        """The readings of a branch that a training step asks for: by terms, or to know whose class is explained."""
+        asked = self._read | {of.classes for branch in self.branches.values() for of in branch.explanations.values()}
+        return [reading for reading in self.branches[name].readings if f"{name}.{reading}" in asked]
 
     def _classes(self, name: str, reading: str, captures: Mapping[str, Capture], batch: Batch) -> Tensor | None:
         """The class that a branch's explanation is of in each row; a term leaves out the rows that have none."""

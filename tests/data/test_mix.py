@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from xkd.data.mix import Mix
-from xkd.data.paired import Sample
+from xkd.data.sample import Sample
 
 
 def _sample(index: int, label: int = 0, **changes: Any) -> Sample:

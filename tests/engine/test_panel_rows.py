@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from xkd.batch import View
 from xkd.branch import Branch
-from xkd.data.paired import Sample
+from xkd.data.sample import Sample
 from xkd.engine.panels import CLASSES, Looker, panel_rows
 from xkd.engine.student import Student
 from xkd.modality import Stack

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from xkd.batch import View
-from xkd.data.paired import Sample
+from xkd.data.sample import Sample
 from xkd.geometry import IDENTITY, Box
 from xkd.modality import Shot, filled
 

@@ -16,7 +16,7 @@ from torchvision.io import encode_png
 from xkd.commands.images import find_images, read_sample
 from xkd.data.loader import collate
 from xkd.data.manifest import Manifest, data_root
-from xkd.data.paired import Sample
+from xkd.data.sample import Sample
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.progress import progress_display
 from xkd.engine.student import Student, load_student, registered

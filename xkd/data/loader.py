@@ -12,7 +12,8 @@ from torch import Tensor, distributed
 from torch.utils.data import Sampler
 
 from xkd.batch import Batch
-from xkd.data.paired import NO_DRAW, PairedDataset, Sample
+from xkd.data.paired import PairedDataset
+from xkd.data.sample import NO_DRAW, Sample
 
 _AGAIN: Final = 10**6  # keeps the draws of a row that comes again apart from those of later epochs
 
@@ -115,10 +116,9 @@ def _occurrence(order: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one dataset as a `Batch`, each pixel copied once."""
-    names = samples[0].views.keys()
-    present = {name: [sample.present[name] for sample in samples] for name in names}
+    present = {name: [sample.present[name] for sample in samples] for name in samples[0].present}
     return Batch(
-        views={name: _stack([sample.views[name] for sample in samples], present[name]) for name in names},
+        views={name: _stack([sample.views[name] for sample in samples], present[name]) for name in samples[0].views},
         present={name: torch.tensor(there) for name, there in present.items()},
         target=torch.stack([sample.target for sample in samples]),
         labelled=torch.tensor([sample.labelled for sample in samples]),
@@ -127,6 +127,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         index=torch.tensor([sample.index for sample in samples]),
         draw=torch.tensor([sample.draw for sample in samples]),
         boxes=[sample.boxes for sample in samples],
+        cached={name: torch.stack([sample.cached[name] for sample in samples]) for name in samples[0].cached},
         meta=[sample.meta for sample in samples],
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xkd.data.paired import NO_DRAW, Sample
+from xkd.data.sample import NO_DRAW, Sample
 
 _Edges = tuple[float, float, float, float]  # x1 y1 x2 y2 of a rectangle, 0..1
 

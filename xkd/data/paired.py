@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal
 from zlib import crc32
@@ -18,11 +18,13 @@ from torch.utils.data import Dataset, get_worker_info
 from xkd.batch import View
 from xkd.data import choose
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
+from xkd.data.cache import Shards
 from xkd.data.manifest import Manifest
 from xkd.data.region import one_hot, positive_names, read_codes, region
 from xkd.data.registration import read_registered, unlike_sizes
 from xkd.data.request import check_classes, check_draws, check_request
 from xkd.data.rows import Row
+from xkd.data.sample import NO_DRAW, Sample
 from xkd.data.shots import Reader, check_files, shot_of
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
@@ -30,24 +32,7 @@ from xkd.modality import Modality, Shot, filled
 
 Readings = dict[tuple[str, str], Any]  # by view and sensor
 
-NO_DRAW: Final = -1  # the draw of evaluation: no augmentation
 _GEOMETRY: Final = crc32(b"geometry")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One row as tensors; `collate` makes a `Batch` of several. Views that the row lacks are zeros and not `present`."""
-
-    views: dict[str, Tensor]  # (C, H, W), uint8 counts or float32 in the sensor's unit
-    present: dict[str, bool]
-    target: Tensor  # () class index, -1 if unlabelled; (K,) 0/1 floats for multi-label; (H, W) class indices for pixels
-    labelled: bool
-    mask: Tensor  # (1, H, W) share of each pixel inside the region of interest, at the first view's size
-    masked: bool
-    index: int
-    draw: int
-    boxes: Tensor  # (N, 4) x1 y1 x2 y2 in 0..1 of the view, whole or in part inside it
-    meta: dict[str, str]
 
 
 class PairedDataset(Dataset[Sample]):
@@ -132,6 +117,12 @@ class PairedDataset(Dataset[Sample]):
         whole = self.manifest.rows if shuffle_within == "class" else ()
         self._strangers = choose.strangers(self.rows, whole, self.manifest.classes, seed) if shuffle_pairs_except else None
         self._reader = Reader(cache)
+        self._shards: Sequence[Shards] = ()
+        self._unread: frozenset[str] = frozenset()  # views whose pixels nobody needs
+
+    def serve(self, shards: Sequence[Shards], unread: Collection[str]) -> None:
+        """From now on samples carry the readings in `shards`, and the pixels of the views `unread` are left where they are."""
+        self._shards, self._unread = tuple(shards), frozenset(unread)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -159,15 +150,22 @@ class PairedDataset(Dataset[Sample]):
         if get_worker_info() is not None and cv2.getNumThreads() > 1:
             cv2.setNumThreads(0)  # OpenCV's thread pool does not survive the fork of a worker
         row = self.rows[index]
-        sources = {view.name: self._source(index, view) for view in self.views}
-        readings = self._read_views(sources)
+        sources = {view.name: self.source(index, view) for view in self.views}
+        seen = [view for view in self.views if view.name not in self._unread]
+        if not any(_has(sources[view.name], view) for view in seen):
+            seen = list(self.views)  # the frame is known from what is read
+        readings = self._read_views(sources, seen)
         shape = self._shape(row, {sensor: reading for (view, sensor), reading in readings.items() if sources[view] is row})
         crop = self._crop(row, shape)
         matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
         mask, masked = self._region(row, shape, matrix)
         boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
         return Sample(
-            views={view.name: self._sample_view(view, readings, sources[view.name], matrix, row, draw) for view in self.views},
+            views={
+                view.name: self._sample_view(view, readings, sources[view.name], matrix, row, draw)
+                for view in self.views
+                if view.name not in self._unread
+            },
             present={view.name: _has(sources[view.name], view) for view in self.views},
             target=self._target(index, row, shape, matrix),
             labelled=row.labels is not None,
@@ -177,12 +175,13 @@ class PairedDataset(Dataset[Sample]):
             draw=draw,
             boxes=torch.from_numpy(warp_boxes(boxes, matrix, crop)),
             meta=dict(row.meta),
+            cached={name: reading for shards in self._shards for name, reading in shards.read(index, draw).items()},
         )
 
     def frame(self, index: int) -> Box:
         """What a row's views show where nothing is drawn: its crop, or the whole, in pixels of the full image. Reads the row."""
         row = self.rows[index]
-        readings = self._read_views({view.name: row for view in self.views})
+        readings = self._read_views({view.name: row for view in self.views}, self.views)
         return self._crop(row, self._shape(row, {sensor: reading for (_, sensor), reading in readings.items()}))
 
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
@@ -200,16 +199,16 @@ class PairedDataset(Dataset[Sample]):
         classes = torch.from_numpy(shares.argmax(2))
         return torch.where(torch.from_numpy(shares.sum(2) >= 0.5), classes, -1)
 
-    def _source(self, index: int, view: View) -> Row:
+    def source(self, index: int, view: View) -> Row:
         """The row that a view is read from: its own, or a stranger's in the negative control."""
         if self._strangers is None or view.name == self._anchor:
             return self.rows[index]
         return self.rows[int(self._strangers[index])]
 
-    def _read_views(self, sources: dict[str, Row]) -> Readings:
+    def _read_views(self, sources: dict[str, Row], views: Sequence[View]) -> Readings:
         readings: Readings = {}
         read: dict[tuple[Modality, Shot], Any] = {}
-        for view in self.views:
+        for view in views:
             row = sources[view.name]
             for sensor in view.sensors if _has(row, view) else ():
                 shot = shot_of(self.manifest.root, row, sensor)

@@ -188,6 +188,7 @@ def fingerprint(config: Config, seed: int, teachers: list[str], settings: Mappin
     told = ("compare", "log_interval", "vis_backends")  # `asked` has the first; the others change what is said, not what is learned
     sections = {name: as_plain(config.get(name)) for name in SECTIONS if name not in told}
     sections["custom_hooks"] = [hook for hook in sections["custom_hooks"] or [] if hook.get("type") is not PanelHook]
+    (sections["teacher_cache"] or {}).pop("folder", None)  # where answers are kept changes none
     text = json.dumps(sections, default=_name, sort_keys=True)
     digest = hashlib.sha256(f"{text} {seed} {teachers} {sorted(settings.items())} {xkd.__version__}".encode())
     for split in ("train", "val", "test"):

@@ -28,6 +28,7 @@ SECTIONS = (
     "optim_wrapper",
     "param_scheduler",
     "save_best",
+    "teacher_cache",
     "test_dataloader",
     "train_cfg",
     "train_dataloader",

@@ -22,8 +22,9 @@ from xkd.batch import View
 from xkd.data import choose
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest
-from xkd.data.paired import PairedDataset, Sample
+from xkd.data.paired import PairedDataset
 from xkd.data.redraw import Detections
+from xkd.data.sample import Sample
 from xkd.geometry import Box
 from xkd.weights import load_file
 

@@ -16,16 +16,17 @@ from xkd.batch import Batch, View
 from xkd.build import build
 from xkd.data.loader import DrawSampler, collate
 from xkd.data.mix import Mix
-from xkd.data.paired import PairedDataset, Sample
+from xkd.data.paired import PairedDataset
+from xkd.data.sample import Sample
 from xkd.distiller import Distiller
 from xkd.engine.config import as_plain
 
 
-def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] = ()) -> DataLoader[Any]:
+def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] = (), draws: int = 0) -> DataLoader[Any]:
     """A `train_dataloader`-like section; `steps` > 0 keeps that many batches (a smoke run), `views` replaces the dataset's views.
 
-    The run's seed draws the train split's augmentation, its order, which labels and masks are kept and which pairs are shuffled,
-    unless the section names seeds of its own.
+    `draws` > 0 says how many draws of the augmentation a training has. The run's seed draws the train split's augmentation, its order,
+    which labels and masks are kept and which pairs are shuffled, unless the section names seeds of its own.
     """
     plain = as_plain(section)
     if plain["dataset"].get("split") == "train":
@@ -36,7 +37,10 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
     mix: Mix | None = build({"seed": seed, **plain["mix"]}, "mix") if "mix" in plain else None
     if mix and dataset.target != "label":
         raise ValueError("mix is for labels of images; this dataset's target is the mask")
-    sampler: Any = DrawSampler(dataset, seed=seed, **plain.get("sampler", {"shuffle": False}))
+    order = plain.get("sampler", {"shuffle": False})
+    if draws and order.get("shuffle"):
+        order = {**order, "num_draws": draws}
+    sampler: Any = DrawSampler(dataset, seed=seed, **order)
     batch_size, workers = plain["batch_size"], plain.get("num_workers", 0)
     drop_last = plain.get("drop_last", False)
     if drop_last and len(sampler) < batch_size:

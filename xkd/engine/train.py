@@ -35,6 +35,7 @@ from xkd.engine.memory import peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper
 from xkd.engine.progress import ProgressHook
+from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.evaluate import measure, predict
 from xkd.files import write_atomically
 from xkd.tasks import Task
@@ -84,7 +85,9 @@ def train(
         # a later --resume could not tell the two runs' checkpoints apart
         raise ValueError(f"{work_dir} holds the checkpoints of an earlier run; say --resume to go on with it, or name another --work-dir")
     steps = 1 if smoke else 0
-    loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps) for split in ("train", "val")}
+    cache = cache_of(config)
+    draws = cache.draws if cache else 0
+    loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps, draws=draws) for split in ("train", "val")}
     distiller = build_distiller(config.distiller, seed, smoke)
     check_classes(distiller.task, loaders)
     check_views(distiller, loaders)
@@ -97,6 +100,8 @@ def train(
         console.print("--amp: bfloat16 is no faster than float32 on this machine (no AMX), so the run stays in float32")
     runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
     hooks = [StepHook(), GradientHook(console), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])]
+    if cache and not smoke:
+        hooks.append(TeacherCacheHook(cache, config, console, progress))
     runner.register_custom_hooks(hooks)
     reset_peak()
     try:

@@ -13,7 +13,8 @@ import numpy as np
 from xkd.batch import View
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
-from xkd.data.paired import PairedDataset, Sample
+from xkd.data.paired import PairedDataset
+from xkd.data.sample import Sample
 
 THERMAL = ("--set", "thermal.unit=K", "thermal.scale=0.01", "thermal.range=[280, 320]")
 

@@ -1,0 +1,214 @@
+"""A run whose teacher answers from the disk is, bit for bit, the one whose teacher runs; nothing stale is ever read."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import engine_runs as runs
+import pytest
+import torch
+from rich.console import Console
+
+from xkd.data.cache import Shards
+from xkd.data.manifest import Manifest
+from xkd.distiller import Distiller
+from xkd.engine import teacher_cache
+from xkd.engine.loaders import build_loader
+from xkd.modalities.thermal import Thermal
+
+CACHED = f"""{runs.GRAPH}
+from xkd.data.cache import TeacherCache
+from xkd.data.mix import Mix
+from xkd.losses import AttentionCosine
+
+distiller["branches"]["rgb"].update(taps=dict(look=dict(type=Tap, path="deep", kind="attention")))
+distiller["branches"]["thermal"].update(taps=dict(look=dict(type=Tap, path="deep", kind="attention")))
+distiller["terms"].update(look=dict(type=Term, loss=dict(type=AttentionCosine), student="rgb.look", teacher="thermal.look"))
+train_cfg.update(max_epochs=5)
+teacher_cache = dict(type=TeacherCache, draws=2, folder="FOLDER")
+"""
+LIVE = {"teacher_cache": None, "train_dataloader.sampler.num_draws": 2}
+
+Spied = list[int]
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> Spied:
+    """How many rows frozen branches answered, batch by batch, for the cache."""
+    rows: Spied = []
+    answers = Distiller.answers
+
+    def spy(distiller: Distiller, name: str, batch: Any) -> Any:
+        rows.append(len(batch))
+        return answers(distiller, name, batch)
+
+    monkeypatch.setattr(Distiller, "answers", spy)
+    return rows
+
+
+def config(tmp_path: Path, options: dict[str, Any] | None = None) -> Any:
+    return runs.config_of(tmp_path, CACHED.replace("FOLDER", str(tmp_path / "cache")), options)
+
+
+def said(config: Any, work_dir: Path, **settings: Any) -> str:
+    page = io.StringIO()
+    runs.run_training(config, work_dir, Console(file=page, width=400), **settings)
+    return page.getvalue()
+
+
+def same_weights(first: Path, second: Path) -> list[str]:
+    return runs.differences(*(runs.read(folder / "epoch_5.pth")["state_dict"] for folder in (first, second)))
+
+
+BATCHES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "workers": {"train_dataloader.num_workers": 2},
+    "whole batches": {"train_dataloader.drop_last": True, "train_dataloader.batch_size": 5},
+    "labelled rows drawn again": {"train_dataloader.sampler.labelled_share": 0.9},
+}
+
+
+@pytest.mark.parametrize("options", BATCHES.values(), ids=list(BATCHES))
+def test_an_exact_cache_gives_the_weights_of_the_live_run(options: dict[str, Any], tmp_path: Path) -> None:
+    runs.run_training(config(tmp_path, {**LIVE, **options}), tmp_path / "live")
+    text = said(config(tmp_path, options), tmp_path / "cached")
+    assert same_weights(tmp_path / "live", tmp_path / "cached") == []
+    assert "thermal.output, thermal.look of 2" in text
+    assert "in 2 draws" in text
+    assert "teacher cache: branch 'average' stays live" in text
+
+
+def test_in_bfloat16_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xkd.engine.precision.bfloat16_pays", lambda: True)
+    runs.run_training(config(tmp_path, LIVE), tmp_path / "live", amp=True)
+    runs.run_training(config(tmp_path), tmp_path / "cached", amp=True)
+    assert same_weights(tmp_path / "live", tmp_path / "cached") == []
+
+
+def test_a_second_run_computes_nothing_and_reads_no_pixel_of_the_teacher(
+    tmp_path: Path, computed: Spied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.run_training(config(tmp_path), tmp_path / "first")
+    count = len(computed)
+    assert count > 4
+    read: list[Path] = []
+    reading = Thermal.read
+    monkeypatch.setattr(Thermal, "read", lambda sensor, shot: (read.append(shot.only), reading(sensor, shot))[1])
+    text = said(config(tmp_path), tmp_path / "second")
+    assert "; 0 of " in text
+    assert computed[count:] == [6], "one batch, which says how much the answers take"
+    rows = sum(row.split == "train" and "rgb" in row.files for row in Manifest.load("tiny").rows)
+    assert len(read) < 2 * rows, "that batch, the rows of val, and training rows without the student's sensor; a live run has five epochs"
+    assert same_weights(tmp_path / "first", tmp_path / "second") == []
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "another seed, so other draws and weights": {},
+    "another augmentation": {"train_dataloader.dataset.augment.flip": 0.25},
+    "less exact": {"teacher_cache.dtype": "float16"},
+    "other batches": {"train_dataloader.batch_size": 7},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+def test_what_is_stale_is_not_read(change: dict[str, Any], tmp_path: Path, computed: Spied) -> None:
+    runs.run_training(config(tmp_path), tmp_path / "first")
+    count = len(computed)
+    text = said(config(tmp_path, change), tmp_path / "second", seed=0 if change else 1)
+    assert len(computed) > count + 1
+    assert "; 0 of " not in text
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize("of", ["file", "code"])
+def test_another_file_or_code_is_another_cache(
+    of: str, tmp_path: Path, data_root: Path, computed: Spied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.run_training(config(tmp_path), tmp_path / "first")
+    if of == "file":
+        root = tmp_path / "data" / "tiny"
+        shutil.copytree(data_root, root)
+        os.utime(sorted((root / "thermal").iterdir())[0])  # written anew
+        monkeypatch.setenv("XKD_DATA_ROOT", str(root.parent))
+    else:
+        own = tmp_path / "network.py"
+        own.write_text("changed")
+        monkeypatch.setattr(teacher_cache, "sources", lambda branch: [own])
+    count = len(computed)
+    runs.run_training(config(tmp_path), tmp_path / "second")
+    assert len(computed) > count + 1
+
+
+def test_a_kill_loses_one_shard(tmp_path: Path, computed: Spied, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teacher_cache, "_BATCHES", 1)
+    write: Callable[..., None] = Shards.write
+    written: list[Path] = []
+
+    def fail(shards: Shards, draw: int, first: int, readings: Any) -> None:
+        if len(written) == 3:
+            raise InterruptedError("killed")
+        write(shards, draw, first, readings)
+        written.append(shards.path(draw, first))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shards, "write", fail)
+        with pytest.raises(InterruptedError):
+            runs.run_training(config(tmp_path), tmp_path / "first")
+    written[1].write_bytes(written[1].read_bytes()[:-1])
+    count = len(computed)
+    text = said(config(tmp_path), tmp_path / "second", resume=True)
+    shards = len(list(written[0].parent.iterdir()))
+    assert f"; {shards - 2} of {shards} shards to compute" in text
+    assert len(computed) - count == 1 + shards - 2
+    runs.run_training(config(tmp_path, LIVE), tmp_path / "live")
+    assert same_weights(tmp_path / "live", tmp_path / "second") == []
+
+
+def test_a_small_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=65 * 2**20)
+    monkeypatch.setattr(teacher_cache, "_SPARE", 65 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(OSError, match=r"needs \d.* kB, the disk has 68.2 MB free; fewer draws, .*; nothing was written"):
+        runs.run_training(config(tmp_path), tmp_path / "run")
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"train_dataloader.mix": "dict(type=Mix, num_classes=3)"}, r"train_dataloader.mix and teacher_cache: .*; take one out"),
+        ({"train_dataloader.sampler.num_draws": 3}, r"num_draws is 3, teacher_cache.draws 2: say it in teacher_cache alone"),
+        ({"train_dataloader.sampler.shuffle": False}, r"train_dataloader.sampler needs shuffle=True"),
+    ],
+)
+def test_what_cannot_be_cached_is_told_at_once(options: dict[str, Any], text: str, tmp_path: Path) -> None:
+    source = CACHED
+    if "train_dataloader.mix" in options:
+        options, source = {}, f"{CACHED}\ntrain_dataloader.update(mix=dict(type=Mix, num_classes=3))\n"
+    with pytest.raises(ValueError, match=text):
+        runs.run_training(runs.config_of(tmp_path, source, options), tmp_path / "run")
+
+
+def test_the_student_alone_sees_the_same_draws(tmp_path: Path) -> None:
+    section = config(tmp_path).train_dataloader
+    loader = build_loader(section, 0, draws=2)
+    loader.sampler.set_epoch(5)
+    assert {draw for _, draw in loader.sampler} == {1}
+    alone = f"{runs.PLAIN}\nfrom xkd.data.cache import TeacherCache\nteacher_cache = dict(type=TeacherCache, draws=2)\n"
+    page = io.StringIO()
+    runs.run_training(runs.config_of(tmp_path, alone, {"train_cfg.max_epochs": 1}), tmp_path / "run", Console(file=page))
+    assert "teacher cache" not in page.getvalue()
+
+
+def test_rounded_and_shrunk_answers_train_nearly_alike(tmp_path: Path) -> None:
+    runs.run_training(config(tmp_path, LIVE), tmp_path / "live")
+    runs.run_training(config(tmp_path, {"teacher_cache.dtype": "float16"}), tmp_path / "cached")
+    exact, rounded = (runs.read(tmp_path / name / "epoch_5.pth")["state_dict"] for name in ("live", "cached"))
+    assert same_weights(tmp_path / "live", tmp_path / "cached")
+    for name in exact:
+        torch.testing.assert_close(rounded[name], exact[name], atol=0.05, rtol=0.2)
