@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xkd.files import write_atomically, write_together
+from xkd.files import sweep, write_atomically, write_together
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
@@ -40,3 +42,14 @@ def test_of_several_files_none_is_there_before_all_are_written(tmp_path: Path, m
         write_together({model: b"other weights", card: b"other words"})
     assert [path.read_bytes() for path in (model, card)] == [b"weights", b"words"]
     assert sorted(path.name for path in model.parent.iterdir()) == ["card.json", "model.onnx"]
+
+
+def test_what_killed_processes_left_is_swept_away(tmp_path: Path) -> None:
+    finished = subprocess.Popen([sys.executable, "-c", ""])
+    finished.wait()
+    own, left = tmp_path / f".a.pth.{os.getpid()}.tmp", tmp_path / f".a.pth.{finished.pid}.tmp"
+    others = [tmp_path / name for name in (".hidden", "a.tmp", ".mine.tmp")]
+    for path in (own, left, *others):
+        path.write_bytes(b"")
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([own, *others])

@@ -147,7 +147,7 @@ def measure(config: Config, progress: Progress) -> InTurn:
     loaders = {split: build_loader(config[f"{split}_dataloader"], SEED) for split in ("train", "val")}
     distiller = build_distiller(config.distiller, SEED, smoke=True)
     with tempfile.TemporaryDirectory() as folder:
-        runner = make_runner(config, Path(folder), distiller, loaders, {}, SEED, False, False, "none", False)
+        runner = make_runner(config, Path(folder), distiller, loaders, {}, SEED, None, False, "none", False)
         runner.register_custom_hooks([StepHook(), ProgressHook(progress, "rounds"), hook])
         try:
             runner.train()

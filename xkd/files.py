@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+_TEMPORARY: Final = ".tmp"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -14,7 +17,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def write_together(files: Mapping[Path, bytes]) -> None:
     """Each under a temporary name, renamed when all of them are on the disk; `OSError` names the one that could not be written."""
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files}
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}") for path in files}
     path = next(iter(files))
     try:
         for path, content in files.items():
@@ -30,3 +33,21 @@ def write_together(files: Mapping[Path, bytes]) -> None:
     finally:
         for name in temporary.values():
             name.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes have left in it."""
+    for path in folder.glob(f".*{_TEMPORARY}"):
+        owner = path.name.removesuffix(_TEMPORARY).rpartition(".")[2]
+        if owner.isdigit() and not _is_running(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

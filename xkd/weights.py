@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,10 +124,11 @@ class Checkpoint:
 
 
 def load_file(path: str) -> dict[str, Any]:
-    """A checkpoint as plain data; `FileNotFoundError` or `ValueError` names the file."""
+    """A checkpoint as plain data; `FileNotFoundError` or `ValueError` names the file, also one of which a bit has flipped."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint {path}")
     try:
+        check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen unrelated types for a damaged or pickled file
         held = re.search(r"Unsupported (?:global|class)\S* (?:GLOBAL )?(\S+)", str(error))
@@ -135,6 +137,15 @@ def load_file(path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds {type(content).__name__}, not a checkpoint (a dict)")
     return content
+
+
+def check_sums(path: str) -> None:
+    """`BadZipFile` where a file of torch, a zip archive, is not what was written: torch writes its checksums and does not look at them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken:
+            raise zipfile.BadZipFile(f"the checksum of {broken} does not fit, it has changed since it was written")
 
 
 def load_counted(model: nn.Module, state: Mapping[str, Tensor], may_miss: Sequence[str], source: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import io
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +21,7 @@ import engine_runs as runs
 import pytest
 import torch
 from mmengine.hooks import EarlyStoppingHook
+from rich.console import Console
 
 from xkd.engine import train as engine_train
 from xkd.engine.hooks import PlainCheckpointHook, StepHook
@@ -201,12 +205,53 @@ def test_resuming_with_another_seed_or_graph_is_an_error(tmp_path: Path) -> None
         runs.run_training(runs.config_of(tmp_path, runs.GRAPH), tmp_path / "run", resume=True)
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flip(path: Path) -> None:
+    """One bit of the largest tensor, which torch itself would load."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        largest = max((held for held in archive.infolist() if "/data/" in held.filename), key=lambda held: held.file_size)
+    content[largest.header_offset + 200 + largest.file_size // 2] ^= 1
+    path.write_bytes(bytes(content))
+    torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("damage", [cut, flip])
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    def config() -> Any:
+        return runs.config_of(tmp_path, runs.GRAPH)
+
+    runs.run_training(config(), tmp_path / "whole")
+    interrupted(config, tmp_path / "parts", epoch=2)
+    damage(tmp_path / "parts" / "epoch_2.pth")
+    page = io.StringIO()
+    runs.run_training(config(), tmp_path / "parts", Console(file=page, width=2000), resume=True)
+    assert re.search(r"epoch_2\.pth is not a readable weights-only checkpoint: .*; the run goes on from epoch_1\.pth", page.getvalue())
+    same_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink])
+def test_a_best_checkpoint_that_is_gone_is_made_anew(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    def config() -> Any:
+        return runs.config_of(tmp_path, runs.GRAPH)
+
+    interrupted(config, tmp_path / "run", epoch=2)
+    (best,) = (tmp_path / "run").glob("best_*.pth")
+    damage(best)
+    result = runs.run_training(config(), tmp_path / "run", resume=True)
+    assert runs.read(Path(result.checkpoint))["meta"]["epoch"] == 3
+    logs = "".join(path.read_text() for path in (tmp_path / "run").glob("*/*.log"))
+    assert "is gone or damaged; the next validation makes a new best checkpoint" in logs
+
+
+def test_where_every_checkpoint_is_damaged_all_are_named(tmp_path: Path) -> None:
     config = runs.config_of(tmp_path, runs.PLAIN, {"train_cfg.max_epochs": 1})
     runs.run_training(config, tmp_path / "run")
-    last = tmp_path / "run" / "epoch_1.pth"
-    last.write_bytes(last.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"epoch_1\.pth is not a readable weights-only checkpoint"):
+    cut(tmp_path / "run" / "epoch_1.pth")
+    with pytest.raises(ValueError, match=r"none of the 1 checkpoints can be gone on from: .*epoch_1\.pth is not a readable weights-only"):
         runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run", resume=True)
 
 

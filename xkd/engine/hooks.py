@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from xkd.distiller import Distiller
 from xkd.files import write_atomically
-from xkd.weights import EMA
+from xkd.weights import EMA, load_file
 
 
 def distiller_of(runner: Any) -> Distiller:
@@ -142,6 +142,15 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
         )
         self.validations: list[dict[str, float]] = []  # what each gave; early stopping counts them
 
+    def before_train(self, runner: Any) -> None:
+        super().before_train(runner)
+        if self.best_ckpt_path and not is_whole(Path(runner.work_dir) / Path(self.best_ckpt_path).name):
+            # the run has gone back to a checkpoint before the one that knew of a better one, or a bit of it has flipped
+            runner.logger.error("%s is gone or damaged; the next validation makes a new best checkpoint", self.best_ckpt_path)
+            self.best_ckpt_path = None
+            for key in ("best_ckpt", "best_score"):
+                runner.message_hub.pop_info(key)
+
     def after_train_epoch(self, runner: Any) -> None:
         if not self._validates_now(runner):
             super().after_train_epoch(runner)
@@ -203,10 +212,17 @@ class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is 
         return bool(epoch >= loop.val_begin and (epoch % loop.val_interval == 0 or epoch == runner.max_epochs))
 
 
-def last_checkpoint(work_dir: Path) -> Path | None:
-    """The checkpoint of the last whole epoch. By the files themselves: mmengine's note `last_checkpoint` may be half-written."""
-    found = {int(path.stem.removeprefix("epoch_")): path for path in work_dir.glob("epoch_*.pth")}
-    return found[max(found)] if found else None
+def checkpoints(work_dir: Path) -> list[Path]:
+    """Of whole epochs, the last one first. By the files themselves: mmengine's note `last_checkpoint` may be half-written."""
+    return sorted(work_dir.glob("epoch_*.pth"), key=lambda path: -int(path.stem.removeprefix("epoch_")))
+
+
+def is_whole(path: Path) -> bool:
+    try:
+        load_file(str(path))
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def as_python(node: Any) -> Any:

@@ -29,7 +29,7 @@ from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
 from xkd.engine.config import as_plain, settle
 from xkd.engine.gradient_log import GradientHook
-from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, SyncStatisticsHook, last_checkpoint
+from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
@@ -37,7 +37,7 @@ from xkd.engine.precision import BF16OptimWrapper
 from xkd.engine.progress import ProgressHook
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.evaluate import measure, predict
-from xkd.files import write_atomically
+from xkd.files import sweep, write_atomically
 from xkd.tasks import Task
 from xkd.weights import EMA, load_file
 
@@ -81,7 +81,7 @@ def train(
     """One run. Writes checkpoints, logs, the config and `result.json` below `work_dir`; `resume` goes on after the last whole epoch."""
     environment = as_plain(config.get("env_cfg") or {})
     settings = launch.prepare(launcher, environment.get("dist_cfg", {}))
-    if not resume and not smoke and last_checkpoint(work_dir):
+    if not resume and not smoke and checkpoints(work_dir):
         # a later --resume could not tell the two runs' checkpoints apart
         raise ValueError(f"{work_dir} holds the checkpoints of an earlier run; say --resume to go on with it, or name another --work-dir")
     steps = 1 if smoke else 0
@@ -98,7 +98,9 @@ def train(
         measure_teachers(distiller, config, seed, console)
     if amp and not bfloat16_pays():
         console.print("--amp: bfloat16 is no faster than float32 on this machine (no AMX), so the run stays in float32")
-    runner = make_runner(config, work_dir, distiller, loaders, settings, seed, resume, amp, launcher, smoke)
+    runner = make_runner(
+        config, work_dir, distiller, loaders, settings, seed, find_last(work_dir, console) if resume else None, amp, launcher, smoke
+    )
     hooks = [StepHook(), GradientHook(console), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])]
     if cache and not smoke:
         hooks.append(TeacherCacheHook(cache, config, console, progress))
@@ -130,12 +132,14 @@ def make_runner(
     loaders: Mapping[str, Any],
     settings: Mapping[str, Any],
     seed: int,
-    resume: bool,
+    last: str | None,
     amp: bool,
     launcher: str,
     smoke: bool,
 ) -> Runner:
     free_or_fail(work_dir)
+    if is_main_process():
+        sweep(work_dir)
     experiment = f"xkd_{time.time_ns()}"  # mmengine keeps its logger, message hub and visualizer by this name
     optim_wrapper = dict(config.optim_wrapper)
     if amp:
@@ -143,7 +147,6 @@ def make_runner(
     train_cfg = dict(config.train_cfg)
     if smoke:
         train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)
-    last = find_last(work_dir) if resume else None
     return QuietRunner(
         model=DistillerModel(distiller),
         work_dir=str(work_dir),
@@ -195,13 +198,21 @@ def with_ends(schedulers: Any, max_epochs: int) -> Any:
     return schedulers
 
 
-def find_last(work_dir: Path) -> str | None:
-    """Path of the checkpoint to go on from, None where there is none yet; `ValueError` where it cannot be read."""
-    last = last_checkpoint(work_dir)
-    if last is None:
-        return None
-    load_file(str(last))
-    return str(last)
+def find_last(work_dir: Path, console: Console) -> str | None:
+    """Path of the checkpoint to go on from, the last that is as it was written, each broken one named; None where there is none yet."""
+    found, broken = checkpoints(work_dir), []
+    for path in found:
+        try:
+            load_file(str(path))
+        except ValueError as error:
+            broken.append(str(error))
+        else:
+            for damage in broken:
+                console.print(f"{damage}; the run goes on from {path.name}", style="bold red", markup=False)
+            return str(path)
+    if found:
+        raise ValueError(f"none of the {len(found)} checkpoints can be gone on from: {'; '.join(broken)}")
+    return None
 
 
 def close(runner: Runner, loaders: Iterable[DataLoader[Any]]) -> None:
