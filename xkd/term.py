@@ -48,6 +48,7 @@ class Term(nn.Module):
         super().__init__()
         if projector is not None and not isinstance(projector, Projector):
             raise ValueError(f"{type(projector).__name__} has no bind(source, target), so it cannot be a projector")
+        self.strict = True  # whether a teacher's side that is not finite is an error at once, or shows in the loss alone
         self.loss, self.projector = loss, projector
         self.student, self.teacher, self.weight, self.gate = _names(student), _names(teacher), weight, gate
         if not isinstance(loss, nn.Module):
@@ -103,7 +104,8 @@ class Term(nn.Module):
         if self.projector is not None:
             student = [self.projector(reading) for reading in student]
         teacher = [read(name).detach() for name in self.teacher]
-        _check_finite(self.teacher, teacher, student)
+        if self.strict:
+            _check_finite(self.teacher, teacher, student)
         given = {"target": batch.target, "mask": readings[self.mask].detach(), "index": batch.index}
         extras = [given[name] if chosen is None else given[name][chosen] for name in self.extras]
         with torch.autocast(batch.index.device.type, enabled=False):  # anyone's loss, not ours alone

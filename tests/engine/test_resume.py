@@ -6,6 +6,7 @@ import gc
 import io
 import multiprocessing
 import os
+import random
 import re
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from rich.console import Console
 
 from xkd.engine import train as engine_train
 from xkd.engine.hooks import PlainCheckpointHook, StepHook
+from xkd.weights import load_file
 
 
 def interrupted(config: Callable[[], Any], work_dir: Path, epoch: int) -> None:
@@ -42,9 +44,9 @@ def interrupted(config: Callable[[], Any], work_dir: Path, epoch: int) -> None:
             runs.run_training(config(), work_dir)
 
 
-def same_runs(first: Path, second: Path) -> None:
+def same_runs(first: Path, second: Path, last: str = "epoch_3.pth") -> None:
     """Weights, optimiser, schedules, running average, the best checkpoint and its score; not paths and times."""
-    for name in ("epoch_3.pth", "best.pth"):
+    for name in (last, "best.pth"):
         one, two = runs.read(first / name), runs.read(second / name)
         for key in one.keys() - {"meta", "message_hub"}:
             assert runs.differences(one[key], two[key], key) == []
@@ -169,6 +171,66 @@ def test_a_killed_process_goes_on(data_root: Path, tmp_path: Path) -> None:
     assert not (parts / "result.json").exists()
     runs.run_training(runs.load_config(config), parts, resume=True)
     same_runs(tmp_path / "whole", parts)
+
+
+SLOWLY = """
+import time
+from pathlib import Path
+
+from mmengine.hooks import Hook
+
+from xkd.engine import precision
+
+precision.bfloat16_pays = lambda: True  # on whatever machine the tests run
+
+
+class Slowly(Hook):
+    def before_train(self, runner):
+        Path(runner.work_dir, "begun").touch()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        time.sleep(0.03)
+"""
+
+KILLED = f"""{MEMORY}
+import slowly
+
+from xkd.engine.precision import BF16OptimWrapper
+
+optim_wrapper.update(type=BF16OptimWrapper)
+train_dataloader.update(num_workers=2)
+train_cfg.update(max_epochs=30)
+custom_hooks = [dict(type=slowly.Slowly)]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_twenty_kills_at_random_moments_change_nothing(data_root: Path, tmp_path: Path) -> None:
+    """With workers, bfloat16, a running average and a memory bank; each file that is there is whole, whenever the power fails."""
+    runs.write(tmp_path, slowly=SLOWLY)
+    config, parts, rng = runs.write(tmp_path, config=KILLED), tmp_path / "parts", random.Random(0)
+    environment = runs.environment_of(data_root)
+    environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    command = [sys.executable, str(runs.REPOSITORY / "tools" / "train.py"), str(config), "--resume", "--work-dir"]
+    subprocess.run([*command, str(tmp_path / "whole")], env=environment, cwd=tmp_path, check=True, capture_output=True)
+    epochs = []
+    for _ in range(20):
+        (parts / "begun").unlink(missing_ok=True)
+        with subprocess.Popen([*command, str(parts)], env=environment, stdout=subprocess.DEVNULL, cwd=tmp_path) as process:
+            deadline = time.monotonic() + 60
+            while not (parts / "begun").exists() and time.monotonic() < deadline and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 0.5))
+            process.kill()
+        for path in parts.glob("*.pth"):
+            load_file(str(path))
+        epochs.append(max((int(path.stem.removeprefix("epoch_")) for path in parts.glob("epoch_*.pth")), default=0))
+    assert not (parts / "result.json").exists()
+    assert len(set(epochs)) > 5, f"the kills came at {epochs}"
+    subprocess.run([*command, str(parts)], env=environment, cwd=tmp_path, check=True, capture_output=True)
+    same_runs(tmp_path / "whole", parts, last="epoch_30.pth")
+    assert not list(parts.glob(".*.tmp"))
 
 
 def test_nothing_to_resume_is_a_new_run(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from mmengine.dist import all_reduce_params, get_rank, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook, RuntimeInfoHook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import is_model_wrapper
-from torch import Tensor, nn
+from torch import nn
 
 from xkd.distiller import Distiller
 from xkd.files import write_atomically
@@ -69,54 +69,6 @@ class SyncStatisticsHook(Hook):  # type: ignore[misc]  # mmengine is untyped
         statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var) if buffer is not None]
         if statistics:
             all_reduce_params(statistics, op="mean")
-
-
-class IntervalInfoHook(RuntimeInfoHook):  # type: ignore[misc]  # mmengine is untyped
-    """mmengine's own hook turns each logged value into a number in each step; this one keeps them on the device until the log interval.
-
-    What is logged is the mean over the interval. The first value that is not finite ends the run, named.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self.steps: list[Tensor] = []  # the values of one step each, in the order of `names`
-
-    def before_train_epoch(self, runner: Any) -> None:
-        super().before_train_epoch(runner)
-        self.steps = []
-
-    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self.names = list(outputs)
-        self.steps.append(torch.stack(list(outputs.values())))
-        if self.every_n_inner_iters(batch_idx, log_interval(runner)) or self.end_of_epoch(runner.train_dataloader, batch_idx):
-            self.flush(runner)
-
-    def flush(self, runner: Any) -> None:
-        values = torch.stack(self.steps).double().cpu()
-        if not values.isfinite().all():
-            raise FloatingPointError(self._not_finite(runner, values))
-        for name, mean in zip(self.names, values.mean(0).tolist(), strict=True):
-            runner.message_hub.update_scalar(f"train/{name}", mean)
-        self.steps = []
-
-    def _not_finite(self, runner: Any, values: Tensor) -> str:
-        # one step later every term is not a number, so only the first such step names the culprit
-        step = int((~values.isfinite()).any(1).nonzero()[0])
-        found = dict(zip(self.names, values[step].tolist(), strict=True))
-        terms = distiller_of(runner).compares
-        bad = [name.removeprefix("term_") for name, value in found.items() if not np.isfinite(value) and name != "loss"]
-        wrong = " and ".join(f"term {name}, which compares {terms[name]}," for name in bad) or "the sum"
-        rates = ", ".join(f"{name} {rate[0]:.3g}" for name, rate in runner.optim_wrapper.get_lr().items())
-        return (
-            f"epoch {runner.epoch + 1}, iteration {runner.iter + 2 - len(values) + step}: {wrong} is not finite"
-            f" ({', '.join(f'{name} {value:.4g}' for name, value in found.items())}; {rates}). Lower the learning rate or the"
-            " term's weight, clip gradients (optim_wrapper.clip_grad), or look for bad pixels; the last checkpoint is whole"
-        )
-
-
-def log_interval(runner: Any) -> int:
-    return next((int(hook.interval) for hook in runner.hooks if isinstance(hook, LoggerHook)), 50)
 
 
 class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is untyped

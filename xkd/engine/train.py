@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import LoggerHook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend, Visualizer
 from rich.console import Console
@@ -29,11 +30,12 @@ from xkd.distiller import BoundReading, Distiller, count_flops
 from xkd.engine import launch
 from xkd.engine.config import as_plain, settle
 from xkd.engine.gradient_log import GradientHook
-from xkd.engine.hooks import IntervalInfoHook, PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints
+from xkd.engine.hooks import PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints
+from xkd.engine.interval import IntervalInfoHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
-from xkd.engine.precision import BF16OptimWrapper
+from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import ProgressHook
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.evaluate import measure, predict
@@ -141,9 +143,9 @@ def make_runner(
     if is_main_process():
         sweep(work_dir)
     experiment = f"xkd_{time.time_ns()}"  # mmengine keeps its logger, message hub and visualizer by this name
-    optim_wrapper = dict(config.optim_wrapper)
-    if amp:
-        optim_wrapper["type"] = BF16OptimWrapper
+    optim_wrapper = as_plain(config.optim_wrapper)
+    if amp or optim_wrapper.get("type", OptimWrapper) is OptimWrapper:
+        optim_wrapper["type"] = BF16OptimWrapper if amp else StepOptimWrapper
     train_cfg = dict(config.train_cfg)
     if smoke:
         train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)
@@ -181,9 +183,9 @@ def make_hooks(config: Config, launcher: str) -> dict[str, Any]:
     """mmengine's default hooks, with those that xkd has in their place, and the config's changes to them."""
     own = as_plain(config.get("default_hooks") or {})
     return {
-        "runtime_info": IntervalInfoHook(),
         "logger": LoggerHook(interval=config.get("log_interval", 50)),
         **own,
+        "runtime_info": {"type": IntervalInfoHook, **own.get("runtime_info", {})},
         "checkpoint": {"type": PlainCheckpointHook, "save_best": config.save_best, **own.get("checkpoint", {})},
         **({"sync_statistics": SyncStatisticsHook()} if launcher != "none" else {}),
     }

@@ -89,8 +89,10 @@ class CRD(nn.Module):
         return (positive + negative).sum(0).mean()
 
     def _remember(self, bank: Tensor, index: Int[Tensor, " b"], embeddings: Float[Tensor, "b dim"]) -> None:
-        mixed = self.momentum * bank[index] + (1 - self.momentum) * embeddings
-        bank.index_copy_(0, index, F.normalize(mixed, dim=1))
+        held = bank[index]
+        mixed = F.normalize(self.momentum * held + (1 - self.momentum) * embeddings, dim=1)
+        # a step that is not finite is left out by the optimiser, and must not stay here either
+        bank.index_copy_(0, index, torch.where(mixed.isfinite().all(1, keepdim=True), mixed, held))
 
 
 def _products(anchors: Float[Tensor, "b dim"], bank: Float[Tensor, "n dim"], drawn: Int[Tensor, "b k"]) -> Float[Tensor, "b k"]:
