@@ -199,7 +199,7 @@ from xkd.engine.precision import BF16OptimWrapper
 
 optim_wrapper.update(type=BF16OptimWrapper)
 train_dataloader.update(num_workers=2)
-train_cfg.update(max_epochs=30)
+train_cfg.update(max_epochs=50)
 custom_hooks = [dict(type=slowly.Slowly)]
 """
 
@@ -214,23 +214,28 @@ def test_twenty_kills_at_random_moments_change_nothing(data_root: Path, tmp_path
     environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
     command = [sys.executable, str(runs.REPOSITORY / "tools" / "train.py"), str(config), "--resume", "--work-dir"]
     subprocess.run([*command, str(tmp_path / "whole")], env=environment, cwd=tmp_path, check=True, capture_output=True)
-    epochs = []
+    epochs = [0]
     for _ in range(20):
         (parts / "begun").unlink(missing_ok=True)
+        aim = epochs[-1] + rng.choice([0, 1, 1])
         with subprocess.Popen([*command, str(parts)], env=environment, stdout=subprocess.DEVNULL, cwd=tmp_path) as process:
             deadline = time.monotonic() + 60
-            while not (parts / "begun").exists() and time.monotonic() < deadline and process.poll() is None:
+            while (not (parts / "begun").exists() or last_epoch(parts) < aim) and time.monotonic() < deadline and process.poll() is None:
                 time.sleep(0.01)
-            time.sleep(rng.uniform(0.0, 0.5))
+            time.sleep(rng.uniform(0.0, 0.6))
             process.kill()
         for path in parts.glob("*.pth"):
             load_file(str(path))
-        epochs.append(max((int(path.stem.removeprefix("epoch_")) for path in parts.glob("epoch_*.pth")), default=0))
+        epochs.append(last_epoch(parts))
     assert not (parts / "result.json").exists()
     assert len(set(epochs)) > 5, f"the kills came at {epochs}"
     subprocess.run([*command, str(parts)], env=environment, cwd=tmp_path, check=True, capture_output=True)
-    same_runs(tmp_path / "whole", parts, last="epoch_30.pth")
+    same_runs(tmp_path / "whole", parts, last="epoch_50.pth")
     assert not list(parts.glob(".*.tmp"))
+
+
+def last_epoch(folder: Path) -> int:
+    return max((int(path.stem.removeprefix("epoch_")) for path in folder.glob("epoch_*.pth")), default=0)
 
 
 def test_nothing_to_resume_is_a_new_run(tmp_path: Path) -> None:
