@@ -87,8 +87,11 @@ def _without_collector() -> Iterator[None]:
 
 def read_rows(path: Path, schema: Schema) -> tuple[Row, ...]:
     """Every row of the CSV file; `FileNotFoundError` or `ValueError` names the file, the line, the row and what is legal."""
-    with _without_collector():
-        return tuple(_rows(path, schema))
+    try:
+        with _without_collector():
+            return tuple(_rows(path, schema))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a table in UTF-8, separated by commas: {error}") from error
 
 
 def _rows(path: Path, schema: Schema) -> Iterator[Row]:

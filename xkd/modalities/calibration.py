@@ -95,9 +95,11 @@ def read_calibration(path: Path, camera: str) -> Camera:
 
     Raises `FileNotFoundError`, or `ValueError` that names the file, the key and the legal ones.
     """
-    text = path.read_text("utf-8")
     try:
+        text = path.read_text("utf-8")
         return _from_json(text) if path.suffix.lower() == ".json" else _from_kitti(text, camera)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text in UTF-8: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: {error.args[0] if error.args else error}") from error
 

@@ -17,33 +17,44 @@ _JPEG_START = b"\xff\xd8"
 _JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
 _PNG_START = b"\x89PNG"
-_TIFF_STARTS = (b"II*\0", b"MM\0*")
 _ORIENTATION = 0x0112  # EXIF's and TIFF's tag
 _UPRIGHT = 1
+_BANDS = 256  # more than any camera has: values of so many bands count as pixels
+# Pillow's words for a header that it cannot read
+_NO_HEADER = (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, struct.error)
 
 
 def read_image(path: Path, flags: int) -> NDArray[Any]:
     """The decoded file, (H, W) or (H, W, C), as OpenCV's `flags` ask; a file that is cut off is an error, not half an image.
 
-    Raises `FileNotFoundError` where there is no file and `ValueError` where it cannot be decoded; both name the file.
+    Raises `FileNotFoundError` where there is no file and `ValueError` where it cannot be decoded, or has more pixels than are safe to
+    decode (twice `PIL.Image.MAX_IMAGE_PIXELS`, 179 million); both name the file.
     """
     data = path.read_bytes()
     if not is_whole(data):
         raise ValueError(f"{path}: the file is cut off after {len(data)} bytes")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    turned = _look_at_header(path, data)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:
+        raise ValueError(f"{path}: OpenCV cannot decode it: {error.err}") from error
     if image is None:
         raise ValueError(f"{path}: not an image that OpenCV can decode (JPEG, PNG, TIFF, WebP, ...)")
-    if flags == cv2.IMREAD_UNCHANGED and data.startswith((_JPEG_START, _PNG_START, *_TIFF_STARTS)):
-        _check_upright(path, data)
+    # OpenCV turns an image by its EXIF orientation, except where it is asked for the file's own channels: then pairs would part
+    if flags == cv2.IMREAD_UNCHANGED and turned != _UPRIGHT:
+        raise ValueError(f"{path}: is stored turned (EXIF orientation {turned}); write it upright")
     return image
 
 
-def _check_upright(path: Path, data: bytes) -> None:
-    """OpenCV turns an image by its EXIF orientation, except where it is asked for the file's own channels: then pairs would part."""
-    with Image.open(io.BytesIO(data)) as picture:
-        turned = picture.getexif().get(_ORIENTATION, _UPRIGHT)
-    if turned != _UPRIGHT:
-        raise ValueError(f"{path}: is stored turned (EXIF orientation {turned}); write it upright")
+def _look_at_header(path: Path, data: bytes) -> int:
+    """The EXIF orientation; `ValueError` for an image of absurd size, before a byte of it is decoded."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return int(picture.getexif().get(_ORIENTATION, _UPRIGHT))
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: {error}; cut it into tiles") from error
+    except _NO_HEADER:
+        return _UPRIGHT  # what Pillow cannot read OpenCV may; it has a limit of its own, 2**30 pixels
 
 
 def read_bands(path: Path) -> tuple[NDArray[Any], float]:
@@ -58,22 +69,25 @@ def read_bands(path: Path) -> tuple[NDArray[Any], float]:
         return (image if image.ndim == 3 else image[..., None]), float("nan")
     try:
         with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            image, axes, tags = series.asarray(), series.axes, file.pages.first.tags
-    except (tifffile.TiffFileError, IndexError, struct.error) as error:
-        raise ValueError(f"{path}: {error}") from error
-    except ValueError as error:
+            series, first = file.series[0], file.pages.first
+            pixels, axes, tags = max(first.imagewidth * first.imagelength, series.size // _BANDS), series.axes, first.tags
+            values = series.asarray() if pixels <= _most() else None
+    except ValueError as error:  # among them: a compression that it does not know
         return _read_by_rasterio(path, error)
+    except Exception as error:  # what it raises for a damaged file is of every kind
+        raise ValueError(f"{path}: cannot be read: {error}") from error
+    if values is None:
+        raise _too_large(path, pixels)
     tag, turned = tags.get("GDAL_NODATA"), tags.get("Orientation")
     if turned is not None and int(turned.value) != _UPRIGHT:
         raise ValueError(f"{path}: is stored turned (TIFF orientation {int(turned.value)}); write it upright")
-    if image.ndim not in (2, 3):
-        raise ValueError(f"{path}: bands are (rows, columns) or one axis more, this file has axes {axes} of {image.shape}")
-    if image.ndim == 2:
-        image = image[..., None]
+    if values.ndim not in (2, 3):
+        raise ValueError(f"{path}: bands are (rows, columns) or one axis more, this file has axes {axes} of {values.shape}")
+    if values.ndim == 2:
+        values = values[..., None]
     elif not axes.endswith("S"):
-        image = np.moveaxis(image, 0, 2)  # one page or plane per band
-    return image, float(tag.value) if tag is not None else float("nan")
+        values = np.moveaxis(values, 0, 2)  # one page or plane per band
+    return values, float(tag.value) if tag is not None else float("nan")
 
 
 def _read_by_rasterio(path: Path, reason: ValueError) -> tuple[NDArray[Any], float]:
@@ -83,10 +97,21 @@ def _read_by_rasterio(path: Path, reason: ValueError) -> tuple[NDArray[Any], flo
         raise ValueError(f"{path}: {reason}; rasterio may read it: pip install 'xkd[geotiff]'") from error
     try:
         with rasterio.open(path) as file:
+            if file.width * file.height > _most():
+                raise _too_large(path, file.width * file.height)
             nodata = float("nan") if file.nodata is None else float(file.nodata)
             return np.moveaxis(file.read(), 0, 2), nodata
     except rasterio.errors.RasterioError as error:
         raise ValueError(f"{path}: cannot be read, is it cut off? tifffile: {reason}; rasterio: {error}") from error
+
+
+def _most() -> float:
+    """Pixels that are safe to decode, by Pillow's measure."""
+    return 2 * (Image.MAX_IMAGE_PIXELS or float("inf"))
+
+
+def _too_large(path: Path, pixels: int) -> ValueError:
+    return ValueError(f"{path}: {pixels} pixels, at most {_most():.0f} are decoded at once; cut it into tiles")
 
 
 def is_whole(data: bytes) -> bool:

@@ -34,6 +34,8 @@ def read_scan(path: Path, columns: int) -> NDArray[np.float64]:
             points = reader(path)
         except ImportError as error:
             raise ValueError(f"{path}: reading {suffix} needs the package '{error.name}': {_EXTRA}") from error
+        except Exception as error:  # what the libraries raise for a damaged file is of every kind
+            raise ValueError(f"{path}: cannot be read: {error}") from error
     if not len(points):
         raise ValueError(f"{path}: holds no points")
     if (wrong := ~np.isfinite(points).all(1)).any():
@@ -54,8 +56,8 @@ def _read_bin(path: Path, columns: int) -> NDArray[np.float64]:
 def _read_npy(path: Path) -> NDArray[np.float64]:
     try:
         points = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except Exception as error:  # for a damaged header also what Python's own parser raises
+        raise ValueError(f"{path}: cannot be read: {error}") from error
     if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in "fiu":
         raise ValueError(f"{path}: points are (N, 3 or more) numbers, this is {points.shape} of {points.dtype}")
     return _with_intensity(points[:, :3], points[:, 3] if points.shape[1] > 3 else None)
@@ -71,12 +73,9 @@ def _read_pcd(path: Path) -> NDArray[np.float64]:
 
 
 def _read_ply(path: Path) -> NDArray[np.float64]:
-    from plyfile import PlyData, PlyParseError
+    from plyfile import PlyData
 
-    try:
-        vertex = PlyData.read(path)["vertex"]
-    except (PlyParseError, KeyError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    vertex = PlyData.read(path)["vertex"]
     names = [entry.name for entry in vertex.properties]
     intensity = next((vertex[name] for name in ("intensity", "scalar_intensity", "reflectance") if name in names), None)
     return _with_intensity(np.stack([vertex["x"], vertex["y"], vertex["z"]], 1), intensity)
@@ -85,10 +84,7 @@ def _read_ply(path: Path) -> NDArray[np.float64]:
 def _read_las(path: Path) -> NDArray[np.float64]:
     import laspy
 
-    try:
-        cloud = laspy.read(path)
-    except laspy.errors.LaspyException as error:
-        raise ValueError(f"{path}: {error}") from error
+    cloud = laspy.read(path)
     return _with_intensity(np.asarray(cloud.xyz), np.asarray(cloud.intensity))
 
 

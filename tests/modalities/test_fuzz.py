@@ -1,0 +1,221 @@
+"""Damaged files: whatever bytes they hold, a reader gives an image or points, or an error that names the file."""
+
+from __future__ import annotations
+
+import io
+import resource
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import laspy
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from plyfile import PlyData, PlyElement
+from pypcd4.pypcd4 import PointCloud
+
+from xkd.data.manifest import Manifest
+from xkd.modalities import RGB, Depth, Multispectral, Thermal
+from xkd.modalities.calibration import Camera, read_calibration, write_calibration
+from xkd.modalities.scans import read_scan
+from xkd.modality import Shot
+
+RNG = np.random.default_rng(0)
+COLOUR = RNG.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+DEEP = RNG.integers(0, 65536, (20, 24), dtype=np.uint16)
+AHEAD = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])  # a scanner at the camera
+POINTS = RNG.normal(size=(30, 4)).astype(np.float32)
+
+
+def encoded(suffix: str, image: Any) -> bytes:
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+def tiff(image: Any, **options: Any) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, image, **options)
+    return file.getvalue()
+
+
+def npy() -> bytes:
+    file = io.BytesIO()
+    np.save(file, POINTS)
+    return file.getvalue()
+
+
+def ply() -> bytes:
+    file = io.BytesIO()
+    vertex = np.array([tuple(point) for point in POINTS], [(name, "f4") for name in ("x", "y", "z", "intensity")])
+    PlyData([PlyElement.describe(vertex, "vertex")]).write(file)
+    return file.getvalue()
+
+
+def las() -> bytes:
+    cloud = laspy.create(point_format=3)
+    cloud.x, cloud.y, cloud.z = POINTS[:, :3].astype(np.float64).T
+    file = io.BytesIO()
+    cloud.write(file)
+    return file.getvalue()
+
+
+def pcd(folder: Path) -> bytes:
+    path = folder / "whole.pcd"
+    PointCloud.from_xyzi_points(POINTS).save(path)
+    return path.read_bytes()
+
+
+def manifest(path: Path) -> None:
+    Manifest.load(str(path.parent))
+
+
+HEADER = b"""name = "m"
+licence = "x"
+source = "y"
+classes = ["a", "b"]
+[modalities.rgb]
+sensor = "rgb"
+"""
+
+
+def calibration(folder: Path) -> bytes:
+    path = folder / "whole.json"
+    write_calibration(path, Camera(np.array([[20.0, 0, 12, 0], [0, 20, 10, 0], [0, 0, 1, 0]]), AHEAD, (0.1, 0.01, 0.0, 0.0, 0.0), (24, 20)))
+    return path.read_bytes()
+
+
+PLANE: dict[str, Any] = {"photometric": "minisblack"}
+
+# what is read, by a file's name: how, and a file that is whole
+READERS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], bytes]]] = {
+    "rgb.jpg": (lambda path: RGB().read(Shot((path,))), lambda _: encoded(".jpg", COLOUR)),
+    "rgb.png": (lambda path: RGB().read(Shot((path,))), lambda _: encoded(".png", COLOUR)),
+    "rgb.webp": (lambda path: RGB().read(Shot((path,))), lambda _: encoded(".webp", COLOUR)),
+    "rgb.bmp": (lambda path: RGB().read(Shot((path,))), lambda _: encoded(".bmp", COLOUR)),
+    "thermal.png": (lambda path: Thermal().read(Shot((path,))), lambda _: encoded(".png", DEEP)),
+    "depth.png": (lambda path: Depth().read(Shot((path,))), lambda _: encoded(".png", DEEP)),
+    "bands.tif": (
+        lambda path: Multispectral(bands=("red", "nir")).read(Shot((path,))),
+        lambda _: tiff(np.dstack([DEEP, DEEP]), **PLANE, planarconfig="contig"),
+    ),
+    "packed.tif": (
+        lambda path: Multispectral(bands=("red", "nir")).read(Shot((path,))),
+        lambda _: tiff(np.stack([DEEP, DEEP]), **PLANE, planarconfig="separate", compression="zlib"),
+    ),
+    "scan.bin": (lambda path: read_scan(path, 4), lambda _: POINTS.tobytes()),
+    "scan.npy": (lambda path: read_scan(path, 4), lambda _: npy()),
+    "scan.ply": (lambda path: read_scan(path, 4), lambda _: ply()),
+    "scan.las": (lambda path: read_scan(path, 4), lambda _: las()),
+    "scan.pcd": (lambda path: read_scan(path, 4), pcd),
+    "calibration.json": (lambda path: read_calibration(path, "rgb"), calibration),
+    "manifest.toml": (manifest, lambda _: HEADER),
+    "manifest.csv": (manifest, lambda _: b"id,split,group,rgb,label\n1,train,g,rgb/1.png,a\n2,val,h,rgb/2.png,b\n"),
+}
+
+# one change: where, as a share of the file, what is done there, and with which bytes
+Change = tuple[float, str, bytes]
+KINDS = ("flip", "replace", "insert", "delete", "cut", "repeat")
+CHANGES = st.lists(st.tuples(st.floats(0, 1), st.sampled_from(KINDS), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6)
+
+
+def changed(whole: bytes, changes: list[Change]) -> bytes:
+    data = bytearray(whole)
+    for share, kind, patch in changes:
+        at = int(share * len(data))
+        if kind == "flip" and data:
+            data[min(at, len(data) - 1)] ^= patch[0]
+        elif kind == "replace":
+            data[at : at + len(patch)] = patch
+        elif kind == "insert":
+            data[at:at] = patch
+        elif kind == "delete":
+            del data[at : at + len(patch)]
+        elif kind == "cut":
+            del data[at:]
+        elif kind == "repeat":
+            data[at:at] = data[max(at - 40, 0) : at]
+    return bytes(data)
+
+
+def message_of(read: Callable[[Path], Any], path: Path) -> str:
+    """What a reader says of a file that it cannot read."""
+    try:
+        read(path)
+    except (ValueError, KeyError) as error:
+        return str(error) or repr(error)
+    return ""
+
+
+def fuzz(name: str, folder: Path, times: int) -> int:
+    """Reads `times` changed files; how many of them gave something."""
+    read, make = READERS[name]
+    whole, path, given_back = make(folder), folder / name, [0]
+    (folder / "manifest.toml").write_bytes(HEADER)
+    (folder / "manifest.csv").write_bytes(READERS["manifest.csv"][1](folder))
+    path.write_bytes(whole)
+    read(path)
+
+    @settings(max_examples=times, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(CHANGES)
+    def one(changes: list[Change]) -> None:
+        path.write_bytes(changed(whole, changes))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a library says of a broken file
+            said = message_of(read, path)
+        assert not said or path.name in said or folder.name in said, f"the file is not named: {said}"
+        given_back[0] += not said
+
+    one()
+    return given_back[0]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_broken_file_is_an_error_that_names_it(name: str, tmp_path: Path) -> None:
+    assert fuzz(name, tmp_path, 40) < 40
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hundred_thousand_broken_files_leave_nothing_behind(tmp_path: Path) -> None:
+    for name in READERS:
+        (tmp_path / name).mkdir()
+        fuzz(name, tmp_path / name, 200)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name in READERS:
+        fuzz(name, tmp_path / name, 100_000 // len(READERS) + 1)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown < 300, f"{grown:.0f} MiB more than before"
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A header that promises much, and nothing behind it."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
+def test_an_image_bomb_is_refused_before_it_is_decoded(size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_of(*size))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    for sensor in (RGB(), Thermal(), Depth()):
+        with pytest.raises(ValueError, match=r"bomb\.png: .*; cut it into tiles"):
+            sensor.read(Shot((path,)))
+
+
+def test_a_tiff_bomb_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bomb.tif"
+    path.write_bytes(tiff(np.dstack([DEEP, DEEP]), **PLANE, planarconfig="contig"))
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match=r"bomb\.tif: 480 pixels, at most 200 are decoded at once; cut it into tiles"):
+        Multispectral(bands=("red", "nir")).read(Shot((path,)))
