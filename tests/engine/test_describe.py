@@ -8,7 +8,7 @@ from core_models import TASK, rgb_branch, thermal_branch
 from rich.console import Console
 
 from xkd.distiller import Distiller
-from xkd.engine.train import describe
+from xkd.engine.describe import describe
 from xkd.losses import KD, CrossEntropy, FitNet
 from xkd.projectors import Conv1x1
 from xkd.taps import Tap

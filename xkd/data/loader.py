@@ -129,6 +129,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         boxes=[sample.boxes for sample in samples],
         cached={name: torch.stack([sample.cached[name] for sample in samples]) for name in samples[0].cached},
         meta=[sample.meta for sample in samples],
+        broken=[sample.broken for sample in samples if sample.broken],
     )
 
 

@@ -19,13 +19,14 @@ from xkd.batch import View
 from xkd.data import choose
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.cache import Shards
+from xkd.data.frame import crop_of, frame_shape
 from xkd.data.manifest import Manifest
 from xkd.data.region import one_hot, positive_names, read_codes, region
-from xkd.data.registration import read_registered, unlike_sizes
+from xkd.data.registration import read_registered
 from xkd.data.request import check_classes, check_draws, check_request
 from xkd.data.rows import Row
-from xkd.data.sample import NO_DRAW, Sample
-from xkd.data.shots import Reader, check_files, shot_of
+from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
+from xkd.data.shots import Reader, check_files, has, shot_of
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
 from xkd.modality import Modality, Shot, filled
@@ -51,7 +52,8 @@ class PairedDataset(Dataset[Sample]):
     interest is made of, `positive` which names of its codes, if not the manifest's. `target="mask"` makes the mask's classes
     the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is then unlabelled. `subset` > 0
     keeps that many rows, every class among them. `cache` keeps what was read in memory, once per process (for small data
-    sets, and where rows are crops of shared images).
+    sets, and where rows are crops of shared images). A row that cannot be read is an error, or with `on_broken="skip"` has no view, no
+    label and no mask and says why.
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
@@ -75,14 +77,15 @@ class PairedDataset(Dataset[Sample]):
         cache: bool = False,
         target: Literal["label", "mask"] = "label",
         positive: Sequence[str] = (),
+        on_broken: Literal["stop", "skip"] = "stop",
     ) -> None:
         self.manifest = Manifest.load(root)
         self.views = tuple(views)
         self.augment, self.seed, self.mask, self.split, self.label_fraction = augment, seed, mask, split, label_fraction
-        self.target, self.mask_fraction = target, mask_fraction
+        self.target, self.mask_fraction, self.on_broken = target, mask_fraction, on_broken
         check_draws(self.views, augment)
         fractions = {"label_fraction": label_fraction, "mask_fraction": mask_fraction}
-        check_request(self.manifest, split, self.views, mask, fractions, shuffle_pairs_except)
+        check_request(self.manifest, split, self.views, mask, fractions, shuffle_pairs_except, on_broken)
         self.positive = positive_names(self.manifest, positive)
         rows = [row for row in self.manifest.rows if row.split == split]
         if target == "mask":
@@ -104,7 +107,7 @@ class PairedDataset(Dataset[Sample]):
             check_classes(self.manifest)
         columns = {sensor.name for view in self.views for sensor in view.sensors}
         wanted = [view for view in self.views if view.name == shuffle_pairs_except] or self.views
-        usable = [row for row in rows if any(_has(row, view) for view in wanted)]
+        usable = [row for row in rows if any(has(row, view) for view in wanted)]
         names = " and no ".join(sorted({view.modality.name for view in wanted}))
         self.left_out = {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
         if not usable:
@@ -147,16 +150,32 @@ class PairedDataset(Dataset[Sample]):
         index, draw = key if isinstance(key, tuple) else (key, NO_DRAW)
         if not 0 <= index < len(self.rows):
             raise IndexError(f"no row {index}; the dataset has {len(self.rows)}")
+        try:
+            return self._sample(index, draw)
+        except (ValueError, OSError) as error:
+            if self.on_broken == "stop":
+                raise
+            target = self._label(index) if self.target == "label" else torch.full(self.views[0].size, -1)
+            sample = unread(self.views, self._unread, target, index, draw, dict(self.rows[index].meta), str(error))
+            return replace(sample, cached=self._answers(index, draw))
+
+    def _answers(self, index: int, draw: int) -> dict[str, Tensor]:
+        return {name: reading for shards in self._shards for name, reading in shards.read(index, draw).items()}
+
+    def _label(self, index: int) -> Tensor:
+        return torch.from_numpy(self.targets[index : index + 1])[0]
+
+    def _sample(self, index: int, draw: int) -> Sample:
         if get_worker_info() is not None and cv2.getNumThreads() > 1:
             cv2.setNumThreads(0)  # OpenCV's thread pool does not survive the fork of a worker
         row = self.rows[index]
         sources = {view.name: self.source(index, view) for view in self.views}
         seen = [view for view in self.views if view.name not in self._unread]
-        if not any(_has(sources[view.name], view) for view in seen):
+        if not any(has(sources[view.name], view) for view in seen):
             seen = list(self.views)  # the frame is known from what is read
         readings = self._read_views(sources, seen)
-        shape = self._shape(row, {sensor: reading for (view, sensor), reading in readings.items() if sources[view] is row})
-        crop = self._crop(row, shape)
+        shape = frame_shape(self.manifest, row, {sensor: reading for (view, sensor), reading in readings.items() if sources[view] is row})
+        crop = crop_of(self.manifest, row, shape)
         matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
         mask, masked = self._region(row, shape, matrix)
         boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
@@ -166,35 +185,39 @@ class PairedDataset(Dataset[Sample]):
                 for view in self.views
                 if view.name not in self._unread
             },
-            present={view.name: _has(sources[view.name], view) for view in self.views},
+            present={view.name: has(sources[view.name], view) for view in self.views},
             target=self._target(index, row, shape, matrix),
             labelled=row.labels is not None,
-            mask=_tensor(mask),
+            mask=as_tensor(mask),
             masked=masked,
             index=index,
             draw=draw,
             boxes=torch.from_numpy(warp_boxes(boxes, matrix, crop)),
             meta=dict(row.meta),
-            cached={name: reading for shards in self._shards for name, reading in shards.read(index, draw).items()},
+            cached=self._answers(index, draw),
         )
 
     def frame(self, index: int) -> Box:
         """What a row's views show where nothing is drawn: its crop, or the whole, in pixels of the full image. Reads the row."""
         row = self.rows[index]
         readings = self._read_views({view.name: row for view in self.views}, self.views)
-        return self._crop(row, self._shape(row, {sensor: reading for (_, sensor), reading in readings.items()}))
+        return crop_of(self.manifest, row, frame_shape(self.manifest, row, {sensor: reading for (_, sensor), reading in readings.items()}))
 
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
         """The row's own; of pixels the class with the largest share, -1 where none has half."""
         if self.target == "label":
-            return torch.from_numpy(self.targets[index : index + 1])[0]
+            return self._label(index)
         size = self.views[0].size
         if row.labels is None:
             return torch.full(size, -1)
         assert self.manifest.mask is not None  # verified at the start
         codes = self._codes(row, shape)
         shares = warp(
-            one_hot(codes, self.manifest.mask), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])), (0.0,) * len(self.classes)
+            one_hot(codes, self.manifest.mask),
+            matrix,
+            size,
+            crop_of(self.manifest, row, codes.shape),
+            (0.0,) * len(self.classes),
         )
         classes = torch.from_numpy(shares.argmax(2))
         return torch.where(torch.from_numpy(shares.sum(2) >= 0.5), classes, -1)
@@ -210,39 +233,13 @@ class PairedDataset(Dataset[Sample]):
         read: dict[tuple[Modality, Shot], Any] = {}
         for view in views:
             row = sources[view.name]
-            for sensor in view.sensors if _has(row, view) else ():
+            for sensor in view.sensors if has(row, view) else ():
                 shot = shot_of(self.manifest.root, row, sensor)
                 key = (sensor, shot)  # two views of one sensor share a read
                 if key not in read:
                     read[key] = self._reader(row, key, partial(read_registered, sensor, shot, self.manifest.registrations.get(sensor.name)))
                 readings[view.name, sensor.name] = read[key]
         return readings
-
-    def _shape(self, row: Row, readings: dict[str, Any]) -> tuple[int, int]:
-        """(height, width) of the frame in which the row's crop and boxes are given."""
-        sizes = {name: (reading.shape[0], reading.shape[1]) for name, reading in readings.items()}
-        if differ := unlike_sizes(sizes, self.manifest.pairs.same_size, self.manifest.registrations):
-            raise ValueError(f"{self.manifest.root}: row '{row.id}': {differ}")
-        if not self.manifest.pairs.same_size and self.manifest.pairs.size is not None:
-            width, height = self.manifest.pairs.size
-            return height, width
-        return next(iter(sizes.values()))
-
-    def _crop(self, row: Row, shape: tuple[int, int]) -> Box:
-        """The row's crop, or the whole, in pixels of an image of this (height, width)."""
-        height, width = shape
-        frame = self.manifest.pairs.size
-        if row.crop is None:
-            return Box(0, 0, width, height)
-        outer = (width, height) if self.manifest.pairs.same_size or frame is None else frame
-        if row.crop.x2 <= 0 or row.crop.y2 <= 0 or row.crop.x1 >= outer[0] or row.crop.y1 >= outer[1]:
-            raise ValueError(
-                f"{self.manifest.root}: row '{row.id}': crop {tuple(row.crop)} lies outside its frame of {outer[0]}x{outer[1]}"
-            )
-        if self.manifest.pairs.same_size or frame is None or frame == (width, height):
-            return row.crop
-        across, down = width / frame[0], height / frame[1]
-        return Box(row.crop.x1 * across, row.crop.y1 * down, row.crop.x2 * across, row.crop.y2 * down)
 
     def _geometry(self, row: Row, draw: int, aspect: float) -> Matrix:
         return IDENTITY if draw == NO_DRAW else self.augment.geometry(self._rng(row, draw, _GEOMETRY), aspect)
@@ -251,16 +248,16 @@ class PairedDataset(Dataset[Sample]):
         return np.random.default_rng([self.seed, crc32(row.id.encode()), draw, stream])
 
     def _sample_view(self, view: View, readings: Readings, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
-        if not _has(source, view):
+        if not has(source, view):
             return torch.zeros((view.modality.channels, *view.size))
         rng = self._rng(row, draw, crc32(b"view " + view.name.encode())) if draw != NO_DRAW else None
         images = []
         for sensor in view.sensors:
             reading = readings[view.name, sensor.name]
-            image = sensor.place(reading, matrix, view.size, self._crop(source, (reading.shape[0], reading.shape[1])))
+            image = sensor.place(reading, matrix, view.size, crop_of(self.manifest, source, reading.shape))
             if rng is not None and rng.random() < self.augment.jitter:
                 image = sensor.jitter(image, rng)
-            images.append(_tensor(filled(image, sensor)))
+            images.append(as_tensor(filled(image, sensor)))
         return images[0] if len(images) == 1 else torch.cat([image.float() for image in images])
 
     def _region(self, row: Row, shape: tuple[int, int], matrix: Matrix) -> tuple[NDArray[np.float32], bool]:
@@ -270,10 +267,10 @@ class PairedDataset(Dataset[Sample]):
             return np.zeros((*size, 1), np.float32), False
         if self.mask == "boxes":
             boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
-            return draw_boxes(boxes, matrix, self._crop(row, shape), size, row.scores), True
+            return draw_boxes(boxes, matrix, crop_of(self.manifest, row, shape), size, row.scores), True
         codes = self._codes(row, shape)
         assert self.manifest.mask is not None  # verified with the header
-        share = warp(region(codes, self.manifest.mask, self.positive), matrix, size, self._crop(row, (codes.shape[0], codes.shape[1])))
+        share = warp(region(codes, self.manifest.mask, self.positive), matrix, size, crop_of(self.manifest, row, codes.shape))
         if np.isnan(share).any():
             found, legal = np.unique(codes).tolist(), dict(self.manifest.mask.values)
             path = self.manifest.root / row.mask
@@ -286,11 +283,3 @@ class PairedDataset(Dataset[Sample]):
         if self.manifest.pairs.same_size and codes.shape[:2] != shape:
             raise ValueError(f"{path}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
         return codes
-
-
-def _has(row: Row, view: View) -> bool:
-    return all(sensor.name in row.files for sensor in view.sensors)
-
-
-def _tensor(image: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from xkd.batch import View
 
 NO_DRAW: Final = -1  # the draw of evaluation: no augmentation
 
@@ -25,3 +30,28 @@ class Sample:
     boxes: Tensor  # (N, 4) x1 y1 x2 y2 in 0..1 of the view, whole or in part inside it
     meta: dict[str, str]
     cached: dict[str, Tensor] = field(default_factory=dict)  # readings of branches that need not run
+    broken: str = ""  # why the row could not be read, which then has no view, label or mask
+
+
+def unread(
+    views: Sequence[View], without: Collection[str], target: Tensor, index: int, draw: int, meta: dict[str, str], why: str
+) -> Sample:
+    """What stands in the place of a row that cannot be read; no pixels of the views `without`, which nobody needs."""
+    return Sample(
+        views={view.name: torch.zeros((view.modality.channels, *view.size)) for view in views if view.name not in without},
+        present={view.name: False for view in views},
+        target=target,
+        labelled=False,
+        mask=torch.zeros((1, *views[0].size)),
+        masked=False,
+        index=index,
+        draw=draw,
+        boxes=torch.zeros((0, 4)),
+        meta=meta,
+        broken=why,
+    )
+
+
+def as_tensor(image: NDArray[Any]) -> Tensor:
+    """(C, H, W) of an image (H, W, C)."""
+    return torch.from_numpy(image).permute(2, 0, 1)

@@ -7,8 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from xkd.batch import View
 from xkd.data.rows import Row
 from xkd.modality import Modality, Shot
+
+
+def has(row: Row, view: View) -> bool:
+    """Whether the row has every sensor of the view."""
+    return all(sensor.name in row.files for sensor in view.sensors)
 
 
 def shot_of(root: Path, row: Row, modality: Modality) -> Shot:

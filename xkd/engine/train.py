@@ -21,14 +21,14 @@ from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend, Visualizer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 from torch.utils.data import DataLoader
 
 from xkd.bfloat16 import bfloat16_pays
-from xkd.data.paired import PairedDataset
-from xkd.distiller import BoundReading, Distiller, count_flops
+from xkd.distiller import Distiller
 from xkd.engine import launch
+from xkd.engine.broken_rows import BrokenRowsHook
 from xkd.engine.config import as_plain, settle
+from xkd.engine.describe import describe, measure_teachers, print_rows
 from xkd.engine.gradient_log import GradientHook
 from xkd.engine.hooks import PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints
 from xkd.engine.interval import IntervalInfoHook
@@ -38,10 +38,9 @@ from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import ProgressHook
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
-from xkd.evaluate import measure, predict
 from xkd.files import sweep, write_atomically
 from xkd.tasks import Task
-from xkd.weights import EMA, load_file
+from xkd.weights import load_file
 
 
 class QuietRunner(Runner):  # type: ignore[misc]  # mmengine is untyped
@@ -103,7 +102,13 @@ def train(
     runner = make_runner(
         config, work_dir, distiller, loaders, settings, seed, find_last(work_dir, console) if resume else None, amp, launcher, smoke
     )
-    hooks = [StepHook(), GradientHook(console), ProgressHook(progress, name), *as_plain(config.get("custom_hooks") or [])]
+    hooks = [
+        StepHook(),
+        GradientHook(console),
+        BrokenRowsHook(console),
+        ProgressHook(progress, name),
+        *as_plain(config.get("custom_hooks") or []),
+    ]
     if cache and not smoke:
         hooks.append(TeacherCacheHook(cache, config, console, progress))
     runner.register_custom_hooks(hooks)
@@ -251,45 +256,6 @@ def check_save_best(distiller: Distiller, save_best: str) -> None:
     legal = [f"{TaskMetric.default_prefix}/{name}" for name in distiller.task.metrics().keys()]  # noqa: SIM118  # not a dict
     if save_best not in legal:
         raise KeyError(f"save_best = '{save_best}' is not measured; there are {legal}")
-
-
-def print_rows(loaders: Mapping[str, Any], console: Console) -> None:
-    """What there is to learn from, and what is left out: nothing is dropped silently."""
-    for split, loader in loaders.items():
-        dataset: PairedDataset = loader.dataset
-        share = f" (label_fraction {dataset.label_fraction:g})" if dataset.label_fraction < 1 else ""
-        masks = f", {dataset.num_masked} with a mask (mask_fraction {dataset.mask_fraction:g})" if dataset.mask_fraction < 1 else ""
-        console.print(f"{split}: {len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}{masks}")
-        for reason, count in dataset.left_out.items():
-            console.print(f"{split}: {count} rows left out ({reason})")
-
-
-def measure_teachers(distiller: Distiller, config: Config, seed: int, console: Console) -> None:
-    """Each frozen teacher is measured on val before it teaches, on its own view."""
-    for name, branch in distiller.branches.items():
-        if branch.frozen and not isinstance(branch.weights, EMA):
-            loader = build_loader(config.val_dataloader, seed, views=[branch.view])
-            metrics = measure(distiller.task, predict(branch, distiller.task, loader))
-            console.print(f"teacher '{name}' on val: " + ", ".join(f"{key} {value:.3f}" for key, value in metrics.items()))
-
-
-def describe(distiller: Distiller) -> Table:
-    """The dry run as a table: each reading's shape, and what each branch and term costs."""
-    table = Table("reading", "shape (C, H, W)", "parameters", "MFLOPs per image", title="The graph", title_justify="left")
-    for name, branch in distiller.branches.items():
-        count = sum(p.numel() for p in branch.parameters())
-        label = "frozen" if branch.frozen else "learns"
-        flops = count_flops(branch, distiller.task) / 1e6
-        table.add_row(f"{name} ({label}, view {branch.view.name})", str(branch.view.size), f"{count:,}", f"{flops:.0f}")
-        for reading, shape in branch.shapes.items():
-            table.add_row(BoundReading(f"  {name}.{reading}", tuple(shape)).name, str(tuple(shape)))
-    for name, term in distiller.terms.items():
-        count = sum(p.numel() for p in term.parameters())
-        weight = "scheduled" if callable(term.weight) else f"{term.weight:g}"
-        edge = f"{weight} * {type(term.loss).__name__}({', '.join(term.readings)})"
-        flops = distiller.term_flops[name] / 1e6
-        table.add_row(f"term {name}", edge, f"{count:,}" if count else "", f"{flops:.3g}" if flops else "")
-    return table
 
 
 def free_or_fail(work_dir: Path, least: int = 64 * 1024**2) -> None:

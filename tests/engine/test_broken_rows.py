@@ -1,0 +1,77 @@
+"""Files that cannot be read end a run, or their rows are left out and told, as the data set says."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import engine_runs as runs
+import numpy as np
+import pytest
+from rich.console import Console
+
+from xkd.batch import View
+from xkd.data.augment import Augment
+from xkd.data.loader import collate
+from xkd.data.manifest import sensor
+from xkd.data.paired import PairedDataset
+from xkd.engine import broken_rows
+from xkd.engine.loaders import build_loader
+
+SKIP = {"train_dataloader.dataset.on_broken": "skip", "val_dataloader.dataset.on_broken": "skip", "train_cfg.max_epochs": 2}
+
+
+@pytest.fixture
+def damaged(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny data set with one cut image in train and one empty one in val."""
+    root = tmp_path / "data" / "tiny"
+    shutil.copytree(data_root, root)
+    monkeypatch.setenv("XKD_DATA_ROOT", str(root.parent))
+    for split, content in (("train", b"\x89PNG cut"), ("val", b"")):
+        dataset = PairedDataset(str(root), split, [View("rgb", sensor(root="tiny", column="rgb"), (16, 16))], Augment())
+        row = next(row for row in dataset.rows if "rgb" in row.files and row.labels)
+        (root / row.files["rgb"][0]).write_bytes(content)
+    return root
+
+
+def test_a_broken_row_is_told_and_left_out(damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broken_rows, "MOST", 0.2)
+    page = io.StringIO()
+    config = runs.config_of(tmp_path, runs.GRAPH, {**SKIP, "train_dataloader.num_workers": 1})
+    assert runs.run_training(config, tmp_path / "run", Console(file=page, width=400)).epochs == 2
+    said = page.getvalue()
+    assert len(re.findall(r"left out: row 'train-\d+': .*png: the file is cut off after 8 bytes", said)) == 1
+    assert len(re.findall(r"left out: row 'val-\d+': .*png: not an image that OpenCV can decode", said)) == 1
+    assert "2 rows could not be read and were left out" in said
+    state = runs.read(tmp_path / "run" / "best.pth")["state_dict"]
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_a_broken_row_has_nothing(damaged: Path, tmp_path: Path) -> None:
+    section = runs.config_of(tmp_path, runs.GRAPH, SKIP).train_dataloader
+    dataset: Any = build_loader(section, 0).dataset
+    (number,) = [number for number in range(len(dataset)) if dataset[number].broken]
+    whole = next(number for number in range(len(dataset)) if dataset[number].labelled and all(dataset[number].present.values()))
+    batch = collate([dataset[number, 0], dataset[whole, 0]])
+    assert batch.broken == [dataset[number].broken]
+    assert batch.labelled.tolist() == batch.present["rgb"].tolist() == batch.present["thermal"].tolist() == [False, True]
+    assert not batch.masked[0]
+    assert not batch.views["rgb"][0].any()
+    assert batch.meta[0]["id"] == dataset.rows[number].id
+
+
+def test_a_broken_row_ends_a_run_unless_it_is_told_otherwise(damaged: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"row 'train-\d+': .*cut off after 8 bytes"):
+        runs.run_training(runs.config_of(tmp_path, runs.GRAPH), tmp_path / "run")
+    with pytest.raises(ValueError, match="on_broken must be 'stop' or 'skip', got 'ignore'"):
+        build_loader(runs.config_of(tmp_path, runs.GRAPH, {"train_dataloader.dataset.on_broken": "ignore"}).train_dataloader, 0)
+
+
+def test_too_many_broken_rows_end_a_run(damaged: Path, tmp_path: Path) -> None:
+    for path in sorted((damaged / "rgb").iterdir())[:10]:
+        path.write_bytes(np.random.default_rng(0).bytes(50))
+    with pytest.raises(ValueError, match=r"\d of 23 rows could not be read, more than 5 %: row 'train-\d+': .*; see xkd check-pairs"):
+        runs.run_training(runs.config_of(tmp_path, runs.GRAPH, SKIP), tmp_path / "run")
