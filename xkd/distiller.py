@@ -16,6 +16,7 @@ from xkd.batch import Batch
 from xkd.branch import Branch, Capture, example_batch
 from xkd.explanation import TARGET
 from xkd.losses.learned import LearnedLoss
+from xkd.processes import are_several, shares_of_rows
 from xkd.tasks.task import Task
 from xkd.term import BATCH_READINGS, Readings, Term
 from xkd.weights import EMA
@@ -81,8 +82,12 @@ class Distiller(nn.Module):
         return self.branches[self.student_name]
 
     def forward(self, batch: Batch) -> Step:
-        readings = self.read(batch)
-        parts = {name: self.part(name, readings, batch) for name in self.terms}
+        """The step's loss. Where several processes train, each term's mean is over the rows of all of them once gradients are averaged."""
+        readings, together = self.read(batch), self.training and are_several()
+        parts = {name: self.part(name, readings, batch, together) for name in self.terms}
+        if together:
+            shares = shares_of_rows([1 if term.gather else term.num_rows for term in self.terms.values()], batch.index.device)
+            parts = {name: part * share for (name, part), share in zip(parts.items(), shares, strict=True)}
         loss = torch.stack([term.weight_at(self.epoch) * parts[name] for name, term in self.terms.items()]).sum()
         return Step(loss, {name: part.detach() for name, part in parts.items()})
 
@@ -131,13 +136,13 @@ class Distiller(nn.Module):
             )
         return batch.target.clamp(min=0) if reading == TARGET else captures[of]["output"].detach().argmax(1)
 
-    def part(self, name: str, readings: Readings, batch: Batch) -> Float[Tensor, ""]:
+    def part(self, name: str, readings: Readings, batch: Batch, together: bool = False) -> Float[Tensor, ""]:
         """The unweighted value of a term; one without weight, such as one that a schedule has stopped, is 0 and not computed."""
         term = self.terms[name]
         if not term.weight_at(self.epoch):
             return term.zero(readings)
         try:
-            part: Tensor = term(readings, batch)
+            part: Tensor = term(readings, batch, together=together)
         except (ValueError, IndexError) as error:
             raise ValueError(f"term '{name}' cannot compare {self.compares.get(name) or term.readings}: {error}") from error
         return part

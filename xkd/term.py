@@ -17,6 +17,7 @@ from xkd.explanation import TARGET
 from xkd.gates import Gate
 from xkd.losses.learned import LearnedLoss
 from xkd.losses.precision import widen
+from xkd.processes import gathered
 from xkd.projectors import Projector
 from xkd.schedules import Schedule
 
@@ -33,6 +34,7 @@ class Term(nn.Module):
     The teacher's side is detached. Half precision is widened to float32 and autocast is off for the loss; float64 stays. Where no row is
     left the term is zero; so is a loss on relations among rows where one is left. `gate` chooses among the rows, such as those where the
     teacher is right. `mask` is what a loss that asks for a mask gets: the annotated one, or a reading such as a head `AttentionMask`.
+    `gather` is for losses on relations among rows where several processes train: each sees the rows of all, as one process would.
     """
 
     def __init__(
@@ -44,10 +46,13 @@ class Term(nn.Module):
         weight: float | Schedule = 1.0,
         gate: Gate | None = None,
         mask: str = MASK,
+        gather: bool = False,
     ) -> None:
         super().__init__()
         if projector is not None and not isinstance(projector, Projector):
             raise ValueError(f"{type(projector).__name__} has no bind(source, target), so it cannot be a projector")
+        self.gather = gather
+        self.num_rows = 0  # that the last call had in this process
         self.strict = True  # whether a teacher's side that is not finite is an error at once, or shows in the loss alone
         self.loss, self.projector = loss, projector
         self.student, self.teacher, self.weight, self.gate = _names(student), _names(teacher), weight, gate
@@ -88,12 +93,17 @@ class Term(nn.Module):
         asked = field in self.extras and not (field == "mask" and self.mask_reading)
         return f"batch.{field}" in self.teacher or asked or field in self.gate_extras
 
-    def forward(self, readings: Readings, batch: Batch, gated: bool = True) -> Float[Tensor, ""]:
-        """The loss of the rows that are left; a dry run lets those through that the gate would keep out."""
+    def forward(self, readings: Readings, batch: Batch, gated: bool = True, together: bool = False) -> Float[Tensor, ""]:
+        """The loss of the rows that are left; a dry run lets those through that the gate would keep out.
+
+        `together` says that all processes are in this call, so that rows can be gathered.
+        """
         rows = self.rows(readings, batch)
         if gated and self.gate is not None:
             rows = rows & self.opened(readings, batch)
-        if not rows.any():
+        self.num_rows = int(rows.sum())
+        gather = self.gather and together
+        if not self.num_rows and not gather:
             return self.zero(readings)
         chosen = None if rows.all() else rows.nonzero().flatten().to(batch.index.device, non_blocking=True)
 
@@ -102,15 +112,23 @@ class Term(nn.Module):
 
         student = [read(name) for name in self.student]
         if self.projector is not None:
-            student = [self.projector(reading) for reading in student]
+            student = [self.projector(reading) if self.num_rows else self._no_rows(reading) for reading in student]
         teacher = [read(name).detach() for name in self.teacher]
         if self.strict:
             _check_finite(self.teacher, teacher, student)
         given = {"target": batch.target, "mask": readings[self.mask].detach(), "index": batch.index}
         extras = [given[name] if chosen is None else given[name][chosen] for name in self.extras]
+        if gather:
+            student, teacher, extras = ([gathered(of) for of in side] for side in (student, teacher, extras))
+            if not len(student[0]):
+                return self.zero(readings)
         with torch.autocast(batch.index.device.type, enabled=False):  # anyone's loss, not ours alone
             value: Tensor = self.loss(widen(_one_or_all(student)), widen(_one_or_all(teacher)), *extras)
-        return value
+        return value if self.num_rows else value + self.zero(readings)
+
+    def _no_rows(self, reading: Tensor) -> Tensor:
+        """What the projector would give for none: layers that norm a batch cannot be asked."""
+        return reading.new_zeros((0, *self._projected_shape(reading.new_zeros((1, *reading.shape[1:])))))
 
     def zero(self, readings: Readings) -> Float[Tensor, ""]:
         """Attached to every parameter, so that distributed training sees all of them in every step."""

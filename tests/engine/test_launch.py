@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -62,34 +63,88 @@ def check(folder: Path) -> None:
     assert (folder / "run" / "result.json").is_file()
 
 
-def test_two_processes_train_one_network(data_root: Path, tmp_path: Path) -> None:
-    config = runs.write(tmp_path, config=runs.GRAPH)
-    dataset = build_loader(runs.load_config(config).train_dataloader, 0).dataset
-    orders = [[index for index, _ in DrawSampler(dataset, rank=rank, world_size=2)] for rank in (0, 1)]
-    labelled = [[any(dataset.strata[order[at : at + 2]] >= 0) for at in range(0, 12, 2)] for order in orders]
-    assert any(one != other for one, other in zip(*labelled, strict=True)), "no step in which one process alone has labels"
-
-    (tmp_path / "rank.py").write_text(RANK, "utf-8")
-    arguments = [str(config), "--work-dir", str(tmp_path / "run"), "--launcher", "pytorch", "--cfg-options", *OPTIONS]
-    port = free_port()
-    processes = []
+def in_two_processes(arguments: list[str], data: Path, folder: Path) -> list[str]:
+    """Runs rank.py of the folder twice, as one group; what each printed."""
+    (folder / "rank.py").write_text(RANK, "utf-8")
+    port, processes = free_port(), []
     for rank in ("0", "1"):
-        environment = runs.environment_of(data_root, RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        environment = runs.environment_of(data, RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
         environment["CUDA_VISIBLE_DEVICES"] = ""
-        command = [sys.executable, "rank.py", str(tmp_path), *arguments]
-        processes.append(
-            subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        )
+        command = [sys.executable, "rank.py", str(folder), *arguments, "--launcher", "pytorch"]
+        processes.append(subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
     try:
         outputs = [process.communicate(timeout=60) for process in processes]
     finally:
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], outputs
+    return [out for out, _ in outputs]
+
+
+def test_two_processes_train_one_network(data_root: Path, tmp_path: Path) -> None:
+    config = runs.write(tmp_path, config=runs.GRAPH)
+    dataset = build_loader(runs.load_config(config).train_dataloader, 0).dataset
+    orders = [[index for index, _ in DrawSampler(dataset, rank=rank, world_size=2)] for rank in (0, 1)]
+    labelled = [[any(dataset.strata[order[at : at + 2]] >= 0) for at in range(0, 12, 2)] for order in orders]
+    assert any(one != other for one, other in zip(*labelled, strict=True)), "no step in which one process alone has labels"
+    outputs = in_two_processes([str(config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *OPTIONS], data_root, tmp_path)
     check(tmp_path)
-    assert "best val/macro_f1" in outputs[0][0]
-    assert outputs[1][0].count("epoch") == 0  # the second process is silent
+    assert "best val/macro_f1" in outputs[0]
+    assert outputs[1].count("epoch") == 0  # the second process is silent
     assert not (tmp_path / ".dist_test").exists()
+
+
+# no batch norm, no dropout: nothing in it knows how many rows a process has
+PLAIN_NETWORK = (
+    "dict(type=create_model, model_name='vit_tiny_patch16_224', img_size=16, patch_size=8, depth=1, embed_dim=12, num_classes=3)"
+)
+TOGETHER = f"""from timm import create_model
+{runs.GRAPH}
+from xkd.losses import RKD
+from xkd.schedules import StopAt
+
+distiller["branches"].pop("average")
+distiller["branches"]["rgb"].update(model={PLAIN_NETWORK})
+distiller["terms"].pop("loss_mean")
+distiller["terms"].update(
+    rkd=dict(type=Term, loss=dict(type=RKD), student="rgb.output", teacher="thermal.output", weight=0.01, gather=True),
+    brief=dict(
+        type=Term, loss=dict(type=KD), student="rgb.output", teacher="thermal.output", weight=dict(type=StopAt, weight=1.0, epoch=1)
+    ),
+)
+train_dataloader["dataset"].update(subset=20)
+train_cfg.update(max_epochs=2)
+log_interval = 1
+"""
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    (path,) = folder.glob("*/vis_data/scalars.json")
+    entries = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [
+        {key: entry[key] for key in ("loss", "term_ce", "term_kd", "term_rkd", "term_brief", "grad_norm")}
+        for entry in entries
+        if "loss" in entry
+    ]
+
+
+@pytest.mark.parametrize("gather", [True, False])
+def test_two_processes_have_the_losses_of_one_with_twice_the_batch(gather: bool, data_root: Path, tmp_path: Path) -> None:
+    config = runs.config_of(tmp_path, TOGETHER, {"train_dataloader.batch_size": 4})
+    runs.run_training(config, tmp_path / "one")
+    options = ["train_dataloader.batch_size=2", f"distiller.terms.rkd.gather={gather}"]
+    arguments = [str(tmp_path / "config.py"), "--work-dir", str(tmp_path / "two"), "--cfg-options", *options]
+    in_two_processes(arguments, data_root, tmp_path)
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert len(one) == len(two) == 10
+    dataset = build_loader(config.train_dataloader, 0).dataset
+    assert not (dataset.strata >= 0).all(), "all rows have labels, so processes have equally many"
+    alike = [entry == pytest.approx(other, rel=1e-3, abs=1e-6) for entry, other in zip(one, two, strict=True)]
+    assert all(alike) if gather else not any(alike), list(zip(one, two, strict=True))
+    states = [runs.read(tmp_path / name / "epoch_2.pth")["state_dict"] for name in ("one", "two")]
+    # a key's bias changes no attention, so its gradient is rounding, which Adam makes as large as any
+    for name in [name for name in states[0] if gather and not name.endswith("qkv.bias")]:
+        torch.testing.assert_close(states[1][name], states[0][name], atol=2e-4, rtol=1e-3)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import all_reduce, get_rank
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
 from torch import Tensor, nn
 
@@ -63,7 +63,10 @@ class IntervalInfoHook(RuntimeInfoHook):  # type: ignore[misc]  # mmengine is un
             self.flush(runner)
 
     def flush(self, runner: Any) -> None:
-        values = torch.stack(self.steps).double().cpu()
+        stacked = torch.stack(self.steps).double()
+        # a term's value here is its share of the mean over the rows of all processes; one that is not finite is told by all of them
+        all_reduce(stacked, op="mean")
+        values = stacked.cpu()
         finite = values.isfinite().all(1)
         if not finite.all():
             self._tell(runner, values, (~finite).nonzero().flatten().tolist())
