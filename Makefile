@@ -10,13 +10,14 @@ NO_PYTHON := Python 3.11, 3.12 or 3.13 with its venv module is needed, found non
 # One thread each for two workers on two cores
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help install demo test test-full lint clean
+.PHONY: help install demo test test-full lint audit clean
 
 help:
 	@echo 'make demo       install, simulate leafsim, train, compare, and say where the page is'
 	@echo 'make test       install and run the suite without its slow tests'
 	@echo 'make test-full  install and run all of the suite'
 	@echo 'make lint       install, then ruff, mypy and import-linter'
+	@echo 'make audit      look the tested versions up among known vulnerabilities (needs PyPI itself)'
 	@echo 'make install    make $(VENV) with the tested versions'
 	@echo 'make clean      remove $(VENV), builds and caches; data and results stay'
 
@@ -43,6 +44,12 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# what cannot be looked up is a failure too
+audit: install
+	$(BIN)/python -m venv build/audit
+	build/audit/bin/pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .pytest_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -170,6 +171,32 @@ def test_clean_leaves_data_and_results() -> None:
     removed = make("--dry-run", "clean").stdout
     assert ".venv" in removed
     assert not re.search(r"\b(data|work_dirs)\b", removed)
+
+
+EVERYTHING = """
+import importlib, pkgutil, sys
+
+def offline(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise RuntimeError(f"{event}: {arguments[1:]}")
+
+sys.addaudithook(offline)
+import xkd
+for module in pkgutil.walk_packages(xkd.__path__, "xkd."):
+    importlib.import_module(module.name)
+print(sum(name.startswith("xkd.") for name in sys.modules))
+"""
+
+
+def test_no_import_reaches_for_the_network() -> None:
+    done = subprocess.run([sys.executable, "-c", EVERYTHING], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 150
+
+
+def test_a_test_that_reaches_for_the_network_fails() -> None:
+    with pytest.raises(RuntimeError, match=r"a test reaches for the network: example\.org"):
+        socket.create_connection(("example.org", 80))
 
 
 def test_every_command_has_its_tool() -> None:

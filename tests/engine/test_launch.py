@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import engine_runs as runs
 import pytest
 import torch
+from torch.utils.data import get_worker_info
 
 from xkd.data.loader import DrawSampler
+from xkd.data.paired import PairedDataset
+from xkd.data.sample import Sample
 from xkd.engine import launch
 from xkd.engine.loaders import build_loader
 
@@ -63,20 +69,30 @@ def check(folder: Path) -> None:
     assert (folder / "run" / "result.json").is_file()
 
 
-def in_two_processes(arguments: list[str], data: Path, folder: Path) -> list[str]:
-    """Runs rank.py of the folder twice, as one group; what each printed."""
-    (folder / "rank.py").write_text(RANK, "utf-8")
+def started(arguments: list[str], data: Path, folder: Path, script: str = RANK) -> list[subprocess.Popen[str]]:
+    """The script twice, as one group."""
+    (folder / "rank.py").write_text(script, "utf-8")
     port, processes = free_port(), []
     for rank in ("0", "1"):
         environment = runs.environment_of(data, RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
         environment["CUDA_VISIBLE_DEVICES"] = ""
         command = [sys.executable, "rank.py", str(folder), *arguments, "--launcher", "pytorch"]
         processes.append(subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    return processes
+
+
+def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[str, str]]:
+    """What each printed and complained of; none outlives a minute."""
     try:
-        outputs = [process.communicate(timeout=60) for process in processes]
+        return [process.communicate(timeout=60) for process in processes]
     finally:
         for process in processes:
             process.kill()
+
+
+def in_two_processes(arguments: list[str], data: Path, folder: Path) -> list[str]:
+    processes = started(arguments, data, folder)
+    outputs = ended(processes)
     assert [process.returncode for process in processes] == [0, 0], outputs
     return [out for out, _ in outputs]
 
@@ -145,6 +161,49 @@ def test_two_processes_have_the_losses_of_one_with_twice_the_batch(gather: bool,
     # a key's bias changes no attention, so its gradient is rounding, which Adam makes as large as any
     for name in [name for name in states[0] if gather and not name.endswith("qkv.bias")]:
         torch.testing.assert_close(states[1][name], states[0][name], atol=2e-4, rtol=1e-3)
+
+
+def test_a_dead_worker_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = PairedDataset.__getitem__
+
+    def killed(dataset: PairedDataset, key: Any) -> Sample:
+        if get_worker_info() is not None and key[1] == 1:
+            os.kill(os.getpid(), signal.SIGKILL)  # as by a machine that is out of memory
+        return whole(dataset, key)
+
+    monkeypatch.setattr(PairedDataset, "__getitem__", killed)
+    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid"):
+        runs.run_training(runs.config_of(tmp_path, runs.GRAPH, {"train_dataloader.num_workers": 1}), tmp_path / "run")
+    assert (tmp_path / "run" / "epoch_1.pth").is_file()
+
+
+DEAD = """
+import os, signal, sys
+from xkd import cli
+from xkd.engine import hooks
+
+whole = hooks.StepHook.before_train_iter
+
+
+def dies(hook, runner, batch_idx, data_batch=None):
+    if runner.rank == 1 and runner.iter == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(hook, runner, batch_idx, data_batch)
+
+
+hooks.StepHook.before_train_iter = dies
+sys.exit(cli.run("train", sys.argv[2:]))
+"""
+
+
+def test_a_dead_rank_ends_the_others(data_root: Path, tmp_path: Path) -> None:
+    arguments = [str(runs.write(tmp_path, config=runs.GRAPH)), "--work-dir", str(tmp_path / "run"), "--cfg-options", *OPTIONS]
+    processes = started(arguments, data_root, tmp_path, DEAD)
+    (_, said), (_, _) = ended(processes)
+    assert processes[1].returncode == -signal.SIGKILL
+    assert processes[0].returncode not in (0, None, -signal.SIGKILL)
+    assert "Connection closed by peer" in said or "Connection reset by peer" in said
+    assert not (tmp_path / "run" / "result.json").exists()
 
 
 @pytest.mark.slow
