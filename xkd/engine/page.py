@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -199,11 +200,10 @@ def labels_note(arms: list[Arm]) -> str:
         # boxes that a detector drew make another data set, not other labels
         labels = frozenset((row.id, row.labels) for row in Manifest.load(dataset.root).rows if row.split == "train")
         shares[arm.title] = (float(dataset.get("label_fraction", 1.0)), int(dataset.get("label_seed", 0)), labels)
-    if len(set(shares.values())) == 1:
-        share = next(iter(shares.values()))[0]
-        return f"All arms have the same labels, {100 * share:.0f} % of those of the training rows."
-    listed = ", ".join(f"{title} {100 * share:.0f} %" for title, (share, *_) in shares.items())
-    return f"The arms do not have the same labels: {listed}."
+    usual = Counter(shares.values()).most_common(1)[0][0]
+    others = [f"{title} ({100 * of[0]:.0f} %)" for title, of in shares.items() if of != usual]
+    same = f"All arms have the same labels, {100 * usual[0]:.0f} % of those of the training rows"
+    return f"{same}, except that these have others: {', '.join(others)}." if others else f"{same}."
 
 
 def confusions(arms: list[Arm], runs: Mapping[str, list[ArmRun]], manifest: Manifest) -> list[page.Confusion]:
