@@ -41,6 +41,15 @@ def test_the_unit_that_the_interval_is_over(tmp_path: Path) -> None:
     assert page.resampled(config, replace(run, test=replace(tested, clusters=rows))) == "6 test rows"
 
 
+def test_maps_that_are_empty_are_told(data_root: Path, tmp_path: Path) -> None:
+    arms = make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT), {})
+    undefined = {arm.name: {"epg": 0.2} for arm in arms}
+    assert page.empty_maps(arms, undefined) == ""
+    told = page.empty_maps(arms, {**undefined, "distilled": {"epg": 0.7}, "shuffled": {"epg": 0.27}, "teacher": {}})
+    assert told.endswith("count in none of their scores: student distilled 62 %. Look at the panels.")
+    assert page.empty_maps(arms, {arm.name: {} for arm in arms}) == ""
+
+
 def test_whether_the_arms_learn_from_the_same_labels(data_root: Path, tmp_path: Path) -> None:
     with_boxes(Manifest.load(str(data_root)), {}, tmp_path / "boxes")
     path = runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT)
