@@ -33,8 +33,8 @@ def make(terms: dict[str, Term], student: dict[str, GradCAM], teacher: dict[str,
     return distiller
 
 
-def mask_energy(classes: str = "batch.target") -> Distiller:
-    return make({"mask": Term(MaskEnergy(), "rgb.cam", "batch.mask")}, {"cam": GradCAM("deep", classes)})
+def mask_energy(classes: str = "batch.target", signed: bool = False) -> Distiller:
+    return make({"mask": Term(MaskEnergy(), "rgb.cam", "batch.mask")}, {"cam": GradCAM("deep", classes, signed)})
 
 
 def steer(weight: float = 1.0) -> dict[str, Term]:
@@ -73,6 +73,37 @@ def test_the_student_learns_to_look_inside_the_mask() -> None:
         optimiser.step()
         losses.append(float(step.loss.detach()))
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_signed_explanation_is_the_map_before_it_is_cut_off() -> None:
+    batch = make_batch()
+    found = []
+    for signed in (True, False):
+        torch.manual_seed(0)
+        distiller = mask_energy(signed=signed)
+        distiller.student.train(False)
+        found.append(distiller.read(batch)["rgb.cam"])
+    assert (found[0] < 0).any()
+    torch.testing.assert_close(found[0].clamp(min=0), found[1])
+
+
+def test_a_map_that_is_nowhere_positive_is_learned_from_when_it_is_signed() -> None:
+    batch = make_batch(8)
+    mask = torch.zeros_like(batch.mask)
+    mask[..., :8, :8] = 1
+    batch = replace(batch, mask=mask, masked=torch.ones_like(batch.masked))
+    reached = {}
+    for signed in (True, False):
+        distiller = mask_energy(signed=signed)
+        distiller.student.train(False)
+        with torch.no_grad():
+            distiller.student.model.get_parameter("deep.1.bias").fill_(4)  # activations above zero, all of them against every class
+            distiller.student.model.get_parameter("fc.weight").fill_(-0.1)
+        cam = distiller.read(batch)["rgb.cam"]
+        assert (cam <= 0).all(), "else this test tells nothing"
+        distiller(batch).loss.backward()
+        reached[signed] = any(p.grad is not None and p.grad.any() for p in distiller.student.model.get_submodule("deep").parameters())
+    assert reached == {True: True, False: False}
 
 
 def test_gradients_of_an_explanation_are_those_of_finite_differences() -> None:

@@ -4,6 +4,8 @@ Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient
 equations 1 and 2: weights are the spatial means of the gradient of the class score *before* the softmax, the weighted sum of the channels
 is cut off at zero. As something to learn by: with `MaskEnergy` in Rao et al., ICCV 2023, arXiv:2303.11932, whose class is the label; with
 `AttentionCosine` in e2KD, Parchami-Araghi et al., ECCV 2024, arXiv:2402.03119, whose class is the teacher's likeliest, for both networks.
+Both cut off at zero, and a map that learning has pushed below zero everywhere then has no gradient and stays empty; `signed` keeps the sum
+as it is.
 """
 
 from __future__ import annotations
@@ -26,15 +28,17 @@ Seen = list[tuple[Any, int]]  # what a module gave, and torch's count of writes 
 
 @dataclass(frozen=True)
 class GradCAM:
-    """A reading (B, 1, H, W), not negative: where at the module `path`, or "stage:k", the score of a class comes from.
+    """A reading (B, 1, H, W): where at the module `path`, or "stage:k", the score of a class comes from.
 
     `classes` says of which class: "batch.target", the row's label (a row without one has no explanation), or the output of a branch,
-    such as "thermal.output", its likeliest class. A learning branch pays a second pass backwards from its output to `path`; a frozen
-    one, which else keeps nothing for the way back, a pass backwards and its memory.
+    such as "thermal.output", its likeliest class. The map is not negative, unless `signed`: then it is below zero where the image speaks
+    against the class, and no map is without a gradient; so it should be where `MaskEnergy` steers. A learning branch pays a second pass
+    backwards from its output to `path`; a frozen one, which else keeps nothing for the way back, a pass backwards and its memory.
     """
 
     path: str
     classes: str
+    signed: bool = False
 
     def __post_init__(self) -> None:
         branch, _, reading = self.classes.partition(".")
@@ -88,10 +92,10 @@ def class_scores(output: Tensor, classes: Int[Tensor, " b"] | None) -> Float[Ten
 def map_of_scores(
     model: nn.Module, features: Tensor, score: Float[Tensor, ""], size: tuple[int, int], path: str, learns: bool = False, check: bool = True
 ) -> Float[Tensor, "b 1 y x"]:
-    """Grad-CAM of `score` at `features`, what the module at `path` gave; tokens are put on their grid, class and register tokens dropped.
+    """Grad-CAM of `score` at `features`, what the module at `path` gave, before it is cut off at zero.
 
-    `size` is that of the image, `learns` keeps the map differentiable. `check` raises `ValueError` where no score depends on the module;
-    on an accelerator it waits for it.
+    Tokens are put on their grid, class and register tokens dropped. `size` is that of the image, `learns` keeps the map differentiable.
+    `check` raises `ValueError` where no score depends on the module; on an accelerator it waits for it.
     """
     gradient = torch.autograd.grad(score, features, allow_unused=True, create_graph=learns, retain_graph=True)[0]
     # not a Tap's reading: that is rearranged beside the network, so no score depends on it
@@ -100,4 +104,4 @@ def map_of_scores(
     if gradient is None or (check and not slopes.any()):
         hint = f"; the class token alone reaches the output, read '{path}.norm1'" if num_prefix_tokens(model) else ""
         raise ValueError(f"grad_cam: no class score depends on '{path}'{hint}")
-    return (slopes.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True).clamp(min=0)
+    return (slopes.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True)

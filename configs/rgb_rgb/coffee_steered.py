@@ -11,7 +11,7 @@ with read_base():
 distiller.branches.cnn.merge(
     dict(
         taps=dict(attention=dict(type=Tap, path="stage:2", kind="attention")),
-        explanations=dict(cam=dict(type=GradCAM, path="stage:2", classes="batch.target")),
+        explanations=dict(cam=dict(type=GradCAM, path="stage:2", classes="batch.target", signed=True)),
     )
 )
 distiller.branches.vit.merge(

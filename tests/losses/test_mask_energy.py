@@ -17,7 +17,7 @@ def energy_inside(attention: Tensor, mask: Tensor) -> float:
 
 @pytest.mark.parametrize("size", [(4, 6), (16, 24), (20, 30)])
 def test_it_is_one_minus_the_energy_inside_the_mask_at_the_masks_size(size: tuple[int, int]) -> None:
-    attention = torch.randn(5, 3, 4, 6, dtype=torch.float64)
+    attention = torch.rand(5, 3, 4, 6, dtype=torch.float64)
     mask = (torch.rand(5, 1, *size) > 0.6).double()
     expected = sum(1 - energy_inside(a, m) for a, m in zip(attention, mask, strict=True)) / 5
     assert MaskEnergy()(attention, mask).item() == pytest.approx(expected, rel=1e-12)
@@ -31,9 +31,10 @@ def test_all_inside_is_zero_and_all_outside_is_one() -> None:
     assert MaskEnergy()(attention, 1 - mask).item() == 1
 
 
-def test_negative_attention_does_not_count() -> None:
-    attention = torch.tensor([[[[1.0, -5.0], [1.0, -5.0]]]])
-    assert MaskEnergy()(attention, torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])).item() == pytest.approx(0.5)
+def test_of_signed_attention_the_whole_is_the_sum_of_magnitudes() -> None:
+    attention, mask = torch.tensor([[[[3.0, -2.0], [1.0, -4.0]]]]), torch.tensor([[[[1.0, 0.5], [0.0, 0.0]]]])
+    assert MaskEnergy()(attention, mask).item() == pytest.approx(1 - (3 - 0.5 * 2) / 10)
+    assert MaskEnergy()(-attention.abs(), torch.ones_like(mask)).item() == pytest.approx(2)
 
 
 def test_rows_with_an_empty_mask_neither_count_nor_pull() -> None:
@@ -48,8 +49,19 @@ def test_rows_with_an_empty_mask_neither_count_nor_pull() -> None:
     assert MaskEnergy()(attention, torch.zeros_like(mask)).item() == 0
 
 
-def test_attention_that_is_nowhere_positive_gives_no_nan() -> None:
-    attention = torch.full((1, 1, 2, 2), -1.0, requires_grad=True)
+def test_attention_that_is_nowhere_positive_is_drawn_up_inside_the_mask() -> None:
+    attention = torch.full((1, 1, 2, 2), -1.0)
+    mask = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+    for _ in range(50):
+        attention = attention.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(MaskEnergy()(attention, mask), attention)
+        attention = attention - gradient
+    assert attention[0, 0, 0, 0] > 0
+    assert MaskEnergy()(attention, mask) < 0.2
+
+
+def test_attention_of_zeros_gives_no_nan() -> None:
+    attention = torch.zeros((1, 1, 2, 2), requires_grad=True)
     loss = MaskEnergy()(attention, torch.ones(1, 1, 2, 2))
     loss.backward()
     assert loss.item() == 1

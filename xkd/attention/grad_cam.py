@@ -30,7 +30,7 @@ def grad_cam(branch: Branch, batch: Batch, task: Task, path: str, classes: Int[T
             maps = map_of_scores(branch.model, the_one(seen[path], path), score, (images.shape[2], images.shape[3]), path)
     finally:
         branch.train(training)
-    return maps.detach().float()
+    return maps.detach().float().clamp(min=0)
 
 
 def _checked(classes: Tensor | None, output: Tensor) -> Tensor | None:
