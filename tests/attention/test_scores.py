@@ -26,7 +26,7 @@ def test_even_attention_is_chance() -> None:
 def test_perfect_attention() -> None:
     scores = attention_scores(quarter() * 5, quarter())
     assert {name: value.item() for name, value in scores.items()} == pytest.approx(
-        {"epg": 1.0, "epg_lift": 4.0, "pointing_game": 1.0, "iou": 1.0}
+        {"no_map": 0.0, "epg": 1.0, "epg_lift": 4.0, "pointing_game": 1.0, "iou": 1.0}
     )
 
 
@@ -50,12 +50,19 @@ def test_tolerance_is_a_disc_in_pixels_of_the_mask() -> None:
     assert pointing_game(attention, mask, tolerance=2.83).tolist() == [1.0, 1.0]
 
 
-def test_undefined_rows_are_nan_and_leave_the_others_alone() -> None:
+def test_an_empty_map_scores_nothing_and_is_counted() -> None:
     attention = torch.stack([torch.ones(1, 4, 4), torch.zeros(1, 4, 4), -torch.ones(1, 4, 4)])
     attention[0, 0, 0, 0] = 2.0
     masks = quarter().expand(3, 1, 8, 8)
-    for score in attention_scores(attention, masks).values():
-        assert score.isnan().tolist() == [False, True, True]
+    scores = attention_scores(attention, masks)
+    assert scores.pop("no_map").tolist() == [0, 1, 1]
+    for score in (*scores.values(), lift_within(attention, masks, torch.ones_like(masks))):
+        assert score[0] > 0
+        assert score[1:].tolist() == [0, 0]
+
+
+def test_rows_without_a_mask_are_nan() -> None:
+    attention = torch.rand(1, 1, 4, 4)
     for score in attention_scores(attention[:1], torch.zeros(1, 1, 8, 8)).values():
         assert math.isnan(score.item())
 

@@ -43,10 +43,11 @@ def test_the_unit_that_the_interval_is_over(tmp_path: Path) -> None:
 
 def test_maps_that_are_empty_are_told(data_root: Path, tmp_path: Path) -> None:
     arms = make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT), {})
-    undefined = {arm.name: {"epg": 0.2} for arm in arms}
-    assert page.empty_maps(arms, undefined) == ""
-    told = page.empty_maps(arms, {**undefined, "distilled": {"epg": 0.7}, "shuffled": {"epg": 0.27}, "teacher": {}})
-    assert told.endswith("count in none of their scores: student distilled 62 %. Look at the panels.")
+    few, many = (compare.Estimate(share, 0.0, share, share) for share in (0.02, 0.624))
+    scores = {arm.name: {"no_map": few} for arm in arms}
+    assert page.empty_maps(arms, scores) == ""
+    told = page.empty_maps(arms, {**scores, "distilled": {"no_map": many}, "teacher": {}})
+    assert told.endswith("where they score 0: student distilled 62 %. Look at the panels.")
     assert page.empty_maps(arms, {arm.name: {} for arm in arms}) == ""
 
 

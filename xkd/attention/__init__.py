@@ -5,7 +5,7 @@ from xkd.attention.grad_cam import grad_cam
 from xkd.attention.maps import attention_map
 from xkd.attention.rollout import rollout
 from xkd.attention.sanity import randomised, rank_correlation
-from xkd.attention.scores import attention_scores, energy_lift, energy_pointing_game, lift_within, mask_iou, pointing_game
+from xkd.attention.scores import attention_scores, energy_lift, energy_pointing_game, lift_within, mask_iou, no_map, pointing_game
 
 __all__ = [
     "attention_map",
@@ -16,6 +16,7 @@ __all__ = [
     "insertion_deletion",
     "lift_within",
     "mask_iou",
+    "no_map",
     "pointing_game",
     "randomised",
     "rank_correlation",

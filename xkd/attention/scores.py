@@ -1,9 +1,10 @@
-"""How well attention agrees with a mask: energy inside, lift over chance, pointing game, intersection over union.
+"""How well attention agrees with a mask: energy inside, lift over chance, pointing game, intersection over union, empty maps.
 
 All take attention (B, 1, H, W), of which only the positive part counts, and a mask (B, 1, Y, X) with the share of each pixel
 inside the region of interest (0..1), and give one value per row. Attention is first brought to the mask's size: bilinear
-(corners not aligned) where it grows, averaged where it shrinks. A row is undefined, NaN, where its mask is empty or its attention has no
-positive value, so that "looks elsewhere" (0) is not confused with "cannot be said": report both the mean and how many rows have one.
+(corners not aligned) where it grows, averaged where it shrinks. A row is undefined, NaN, where its mask is empty: there is nothing to
+find. Attention without a positive value has found nothing and scores 0, as in the code of Rao et al., ICCV 2023, arXiv:2303.11932;
+`no_map` says how often that is, since a network that closes its eyes is another than one that looks elsewhere.
 """
 
 from __future__ import annotations
@@ -19,13 +20,20 @@ INSIDE = 0.5  # a pixel belongs to the mask from this share on, where a score ne
 
 
 def attention_scores(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y x"]) -> dict[str, Float[Tensor, " b"]]:
-    """Every score at its default: "epg", "epg_lift", "pointing_game", "iou"."""
+    """Every score at its default: "no_map", "epg", "epg_lift", "pointing_game", "iou"."""
     return {
+        "no_map": no_map(attention, mask),
         "epg": energy_pointing_game(attention, mask),
         "epg_lift": energy_lift(attention, mask),
         "pointing_game": pointing_game(attention, mask),
         "iou": mask_iou(attention, mask),
     }
+
+
+def no_map(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y x"]) -> Float[Tensor, " b"]:
+    """1 where nothing of the attention is positive, else 0: its mean is the share of empty maps."""
+    attention, mask = _prepared(attention, mask)
+    return _where((mask > 0).flatten(1).any(1), (~_has_energy(attention)).to(attention.dtype))
 
 
 def energy_pointing_game(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y x"]) -> Float[Tensor, " b"]:
@@ -35,7 +43,7 @@ def energy_pointing_game(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor
     """
     attention, mask = _prepared(attention, mask)
     share = (attention * mask).sum((1, 2, 3)) / attention.sum((1, 2, 3))
-    return _where(_has_energy(attention) & (mask > 0).flatten(1).any(1), share)
+    return _where((mask > 0).flatten(1).any(1), _or_zero(attention, share))
 
 
 def energy_lift(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y x"]) -> Float[Tensor, " b"]:
@@ -55,7 +63,9 @@ def lift_within(
     and 1 here. `around` is taken to hold the mask.
     """
     whole = torch.maximum(mask.to(around), around)
-    return energy_lift(attention, mask) / energy_lift(attention, whole)
+    found = energy_lift(attention, mask)
+    # all of it beside the object is 0 over 0, which says nothing
+    return torch.where(no_map(attention, mask) > 0, found, found / energy_lift(attention, whole))
 
 
 def pointing_game(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y x"], tolerance: float = 0.0) -> Float[Tensor, " b"]:
@@ -69,20 +79,21 @@ def pointing_game(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 
     target = _dilated(inside, tolerance) if tolerance > 0 else inside
     strongest = attention == attention.amax((1, 2, 3), keepdim=True)
     hits = (strongest & target).sum((1, 2, 3)) / strongest.sum((1, 2, 3))
-    return _where(_has_energy(attention) & inside.flatten(1).any(1), hits)
+    return _where(inside.flatten(1).any(1), _or_zero(attention, hits))
 
 
 def mask_iou(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y x"], threshold: float = 0.5) -> Float[Tensor, " b"]:
     """Intersection over union of the mask (share of at least one half) and the pixels above `threshold` of the min-max scaled attention.
 
     As in Rao et al., "Studying How to Efficiently and Effectively Guide Models with Explanations", ICCV 2023, arXiv:2303.11932,
-    whose code counts maps without energy as 0; here they are undefined, and so is a flat map, which has no scale.
+    metrics.py. A flat map has no scale and is undefined, unless it is empty.
     """
     attention, mask = _prepared(attention, mask)
     low, high = attention.amin((1, 2, 3), keepdim=True), attention.amax((1, 2, 3), keepdim=True)
     looked, inside = attention > low + threshold * (high - low), mask >= INSIDE
     overlap = (looked & inside).sum((1, 2, 3)) / (looked | inside).sum((1, 2, 3))
-    return _where((high > low).flatten() & inside.flatten(1).any(1), overlap)
+    scaled = (high > low).flatten() | ~_has_energy(attention)
+    return _where(scaled & inside.flatten(1).any(1), _or_zero(attention, overlap))
 
 
 def _prepared(attention: Tensor, mask: Tensor) -> tuple[Float[Tensor, "b 1 y x"], Float[Tensor, "b 1 y x"]]:
@@ -98,6 +109,10 @@ def _prepared(attention: Tensor, mask: Tensor) -> tuple[Float[Tensor, "b 1 y x"]
 
 def _has_energy(attention: Float[Tensor, "b 1 h w"]) -> Bool[Tensor, " b"]:
     return attention.amax((1, 2, 3)) > 0
+
+
+def _or_zero(attention: Float[Tensor, "b 1 h w"], score: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    return torch.where(_has_energy(attention), score, 0.0)
 
 
 def _where(defined: Bool[Tensor, " b"], score: Float[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -29,7 +29,7 @@ from xkd.evaluate import predict
 
 CLUSTER = "group"  # rows of one plant, scene or drive are alike: the bootstrap draws them together
 NUM_PROBED = 128  # labelled rows, at most, of what takes many passes: insertion, deletion and randomised weights
-SCORES = ("epg", "epg_lift", "pointing_game", "iou", "lift_within", "insertion", "deletion", "randomised")
+SCORES = ("no_map", "epg", "epg_lift", "pointing_game", "iou", "lift_within", "insertion", "deletion", "randomised")
 _SCORE = "score_"  # of the columns of a file
 
 
@@ -61,7 +61,7 @@ def _loader_of(config: Config, student: Student, seed: int, codes: Any) -> Any:
 def look(student: Student, loader: Any, method: str, around: Any = None) -> dict[str, NDArray[np.float64]]:
     """Scores of where the network looks in each row, by name; not a number where a row has no such score.
 
-    "epg", "epg_lift", "pointing_game" and "iou" need a mask, "lift_within" also the mask of what is `around` it; "insertion" and
+    "no_map", "epg", "epg_lift", "pointing_game" and "iou" need a mask, "lift_within" also the mask of what is `around` it; "insertion" and
     "deletion" follow the likeliest class; "randomised" is the rank correlation with the map of a network that has learned nothing.
     """
     unlearned, probed = randomised(student.branch), probed_rows(loader.dataset)

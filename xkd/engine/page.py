@@ -46,7 +46,7 @@ CAVEAT_MASKS = (
 )
 CAVEAT_SMOKE = "A smoke run: one step per arm shows that everything runs, its numbers mean nothing."
 CAVEAT_SEEDS = "One seed: the interval speaks of the test images alone, not of the luck of initialisation. Use --seeds 3 or more."
-EMPTY = 0.1  # share of the rows beyond which arms are scored on unlike rows
+EMPTY = 0.1  # share of the rows with a mask
 CAVEAT_RANDOMISED = (
     "The attention maps hardly change when the weights are thrown away (rank correlation {:.2f}): they show the image more than the"
     " network."
@@ -226,18 +226,17 @@ def caveats(manifest: Manifest, seeds: int, arms: list[Arm], summary: Summary | 
     unchanged = summary.scores["distilled"].get("randomised") if summary else None
     if unchanged and unchanged.defined and unchanged.mean > RANDOMISED:
         found.append(CAVEAT_RANDOMISED.format(unchanged.mean))
-    found += [empty] if summary and (empty := empty_maps(arms, summary.undefined)) else []
+    found += [empty] if summary and (empty := empty_maps(arms, summary.scores)) else []
     if "simulated" in manifest.source:
         found.append("This data set is simulated: nothing here is evidence about the world.")
     return found
 
 
-def empty_maps(arms: list[Arm], undefined: Mapping[str, Mapping[str, float]]) -> str:
-    """Which arms have no attention map in many of the rows where the student alone has one: they are scored on the others."""
-    least = undefined["alone"].get("epg", 1.0)  # rows without a mask
-    shares = {arm.title: (undefined[arm.name].get("epg", 0.0) - least) / (1 - least) for arm in arms} if least < 1 else {}
-    many = [f"{title} {100 * share:.0f} %" for title, share in shares.items() if share > EMPTY]
-    told = "Attention maps are empty in many of the rows where the student alone has one, and count in none of their scores"
+def empty_maps(arms: list[Arm], scores: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Which arms have no attention in many of the rows with a mask."""
+    shares = {arm.title: scores[arm.name]["no_map"] for arm in arms if "no_map" in scores[arm.name]}
+    many = [f"{title} {100 * share.mean:.0f} %" for title, share in shares.items() if share.mean > EMPTY]
+    told = "Attention maps are empty in many of the rows with a mask, where they score 0"
     return f"{told}: {', '.join(many)}. Look at the panels." if many else ""
 
 

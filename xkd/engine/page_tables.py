@@ -23,6 +23,7 @@ LOOKS = (
     page.Metric("lift_within", "lift on the object alone", "times"),
     page.Metric("pointing_game", "pointing game"),
     page.Metric("iou", "IoU, from half of the range on"),
+    page.Metric("no_map", "empty maps"),
 )
 FAITH = (
     page.Metric("insertion", "insertion (higher is better)"),
@@ -111,10 +112,9 @@ def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str) 
 
 
 def _undefined(summary: Summary) -> str:
-    """Maps without energy and rows without a mask have no score; the reader hears how many."""
+    """Rows without a mask have no score; the reader hears how many."""
     rates: Mapping[str, float] = {arm: of["epg"] for arm, of in summary.undefined.items() if "epg" in of}
-    told = f"rows with a mask and a map that is not empty; {100 * min(rates.values()):.0f}"
-    return f"{told} to {100 * max(rates.values()):.0f} % of the rows have no score" if rates else ""
+    return f"rows with a mask, {100 * (1 - min(rates.values())):.0f} % of them; an empty map scores 0" if rates else ""
 
 
 def _defined(scores: Mapping[str, Estimate], key: str) -> bool:
