@@ -44,11 +44,13 @@ thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root="tiny"
 task = dict(type=Classification, classes=("blank", "disc", "bar"))
 train_dataloader = dict(
     batch_size=6,
+    num_workers=0,
     sampler=dict(shuffle=True),
     dataset=dict(type=PairedDataset, root="tiny", split="train", views=[rgb, thermal], augment=dict(type=Augment, flip=0.5)),
 )
-val_dataloader = dict(batch_size=12, dataset=dict(type=PairedDataset, root="tiny", split="val", views=[rgb], augment=dict(type=Augment)))
-test_dataloader = dict(batch_size=12, dataset=dict(type=PairedDataset, root="tiny", split="test", views=[rgb], augment=dict(type=Augment)))
+evaluation = dict(batch_size=12, num_workers=0)
+val_dataloader = dict(evaluation, dataset=dict(type=PairedDataset, root="tiny", split="val", views=[rgb], augment=dict(type=Augment)))
+test_dataloader = dict(evaluation, dataset=dict(type=PairedDataset, root="tiny", split="test", views=[rgb], augment=dict(type=Augment)))
 train_cfg = dict(by_epoch=True, max_epochs=3, val_interval=1)
 optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=AdamW, lr=3e-3, weight_decay=0.01), clip_grad=dict(max_norm=5.0))
 param_scheduler = [dict(type=CosineAnnealingLR, T_max=3, by_epoch=True, begin=0, end=3, convert_to_iter_based=True)]

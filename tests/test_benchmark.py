@@ -48,4 +48,4 @@ def test_a_benchmark_is_found_by_its_name() -> None:
 def test_an_unknown_benchmark_is_told_the_others() -> None:
     done = subprocess.run([sys.executable, "tools/benchmark.py", "loss"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "no benchmark 'loss'\nusage: python tools/benchmark.py {data,lidar,losses,runner} ..." in done.stderr
+    assert "no benchmark 'loss'\nusage: python tools/benchmark.py {data,lidar,losses,runner,training} ..." in done.stderr

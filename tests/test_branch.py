@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from xkd.batch import View
 from xkd.branch import Branch, Head, example_batch
+from xkd.explanation import GradCAM
 from xkd.projectors import PooledLinear
 from xkd.taps import Tap
 from xkd.weights import EMA, Random
@@ -267,3 +268,61 @@ def test_a_frozen_branch_may_compute_in_bfloat16(monkeypatch: pytest.MonkeyPatch
         assert plain(batch, TASK)["output"].dtype == torch.bfloat16, "what is set around it still counts"
     with pytest.raises(ValueError, match="bfloat16 is for a frozen branch; view 'thermal' learns"):
         thermal_branch(bfloat16=True)
+
+
+@pytest.mark.parametrize(("name", "order"), [("test_resnet", torch.channels_last), ("test_vit", torch.contiguous_format)])
+def test_a_network_that_convolves_has_its_channels_last(name: str, order: torch.memory_format) -> None:
+    def branch(**options: Any) -> Branch:
+        return Branch(timm.create_model(name, num_classes=3), View("rgb", RGB_VIEW.modality, (160, 160)), Random(), **options)
+
+    assert branch().memory_format == order
+    assert branch(channels_last=True).memory_format == torch.channels_last
+    assert branch(channels_last=False).memory_format == torch.contiguous_format
+    made = branch()
+    assert made.normalise(make_batch(2, views=(made.view,)).views["rgb"]).is_contiguous(memory_format=order)
+
+
+class TestCompiled:
+    @pytest.fixture
+    def compiles(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        """What was handed to torch's compiler, here with its fast backend that writes no code."""
+        handed: list[Any] = []
+        compiler = torch.compile
+
+        def compile_quickly(function: Any) -> Any:
+            handed.append(function)
+            return compiler(function, backend="aot_eager")
+
+        monkeypatch.setattr(torch, "compile", compile_quickly)
+        return handed
+
+    def test_readings_and_gradients_are_those_of_an_eager_branch(self, compiles: list[Any]) -> None:
+        batch, readings, gradients = make_batch(4), [], []
+        for compiled in (False, True):
+            torch.manual_seed(0)
+            branch = rgb_branch(TAPS, compiled=compiled)
+            branch.model.get_submodule("drop").p = 0.0  # two passes draw other numbers
+            branch.bind(TASK)
+            readings.append(branch(batch, TASK))
+            torch.stack([reading.pow(2).sum() for reading in readings[-1].values()]).sum().backward()
+            gradients.append([p.grad for p in branch.parameters()])
+        assert len(compiles) == 1
+        for one, other in ((readings[0].values(), readings[1].values()), gradients):
+            for eager, made in zip(one, other, strict=True):
+                torch.testing.assert_close(made, eager, rtol=1e-4, atol=1e-5)
+
+    def test_evaluation_is_eager(self, compiles: list[Any]) -> None:
+        branch = rgb_branch(TAPS, compiled=True)
+        branch.bind(TASK)
+        branch._compiled = None if branch._compiled is None else broken
+        branch.eval()(make_batch(2), TASK)
+        with pytest.raises(ZeroDivisionError):
+            branch.train()(make_batch(2), TASK)
+
+    def test_an_explanation_cannot_be_compiled(self) -> None:
+        with pytest.raises(ValueError, match="view 'rgb': an explanation is a derivative that is learned by, so it cannot be compiled"):
+            rgb_branch(compiled=True, explanations={"cam": GradCAM("deep", "batch.target")})
+
+
+def broken(*_inputs: Any) -> Any:
+    raise ZeroDivisionError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Int, Shaped
@@ -35,7 +35,12 @@ class Head:
 
 
 class Branch(nn.Module):
-    """`forward(batch, task)` gives the readings. Inputs are normalised here, on the device, by the weights' own statistics."""
+    """`forward(batch, task)` gives the readings. Inputs are normalised here, on the device, by the weights' own statistics.
+
+    `channels_last` is the order of memory in which convolutions are fastest (values are the same but for rounding); "auto" takes it for a
+    network that convolves more than once, a transformer's patches being one convolution. `compiled` runs the network, with its taps, by
+    `torch.compile` in training, after a dry run without it; evaluation is as it would be without. `bfloat16` is for a frozen branch.
+    """
 
     mean: Tensor
     std: Tensor
@@ -48,10 +53,11 @@ class Branch(nn.Module):
         taps: Mapping[str, Tap] | None = None,
         heads: Mapping[str, Head] | None = None,
         frozen: bool = False,
-        channels_last: bool = False,
+        channels_last: bool | Literal["auto"] = "auto",
         class_map: ClassMap | None = None,
         explanations: Mapping[str, GradCAM] | None = None,
         bfloat16: bool = False,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         if not isinstance(weights, Weights):
@@ -66,7 +72,8 @@ class Branch(nn.Module):
         if bfloat16 and not self.frozen:
             raise ValueError(f"bfloat16 is for a frozen branch; view '{view.name}' learns, and how is the optimiser's matter (--amp)")
         self.in_bfloat16 = bfloat16 and bfloat16_pays()  # a teacher's scores need no more digits
-        # the order of memory in which convolutions are fastest; values are the same
+        if channels_last == "auto":
+            channels_last = sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = model.to(memory_format=self.memory_format)
         mean, std = weights.load(model, view)
@@ -84,6 +91,10 @@ class Branch(nn.Module):
         modules = nn.ModuleDict({name: _as_module(head.module, name) for name, head in heads.items()})
         self.heads = cast("Mapping[str, Projector]", modules)  # registered as modules, typed as what they hold
         self.explanations = dict(explanations or {})
+        if compiled and self.explanations:
+            raise ValueError(f"branch on view '{view.name}': an explanation is a derivative that is learned by, so it cannot be compiled")
+        self.compiled = compiled
+        self._compiled: Callable[..., Any] | None = None
         for explanation in self.explanations.values():
             find_module(model, explanation.path)
         twice = sorted({name for name in self.readings if self.readings.count(name) > 1})
@@ -132,7 +143,8 @@ class Branch(nn.Module):
         return capture
 
     def _read(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Capture:
-        capture = {"output": self.call(self.taps, images, batch, task)}
+        network = self._compiled if self._compiled is not None and (self.training or self.frozen) else self.taps
+        capture = {"output": self.call(network, images, batch, task)}
         capture.update(self.taps.read(images.shape))
         for name, head in self.heads.items():
             capture[name] = head(capture[self.head_taps[name]])
@@ -199,6 +211,7 @@ class Branch(nn.Module):
         if self.frozen:
             self.requires_grad_(False)
         self.train(training)
+        self._compiled = torch.compile(self.taps.__call__) if self.compiled else None
         self.shapes = {name: reading.shape[1:] for name, reading in capture.items()}
         return capture
 

@@ -34,7 +34,6 @@ hybrid_network = dict(
 
 train_dataloader = dict(
     batch_size=32,
-    num_workers=1,
     drop_last=True,
     sampler=dict(shuffle=True, balanced=True),
     dataset=dict(
@@ -48,11 +47,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=64,
-    num_workers=0,
     dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), cache=True),
 )
 test_dataloader = dict(
     batch_size=64,
-    num_workers=0,
     dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), cache=True),
 )

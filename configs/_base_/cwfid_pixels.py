@@ -28,7 +28,6 @@ teacher_network = dict(
 
 train_dataloader = dict(
     batch_size=8,
-    num_workers=1,
     drop_last=True,
     sampler=dict(shuffle=True),
     dataset=dict(
@@ -43,11 +42,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=8,
-    num_workers=0,
     dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), target="mask", cache=True),
 )
 test_dataloader = dict(
     batch_size=8,
-    num_workers=0,
     dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), target="mask", cache=True),
 )

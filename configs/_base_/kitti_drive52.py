@@ -17,7 +17,6 @@ teacher_network = dict(type=timm.create_model, model_name="resnet18", in_chans=4
 
 train_dataloader = dict(
     batch_size=64,
-    num_workers=1,
     drop_last=True,
     sampler=dict(shuffle=True),
     dataset=dict(
@@ -32,11 +31,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=128,
-    num_workers=0,
     dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
 )
 test_dataloader = dict(
     batch_size=128,
-    num_workers=0,
     dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
 )

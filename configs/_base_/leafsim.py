@@ -36,7 +36,6 @@ teacher_network = dict(
 
 train_dataloader = dict(
     batch_size=64,
-    num_workers=1,
     drop_last=True,
     sampler=dict(shuffle=True, labelled_share=0.5),
     dataset=dict(
@@ -51,11 +50,9 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=128,
-    num_workers=0,
     dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), cache=True),
 )
 test_dataloader = dict(
     batch_size=128,
-    num_workers=0,
     dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment)),
 )

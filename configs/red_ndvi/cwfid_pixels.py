@@ -4,7 +4,6 @@ from mmengine.config import read_base
 
 from xkd.branch import Branch
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import CWD, KD, CrossEntropy
 from xkd.term import Term
 from xkd.weights import Checkpoint, Random
@@ -34,7 +33,6 @@ distiller = dict(
         kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="ndvi.output"),
     ),
 )
-optim_wrapper.merge(dict(type=BF16OptimWrapper))
 train_cfg.merge(dict(max_epochs=100, val_interval=10))
 save_best = "val/mean_iou"
 compare = dict(

@@ -4,7 +4,6 @@ from mmengine.config import read_base
 
 from xkd.branch import Branch
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import CrossEntropy
 from xkd.term import Term
 from xkd.weights import Random
@@ -24,7 +23,6 @@ distiller = dict(
         ce=dict(type=Term, loss=dict(type=CrossEntropy, weight=(1.0, 4.0, 4.0)), student="ndvi.output", teacher="batch.target"),
     ),
 )
-optim_wrapper.merge(dict(type=BF16OptimWrapper))
 train_cfg.merge(dict(max_epochs=100, val_interval=10))
 save_best = "val/mean_iou"
 train_dataloader.merge(dict(dataset=dict(views=[ndvi])))

@@ -10,7 +10,6 @@ from mmengine.config import read_base
 
 from xkd.branch import Branch
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import KD, AttentionCosine, CrossEntropy, MaskEnergy
 from xkd.taps import Tap
 from xkd.term import Term
@@ -52,7 +51,7 @@ distiller = dict(
         mask=dict(type=Term, loss=dict(type=MaskEnergy), student="rgb.attention", teacher="batch.mask"),
     ),
 )
-optim_wrapper.merge(dict(type=BF16OptimWrapper, optimizer=dict(lr=2e-3)))
+optim_wrapper.merge(dict(optimizer=dict(lr=2e-3)))
 compare = dict(
     teachers=dict(lidar="leafsim_lidar_teacher.py"),
     attention=dict(rgb="tap:attention", lidar="tap:attention"),

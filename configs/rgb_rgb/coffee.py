@@ -5,7 +5,6 @@ from mmengine.config import read_base
 
 from xkd.branch import Branch
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import KD, CrossEntropy, MaskEnergy
 from xkd.taps import Tap
 from xkd.term import Term
@@ -43,7 +42,6 @@ distiller = dict(
         mask=dict(type=Term, loss=dict(type=MaskEnergy), student="cnn.attention", teacher="batch.mask"),
     ),
 )
-optim_wrapper.merge(dict(type=BF16OptimWrapper))
 train_cfg.merge(dict(max_epochs=60, val_interval=4))
 compare = dict(
     teachers=dict(vit="coffee_teacher.py"),

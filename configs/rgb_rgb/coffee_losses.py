@@ -3,7 +3,6 @@
 from mmengine.config import read_base
 
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import KD, MaskedFeature, MaskEnergy
 from xkd.projectors import Conv1x1
 from xkd.weights import Checkpoint
@@ -16,7 +15,6 @@ teacher = dict(vit, weights=dict(type=Checkpoint, path="work_dirs/coffee_small_v
 ce = dict(supervision, student="cnn.output")
 kd = dict(type=Term, loss=dict(type=KD, tau=4.0), student="cnn.output", teacher="vit.output")
 distiller = dict(type=Distiller, student="cnn", task=task, branches=dict(vit=teacher, cnn=cnn), terms=dict(ce=ce, kd=kd))
-optim_wrapper.merge(dict(type=BF16OptimWrapper))
 # the teacher has the 60 epochs of its own config; so many students must be shorter
 train_cfg.merge(dict(max_epochs=36))
 losses.crd.crd.loss.merge(dict(num_rows=294))

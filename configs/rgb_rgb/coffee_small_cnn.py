@@ -3,10 +3,8 @@
 from mmengine.config import read_base
 
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 
 with read_base():
     from .._base_.coffee_small import *
 
 distiller = dict(type=Distiller, student="cnn", task=task, branches=dict(cnn=cnn), terms=dict(ce=dict(supervision, student="cnn.output")))
-optim_wrapper.merge(dict(type=BF16OptimWrapper))

@@ -5,7 +5,6 @@ from mmengine.config import read_base
 
 from xkd.branch import Branch
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import KD, CrossEntropy
 from xkd.taps import Tap
 from xkd.term import Term
@@ -43,6 +42,5 @@ distiller = dict(
         kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="thermal.output"),
     ),
 )
-optim_wrapper.merge(dict(type=BF16OptimWrapper))
 train_cfg.merge(dict(max_epochs=48, val_interval=4))
 compare = dict(teachers=dict(thermal="fir_indoor_teacher.py"), cluster="bout")

@@ -5,7 +5,6 @@ from mmengine.config import read_base
 
 from xkd.branch import Branch
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import KD, AttentionCosine, CrossEntropy, MaskEnergy
 from xkd.taps import Tap
 from xkd.term import Term
@@ -45,7 +44,7 @@ distiller = dict(
         mask=dict(type=Term, loss=dict(type=MaskEnergy), student="rgb.attention", teacher="batch.mask"),
     ),
 )
-optim_wrapper.merge(dict(type=BF16OptimWrapper, optimizer=dict(lr=2e-3)))
+optim_wrapper.merge(dict(optimizer=dict(lr=2e-3)))
 compare = dict(
     teachers=dict(thermal="leafsim_teacher.py"),
     same_sensor=dict(thermal="leafsim_same_sensor.py"),

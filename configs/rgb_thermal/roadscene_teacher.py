@@ -4,7 +4,6 @@ from mmengine.config import read_base
 
 from xkd.branch import Branch
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import CrossEntropy
 from xkd.taps import Tap
 from xkd.term import Term
@@ -30,7 +29,6 @@ distiller = dict(
     ),
     terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy), student="thermal.output", teacher="batch.target")),
 )
-optim_wrapper.merge(dict(type=BF16OptimWrapper))
 train_dataloader.merge(dict(dataset=dict(views=[thermal])))
 val_dataloader.merge(dict(dataset=dict(views=[thermal])))
 test_dataloader.merge(dict(dataset=dict(views=[thermal])))

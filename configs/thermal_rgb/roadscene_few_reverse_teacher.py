@@ -4,7 +4,6 @@ from mmengine.config import read_base
 
 from xkd.branch import Branch
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
 from xkd.losses import CrossEntropy
 from xkd.taps import Tap
 from xkd.term import Term
@@ -30,5 +29,4 @@ distiller = dict(
     ),
     terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target")),
 )
-optim_wrapper.merge(dict(type=BF16OptimWrapper))
 train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(views=[rgb], label_fraction=0.2)))

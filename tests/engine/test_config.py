@@ -70,7 +70,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"train_dataloader.batch_size": "eight"},
         r"batch_size must be a whole number from 1 on, got 'eight'",
     ),
-    "workers": ({"val_dataloader.num_workers": -1}, r"num_workers must be a whole number from 0 on, got -1"),
+    "workers": ({"val_dataloader.num_workers": -1}, r"num_workers must be a whole number from 0 on or auto, got -1"),
     "mixing in evaluation": ({"val_dataloader.mix": {"type": Mix, "num_classes": 3}}, r"samples are mixed in train_dataloader alone"),
     "mixing": ({"train_dataloader.mix": {"type": Mix, "classes": 3}}, r"Mix takes no argument 'classes' \(did you mean 'num_classes'\?\)"),
     "sampler": ({"train_dataloader.sampler.balance": 1}, r"sampler has no key 'balance' \(did you mean 'balanced'\?\)"),

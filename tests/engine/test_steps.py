@@ -18,7 +18,6 @@ from torch import Tensor
 from xkd.data.mix import Mix
 from xkd.distiller import Distiller
 from xkd.engine import precision
-from xkd.engine import train as engine_train
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.model import DistillerModel
 from xkd.gates import Confident
@@ -142,8 +141,7 @@ def test_amp_runs_networks_in_bfloat16_and_losses_in_float32(steps: Steps, tmp_p
         losses.append(torch.bfloat16 if torch.is_autocast_enabled("cpu") else student.dtype)
         return forward(loss, student, target)
 
-    for module in (engine_train, precision):  # where it does not pay, --amp stays in float32
-        monkeypatch.setattr(module, "bfloat16_pays", lambda: True)
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: True)  # where it does not, --amp stays in float32
     monkeypatch.setattr(Classification, "call", spy_call)
     monkeypatch.setattr(CrossEntropy, "forward", spy_loss)
     runs.run_training(runs.config_of(tmp_path, runs.GRAPH, {"train_cfg.max_epochs": 1}), tmp_path / "run", amp=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import engine_runs as runs
 import pytest
+import timm
 import torch
 from rich.console import Console
 
@@ -81,6 +82,17 @@ def test_an_exact_cache_gives_the_weights_of_the_live_run(options: dict[str, Any
     assert "thermal.output, thermal.look of 2" in text
     assert "in 2 draws" in text
     assert "teacher cache: branch 'average' stays live" in text
+
+
+def test_a_teacher_with_convolutions_of_one_pixel_is_cached(tmp_path: Path, computed: Spied) -> None:
+    """Channels last, their weights have strides that cannot be seen as bytes."""
+    pointwise = {
+        "distiller.branches.thermal.model": {"type": timm.create_model, "model_name": "test_resnet", "in_chans": 1, "num_classes": 3},
+        "distiller.branches.thermal.taps.look.path": "stage:1",
+        "train_cfg.max_epochs": 1,
+    }
+    runs.run_training(config(tmp_path, pointwise), tmp_path / "run")
+    assert computed
 
 
 def test_in_bfloat16_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,9 +88,10 @@ def check_section(name: str, section: Any, path: str) -> None:
             raise KeyError(f"{where}: samples are mixed in train_dataloader alone, evaluation sees them as they are")
         if missing := [key for key in ("dataset", "batch_size") if key not in section]:
             raise KeyError(f"{where} needs {missing}; it takes {list(LOADER_KEYS)}")
-        for key, least in (("batch_size", 1), ("num_workers", 0)):
-            if not isinstance(section.get(key, least), int) or section.get(key, least) < least:
-                raise ValueError(f"{where}.{key} must be a whole number from {least} on, got {section[key]!r}")
+        for key, least in (("batch_size", 1), ("num_workers", 0), ("prefetch_factor", 1)):
+            value, words = section.get(key, least), () if key == "batch_size" else ("auto",)
+            if value not in words and (not isinstance(value, int) or value < least):
+                raise ValueError(f"{where}.{key} must be a whole number from {least} on{' or auto' if words else ''}, got {value!r}")
         check_keys(section.get("sampler", {}), _parameters(DrawSampler, "dataset", "seed", "rank", "world_size"), f"{where}.sampler")
     elif name == "train_cfg":
         check_keys(section, ["by_epoch", *_parameters(EpochBasedTrainLoop, "runner", "dataloader")], where)

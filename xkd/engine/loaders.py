@@ -20,6 +20,7 @@ from xkd.data.paired import PairedDataset
 from xkd.data.sample import Sample
 from xkd.distiller import Distiller
 from xkd.engine.config import as_plain
+from xkd.engine.settings import NO_WORKERS, workers_of
 
 
 def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] = (), draws: int = 0) -> DataLoader[Any]:
@@ -41,26 +42,26 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
     if draws and order.get("shuffle"):
         order = {**order, "num_draws": draws}
     sampler: Any = DrawSampler(dataset, seed=seed, **order)
-    batch_size, workers = plain["batch_size"], plain.get("num_workers", 0)
+    batch_size, workers = plain["batch_size"], workers_of(plain)
     drop_last = plain.get("drop_last", False)
     if drop_last and len(sampler) < batch_size:
         split = plain["dataset"]["split"]
         raise ValueError(f"{len(sampler)} rows make no batch of {batch_size} with drop_last=True; lower {split}_dataloader.batch_size")
     if steps:
-        batch_size, workers = min(batch_size, 8), 0
+        batch_size, workers = min(batch_size, 8), NO_WORKERS
         # labelled rows first: a file may begin with others, and a smoke run measures too
         sampler = list(islice(sorted(sampler, key=lambda key: dataset.strata[key[0]] < 0), steps * batch_size))
     return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
-        num_workers=workers,
-        persistent_workers=plain.get("persistent_workers", True) and workers > 0,
-        prefetch_factor=plain.get("prefetch_factor", 2) if workers else None,
+        num_workers=workers.count,
+        persistent_workers=plain.get("persistent_workers", True) and workers.count > 0,
+        prefetch_factor=workers.ahead,
         drop_last=drop_last,
         pin_memory=torch.cuda.is_available(),
         collate_fn=partial(_mix_and_collate, mix) if mix else collate,
-        multiprocessing_context="fork" if workers else None,
+        multiprocessing_context="fork" if workers.count else None,
         # its own, or starting workers would draw from the model's randomness, once in a run and once more in a resumed one
         generator=torch.Generator().manual_seed(seed),
     )

@@ -32,6 +32,7 @@ from xkd.data.paired import PairedDataset
 from xkd.distiller import Distiller
 from xkd.engine.config import as_names, as_plain
 from xkd.engine.hooks import distiller_of
+from xkd.engine.settings import workers_of
 
 _BATCHES = 16  # of a shard; what a kill may lose
 _MOST = 64 * 2**20  # bytes of a shard, which is held in memory before it is written
@@ -84,7 +85,7 @@ class Answers:
     def __init__(self, name: str, cache: TeacherCache, distiller: Distiller, dataset: PairedDataset, config: Config) -> None:
         self.name, self.cache, self.distiller, self.dataset = name, cache, distiller, dataset
         self.batch_size = int(config.train_dataloader.batch_size)
-        self.workers = int(config.train_dataloader.get("num_workers", 0))
+        self.workers = workers_of(as_plain(config.train_dataloader)).count
         self.readings, compact = self._example()
         self.row_bytes = sum(tensor[0].nbytes for tensor in compact.values())
         size = self.batch_size * max(1, min(_BATCHES, _MOST // (self.row_bytes * self.batch_size)))
@@ -158,7 +159,7 @@ class Answers:
         digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
         for name, tensor in branch.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy() if tensor.ndim else str(tensor.item()).encode())
+            digest.update(tensor.cpu().flatten().view(torch.uint8).numpy() if tensor.ndim else str(tensor.item()).encode())
         for path in sources(branch):
             digest.update(path.read_bytes())
         return f"{self.name}_{digest.hexdigest()[:16]}"

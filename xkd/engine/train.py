@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.progress import Progress
 from torch.utils.data import DataLoader
 
-from xkd.bfloat16 import bfloat16_pays
 from xkd.distiller import Distiller
 from xkd.engine import launch
 from xkd.engine.broken_rows import BrokenRowsHook
@@ -37,6 +36,7 @@ from xkd.engine.memory import peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import ProgressHook
+from xkd.engine.settings import told, workers_of
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
 from xkd.tasks import Task
@@ -96,9 +96,9 @@ def train(
     print_rows(loaders, console)
     if not smoke:
         console.print(describe(distiller))
+        for line in told(distiller, as_plain(config.optim_wrapper), workers_of(as_plain(config.train_dataloader)), amp):
+            console.print(line, markup=False, highlight=False)
         measure_teachers(distiller, config, seed, console)
-    if amp and not bfloat16_pays():
-        console.print("--amp: bfloat16 is no faster than float32 on this machine (no AMX), so the run stays in float32")
     runner = make_runner(
         config, work_dir, distiller, loaders, settings, seed, find_last(work_dir, console) if resume else None, amp, launcher, smoke
     )

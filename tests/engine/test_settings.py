@@ -1,0 +1,70 @@
+"""What a run chooses by the machine: sized to it, told with its reason, and each can be set."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import engine_runs as runs
+import pytest
+from rich.console import Console
+
+from xkd.engine import precision, settings
+
+SHUFFLED: dict[str, Any] = {"dataset": {}, "sampler": {"shuffle": True}}
+
+
+@pytest.mark.parametrize(
+    ("there", "gpu", "count", "ahead"),
+    [(1, False, 0, None), (2, False, 1, 2), (16, False, 1, 2), (1, True, 1, 4), (6, True, 5, 4), (64, True, 8, 4)],
+)
+def test_workers_by_the_machine(there: int, gpu: bool, count: int, ahead: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "cores", lambda: there)
+    monkeypatch.setattr(settings.torch.cuda, "is_available", lambda: gpu)
+    for section in (SHUFFLED, {**SHUFFLED, "num_workers": "auto", "prefetch_factor": "auto"}):
+        chosen = settings.workers_of(section)
+        assert (chosen.count, chosen.ahead) == (count, ahead)
+
+
+def test_what_the_config_says_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "cores", lambda: 8)
+    assert settings.workers_of({**SHUFFLED, "num_workers": 3, "prefetch_factor": 7}) == settings.Workers(3, 7, "as the config says")
+    assert settings.workers_of({**SHUFFLED, "num_workers": 0}).ahead is None
+
+
+def test_rows_that_stay_in_memory_need_no_workers_where_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "cores", lambda: 8)
+    kept = {"dataset": {"cache": True}}
+    assert settings.workers_of(kept).count == 0
+    assert settings.workers_of({**kept, "sampler": {"shuffle": True}}).count == 1
+    assert settings.workers_of({"dataset": {}}).count == 1
+
+
+def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings.os, "sched_getaffinity", lambda _: set(range(8)))
+    assert settings.cores() == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert settings.cores() == 2
+
+
+@pytest.mark.parametrize("amp", [False, True])
+@pytest.mark.parametrize("pays", [False, True])
+def test_a_run_says_what_was_chosen_and_why(amp: bool, pays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (settings, precision):
+        monkeypatch.setattr(module, "bfloat16_pays", lambda: pays)
+    page = io.StringIO()
+    options = {"train_cfg.max_epochs": 1, "distiller.branches.rgb.channels_last": False}
+    runs.run_training(runs.config_of(tmp_path, runs.GRAPH, options), tmp_path / "run", Console(file=page, width=300), amp=amp)
+    lines = page.getvalue().splitlines()
+    assert "workers: 0 (as the config says)" in lines
+    assert "memory: rgb contiguous, thermal channels-last, average channels-last (channels-last is faster for what convolves)" in lines
+    assert any(line.startswith("compiled: nothing (on request") for line in lines)
+    (told,) = [line for line in lines if line.startswith("precision: ")]
+    expected = {
+        (False, False): "float32 (as the config says)",
+        (False, True): "float32 (as the config says; --amp is bfloat16, faster here)",
+        (True, False): "float32 (bfloat16 was asked for; it is no faster on this machine, which has no AMX)",
+        (True, True): "bfloat16 where it is safe, weights and losses in float32 (this machine computes in it)",
+    }
+    assert told == f"precision: {expected[amp, pays]}"

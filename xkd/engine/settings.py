@@ -1,0 +1,77 @@
+"""What a run chooses by the machine, and why: workers, batches read ahead, bfloat16, the order of memory, the compiler."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from xkd.bfloat16 import bfloat16_pays
+from xkd.distiller import Distiller
+from xkd.engine.precision import BF16OptimWrapper
+
+AUTO: Final = "auto"
+_MOST_WORKERS: Final = 8  # of one process: more of them wait for the disk and fill the memory
+_AHEAD: Final = 2  # batches that each worker has ready; torch's own default
+_AHEAD_OF_GPU: Final = 4  # a GPU is through with a batch before a worker has decoded the next
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How a loader reads: `count` processes beside the training one, each `ahead` batches ahead (None without workers)."""
+
+    count: int
+    ahead: int | None
+    reason: str
+
+
+NO_WORKERS: Final = Workers(0, None, "a smoke run")
+
+
+def cores() -> int:
+    """Those that this process may use, shared among the processes of a launch on this machine."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(own // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+def workers_of(section: dict[str, Any]) -> Workers:
+    """The loader section's `num_workers` and `prefetch_factor`, or what is in their place where they are "auto" or not said."""
+    said, ahead = section.get("num_workers", AUTO), section.get("prefetch_factor", AUTO)
+    there, gpu = cores(), torch.cuda.is_available()
+    if said != AUTO:
+        count, reason = int(said), "as the config says"
+    elif section["dataset"].get("cache") and not section.get("sampler", {}).get("shuffle"):
+        count, reason = 0, "the rows stay in memory and nothing is drawn"
+    elif gpu:
+        count = min(max(there - 1, 1), _MOST_WORKERS)
+        reason = f"{there} cores, one of them for the training process" if count < _MOST_WORKERS else f"of {there} cores, {count} suffice"
+    else:
+        count = min(there - 1, 1)
+        reason = f"networks compute on the {there} cores too" if count else "one core: a second process would only take turns"
+    if ahead == AUTO:
+        ahead = _AHEAD_OF_GPU if gpu else _AHEAD
+    return Workers(count, int(ahead) if count else None, reason)
+
+
+def told(distiller: Distiller, optim_wrapper: dict[str, Any], workers: Workers, amp: bool) -> list[str]:
+    """A line for each choice."""
+    lines = [f"workers: {workers.count}{f', {workers.ahead} batches ahead each' if workers.count else ''} ({workers.reason})"]
+    lines.append(f"precision: {_precision(optim_wrapper, amp)}")
+    orders = {True: "channels-last", False: "contiguous"}
+    named = [f"{name} {orders[branch.memory_format == torch.channels_last]}" for name, branch in distiller.branches.items()]
+    lines.append(f"memory: {', '.join(named)} (channels-last is faster for what convolves)")
+    compiled = [name for name, branch in distiller.branches.items() if branch.compiled]
+    asked = ", ".join(compiled) or "nothing (on request, Branch(compiled=True): the first step then takes a minute or more)"
+    lines.append(f"compiled: {asked}")
+    return lines
+
+
+def _precision(optim_wrapper: dict[str, Any], amp: bool) -> str:
+    asked = amp or issubclass(optim_wrapper.get("type", object), BF16OptimWrapper)
+    if asked and bfloat16_pays():
+        return "bfloat16 where it is safe, weights and losses in float32 (this machine computes in it)"
+    if asked:
+        return "float32 (bfloat16 was asked for; it is no faster on this machine, which has no AMX)"
+    return "float32 (as the config says" + ("; --amp is bfloat16, faster here)" if bfloat16_pays() else ")")
