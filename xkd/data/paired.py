@@ -250,7 +250,8 @@ class PairedDataset(Dataset[Sample]):
     def _sample_view(self, view: View, readings: Readings, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
         if not has(source, view):
             return torch.zeros((view.modality.channels, *view.size))
-        rng = self._rng(row, draw, crc32(b"view " + view.name.encode())) if draw != NO_DRAW else None
+        varied = draw != NO_DRAW and self.augment.jitter > 0
+        rng = self._rng(row, draw, crc32(b"view " + view.name.encode())) if varied else None
         images = []
         for sensor in view.sensors:
             reading = readings[view.name, sensor.name]
