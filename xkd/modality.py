@@ -20,6 +20,7 @@ class Shot:
     paths: tuple[Path, ...]
     calibration: Path | None = None  # of the row's cameras and scanners, for a sensor that is projected
     values: Mapping[str, float] = field(default_factory=dict, hash=False)  # columns `SENSOR.KEY`, such as thermal.scale
+    shrink: int = 1  # a sensor that `Shrinks` reads it at this fraction of its size
 
     @property
     def only(self) -> Path:
@@ -76,6 +77,14 @@ class Modality(Channels, Protocol):
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """A photometric change that this sensor could have made; moves no pixel, keeps shape, dtype and what was not seen."""
+
+
+@runtime_checkable
+class Shrinks(Protocol):
+    """A sensor whose files may be cheaper to decode at a half, a quarter or an eighth of their size."""
+
+    def frame(self, shot: Shot) -> tuple[int, int] | None:
+        """(height, width) by the file's header; None where the whole file has to be decoded in any case."""
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,15 @@ from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.cache import Shards
 from xkd.data.frame import crop_of, frame_shape
 from xkd.data.manifest import Manifest
+from xkd.data.reading import Files, Readings
 from xkd.data.region import one_hot, positive_names, read_codes, region
-from xkd.data.registration import read_registered
 from xkd.data.request import check_classes, check_draws, check_request
 from xkd.data.rows import Row
 from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
-from xkd.data.shots import Reader, check_files, has, shot_of
+from xkd.data.shots import check_files, has
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
-from xkd.modality import Modality, Shot, filled
-
-Readings = dict[tuple[str, str], Any]  # by view and sensor
+from xkd.modality import filled
 
 _GEOMETRY: Final = crc32(b"geometry")
 
@@ -119,7 +117,7 @@ class PairedDataset(Dataset[Sample]):
         self._anchor = shuffle_pairs_except
         whole = self.manifest.rows if shuffle_within == "class" else ()
         self._strangers = choose.strangers(self.rows, whole, self.manifest.classes, seed) if shuffle_pairs_except else None
-        self._reader = Reader(cache)
+        self._files = Files(self.manifest, cache)
         self._shards: Sequence[Shards] = ()
         self._unread: frozenset[str] = frozenset()  # views whose pixels nobody needs
 
@@ -173,10 +171,12 @@ class PairedDataset(Dataset[Sample]):
         seen = [view for view in self.views if view.name not in self._unread]
         if not any(has(sources[view.name], view) for view in seen):
             seen = list(self.views)  # the frame is known from what is read
-        readings = self._read_views(sources, seen)
+        # evaluation decodes whole files, as `xkd predict` does
+        readings = self._files.read(sources, seen, shrinks=draw != NO_DRAW)
         shape = frame_shape(self.manifest, row, {sensor: reading for (view, sensor), reading in readings.items() if sources[view] is row})
         crop = crop_of(self.manifest, row, shape)
         matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
+        readings = self._files.decoded(readings, sources, seen, matrix)
         mask, masked = self._region(row, shape, matrix)
         boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
         return Sample(
@@ -200,7 +200,7 @@ class PairedDataset(Dataset[Sample]):
     def frame(self, index: int) -> Box:
         """What a row's views show where nothing is drawn: its crop, or the whole, in pixels of the full image. Reads the row."""
         row = self.rows[index]
-        readings = self._read_views({view.name: row for view in self.views}, self.views)
+        readings = self._files.read({view.name: row for view in self.views}, self.views)
         return crop_of(self.manifest, row, frame_shape(self.manifest, row, {sensor: reading for (_, sensor), reading in readings.items()}))
 
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
@@ -228,19 +228,6 @@ class PairedDataset(Dataset[Sample]):
             return self.rows[index]
         return self.rows[int(self._strangers[index])]
 
-    def _read_views(self, sources: dict[str, Row], views: Sequence[View]) -> Readings:
-        readings: Readings = {}
-        read: dict[tuple[Modality, Shot], Any] = {}
-        for view in views:
-            row = sources[view.name]
-            for sensor in view.sensors if has(row, view) else ():
-                shot = shot_of(self.manifest.root, row, sensor)
-                key = (sensor, shot)  # two views of one sensor share a read
-                if key not in read:
-                    read[key] = self._reader(row, key, partial(read_registered, sensor, shot, self.manifest.registrations.get(sensor.name)))
-                readings[view.name, sensor.name] = read[key]
-        return readings
-
     def _geometry(self, row: Row, draw: int, aspect: float) -> Matrix:
         return IDENTITY if draw == NO_DRAW else self.augment.geometry(self._rng(row, draw, _GEOMETRY), aspect)
 
@@ -255,7 +242,8 @@ class PairedDataset(Dataset[Sample]):
         images = []
         for sensor in view.sensors:
             reading = readings[view.name, sensor.name]
-            image = sensor.place(reading, matrix, view.size, crop_of(self.manifest, source, reading.shape))
+            crop = reading.inside(crop_of(self.manifest, source, reading.shape))
+            image = sensor.place(reading.content, matrix, view.size, crop)
             if rng is not None and rng.random() < self.augment.jitter:
                 image = sensor.jitter(image, rng)
             images.append(as_tensor(filled(image, sensor)))
@@ -280,7 +268,7 @@ class PairedDataset(Dataset[Sample]):
 
     def _codes(self, row: Row, shape: tuple[int, int]) -> NDArray[Any]:
         path = self.manifest.root / row.mask
-        codes: NDArray[Any] = self._reader(row, path, partial(read_codes, path))
+        codes: NDArray[Any] = self._files.once(row, path, partial(read_codes, path))
         if self.manifest.pairs.same_size and codes.shape[:2] != shape:
             raise ValueError(f"{path}: row '{row.id}': mask {codes.shape[:2]} for an image of {shape}")
         return codes

@@ -19,6 +19,8 @@ _JPEG_END = b"\xff\xd9"
 _PNG_START = b"\x89PNG"
 _ORIENTATION = 0x0112  # EXIF's and TIFF's tag
 _UPRIGHT = 1
+_EIGHTH = 8  # the smallest fraction that a JPEG is decoded at
+_LYING = (5, 6, 7, 8)  # orientations that exchange width and height
 _BANDS = 256  # more than any camera has: values of so many bands count as pixels
 # Pillow's words for a header that it cannot read
 _NO_HEADER = (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, struct.error)
@@ -44,6 +46,24 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
     if flags == cv2.IMREAD_UNCHANGED and turned != _UPRIGHT:
         raise ValueError(f"{path}: is stored turned (EXIF orientation {turned}); write it upright")
     return image
+
+
+def jpeg_frame(path: Path) -> tuple[int, int] | None:
+    """(height, width) of a JPEG that can be decoded at a fraction, turned by its EXIF orientation; None for others and where it is broken.
+
+    A decoder fills up the last pixels of a side that is no multiple of eight; turned, they would be the first, and all would be displaced.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.format != "JPEG":
+                return None
+            width, height = picture.size
+            orientation = picture.getexif().get(_ORIENTATION, _UPRIGHT)
+            if orientation != _UPRIGHT and (width % _EIGHTH or height % _EIGHTH):
+                return None
+            return (width, height) if orientation in _LYING else (height, width)
+    except (Image.DecompressionBombError, *_NO_HEADER):
+        return None  # reading it says what is wrong
 
 
 def _look_at_header(path: Path, data: bytes) -> int:

@@ -36,6 +36,12 @@ def warp(image: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box, 
     return _affine(image, _to_source(matrix, size, crop), size, fill)
 
 
+def shrink_of(matrix: Matrix, size: tuple[int, int], crop: Box) -> int:
+    """How many times smaller (1, 2, 4 or 8) a file may be decoded, so that `warp` still finds a pixel for each of the output."""
+    step = min(map(_step, _to_source(matrix, size, crop)))
+    return next((times for times in (8, 4, 2) if times <= step), 1)
+
+
 def warp_seen(image: NDArray[np.float32], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[np.float32]:
     """`warp` for images in which NaN says "not seen": an output pixel is the mean of what was seen, NaN where that is less than half.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.files import read_image
+from xkd.modalities.files import jpeg_frame, read_image
 from xkd.modalities.raster import warp
 from xkd.modality import Shot
 
@@ -18,6 +18,12 @@ _MEAN = (123.675, 116.28, 103.53)  # ImageNet's, torchvision's values times 255
 _STD = (58.395, 57.12, 57.375)
 _WHITE = 255.0
 _LEVELS = np.linspace(0.0, 1.0, 256)
+# OpenCV's REDUCED_COLOR flags say blue first
+_SHRUNK = {
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_COLOR_RGB,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_COLOR_RGB,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_COLOR_RGB,
+}
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # ITU-R BT.601
 
 
@@ -66,7 +72,13 @@ class RGB:
     def row_keys(self) -> tuple[str, ...]:
         return ()
 
+    def frame(self, shot: Shot) -> tuple[int, int] | None:
+        """Of a JPEG, whose decoder can shrink; counts that are no sRGB are turned into it at full size."""
+        return jpeg_frame(shot.only) if self.white == _WHITE and self.encoding == "srgb" else None
+
     def read(self, shot: Shot) -> NDArray[Any]:
+        if shot.shrink > 1:
+            return read_image(shot.only, _SHRUNK[shot.shrink])
         image = read_image(shot.only, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH)
         if image.dtype.kind != "u":
             raise ValueError(f"{shot.only}: an rgb image holds whole counts, this one is {image.dtype}")

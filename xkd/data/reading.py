@@ -1,0 +1,86 @@
+"""From files to readings: each read once for all views, and a photograph at a fraction of its size where a draw sees no more of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from xkd.batch import View
+from xkd.data.frame import crop_of
+from xkd.data.manifest import Manifest
+from xkd.data.registration import read_registered
+from xkd.data.rows import Row
+from xkd.data.shots import Reader, has, shot_of
+from xkd.geometry import Box, Matrix
+from xkd.modalities.raster import shrink_of
+from xkd.modality import Modality, Shot, Shrinks
+
+Key = tuple[Modality, Shot]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a row's files hold of a sensor. `shape` begins with (height, width) of the frame, `shrink` times those of the content.
+
+    The content is None while a photograph's header alone has been read.
+    """
+
+    row: Row
+    key: Key
+    shape: tuple[int, ...]
+    content: Any
+    shrink: int = 1
+
+    def inside(self, crop: Box) -> Box:
+        """A crop of the frame in pixels of the content."""
+        return crop if self.shrink == 1 else Box(*(edge / self.shrink for edge in crop))
+
+
+Readings = dict[tuple[str, str], Reading]  # by view and sensor
+
+
+class Files:
+    """Reads for a dataset; `cache` keeps what is read in memory."""
+
+    def __init__(self, manifest: Manifest, cache: bool) -> None:
+        self.manifest, self.cache, self.once = manifest, cache, Reader(cache)
+
+    def read(self, sources: Mapping[str, Row], views: Sequence[View], shrinks: bool = False) -> Readings:
+        """Every sensor of the views that its row has; with `shrinks` photographs wait for `decoded`."""
+        found: Readings = {}
+        read: dict[Key, Reading] = {}
+        for view in views:
+            row = sources[view.name]
+            for sensor in view.sensors if has(row, view) else ():
+                key = (sensor, shot_of(self.manifest.root, row, sensor))  # two views of one sensor share a read
+                if key not in read:
+                    read[key] = self._reading(row, key, shrinks and not self.cache)
+                found[view.name, sensor.name] = read[key]
+        return found
+
+    def decoded(self, found: Readings, sources: Mapping[str, Row], views: Sequence[View], matrix: Matrix) -> Readings:
+        """All of them with content; photographs at the smallest size of which no view asks more than there is."""
+        fractions: dict[Key, int] = {}
+        for view in views:
+            for sensor in view.sensors:
+                reading = found.get((view.name, sensor.name))
+                if reading is not None and reading.content is None:
+                    fraction = shrink_of(matrix, view.size, crop_of(self.manifest, sources[view.name], reading.shape))
+                    fractions[reading.key] = min(fraction, fractions.get(reading.key, fraction))
+        made = {key: self._shrunk(next(one for one in found.values() if one.key == key), by) for key, by in fractions.items()}
+        return {place: made.get(reading.key, reading) for place, reading in found.items()}
+
+    def _reading(self, row: Row, key: Key, shrinks: bool) -> Reading:
+        sensor, shot = key
+        registration = self.manifest.registrations.get(sensor.name)
+        if shrinks and registration is None and isinstance(sensor, Shrinks) and (frame := sensor.frame(shot)) is not None:
+            return Reading(row, key, frame, None)
+        content = self.once(row, key, partial(read_registered, sensor, shot, registration))
+        return Reading(row, key, content.shape, content)
+
+    def _shrunk(self, reading: Reading, by: int) -> Reading:
+        sensor, shot = reading.key
+        small = replace(shot, shrink=by)
+        return replace(reading, content=self.once(reading.row, (sensor, small), partial(sensor.read, small)), shrink=by)
