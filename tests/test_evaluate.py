@@ -42,3 +42,16 @@ def test_what_cannot_be_seen_cannot_be_evaluated() -> None:
         predict(rgb_branch(), TASK, [])
     with pytest.raises(ValueError, match="some rows lack view 'rgb'"):
         predict(rgb_branch(), TASK, [replace(batch, present={"rgb": torch.tensor([True, False])})])
+
+
+def test_rows_that_could_not_be_read_are_left_out_and_told() -> None:
+    branch, batch = rgb_branch(), make_batch(4, views=(RGB_VIEW,))
+    branch.bind(TASK)
+    whole = predict(branch, TASK, [batch])
+    there = torch.tensor([True, False, True, True])
+    batch = replace(batch, present={"rgb": there}, broken=["row 'b': cut off"], meta=[{"id": name} for name in "abcd"])
+    found = predict(branch, TASK, [batch])
+    assert found.broken == ("row 'b': cut off",)
+    torch.testing.assert_close(found.probabilities, whole.probabilities[there])
+    assert torch.equal(found.target, whole.target[there])
+    assert [of["id"] for of in found.meta] == ["a", "c", "d"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import compress
 
 import torch
 from torch import Tensor
@@ -21,31 +22,38 @@ class Predictions:
     target: Tensor  # (N,), (N, K) or (N, H, W), as in Batch
     labelled: Tensor  # (N,) bool
     meta: tuple[dict[str, str], ...]
+    broken: tuple[str, ...] = ()  # why some rows could not be read; they are none of the above
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
 
 def predict(branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable[[int], None] = lambda rows: None) -> Predictions:
-    """Run the branch over all batches in eval mode; `seen` hears of the rows done. Rows that lack the branch's view are an error."""
+    """Run the branch over all batches in eval mode; `seen` hears of the rows done.
+
+    Rows that could not be read are left out and told in `broken`; `ValueError` for others that lack the branch's view.
+    """
     device = branch.mean.device
     training = branch.training
     branch.eval()
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     meta: list[dict[str, str]] = []
+    broken: list[str] = []
     with torch.no_grad():
         for batch in batches:
-            if not batch.present[branch.view.name].all():
+            there = batch.present[branch.view.name]
+            if int((~there).sum()) != len(batch.broken):
                 raise ValueError(f"some rows lack view '{branch.view.name}', which is what this network sees")
             output = branch(batch.to(device), task)["output"]
-            parts.append((task.predict(output).cpu(), batch.target, batch.labelled))
-            meta.extend(batch.meta)
+            parts.append((task.predict(output).cpu()[there], batch.target[there], batch.labelled[there]))
+            meta.extend(compress(batch.meta, there.tolist()))
+            broken.extend(batch.broken)
             seen(len(batch))
     branch.train(training)
     if not parts:
         raise ValueError("there is nothing to evaluate: the loader is empty")
     probabilities, target, labelled = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Predictions(probabilities, target, labelled, tuple(meta))
+    return Predictions(probabilities, target, labelled, tuple(meta), tuple(broken))
 
 
 def measure(task: Task, predictions: Predictions) -> dict[str, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from xkd import cli
+from xkd.data.manifest import Manifest
 
 
 def metrics_of(trained: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, float]:
@@ -41,6 +42,18 @@ def test_the_table_says_what_was_seen(trained: Path, capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     assert "rgb on view 'rgb' alone, test split of" in shown
     assert "12 rows" in shown.replace("\n", " ")
+
+
+def test_rows_that_cannot_be_read_are_told_and_left_out(trained: Path, own_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = next(row for row in Manifest.load(str(own_data)).rows if row.split == "test")
+    (own_data / row.files["rgb"][0]).write_bytes(b"")
+    command = [str(trained / "student.py"), str(trained / "best.pth"), "--cfg-options", "test_dataloader.dataset.on_broken="]
+    assert cli.run("test", [*command[:-1], command[-1] + "skip"]) == 0
+    shown = capsys.readouterr().out.replace("\n", " ")
+    assert f"left out: row '{row.id}'" in shown
+    assert "1 rows could not be read and were left out" in shown
+    assert "measured on the 11 labelled ones" in shown
+    assert cli.run("test", [*command[:-1], command[-1] + "stop"]) == 2
 
 
 def test_other_classes_are_an_error(trained: Path, own_data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import engine_runs as runs
 import numpy as np
 import pytest
@@ -61,6 +62,33 @@ def test_a_broken_row_has_nothing(damaged: Path, tmp_path: Path) -> None:
     assert not batch.masked[0]
     assert not batch.views["rgb"][0].any()
     assert batch.meta[0]["id"] == dataset.rows[number].id
+
+
+def encoded(suffix: str, pixels: Any) -> bytes:
+    return bytes(cv2.imencode(suffix, pixels)[1])
+
+
+HOSTILE: dict[str, tuple[str, bytes, str]] = {
+    "empty": ("rgb", b"", "not an image that OpenCV can decode"),
+    "cut off": ("rgb", encoded(".jpg", np.full((40, 48, 3), 90, np.uint8))[:-300], "the file is cut off after"),
+    "a text": ("rgb", b"<html>404</html>", "not an image that OpenCV can decode"),
+    "16 bits where 8 are expected": ("rgb", encoded(".png", np.full((40, 48, 3), 9000, np.uint16)), "is uint16; say in manifest.toml"),
+    "another size than its pair": ("rgb", encoded(".png", np.full((41, 48, 3), 90, np.uint8)), "sizes differ within the pair"),
+    "8 bits where 16 are expected": ("thermal", encoded(".png", np.full((40, 48), 90, np.uint8)), "far outside range"),
+    "mislabelled, and not a number": ("thermal", encoded(".tiff", np.full((40, 48), np.nan, np.float32)), "values that are not finite"),
+}
+
+
+@pytest.mark.parametrize(("column", "content", "why"), HOSTILE.values(), ids=list(HOSTILE))
+def test_a_hostile_file_is_named_and_its_row_left_out(column: str, content: bytes, why: str, damaged: Path, tmp_path: Path) -> None:
+    section = runs.config_of(tmp_path, runs.GRAPH, SKIP).train_dataloader
+    dataset: Any = build_loader(section, 0).dataset
+    number, row = next((at, row) for at, row in enumerate(dataset.rows) if at and {"rgb", "thermal"} <= set(row.files))
+    (damaged / row.files[column][0]).write_bytes(content)
+    sample = dataset[number, 0]
+    assert not any(sample.present.values())
+    assert f"row '{row.id}'" in sample.broken
+    assert why in sample.broken
 
 
 def test_a_broken_row_ends_a_run_unless_it_is_told_otherwise(damaged: Path, tmp_path: Path) -> None:

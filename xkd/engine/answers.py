@@ -38,6 +38,9 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
     section = as_plain(config.get("compare") or {})
     loader = build_loader(config.test_dataloader, seed, views=[student.branch.view])
     predictions = predict(student.branch, student.task, loader)
+    if predictions.broken:
+        rows = f"{len(predictions.broken)} rows cannot be read, and arms are compared on the same ones"
+        raise ValueError(f"{rows}: {predictions.broken[0]}; mend the files, or take the rows out of the manifest")
     labelled = predictions.labelled.numpy()
     method = section.get("attention", {}).get(student.name, "")
     around = section.get("object", ())
