@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,42 @@ def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("best.pth")}
     assert cli.run("compare", arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("best.pth")} == before
+
+
+@pytest.mark.parametrize("failing", range(3), ids=["summary.json", "summary.csv", "a panel"])
+def test_a_full_disk_leaves_the_earlier_page_and_numbers(
+    failing: int, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [
+        str(trained / "student.py"),
+        "--smoke",
+        "--seeds",
+        "1",
+        "--work-dir",
+        str(tmp_path),
+        "--arms",
+        "teacher",
+        "alone",
+        "distilled",
+    ]
+    assert cli.run("compare", arguments) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    synced, sync = [0], os.fsync
+
+    def full(descriptor: int) -> None:
+        synced[0] += 1
+        if synced[0] > failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    capsys.readouterr()
+    assert cli.run("compare", arguments) == 2
+    assert re.search(r"xkd compare: cannot write \S+: No space left on device; what was there is untouched", capsys.readouterr().err)
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after.keys() == before.keys()
+    assert after[tmp_path / "report.html"] == before[tmp_path / "report.html"]
+    json.loads(after[tmp_path / "summary.json"])
 
 
 def test_a_variant_is_an_arm_beside_the_others(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

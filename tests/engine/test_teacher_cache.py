@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -179,6 +180,30 @@ def test_a_kill_loses_one_shard(tmp_path: Path, computed: Spied, monkeypatch: py
     assert len(computed) - count == 1 + shards - 2
     runs.run_training(config(tmp_path, LIVE), tmp_path / "live")
     assert same_weights(tmp_path / "live", tmp_path / "second") == []
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+def test_a_disk_that_takes_no_more_ends_the_run_and_keeps_the_shards(
+    reason: int, tmp_path: Path, computed: Spied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teacher_cache, "_BATCHES", 1)
+    synced, sync = [0], os.fsync
+
+    def refuse(descriptor: int) -> None:
+        synced[0] += 1
+        if synced[0] > 3:
+            raise OSError(reason, os.strerror(reason))
+        sync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match=rf"cannot write .*draw_0_row_18.safetensors: {os.strerror(reason)}; what was there is untouched"):
+            runs.run_training(config(tmp_path), tmp_path / "first")
+    files = sorted(path.name for path in (tmp_path / "cache").rglob("*"))
+    assert [name for name in files if "draw" in name] == [f"draw_0_row_{first}.safetensors" for first in (0, 12, 6)]
+    count = len(computed)
+    runs.run_training(config(tmp_path), tmp_path / "second")
+    assert len(computed) - count == 1 + 8 - 3, "the example, and what was missing"
 
 
 def test_a_small_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
