@@ -110,6 +110,23 @@ def test_two_processes_train_one_network(data_root: Path, tmp_path: Path) -> Non
     assert not (tmp_path / ".dist_test").exists()
 
 
+def test_two_processes_fill_one_cache_and_train_as_if_there_were_none(data_root: Path, tmp_path: Path) -> None:
+    cache = f'from xkd.data.cache import TeacherCache\nteacher_cache = dict(type=TeacherCache, draws=1, folder="{tmp_path / "cache"}")\n'
+    live = 'train_dataloader["sampler"].update(num_draws=1)\n'
+    plain = 'from torch.optim import SGD\noptim_wrapper["optimizer"] = dict(type=SGD, lr=0.01)\n'  # Adam makes much of the last bit
+    steps = {}
+    for name, more in {"cached": cache, "live": live}.items():
+        (tmp_path / name).mkdir()
+        config = runs.write(tmp_path / name, config=runs.GRAPH + plain + more)
+        arguments = [str(config), "--work-dir", str(tmp_path / name / "run"), "--cfg-options", *OPTIONS]
+        in_two_processes(arguments, data_root, tmp_path / name)
+        check(tmp_path / name)
+        steps[name] = torch.load(tmp_path / name / "rank1.pth", weights_only=True)[0]
+    for cached, uncached in zip(steps["cached"], steps["live"], strict=True):
+        torch.testing.assert_close(cached, uncached, rtol=1e-4, atol=1e-6)
+    assert list((tmp_path / "cache").rglob("draw_0_row_0.safetensors"))
+
+
 # no batch norm, no dropout: nothing in it knows how many rows a process has
 PLAIN_NETWORK = (
     "dict(type=create_model, model_name='vit_tiny_patch16_224', img_size=16, patch_size=8, depth=1, embed_dim=12, num_classes=3)"
