@@ -7,15 +7,18 @@ STAMP := $(VENV)/installed
 USABLE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 NO_PYTHON := Python 3.11, 3.12 or 3.13 with its venv module is needed, found none among: $(PYTHON). \
 	Do 'apt install python3-venv' (for another Python than the system's: python3.12-venv, say) or name one, 'make PYTHON=/path/to/python3.12'.
+# that the installed versions are those of constraints.txt
+PINNED := tests/test_packaging.py::test_the_tested_versions_are_the_installed_ones
 # One thread each for two workers on two cores
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help install demo test test-full lint audit clean
+.PHONY: help install demo test test-full test-minimum lint audit clean
 
 help:
 	@echo 'make demo       install, simulate leafsim, train, compare, and say where the page is'
 	@echo 'make test       install and run the suite without its slow tests'
 	@echo 'make test-full  install and run all of the suite'
+	@echo 'make test-minimum  the suite without its slow tests, with the oldest versions that pyproject.toml allows'
 	@echo 'make lint       install, then ruff, mypy and import-linter'
 	@echo 'make audit      look the tested versions up among known vulnerabilities (needs PyPI itself)'
 	@echo 'make install    make $(VENV) with the tested versions'
@@ -38,6 +41,13 @@ test: install
 
 test-full: install
 	$(PYTEST)
+
+# uv, since pip cannot ask for the lowest versions; what they warn of about each other is theirs
+test-minimum: install
+	$(BIN)/python -m venv build/minimum
+	build/minimum/bin/pip install --quiet uv
+	build/minimum/bin/uv pip install --python build/minimum/bin/python --resolution lowest-direct --editable '.[dev]'
+	OMP_NUM_THREADS=1 build/minimum/bin/python -m pytest -n 2 -m 'not slow' --deselect $(PINNED)
 
 lint: install
 	$(BIN)/ruff check .

@@ -38,6 +38,51 @@ def test_losses_are_timed_beside_torchdistills() -> None:
     assert all(float(row[5]) >= 0 for row in rows)
 
 
+@pytest.mark.slow
+def test_a_training_step_is_timed_beside_the_others(tmp_path: Path) -> None:
+    peer = tmp_path / "peer.py"
+    peer.write_text(
+        "def torchdistill_loop(*job): return 10.0\ndef plain_loop(*job): return 20.0\ndef fast_loop(*job, cached): return 30.0\n", "utf-8"
+    )
+    small = [
+        "--teacher",
+        "test_resnet",
+        "--student",
+        "test_resnet",
+        "--size",
+        "32",
+        "--batch",
+        "4",
+        "--steps",
+        "2",
+        "--warm",
+        "1",
+        "--rounds",
+        "1",
+    ]
+    more = ["--parts", "--memory", "--profile", "--also", "float32", "processes", "--peer", str(peer)]
+    done = subprocess.run(
+        [sys.executable, "tools/benchmark.py", "training", *small, *more], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if line.startswith("│")]
+    names = [row[0] for row in rows]
+    for name in (
+        "by hand",
+        "by hand, cached",
+        "xkd",
+        "xkd, cached",
+        "xkd, float32",
+        "xkd, 2 processes",
+        "torchdistill",
+        "peer's plain loop",
+    ):
+        assert name in names
+    assert dict(zip(names, rows, strict=False))["peer's plain loop"][-1] == "2.00"
+    assert {"data", "teacher", "student", "terms", "backward", "optimiser"} <= set(names)
+    assert "aten::" in done.stdout
+
+
 def test_a_benchmark_is_found_by_its_name() -> None:
     script = ["tools/benchmark.py", "lidar", "--help"]
     done = subprocess.run([sys.executable, *script], cwd=REPOSITORY, capture_output=True, text=True, check=False)

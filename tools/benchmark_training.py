@@ -1,7 +1,7 @@
 """How fast is a distillation step? xkd's Runner beside a loop by hand with every trick, and beside another library, in one run.
 
     python tools/benchmark.py training
-    python tools/benchmark.py training --parts --memory
+    python tools/benchmark.py training --parts --memory --also compiled float32 processes
     python tools/benchmark.py training --teacher vit_base_patch16_224 --student resnet50 --size 224 --batch 64  # on a GPU
 
 The job is cross-entropy, soft targets (temperature 4) and attention transfer on the last two stages, AdamW, on images that are in
@@ -28,13 +28,16 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, TensorDataset
 from training_job import RATE, Clock, Job, by_hand, moment
 
 from xkd.bfloat16 import bfloat16_pays
+from xkd.engine import launch
 from xkd.engine.hooks import StepHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import peak_bytes, reset_peak
@@ -42,20 +45,25 @@ from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.engine.train import close, make_runner
 
 LIVE, CACHED, HAND, HAND_CACHED = "xkd", "xkd, cached", "by hand", "by hand, cached"
+ALSO = ("compiled", "float32", "processes")
+PROCESSES = 2
+_OPERATIONS = 15  # lines of the profile
 
 
-def by_xkd(job: Job, cached: bool, config: Config, seed: int = 0) -> Clock:
-    """One epoch of a run as `xkd train` makes it, all images read before."""
-    config = copy.deepcopy(config)
+def by_xkd(job: Job, cached: bool, config: Config, more: Hook | None = None) -> Clock:
+    """One epoch of a run as `xkd train` makes it, all images read before; under torchrun with the other processes."""
+    config, seed = copy.deepcopy(config), 0
     config.train_cfg.update(max_epochs=1, val_begin=2)
+    launcher = "pytorch" if "RANK" in os.environ else "none"
+    settings = launch.prepare(launcher, {"backend": "nccl"})
     loaders = {split: read_once(config, seed, split) for split in ("train", "val")}
     distiller = build_distiller(config.distiller, seed)
     clock, console = Clock(job.warm), Console(quiet=True)
     with tempfile.TemporaryDirectory(dir=job.folder) as folder, Progress(disable=True, console=console) as progress:
-        runner = make_runner(config, Path(folder), distiller, loaders, {}, seed, None, False, "none", False)
+        runner = make_runner(config, Path(folder), distiller, loaders, settings, seed, None, False, launcher, False)
         cache = cache_of(config)
         hooks = [TeacherCacheHook(cache, config, console, progress)] if cached and cache else []
-        runner.register_custom_hooks([StepHook(), *hooks, clock])
+        runner.register_custom_hooks([StepHook(), *hooks, clock, *([more] if more else [])])
         try:
             runner.train()
         finally:
@@ -121,15 +129,28 @@ def read_once(config: Config, seed: int = 0, split: str = "train") -> Any:
     return loader
 
 
-def speeds(job: Job, rounds: int, peer: Path | None) -> dict[str, list[float]]:
+def in_processes(batch: int) -> float:
+    """Images per second of all processes, each with `batch` images in a step."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(PROCESSES), __file__, *sys.argv[1:], "--only", LIVE]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return PROCESSES * float(told[-1])
+
+
+def speeds(job: Job, rounds: int, peer: Path | None, also: list[str]) -> dict[str, list[float]]:
     """Images per second of each side, round by round."""
     config = job.config()
+    others: dict[str, Callable[[], float]] = {
+        "compiled": lambda: counted / by_xkd(job, False, job.config(compiled=True)).seconds,
+        "float32": lambda: counted / by_xkd(job, False, job.config(half=False)).seconds,
+        "processes": lambda: in_processes(job.batch),
+    }
     counted = job.steps * job.batch
     sides: dict[str, Callable[[], float]] = {
         HAND: lambda: counted / by_hand(job, cached=False).seconds,
         HAND_CACHED: lambda: counted / by_hand(job, cached=True).seconds,
         LIVE: lambda: counted / by_xkd(job, False, config).seconds,
         CACHED: lambda: counted / by_xkd(job, True, config).seconds,
+        **{f"{LIVE}, {name if name != 'processes' else f'{PROCESSES} processes'}": others[name] for name in also},
         **(by_peer(job, peer) if peer else {}),
     }
     found: dict[str, list[float]] = {name: [] for name in sides}
@@ -143,18 +164,46 @@ def speeds(job: Job, rounds: int, peer: Path | None) -> dict[str, list[float]]:
 def memory(side: str) -> int:
     """Bytes at the peak of a side's counted steps beyond what Python and its imports hold, in a process of its own."""
     command = [sys.executable, __file__, *sys.argv[1:], "--only", side]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-2])
 
 
 def only(job: Job, side: str) -> None:
     reset_peak()
     imported = peak_bytes()
     clock = by_hand(job, side == HAND_CACHED) if side in (HAND, HAND_CACHED) else by_xkd(job, side == CACHED, job.config())
-    print(clock.memory - imported)
+    print(clock.memory - imported, job.steps * job.batch / clock.seconds)
+
+
+class Profiled(Hook):  # type: ignore[misc]  # mmengine is untyped
+    """What the counted steps of a run are made of, by torch's profiler."""
+
+    priority = "LOWEST"
+
+    def __init__(self, warm: int) -> None:
+        devices = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
+        self.warm, self.profile = warm, profile(activities=devices)
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if batch_idx == self.warm:
+            self.profile.start()
+
+    def after_train(self, runner: Any) -> None:
+        self.profile.stop()
+
+
+def show_profile(job: Job) -> None:
+    hook = Profiled(job.warm)
+    clock = by_xkd(job, False, job.config(), hook)
+    events = hook.profile.key_averages()
+    gpu = torch.cuda.is_available()
+    print(events.table(sort_by="self_device_time_total" if gpu else "self_cpu_time_total", row_limit=_OPERATIONS, max_name_column_width=60))
+    if gpu:
+        busy = sum(event.self_device_time_total for event in events) / 1e6
+        print(f"the GPU computes in {100 * busy / clock.seconds:.0f} % of the time (the profiler's own work included)")
 
 
 def told(job: Job, options: argparse.Namespace, console: Console) -> None:
-    found = speeds(job, options.rounds, options.peer)
+    found = speeds(job, options.rounds, options.peer, options.also)
     columns = [name for name in (HAND, HAND_CACHED, "torchdistill") if name in found]
     table = Table("side", "images/s, median [least, most]", *[f"times {name}" for name in columns])
     table.title = f"{job.teacher} -> {job.student}, {job.size} px, batch {job.batch}, {options.rounds} rounds of {job.steps} steps"
@@ -174,6 +223,8 @@ def told(job: Job, options: argparse.Namespace, console: Console) -> None:
         for side, peak in peaks.items():
             table.add_row(side, f"{peak / 1e6:.0f}", f"{peak / peaks[HAND]:.2f}")
         console.print(table)
+    if options.profile:
+        show_profile(job)
 
 
 def main() -> None:
@@ -185,26 +236,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40, help="that count, in a round (%(default)s)")
     parser.add_argument("--warm", type=int, default=5, help="steps before them (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
-    parser.add_argument("--compiled", action="store_true", help="xkd's networks by torch.compile")
+    also = "xkd's side once more: by torch.compile, without bfloat16, in two processes"
+    parser.add_argument("--also", nargs="+", default=[], choices=ALSO, help=also)
     parser.add_argument("--parts", action="store_true", help="time each part of xkd's step")
     parser.add_argument("--memory", action="store_true", help="the peak of memory of a step by hand and by xkd")
+    parser.add_argument("--profile", action="store_true", help="what xkd's steps are made of, by torch's profiler")
     parser.add_argument("--peer", type=Path, help="a script with torchdistill_loop and plain_loop")
     parser.add_argument("--only", choices=(HAND, HAND_CACHED, LIVE, CACHED), help=argparse.SUPPRESS)  # a child's one side
     options = parser.parse_args()
     torch.backends.cudnn.benchmark = True
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(
-            options.teacher,
-            options.student,
-            options.size,
-            options.batch,
-            options.steps,
-            options.warm,
-            options.compiled,
-            device,
-            Path(folder),
-        )
+        job = Job(options.teacher, options.student, options.size, options.batch, options.steps, options.warm, device, Path(folder))
         if options.only:
             only(job, options.only)
             return

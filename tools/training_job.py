@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ from xkd.data.cache import TeacherCache
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
+from xkd.engine.precision import {wrapper}
 from xkd.losses import AT, KD, CrossEntropy
 from xkd.taps import Tap
 from xkd.tasks import Classification
@@ -52,7 +53,7 @@ distiller = dict(
     task=dict(type=Classification, classes={classes}),
     branches=dict(
         teacher=dict(type=Branch, model=dict(type=timm.create_model, model_name={teacher!r}, num_classes={count}), view=rgb,
-                     weights=dict(type=Random, frozen=True), taps=taps, frozen=True, bfloat16=True, compiled={compiled}),
+                     weights=dict(type=Random, frozen=True), taps=taps, frozen=True, bfloat16={half}, compiled={compiled}),
         student=dict(type=Branch, model=dict(type=timm.create_model, model_name={student!r}, num_classes={count}), view=rgb,
                      weights=dict(type=Random), taps=taps, compiled={compiled}),
     ),
@@ -63,7 +64,7 @@ distiller = dict(
         at2=dict(type=Term, loss=dict(type=AT), student="student.at2", teacher="teacher.at2", weight={beta}),
     ),
 )
-optim_wrapper = dict(type=BF16OptimWrapper, optimizer=dict(type=AdamW, lr={rate}, fused=True))
+optim_wrapper = dict(type={wrapper}, optimizer=dict(type=AdamW, lr={rate}, fused=True))
 train_cfg = dict(max_epochs=2, val_begin=2)
 save_best = "val/accuracy"
 teacher_cache = dict(type=TeacherCache, draws=1, folder={folder!r})
@@ -80,13 +81,13 @@ class Job:
     batch: int
     steps: int
     warm: int
-    compiled: bool
     device: torch.device
     folder: Path
 
     @property
     def rows(self) -> int:
-        return self.batch * (self.steps + self.warm)
+        """Enough for all processes."""
+        return self.batch * (self.steps + self.warm) * int(os.environ.get("WORLD_SIZE", "1"))
 
     def networks(self) -> tuple[nn.Module, nn.Module]:
         torch.manual_seed(0)
@@ -98,7 +99,7 @@ class Job:
         pixels = rng.standard_normal((self.rows, 3, self.size, self.size), np.float32)
         return torch.from_numpy(pixels), torch.from_numpy(rng.integers(0, CLASSES, self.rows))
 
-    def config(self) -> Config:
+    def config(self, compiled: bool = False, half: bool = True) -> Config:
         """That of xkd's sides; its data set holds as many images, of noise too."""
         root = self.folder / "noise"
         if not root.exists():
@@ -108,7 +109,8 @@ class Job:
         file.write_text(
             CONFIG.format(
                 root=str(root), size=self.size, batch=self.batch, classes=names, count=CLASSES, teacher=self.teacher, student=self.student,
-                tau=TAU, beta=BETA, rate=RATE, compiled=self.compiled, folder=str(self.folder / "cache"),
+                tau=TAU, beta=BETA, rate=RATE, compiled=compiled, half=half,
+                wrapper="BF16OptimWrapper" if half else "StepOptimWrapper", folder=str(self.folder / "cache"),
             ),
             "utf-8",
         )  # fmt: skip
