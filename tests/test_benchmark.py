@@ -44,22 +44,8 @@ def test_a_training_step_is_timed_beside_the_others(tmp_path: Path) -> None:
     peer.write_text(
         "def torchdistill_loop(*job): return 10.0\ndef plain_loop(*job): return 20.0\ndef fast_loop(*job, cached): return 30.0\n", "utf-8"
     )
-    small = [
-        "--teacher",
-        "test_resnet",
-        "--student",
-        "test_resnet",
-        "--size",
-        "32",
-        "--batch",
-        "4",
-        "--steps",
-        "2",
-        "--warm",
-        "1",
-        "--rounds",
-        "1",
-    ]
+    networks = ["--teacher", "resnet10t", "--student", "resnet10t", "--size", "64"]
+    small = [*networks, "--batch", "4", "--steps", "2", "--warm", "1", "--rounds", "1"]
     more = ["--parts", "--memory", "--profile", "--also", "float32", "processes", "--peer", str(peer)]
     done = subprocess.run(
         [sys.executable, "tools/benchmark.py", "training", *small, *more], cwd=REPOSITORY, capture_output=True, text=True, check=False
