@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -25,6 +25,7 @@ from xkd.modalities.files import is_whole
 _ORIENTATION: Final = 0x0112  # EXIF
 _TURNED: Final = (5, 6, 7, 8)  # orientations that swap height and width
 _IMAGES: Final = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".webp")
+_SILENT = 0  # OpenCV's LOG_LEVEL_SILENT
 _REDUCED: Final = 512  # pixels; a JPEG whose sides are longer is decoded at a quarter of its size, which is many times faster
 
 
@@ -94,14 +95,15 @@ def thumbnail_of(data: bytes, path: Path, size: tuple[int, int]) -> NDArray[np.f
     """(32, 32) grey means in the file's counts; none for a file that OpenCV does not decode, such as a TIFF with many bands."""
     reduced = path.suffix.lower() in (".jpg", ".jpeg") and min(size) >= _REDUCED
     flag = cv2.IMREAD_REDUCED_GRAYSCALE_4 if reduced else cv2.IMREAD_GRAYSCALE
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it cannot decode is said in the findings
+    log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4 and 5
+    level = log.getLogLevel()
+    log.setLogLevel(_SILENT)  # what it cannot decode is said in the findings
     try:
         grey = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         grey = None
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        log.setLogLevel(level)
     if grey is None:
         return None
     small = cv2.resize(grey.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
