@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -311,11 +312,15 @@ class TestCompiled:
             for eager, made in zip(one, other, strict=True):
                 torch.testing.assert_close(made, eager, rtol=1e-4, atol=1e-5)
 
-    def test_evaluation_is_eager(self, compiles: list[Any]) -> None:
-        branch = rgb_branch(TAPS, compiled=True)
+    @pytest.mark.parametrize("frozen", [False, True])
+    def test_evaluation_and_copies_are_eager(self, frozen: bool, compiles: list[Any]) -> None:
+        branch = rgb_branch(compiled=True, frozen=frozen, weights=Random(frozen))
         branch.bind(TASK)
-        branch._compiled = None if branch._compiled is None else broken
-        branch.eval()(make_batch(2), TASK)
+        assert len(compiles) == 1
+        branch._compiled = broken
+        with torch.no_grad():
+            branch.eval()(make_batch(2), TASK)
+        copy.deepcopy(branch).train()(make_batch(2), TASK)
         with pytest.raises(ZeroDivisionError):
             branch.train()(make_batch(2), TASK)
 

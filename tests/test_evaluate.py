@@ -55,3 +55,13 @@ def test_rows_that_could_not_be_read_are_left_out_and_told() -> None:
     torch.testing.assert_close(found.probabilities, whole.probabilities[there])
     assert torch.equal(found.target, whole.target[there])
     assert [of["id"] for of in found.meta] == ["a", "c", "d"]
+
+
+def test_a_whole_batch_that_could_not_be_read_is_left_out_too() -> None:
+    branch, batch = rgb_branch(), make_batch(30, views=(RGB_VIEW,))  # not bound, as xkd test has it
+    lost = replace(make_batch(1, views=(RGB_VIEW,)), present={"rgb": torch.tensor([False])}, broken=["row 'b': cut off"])
+    found = predict(branch, TASK, [batch, lost])
+    assert len(found) == 30
+    assert found.broken == ("row 'b': cut off",)
+    with pytest.raises(ValueError, match=r"2 of 32 rows could not be read: row 'b': cut off; see xkd check-pairs"):
+        predict(branch, TASK, [batch, lost, lost])

@@ -39,7 +39,8 @@ class Branch(nn.Module):
 
     `channels_last` is the order of memory in which convolutions are fastest (values are the same but for rounding); "auto" takes it for a
     network that convolves more than once, a transformer's patches being one convolution. `compiled` runs the network, with its taps, by
-    `torch.compile` in training, after a dry run without it; evaluation is as it would be without. `bfloat16` is for a frozen branch.
+    `torch.compile` in training steps, after a dry run without it; evaluation, and copies, are as they would be without. `bfloat16` is for
+    a frozen branch.
     """
 
     mean: Tensor
@@ -95,6 +96,7 @@ class Branch(nn.Module):
             raise ValueError(f"branch on view '{view.name}': an explanation is a derivative that is learned by, so it cannot be compiled")
         self.compiled = compiled
         self._compiled: Callable[..., Any] | None = None
+        self._steps = False  # whether this pass is part of a training step
         for explanation in self.explanations.values():
             find_module(model, explanation.path)
         twice = sorted({name for name in self.readings if self.readings.count(name) > 1})
@@ -111,6 +113,9 @@ class Branch(nn.Module):
     def readings(self) -> list[str]:
         return ["output", *self.taps.taps, *self.heads, *self.explanations]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": None}  # a copy's would run the original's network
+
     def train(self, mode: bool = True) -> Branch:
         # a teacher in train mode would make its targets random: dropout, drop path and batch statistics alike
         super().train(mode and not self.frozen)
@@ -125,6 +130,7 @@ class Branch(nn.Module):
         if self.frozen and any(module.training for module in self.modules()):
             self.eval()  # somebody called train() on a module inside
         classes = classes or {}
+        self._steps = torch.is_grad_enabled()
         half = torch.autocast(images.device.type, torch.bfloat16) if self.in_bfloat16 else nullcontext()
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen), half:
             if present.all():
@@ -143,7 +149,7 @@ class Branch(nn.Module):
         return capture
 
     def _read(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Capture:
-        network = self._compiled if self._compiled is not None and (self.training or self.frozen) else self.taps
+        network = self._compiled if self._compiled is not None and self._steps else self.taps
         capture = {"output": self.call(network, images, batch, task)}
         capture.update(self.taps.read(images.shape))
         for name, head in self.heads.items():

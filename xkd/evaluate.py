@@ -13,6 +13,8 @@ from xkd.batch import Batch
 from xkd.branch import Branch
 from xkd.tasks import Task
 
+MOST_BROKEN = 0.05  # share of the rows; beyond it the data are at fault, or the disk, and not some files
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -31,7 +33,8 @@ class Predictions:
 def predict(branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable[[int], None] = lambda rows: None) -> Predictions:
     """Run the branch over all batches in eval mode; `seen` hears of the rows done.
 
-    Rows that could not be read are left out and told in `broken`; `ValueError` for others that lack the branch's view.
+    Rows that could not be read are left out and told in `broken`; `ValueError` where they are many, and for others that lack the
+    branch's view.
     """
     device = branch.mean.device
     training = branch.training
@@ -39,17 +42,23 @@ def predict(branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     meta: list[dict[str, str]] = []
     broken: list[str] = []
+    rows = 0
     with torch.no_grad():
         for batch in batches:
             there = batch.present[branch.view.name]
             if int((~there).sum()) != len(batch.broken):
                 raise ValueError(f"some rows lack view '{branch.view.name}', which is what this network sees")
+            broken.extend(batch.broken)
+            rows += len(batch)
+            if not there.any():
+                continue
             output = branch(batch.to(device), task)["output"]
             parts.append((task.predict(output).cpu()[there], batch.target[there], batch.labelled[there]))
             meta.extend(compress(batch.meta, there.tolist()))
-            broken.extend(batch.broken)
             seen(len(batch))
     branch.train(training)
+    if len(broken) > max(1, MOST_BROKEN * rows):
+        raise ValueError(f"{len(broken)} of {rows} rows could not be read: {broken[0]}; see xkd check-pairs")
     if not parts:
         raise ValueError("there is nothing to evaluate: the loader is empty")
     probabilities, target, labelled = (torch.cat(column) for column in zip(*parts, strict=True))

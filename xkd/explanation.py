@@ -32,8 +32,9 @@ class GradCAM:
 
     `classes` says of which class: "batch.target", the row's label (a row without one has no explanation), or the output of a branch,
     such as "thermal.output", its likeliest class. The map is not negative, unless `signed`: then it is below zero where the image speaks
-    against the class, and no map is without a gradient; so it should be where `MaskEnergy` steers. A learning branch pays a second pass
-    backwards from its output to `path`; a frozen one, which else keeps nothing for the way back, a pass backwards and its memory.
+    against the class, and can be learned from even where it is so everywhere; it should be signed where `MaskEnergy` steers. A learning
+    branch pays a second pass backwards from its output to `path`; a frozen one, which else keeps nothing for the way back, a pass
+    backwards and its memory.
     """
 
     path: str

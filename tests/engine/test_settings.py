@@ -8,6 +8,7 @@ from typing import Any
 
 import engine_runs as runs
 import pytest
+from mmengine.optim import AmpOptimWrapper
 from rich.console import Console
 
 from xkd.engine import precision, settings
@@ -37,7 +38,9 @@ def test_rows_that_stay_in_memory_need_no_workers_where_nothing_is_drawn(monkeyp
     monkeypatch.setattr(settings, "cores", lambda: 8)
     kept = {"dataset": {"cache": True}}
     assert settings.workers_of(kept).count == 0
-    assert settings.workers_of({**kept, "sampler": {"shuffle": True}}).count == 1
+    monkeypatch.setattr(settings.torch.cuda, "is_available", lambda: True)
+    assert settings.workers_of({**kept, "sampler": {"shuffle": True}}).count == 1, "each would keep all rows"
+    monkeypatch.setattr(settings.torch.cuda, "is_available", lambda: False)
     assert settings.workers_of({"dataset": {}}).count == 1
 
 
@@ -68,3 +71,8 @@ def test_a_run_says_what_was_chosen_and_why(amp: bool, pays: bool, tmp_path: Pat
         (True, True): "bfloat16 where it is safe, weights and losses in float32 (this machine computes in it)",
     }
     assert told == f"precision: {expected[amp, pays]}"
+
+
+@pytest.mark.parametrize("wrapper", ["AmpOptimWrapper", AmpOptimWrapper])
+def test_another_wrapper_is_named_and_not_guessed_at(wrapper: Any) -> None:
+    assert settings._precision({"type": wrapper}, False) == "that of AmpOptimWrapper (as the config says)"

@@ -35,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     if not a.no_test:
         loader = build_loader(config.test_dataloader, seed=0, views=[student.branch.view])
         predictions = predict(student.branch, student.task, loader)
+        if predictions.broken:
+            raise ValueError(f"the card would be of {len(predictions)} rows alone: {predictions.broken[0]}; mend it, or say --no-test")
         metrics = measure(student.task, predictions)
         dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
         data = f"{dataset.manifest.name}, test split, measured on {int(predictions.labelled.sum())} labelled rows of {len(dataset)}"

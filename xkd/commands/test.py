@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     predictions = predict(student.branch, student.task, loader)
     metrics = measure(student.task, predictions)
     if a.json:
-        print(json.dumps(metrics))
+        print(json.dumps({**metrics, **({"rows_left_out": len(predictions.broken)} if predictions.broken else {})}))
         return 0
     console = Console(width=None if sys.stdout.isatty() else 120)
     dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type

@@ -50,7 +50,8 @@ class PairedDataset(Dataset[Sample]):
     interest is made of, `positive` which names of its codes, if not the manifest's. `target="mask"` makes the mask's classes
     the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is then unlabelled. `subset` > 0
     keeps that many rows, every class among them. `cache` keeps what was read in memory, once per process (for small data
-    sets, and where rows are crops of shared images). A row that cannot be read is an error, or with `on_broken="skip"` has no view, no
+    sets, and where rows are crops of shared images); without it a photograph is decoded at a fraction of its size where a draw sees no
+    more of it, which rounds pixels otherwise. A row that cannot be read is an error, or with `on_broken="skip"` has no view, no
     label and no mask and says why.
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
@@ -117,6 +118,7 @@ class PairedDataset(Dataset[Sample]):
         self._anchor = shuffle_pairs_except
         whole = self.manifest.rows if shuffle_within == "class" else ()
         self._strangers = choose.strangers(self.rows, whole, self.manifest.classes, seed) if shuffle_pairs_except else None
+        self.cache = cache
         self._files = Files(self.manifest, cache)
         self._shards: Sequence[Shards] = ()
         self._unread: frozenset[str] = frozenset()  # views whose pixels nobody needs

@@ -61,16 +61,19 @@ class Files:
         return found
 
     def decoded(self, found: Readings, sources: Mapping[str, Row], views: Sequence[View], matrix: Matrix) -> Readings:
-        """All of them with content; photographs at the smallest size of which no view asks more than there is."""
-        fractions: dict[Key, int] = {}
+        """All of them with content; a photograph at the fraction that its view asks for, so that no view changes another."""
+        made: dict[tuple[Key, int], Reading] = {}
+        whole = dict(found)
         for view in views:
             for sensor in view.sensors:
-                reading = found.get((view.name, sensor.name))
-                if reading is not None and reading.content is None:
-                    fraction = shrink_of(matrix, view.size, crop_of(self.manifest, sources[view.name], reading.shape))
-                    fractions[reading.key] = min(fraction, fractions.get(reading.key, fraction))
-        made = {key: self._shrunk(next(one for one in found.values() if one.key == key), by) for key, by in fractions.items()}
-        return {place: made.get(reading.key, reading) for place, reading in found.items()}
+                place = (view.name, sensor.name)
+                if place in found and found[place].content is None:
+                    reading = found[place]
+                    by = shrink_of(matrix, view.size, crop_of(self.manifest, sources[view.name], reading.shape))
+                    if (reading.key, by) not in made:
+                        made[reading.key, by] = self._shrunk(reading, by)
+                    whole[place] = made[reading.key, by]
+        return whole
 
     def _reading(self, row: Row, key: Key, shrinks: bool) -> Reading:
         sensor, shot = key
@@ -83,4 +86,9 @@ class Files:
     def _shrunk(self, reading: Reading, by: int) -> Reading:
         sensor, shot = reading.key
         small = replace(shot, shrink=by)
-        return replace(reading, content=self.once(reading.row, (sensor, small), partial(sensor.read, small)), shrink=by)
+        content = self.once(reading.row, (sensor, small), partial(sensor.read, small))
+        expected = tuple(-(-side // by) for side in reading.shape)
+        if content.shape[:2] != expected:
+            at = f"row '{reading.row.id}': {shot.paths[0]}: its header says {reading.shape}"
+            raise ValueError(f"{at}, which is {expected} at a fraction of 1/{by}; it was decoded as {content.shape[:2]}")
+        return replace(reading, content=content, shrink=by)

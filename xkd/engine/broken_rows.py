@@ -7,7 +7,9 @@ from typing import Any
 from mmengine.hooks import Hook
 from rich.console import Console
 
-MOST = 0.05  # share of the rows; beyond it the data are at fault, or the disk, and not some files
+from xkd.evaluate import MOST_BROKEN
+
+MOST = MOST_BROKEN
 
 
 class BrokenRowsHook(Hook):  # type: ignore[misc]  # mmengine is untyped

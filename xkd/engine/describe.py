@@ -32,8 +32,10 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
     for name, branch in distiller.branches.items():
         if branch.frozen and not isinstance(branch.weights, EMA):
             loader = build_loader(config.val_dataloader, seed, views=[branch.view])
-            metrics = measure(distiller.task, predict(branch, distiller.task, loader))
-            console.print(f"teacher '{name}' on val: " + ", ".join(f"{key} {value:.3f}" for key, value in metrics.items()))
+            predictions = predict(branch, distiller.task, loader)
+            metrics = measure(distiller.task, predictions)
+            without = f" ({len(predictions.broken)} rows could not be read)" if predictions.broken else ""
+            console.print(f"teacher '{name}' on val: " + ", ".join(f"{key} {value:.3f}" for key, value in metrics.items()) + without)
 
 
 def describe(distiller: Distiller) -> Table:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
+from mmengine.optim import OptimWrapper
 
 from xkd.bfloat16 import bfloat16_pays
 from xkd.distiller import Distiller
-from xkd.engine.precision import BF16OptimWrapper
+from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 
 AUTO: Final = "auto"
 _MOST_WORKERS: Final = 8  # of one process: more of them wait for the disk and fill the memory
@@ -44,6 +45,8 @@ def workers_of(section: dict[str, Any]) -> Workers:
         count, reason = int(said), "as the config says"
     elif section["dataset"].get("cache") and not section.get("sampler", {}).get("shuffle"):
         count, reason = 0, "the rows stay in memory and nothing is drawn"
+    elif section["dataset"].get("cache"):
+        count, reason = min(there - 1, 1), "each would keep all rows in memory"
     elif gpu:
         count = min(max(there - 1, 1), _MOST_WORKERS)
         reason = f"{there} cores, one of them for the training process" if count < _MOST_WORKERS else f"of {there} cores, {count} suffice"
@@ -69,9 +72,13 @@ def told(distiller: Distiller, optim_wrapper: dict[str, Any], workers: Workers, 
 
 
 def _precision(optim_wrapper: dict[str, Any], amp: bool) -> str:
-    asked = amp or issubclass(optim_wrapper.get("type", object), BF16OptimWrapper)
+    wrapper = optim_wrapper.get("type", OptimWrapper)
+    if not amp and wrapper not in (OptimWrapper, StepOptimWrapper, BF16OptimWrapper):
+        return f"that of {wrapper if isinstance(wrapper, str) else wrapper.__name__} (as the config says)"
+    asked = amp or wrapper is BF16OptimWrapper
     if asked and bfloat16_pays():
         return "bfloat16 where it is safe, weights and losses in float32 (this machine computes in it)"
     if asked:
-        return "float32 (bfloat16 was asked for; it is no faster on this machine, which has no AMX)"
+        lacks = "this GPU does not compute in it" if torch.cuda.is_available() else "it is no faster on this machine, which has no AMX"
+        return f"float32 (bfloat16 was asked for; {lacks})"
     return "float32 (as the config says" + ("; --amp is bfloat16, faster here)" if bfloat16_pays() else ")")

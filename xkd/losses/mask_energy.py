@@ -4,7 +4,8 @@ The Energy loss of Rao et al., "Studying How to Efficiently and Effectively Guid
 arXiv:2303.11932: one minus the energy-based pointing game. The mask is area-averaged to the attention's grid, which equals
 scoring the attention, enlarged by repetition, at the mask's own size. The authors cut attention off at zero; here the whole is the sum of
 magnitudes, which is the same for attention that is not negative, and of signed attention (`GradCAM(..., signed=True)`) it is a loss
-whose gradient does not vanish as soon as all of a map is below zero: what lies inside the mask is raised, what lies outside fades.
+whose gradient does not vanish as soon as all of a map is below zero: what lies inside the mask is raised until it is above. (It does
+where all of a negative map lies inside the mask.)
 """
 
 from __future__ import annotations

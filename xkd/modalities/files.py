@@ -58,7 +58,9 @@ def jpeg_frame(path: Path) -> tuple[int, int] | None:
             if picture.format != "JPEG":
                 return None
             width, height = picture.size
-            orientation = picture.getexif().get(_ORIENTATION, _UPRIGHT)
+            exif = Image.Exif()
+            exif.load(picture.info.get("exif", b""))  # getexif() would also look into XMP, which OpenCV does not
+            orientation = exif.get(_ORIENTATION, _UPRIGHT)
             if orientation != _UPRIGHT and (width % _EIGHTH or height % _EIGHTH):
                 return None
             return (width, height) if orientation in _LYING else (height, width)

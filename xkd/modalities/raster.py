@@ -37,9 +37,12 @@ def warp(image: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box, 
 
 
 def shrink_of(matrix: Matrix, size: tuple[int, int], crop: Box) -> int:
-    """How many times smaller (1, 2, 4 or 8) a file may be decoded, so that `warp` still finds a pixel for each of the output."""
+    """How many times smaller (1, 2, 4 or 8) a file may be decoded, so that two pixels or more for each of the output are left.
+
+    Then it is still `warp` that averages last; left with less than two it would take one of them, and fine detail would alias.
+    """
     step = min(map(_step, _to_source(matrix, size, crop)))
-    return next((times for times in (8, 4, 2) if times <= step), 1)
+    return next((times for times in (8, 4, 2) if 2 * times <= step), 1)
 
 
 def warp_seen(image: NDArray[np.float32], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[np.float32]:
