@@ -34,7 +34,7 @@ from rich.progress import Progress
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, TensorDataset
-from training_job import RATE, Clock, Job, by_hand, moment
+from training_job import MIDDLE, RATE, SPREAD, Clock, Job, by_hand, moment
 
 from xkd.bfloat16 import bfloat16_pays
 from xkd.engine import launch
@@ -78,7 +78,8 @@ def by_peer(job: Job, script: Path) -> dict[str, Callable[[], float]]:
         raise ValueError(f"--peer {script}: no Python script")
     peer = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(peer)
-    data = TensorDataset(*job.images())
+    pixels, labels = job.images()
+    data = TensorDataset((pixels.float() - MIDDLE) / SPREAD, labels)  # it has no place for what the device could do
     loader = DataLoader(data, batch_size=job.batch, shuffle=True, drop_last=True)
     sides: dict[str, Callable[[], float]] = {
         "torchdistill": lambda: float(peer.torchdistill_loop(*job.networks(), data, job.batch, job.steps, RATE)),
@@ -244,6 +245,8 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, help="a script with torchdistill_loop and plain_loop")
     parser.add_argument("--only", choices=(HAND, HAND_CACHED, LIVE, CACHED), help=argparse.SUPPRESS)  # a child's one side
     options = parser.parse_args()
+    if "processes" in options.also and 0 < torch.cuda.device_count() < PROCESSES:
+        parser.error(f"--also processes needs {PROCESSES} GPUs, there is {torch.cuda.device_count()}")
     torch.backends.cudnn.benchmark = True
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
