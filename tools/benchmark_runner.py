@@ -115,7 +115,7 @@ def by_hand(config: Config, interval: int) -> Callable[[Iterable[Batch]], float]
     return epoch
 
 
-class InTurn(Hook):  # type: ignore[misc]  # mmengine is untyped
+class InTurn(Hook):
     """Times each of the Runner's epochs, and runs and times an epoch of every other side after it."""
 
     priority = "LOWEST"

@@ -175,7 +175,7 @@ def only(job: Job, side: str) -> None:
     print(clock.memory - imported, job.steps * job.batch / clock.seconds)
 
 
-class Profiled(Hook):  # type: ignore[misc]  # mmengine is untyped
+class Profiled(Hook):
     """What the counted steps of a run are made of, by torch's profiler."""
 
     priority = "LOWEST"

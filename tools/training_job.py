@@ -130,7 +130,7 @@ def _write_noise(root: Path, rows: int, size: int) -> None:
     (root / "manifest.csv").write_text("\n".join(lines) + "\n", "utf-8")
 
 
-class Clock(Hook):  # type: ignore[misc]  # mmengine is untyped
+class Clock(Hook):
     """Seconds of the counted steps of a run's only epoch, and the peak of memory in them."""
 
     priority = "LOWEST"

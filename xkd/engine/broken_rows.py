@@ -12,7 +12,7 @@ from xkd.evaluate import MOST_BROKEN
 MOST = MOST_BROKEN
 
 
-class BrokenRowsHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+class BrokenRowsHook(Hook):
     """For data sets with `on_broken="skip"`: such a row has no view, no label and no mask."""
 
     def __init__(self, console: Console) -> None:

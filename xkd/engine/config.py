@@ -132,7 +132,7 @@ def _parameters(function: Any, *without: str) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name not in without]
 
 
-class SettledConfig(Config):  # type: ignore[misc]  # mmengine is untyped
+class SettledConfig(Config):
     """A config that changes no more; mmengine lays out the text of any other anew for every checkpoint, for half a second each."""
 
     @property

@@ -12,7 +12,7 @@ from xkd.engine.hooks import distiller_of
 from xkd.gradients import DROWNED, gradient_shares
 
 
-class GradientHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+class GradientHook(Hook):
     """Measures on the epoch's first batch that reaches the student, in the run's precision, before the step.
 
     Logs "train/gradient_TERM", the share 0..1.

@@ -27,7 +27,7 @@ def distiller_of(runner: Any) -> Distiller:
     return distiller
 
 
-class StepHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+class StepHook(Hook):
     """Seeds the model's randomness from (seed, epoch), tells the distiller the epoch, lets EMA branches follow, keeps the time."""
 
     priority = "VERY_HIGH"
@@ -58,7 +58,7 @@ class StepHook(Hook):  # type: ignore[misc]  # mmengine is untyped
             distiller_of(runner).after_step()
 
 
-class SyncStatisticsHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+class SyncStatisticsHook(Hook):
     """Averages batch norm's running statistics over processes after each epoch.
 
     mmengine's own hook averages every buffer, so also a loss's memory of rows, which each process keeps for itself.
@@ -71,7 +71,7 @@ class SyncStatisticsHook(Hook):  # type: ignore[misc]  # mmengine is untyped
             all_reduce_params(statistics, op="mean")
 
 
-class PlainCheckpointHook(CheckpointHook):  # type: ignore[misc]  # mmengine is untyped
+class PlainCheckpointHook(CheckpointHook):
     """Checkpoints that load weights-only, without the branches that can be loaded from their source, never half-written.
 
     The periodic one is written after the epoch's validation, so that it knows the best score so far; mmengine's would be written
@@ -200,7 +200,7 @@ def reproducible_branches(distiller: Distiller) -> list[str]:
 
 
 @register_backend("atomic", force=True)
-class AtomicBackend(LocalBackend):  # type: ignore[misc]  # mmengine is untyped
+class AtomicBackend(LocalBackend):
     """Local files that are written to a temporary name, synced and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:

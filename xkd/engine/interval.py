@@ -21,7 +21,7 @@ from xkd.files import write_atomically
 NORM = "grad_norm"
 
 
-class IntervalInfoHook(RuntimeInfoHook):  # type: ignore[misc]  # mmengine is untyped
+class IntervalInfoHook(RuntimeInfoHook):
     """mmengine's own hook turns each logged value into a number in each step; this one keeps them on the device until the log interval.
 
     What is logged is the mean over the interval's finite steps. Of a step that is not finite the optimiser has taken nothing (see

@@ -28,7 +28,7 @@ class ToDevice(nn.Module):
         return {"batch": batch.to(self.here.device, non_blocking=True)}
 
 
-class DistillerModel(BaseModel):  # type: ignore[misc]  # mmengine is untyped
+class DistillerModel(BaseModel):
     """`train_step` and `val_step` are mmengine's own; the loss is exactly the Distiller's."""
 
     def __init__(self, distiller: Distiller) -> None:
@@ -49,7 +49,7 @@ class DistillerModel(BaseModel):  # type: ignore[misc]  # mmengine is untyped
         """Nothing: the branches' weights are named in the config and already loaded."""
 
 
-class TaskMetric(BaseMetric):  # type: ignore[misc]  # mmengine is untyped
+class TaskMetric(BaseMetric):
     """The task's own metrics over the labelled rows; keys are "val/accuracy" and the like."""
 
     default_prefix = "val"

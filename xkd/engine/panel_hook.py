@@ -17,7 +17,7 @@ from xkd.visualise import draw_pixels
 PICTURE = "attention"
 
 
-class PanelHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+class PanelHook(Hook):
     """Every `interval` epochs, `num` samples of the val split: their sensors, then teachers and student over what each of them sees.
 
     `method` is the student's, one of `xkd.attention.maps`; without one, the config's own choice. Goes to TensorBoard, W&B, MLflow or the

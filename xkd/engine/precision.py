@@ -14,7 +14,7 @@ from torch.nn.utils import get_total_norm
 from xkd.bfloat16 import bfloat16_pays
 
 
-class StepOptimWrapper(OptimWrapper):  # type: ignore[misc]  # mmengine is untyped
+class StepOptimWrapper(OptimWrapper):
     """A step whose gradient is not finite is left out: weights, moments and step counts stay, on the device, without waiting for it.
 
     So with torch's fused optimisers, which are told by `found_inf`; others are asked in each step. `norm` is that of the last step's

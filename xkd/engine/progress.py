@@ -26,7 +26,7 @@ def progress_display(console: Console) -> Iterator[Progress]:
         yield progress
 
 
-class ProgressHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+class ProgressHook(Hook):
     """Advances one bar of `progress` step by step; `name` tells runs apart."""
 
     priority = "LOWEST"

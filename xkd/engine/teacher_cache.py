@@ -56,7 +56,7 @@ def cache_of(config: Config) -> TeacherCache | None:
     return cache
 
 
-class TeacherCacheHook(Hook):  # type: ignore[misc]  # mmengine is untyped
+class TeacherCacheHook(Hook):
     """Before the first step: fills what is missing, then lets the train loader bring it; branches that may answer anew stay live."""
 
     priority = "VERY_HIGH"

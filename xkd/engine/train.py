@@ -43,7 +43,7 @@ from xkd.tasks import Task
 from xkd.weights import load_file
 
 
-class QuietRunner(Runner):  # type: ignore[misc]  # mmengine is untyped
+class QuietRunner(Runner):
     """mmengine's Runner whose log goes to its file; the console keeps the progress bar and errors."""
 
     def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None) -> logging.Logger:
