@@ -38,12 +38,13 @@ def main(arguments: Sequence[str]) -> int:
     dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
     console.print(
         f"{student.name} on view '{student.branch.view.name}' alone, {a.split} split of {dataset.manifest.root}: {len(dataset)} rows,"
-        f" measured on the {int(predictions.labelled.sum())} labelled ones"
+        f" measured on the {int(predictions.labelled.sum())} labelled ones",
+        soft_wrap=True,  # a path is copied whole
     )
     for reason, count in dataset.left_out.items():
         console.print(f"{count} rows left out ({reason})")
     for why in predictions.broken:
-        console.print(f"left out: {why}", markup=False)
+        console.print(f"left out: {why}", markup=False, soft_wrap=True)
     if predictions.broken:
         console.print(f"{len(predictions.broken)} rows could not be read and were left out", style="bold red")
     for name, value in metrics.items():
