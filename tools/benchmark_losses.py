@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torchdistill.losses.mid_level import ATLoss, CRDLoss, DISTLoss, FSPLoss, KDLoss, LogitStdKDLoss, PKTLoss, RKDLoss, SPKDLoss, SRDLoss
 
+from xkd.commands.screen import Screen
 from xkd.losses import AT, CRD, DIST, FSP, KD, NST, PKT, RKD, SP, NormalizedDistance
 
 LOGITS, VECTORS, MAPS, EMBEDDINGS = (1024, 1000), (256, 512), (64, 256, 28, 28), (64, 128)
@@ -179,7 +179,7 @@ def main() -> None:
         told = "-" if not case.theirs else f"{ratio:.2f}" if max(median.values()) > WORTH else f"({ratio:.2f})"
         theirs = f"{median['theirs']:.2f}" if case.theirs else "-"
         table.add_row(name, " x ".join(map(str, case.shape)), f"{median['ours']:.2f}", theirs, told, held["ours"], held.get("theirs", "-"))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Screen().print(table)
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads; ratios in brackets: both below {WORTH:g} ms")
 
 

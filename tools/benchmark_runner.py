@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -25,13 +24,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from torch.nn.utils import clip_grad_norm_
 
 from xkd.batch import Batch
 from xkd.bfloat16 import bfloat16_pays
+from xkd.commands.screen import Screen
 from xkd.distiller import Distiller
 from xkd.engine.config import load_config
 from xkd.engine.hooks import StepHook
@@ -160,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds, of one epoch for each side")
     options = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Screen()
     config = plain_config(options.rounds)
     with progress_display(console) as progress:
         hook = measure(config, progress)

@@ -37,6 +37,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from training_job import MIDDLE, RATE, SPREAD, Clock, Job, by_hand, moment
 
 from xkd.bfloat16 import bfloat16_pays
+from xkd.commands.screen import Screen
 from xkd.engine import launch
 from xkd.engine.hooks import StepHook
 from xkd.engine.loaders import build_distiller, build_loader
@@ -254,7 +255,7 @@ def main() -> None:
         if options.only:
             only(job, options.only)
             return
-        told(job, options, Console(width=None if sys.stdout.isatty() else 130))
+        told(job, options, Screen(130))
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
     print(f"{name}, torch {torch.__version__}, {'bfloat16' if bfloat16_pays() else 'float32'}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from xkd.commands.screen import Screen
 from xkd.data.check import PairCheck, check_pairs, draw_overlays
 from xkd.data.manifest import Manifest, find_dataset
 from xkd.files import write_together
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     a = parser.parse_args(arguments)
     manifest = Manifest.load(find_dataset(a.dataset))
     out = Path(a.out or Path("work_dirs") / "check_pairs" / manifest.name)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Screen()
     with bars(console) as progress:
         check = check_pairs(manifest, a.sample, a.seed, a.max_residual, advance(progress))
     overlays = draw_overlays(manifest, *zip(*looked, strict=True)) if (looked := check.to_look_at(OVERLAYS)) else []
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     numbers = json.dumps({"seed": a.seed, **check.as_json()}, indent=1, allow_nan=False)
     write_together({out / "pairs.html": page.encode(), out / "pairs.json": numbers.encode()})
     console.print(as_table(check))
-    console.print(f"page: {out / 'pairs.html'}, numbers: {out / 'pairs.json'}", soft_wrap=True)
+    console.print(f"page: {out / 'pairs.html'}, numbers: {out / 'pairs.json'}")
     return 1 if check.errors else 0
 
 

@@ -6,7 +6,6 @@ import argparse
 import csv
 import io
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from xkd.commands.screen import Screen
 from xkd.compare import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Estimate, Summary, fidelity, metrics_of, on_common_rows, summarise
 from xkd.engine.answers import check_questions
 from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     path = Path(a.config)
     root = Path(a.work_dir or f"work_dirs/compare_{path.stem}" + ("_smoke" if a.smoke else ""))
     check_room(root, a.smoke)
-    console = Console(width=None if sys.stdout.isatty() else 150)  # the table of arms with its intervals
+    console = Screen(150)  # the table of arms with its intervals
     arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms, a.controls)
     for arm in arms:
         check_questions(arm.config())

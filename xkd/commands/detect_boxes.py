@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from xkd.batch import View
+from xkd.commands.screen import Screen
 from xkd.data.manifest import Manifest, find_dataset, sensor
 from xkd.data.redraw import check_empty, with_boxes
 from xkd.engine.detector import SMALL, Recipe, detect, load_detector, train_detector
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     a = parser.parse_args(arguments)
     manifest = Manifest.load(find_dataset(a.dataset))
     view = View(a.sensor, sensor(str(manifest.root), a.sensor), (a.size[0], a.size[1]))
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Screen()
     check_empty(Path(a.out))  # before hours of training
     shown: set[str] = set()
     if a.checkpoint:
@@ -56,6 +55,5 @@ def main(arguments: Sequence[str]) -> int:
     console.print(
         f"{len(drawn)} rows with {sum(map(len, drawn.values()))} detected boxes, {len(shown)} as they were annotated: {out}. Train with"
         " dataset=dict(mask='boxes')",
-        soft_wrap=True,
     )
     return 0

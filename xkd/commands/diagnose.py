@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from xkd.commands.screen import Screen
 from xkd.engine.arms import make_arms
 from xkd.engine.config import parse_options
 from xkd.engine.diagnosis import as_json, diagnose
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     a = parser.parse_args(arguments)
     path = Path(a.config)
     root = Path(a.work_dir or f"work_dirs/diagnose_{path.stem}")
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Screen()
     arms = make_arms(path, parse_options(a.cfg_options))
     with progress_display(console) as progress:
         found = diagnose(arms, a.share, root, console, progress)

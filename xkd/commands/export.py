@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from xkd.commands.screen import Screen
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.loaders import build_loader
@@ -44,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     described = f"the student '{student.name}' of {Path(a.config).name}"
     notes = CardNotes(Path(a.config).stem, described, data, metrics, caveats)
     report = export_onnx(student.branch, student.task, Path(a.out), notes)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Screen()
     console.print(f"{report.model}: {report.num_bytes / 1e6:.1f} MB, {report.card.parameters:,} parameters")
     console.print(f"largest difference of a probability from PyTorch on {report.num_compared} images: {report.max_difference:.1e}")
     console.print(f"model card: {report.model.with_suffix('.md')} and {report.model.with_suffix('.json')}")

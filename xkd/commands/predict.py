@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from torchvision.io import encode_png
 
 from xkd.commands.images import find_images, read_sample
+from xkd.commands.screen import Screen
 from xkd.data.loader import collate
 from xkd.data.manifest import Manifest, data_root
 from xkd.data.sample import Sample
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     if a.masks and not isinstance(student.task, Segmentation):
         raise ValueError(f"--masks is for segmentation; this config's task is {type(student.task).__name__}")
     paths = find_images(a.images)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Screen()
     root = config.test_dataloader.dataset.root
     if (data_root(root) / "manifest.toml").is_file():  # the data may be elsewhere by now
         for caveat in registered(Manifest.load(root), student.branch.view):

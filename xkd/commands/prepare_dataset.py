@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
+from xkd.commands.screen import Screen
 from xkd.data.prepare.arguments import named, parse_masks, parse_numbers, parse_sources, with_settings
 from xkd.data.prepare.clocks import Clock
 from xkd.data.prepare.coco import Coco, find_in_coco
@@ -50,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     order = order_of(a)
     if order.out.exists():
         raise FileExistsError(f"{order.out}: is there already; remove it to make it anew")
-    show(make(find(a), order), Console(width=None if sys.stdout.isatty() else 120))
+    show(make(find(a), order), Screen())
     return 0
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from xkd.commands.check_pairs import advance, bars
+from xkd.commands.screen import Screen
 from xkd.data.manifest import Manifest, find_dataset
 from xkd.data.register import Found, register_pairs, store
 from xkd.data.register.run import measurable
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="show what is found and write nothing")
     a = parser.parse_args(arguments)
     manifest = Manifest.load(find_dataset(a.dataset))
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Screen()
     with bars(console) as progress:
         found = register_pairs(manifest, a.reference, a.sensor, a.model, a.sample, a.seed, advance(progress))
     if not a.dry_run:
@@ -40,10 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     console.print(
         f"{a.sensor} ({one.sensor_size[0]}x{one.sensor_size[1]}) sees {one.seen_share:.0%} of the frame of {one.reference} "
         f"({one.size[0]}x{one.size[1]}); estimated from {one.pairs} pairs, measured on {found.held_out} others",
-        soft_wrap=True,
     )
     where = f"{manifest.root / 'manifest.toml'}, \\[registration.{a.sensor}]"
-    console.print("dry run: nothing written" if a.dry_run else f"written: {where}. Look: xkd check-pairs {manifest.root}", soft_wrap=True)
+    console.print("dry run: nothing written" if a.dry_run else f"written: {where}. Look: xkd check-pairs {manifest.root}")
     return 0
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
+from xkd.commands.screen import Screen
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.loaders import build_loader
@@ -34,17 +32,16 @@ def main(arguments: Sequence[str]) -> int:
     if a.json:
         print(json.dumps({**metrics, **({"rows_left_out": len(predictions.broken)} if predictions.broken else {})}))
         return 0
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Screen()
     dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
     console.print(
         f"{student.name} on view '{student.branch.view.name}' alone, {a.split} split of {dataset.manifest.root}: {len(dataset)} rows,"
         f" measured on the {int(predictions.labelled.sum())} labelled ones",
-        soft_wrap=True,  # a path is copied whole
     )
     for reason, count in dataset.left_out.items():
         console.print(f"{count} rows left out ({reason})")
     for why in predictions.broken:
-        console.print(f"left out: {why}", markup=False, soft_wrap=True)
+        console.print(f"left out: {why}", markup=False)
     if predictions.broken:
         console.print(f"{len(predictions.broken)} rows could not be read and were left out", style="bold red")
     for name, value in metrics.items():

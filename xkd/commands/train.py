@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from xkd.commands.screen import Screen
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.progress import progress_display
 from xkd.engine.train import train
@@ -29,9 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     a = parser.parse_args(arguments)
     config = load_config(a.config, parse_options(a.cfg_options))
     work_dir = Path(a.work_dir or f"work_dirs/{Path(a.config).stem}" + ("_smoke" if a.smoke else ""))
-    console = Console(
-        width=None if sys.stdout.isatty() else 120, quiet=os.environ.get("RANK", "0") != "0"
-    )  # of several processes one speaks
+    console = Screen(quiet=os.environ.get("RANK", "0") != "0")  # of several processes one speaks
     with progress_display(console) as progress:
         result = train(config, work_dir, console, progress, a.seed, a.resume, a.amp, a.launcher, a.smoke)
     console.print(f"best {result.save_best} {result.best:.4f} after {result.epochs} epochs, {result.seconds:.0f} s: {result.checkpoint}")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from xkd.batch import View
 from xkd.commands.images import find_images, read_sample
+from xkd.commands.screen import Screen
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.panels import Looker, panel_rows, picture_method, teachers, test_samples
 from xkd.engine.student import load_student
@@ -52,5 +50,5 @@ def main(arguments: Sequence[str]) -> int:
             lookers = [*teachers(config), *lookers]
     rows = panel_rows(samples, views, lookers, student.task.classes)
     sheet = draw_folder(rows, Path(a.out) if a.out else Path(a.checkpoint).parent / "panels", student.task.classes)
-    Console(width=None if sys.stdout.isatty() else 120).print(f"{len(rows)} panels and {sheet.name} in {sheet.parent}")
+    Screen().print(f"{len(rows)} panels and {sheet.name} in {sheet.parent}")
     return 0

@@ -32,7 +32,6 @@ def show(made: Made, console: Console) -> None:
         console.print(f"[yellow]warning: {escape(warning)}[/]")
     console.print(
         f"{escape(str(made.out))}: written, {len(made.records)} rows. Next:\n\n    xkd check-pairs {escape(shlex.quote(str(made.out)))}\n",
-        soft_wrap=True,
     )
 
 

@@ -1,0 +1,22 @@
+"""What is piped is read by programs and copied by people."""
+
+import pytest
+from rich.table import Table
+
+from xkd.commands.screen import Screen
+
+
+def test_a_line_is_never_broken_and_a_table_keeps_to_the_width(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/data/" + "a-long-folder/" * 20 + "best.pth"
+    screen = Screen(60)
+    screen.print(f"best 0.9 after 3 epochs: {path}")
+    assert path in capsys.readouterr().out
+    table = Table("file")
+    table.add_row(path)
+    screen.print(table)
+    assert max(map(len, capsys.readouterr().out.splitlines())) == 60
+
+
+def test_a_quiet_screen_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(quiet=True).print("unseen")
+    assert capsys.readouterr().out == ""
