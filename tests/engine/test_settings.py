@@ -46,9 +46,18 @@ def test_rows_that_stay_in_memory_need_no_workers_where_nothing_is_drawn(monkeyp
 
 def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(settings, "_QUOTA", Path("nowhere"))
     assert settings.cores() == 8
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert settings.cores() == 2
+
+
+@pytest.mark.parametrize(("quota", "there"), [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8)])
+def test_a_containers_quota_counts(quota: str, there: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(settings, "_QUOTA", tmp_path / "cpu.max")
+    (tmp_path / "cpu.max").write_text(f"{quota}\n", "utf-8")
+    assert settings.cores() == there
 
 
 @pytest.mark.parametrize("amp", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -15,6 +16,7 @@ from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 
 AUTO: Final = "auto"
 _MOST_WORKERS: Final = 8  # of one process: more of them wait for the disk and fill the memory
+_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")  # of a container (cgroup v2): microseconds of each period, or "max"
 _AHEAD: Final = 2  # batches that each worker has ready; torch's own default
 _AHEAD_OF_GPU: Final = 4  # a GPU is through with a batch before a worker has decoded the next
 
@@ -32,8 +34,11 @@ NO_WORKERS: Final = Workers(0, None, "a smoke run")
 
 
 def cores() -> int:
-    """Those that this process may use, shared among the processes of a launch on this machine."""
+    """Those that this process may use, by its affinity and its container's quota, shared among a launch's processes on this machine."""
     own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if _QUOTA.exists():
+        quota, period = _QUOTA.read_text("utf-8").split()
+        own = own if quota == "max" else min(own, int(quota) // int(period))
     return max(own // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
 
 
