@@ -37,7 +37,6 @@ cnn = dict(
         deep=dict(type=Tap, path="stage:3"),
         pooled=dict(type=Tap, path="global_pool"),
     ),
-    channels_last=True,
 )
 supervision = dict(type=Term, loss=dict(type=CrossEntropy, label_smoothing=0.1), teacher="batch.target")
 train_cfg.merge(dict(max_epochs=60, val_interval=4))

@@ -26,7 +26,6 @@ distiller = dict(
             weights=dict(type=Checkpoint, path="work_dirs/cwfid_teacher/best.pth"),
             taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
             frozen=True,
-            channels_last=True,
         ),
         rgb=dict(
             type=Branch,
@@ -34,7 +33,6 @@ distiller = dict(
             view=rgb,
             weights=dict(type=Random),
             taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
-            channels_last=True,
         ),
     ),
     terms=dict(

@@ -23,9 +23,8 @@ distiller = dict(
             view=ndvi,
             weights=dict(type=Checkpoint, path="work_dirs/cwfid_pixels_teacher/best.pth"),
             frozen=True,
-            channels_last=True,
         ),
-        rgb=dict(type=Branch, model=student_network, view=rgb, weights=dict(type=Random), channels_last=True),
+        rgb=dict(type=Branch, model=student_network, view=rgb, weights=dict(type=Random)),
     ),
     terms=dict(
         # most pixels are soil

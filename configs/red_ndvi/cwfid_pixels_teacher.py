@@ -17,7 +17,7 @@ distiller = dict(
     student="ndvi",
     task=task,
     branches=dict(
-        ndvi=dict(type=Branch, model=teacher_network, view=ndvi, weights=dict(type=Random), channels_last=True),
+        ndvi=dict(type=Branch, model=teacher_network, view=ndvi, weights=dict(type=Random)),
     ),
     terms=dict(
         ce=dict(type=Term, loss=dict(type=CrossEntropy, weight=(1.0, 4.0, 4.0)), student="ndvi.output", teacher="batch.target"),

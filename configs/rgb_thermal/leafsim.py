@@ -33,7 +33,6 @@ distiller = dict(
             view=rgb,
             weights=dict(type=Random),
             taps=dict(attention=dict(type=Tap, path="stage:2", kind="attention")),
-            channels_last=True,
         ),
     ),
     terms=dict(

@@ -15,7 +15,6 @@ distiller.branches.merge(
             weights=dict(type=Checkpoint, path="work_dirs/roadscene_few_both_teacher/best.pth"),
             taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
             frozen=True,
-            channels_last=True,
         )
     )
 )

@@ -14,7 +14,6 @@ distiller.branches.merge(
             view=both,
             weights=dict(type=Random),
             taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
-            channels_last=True,
         )
     )
 )

@@ -16,7 +16,6 @@ distiller.merge(
                 view=rgb,
                 weights=dict(type=Random),
                 taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
-                channels_last=True,
             ),
         ),
         terms=dict(ce=dict(student="rgb.output")),

@@ -5,6 +5,6 @@ from mmengine.config import read_base
 with read_base():
     from .roadscene_few import *
 
-distiller.branches.thermal.merge(dict(model=teacher_transformer, channels_last=False))
+distiller.branches.thermal.merge(dict(model=teacher_transformer))
 compare.merge(dict(teachers=dict(thermal="roadscene_few_vit_teacher.py")))
 compare.pop("same_sensor")  # that one is a ResNet

@@ -5,5 +5,5 @@ from mmengine.config import read_base
 with read_base():
     from .roadscene import *
 
-distiller.branches.thermal.merge(dict(model=teacher_transformer, channels_last=False))
+distiller.branches.thermal.merge(dict(model=teacher_transformer))
 compare.merge(dict(teachers=dict(thermal="roadscene_vit_teacher.py")))

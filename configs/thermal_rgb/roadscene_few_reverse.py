@@ -26,7 +26,6 @@ distiller = dict(
             weights=dict(type=Checkpoint, path="work_dirs/roadscene_few_reverse_teacher/best.pth"),
             taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
             frozen=True,
-            channels_last=True,
         ),
         thermal=dict(
             type=Branch,
@@ -34,7 +33,6 @@ distiller = dict(
             view=thermal,
             weights=dict(type=Random),
             taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
-            channels_last=True,
         ),
     ),
     terms=dict(

@@ -24,7 +24,6 @@ distiller = dict(
             view=rgb,
             weights=dict(type=Random),
             taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
-            channels_last=True,
         ),
     ),
     terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target")),
