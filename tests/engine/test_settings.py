@@ -85,3 +85,10 @@ def test_a_run_says_what_was_chosen_and_why(amp: bool, pays: bool, tmp_path: Pat
 @pytest.mark.parametrize("wrapper", ["AmpOptimWrapper", AmpOptimWrapper])
 def test_another_wrapper_is_named_and_not_guessed_at(wrapper: Any) -> None:
     assert settings._precision({"type": wrapper}, False) == "that of AmpOptimWrapper (as the config says)"
+
+
+def test_bfloat16_where_it_does_not_pay_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "bfloat16_pays", lambda: False)
+    told = settings._precision({"type": precision.BF16OptimWrapper, "always": True}, False)
+    assert told.startswith("bfloat16")
+    assert told.endswith("(as the config says; slower on this machine)")

@@ -126,7 +126,10 @@ def test_a_term_that_is_not_a_number_is_named(tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "run" / "epoch_2.pth").exists()
 
 
-def test_amp_runs_networks_in_bfloat16_and_losses_in_float32(steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pays", [True, False], ids=["where it pays", "always"])
+def test_amp_runs_networks_in_bfloat16_and_losses_in_float32(
+    pays: bool, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outputs: list[torch.dtype] = []
     losses: list[torch.dtype] = []
     call, forward = Classification.call, CrossEntropy.forward
@@ -141,10 +144,13 @@ def test_amp_runs_networks_in_bfloat16_and_losses_in_float32(steps: Steps, tmp_p
         losses.append(torch.bfloat16 if torch.is_autocast_enabled("cpu") else student.dtype)
         return forward(loss, student, target)
 
-    monkeypatch.setattr(precision, "bfloat16_pays", lambda: True)  # where it does not, --amp stays in float32
+    monkeypatch.setattr(precision, "bfloat16_pays", lambda: pays)  # where it does not, --amp alone stays in float32
     monkeypatch.setattr(Classification, "call", spy_call)
     monkeypatch.setattr(CrossEntropy, "forward", spy_loss)
-    runs.run_training(runs.config_of(tmp_path, runs.GRAPH, {"train_cfg.max_epochs": 1}), tmp_path / "run", amp=True)
+    options: dict[str, Any] = {"train_cfg.max_epochs": 1}
+    if not pays:
+        options.update({"optim_wrapper.type": "xkd.engine.precision.BF16OptimWrapper", "optim_wrapper.always": True})
+    runs.run_training(runs.config_of(tmp_path, runs.GRAPH, options), tmp_path / "run", amp=pays)
     assert set(outputs) == {torch.bfloat16}
     assert set(losses) == {torch.float32}
     assert all(value.dtype != torch.bfloat16 for value in runs.read(tmp_path / "run" / "best.pth")["state_dict"].values())

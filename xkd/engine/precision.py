@@ -39,11 +39,16 @@ class StepOptimWrapper(OptimWrapper):
 class BF16OptimWrapper(StepOptimWrapper):
     """The same whose forward passes run under bfloat16 autocast; weights and optimiser states stay float32.
 
-    Where bfloat16 does not pay it is the plain wrapper: the same config runs everywhere.
+    Where bfloat16 does not pay it is the plain wrapper: the same config runs everywhere. `always` computes in it there too, to see what a
+    run on another machine learns; slower.
     """
+
+    def __init__(self, *args: Any, always: bool = False, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.enabled = always or bfloat16_pays()
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         device = next(model.parameters()).device.type
-        with super().optim_context(model), torch.autocast(device, torch.bfloat16, enabled=bfloat16_pays()):
+        with super().optim_context(model), torch.autocast(device, torch.bfloat16, enabled=self.enabled):
             yield

@@ -83,6 +83,8 @@ def _precision(optim_wrapper: dict[str, Any], amp: bool) -> str:
     asked = amp or wrapper is BF16OptimWrapper
     if asked and bfloat16_pays():
         return "bfloat16 where it is safe, weights and losses in float32 (this machine computes in it)"
+    if asked and optim_wrapper.get("always"):
+        return "bfloat16 where it is safe, weights and losses in float32 (as the config says; slower on this machine)"
     if asked:
         lacks = "this GPU does not compute in it" if torch.cuda.is_available() else "it is no faster on this machine, which has no AMX"
         return f"float32 (bfloat16 was asked for; {lacks})"
