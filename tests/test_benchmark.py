@@ -11,6 +11,16 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
+LEAK = """
+from mmengine.hooks import Hook
+
+class Leak(Hook):
+    def __init__(self):
+        self.kept = []
+
+    def after_train_iter(self, *_, **__):
+        self.kept.append(bytearray(b"x" * 1_000_000))
+"""
 
 
 @pytest.mark.slow
@@ -69,6 +79,28 @@ def test_a_training_step_is_timed_beside_the_others(tmp_path: Path) -> None:
     assert "aten::" in done.stdout
 
 
+@pytest.mark.slow
+def test_a_soak_sees_a_leak(tmp_path: Path) -> None:
+    (tmp_path / "leaks.py").write_text(LEAK, "utf-8")
+    prepare = ["datasets/leafsim/prepare.py", "--out", str(tmp_path / "leafsim"), "--num-scenes", "220", "--workers", "1"]
+    soak = ["tools/benchmark.py", "soak", "configs/rgb_thermal/leafsim_teacher.py", "--minutes", "0.6"]
+    options = ["train_dataloader.batch_size=2", "train_dataloader.num_workers=0"]
+    environment = {**os.environ, "XKD_DATA_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path)}
+    slopes = []
+    for command in (
+        prepare,
+        [*soak, "--cfg-options", *options],
+        [*soak, "--cfg-options", *options, "custom_hooks=[{'type':'leaks.Leak'}]"],
+    ):
+        done = subprocess.run([sys.executable, *command], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        slopes.append(re.search(r"training process ([+-]\d+\.\d+), workers [+-]0\.00", done.stdout))
+    _, constant, leaking = slopes
+    assert constant
+    assert leaking
+    assert float(leaking[1]) - float(constant[1]) == pytest.approx(1000, rel=0.3)
+
+
 def test_a_benchmark_is_found_by_its_name() -> None:
     script = ["tools/benchmark.py", "lidar", "--help"]
     done = subprocess.run([sys.executable, *script], cwd=REPOSITORY, capture_output=True, text=True, check=False)
@@ -79,4 +111,4 @@ def test_a_benchmark_is_found_by_its_name() -> None:
 def test_an_unknown_benchmark_is_told_the_others() -> None:
     done = subprocess.run([sys.executable, "tools/benchmark.py", "loss"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "no benchmark 'loss'\nusage: python tools/benchmark.py {data,lidar,losses,runner,training} ..." in done.stderr
+    assert "no benchmark 'loss'\nusage: python tools/benchmark.py {data,lidar,losses,runner,soak,training} ..." in done.stderr

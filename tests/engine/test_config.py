@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from xkd.data.mix import Mix
-from xkd.engine.config import load_config, parse_options
+from xkd.engine.config import SECTIONS, load_config, parse_options
 
 
 def test_options_are_literals_or_text() -> None:
@@ -101,6 +101,18 @@ def test_a_wrong_file_is_an_error(right: str, wrong: str, message: str, tmp_path
     with pytest.raises((KeyError, TypeError, ValueError), match=message) as error:
         runs.config_of(tmp_path, runs.PLAIN.replace(right, wrong, 1))
     assert "config.py" in str(error.value)
+
+
+@pytest.mark.parametrize("section", list(SECTIONS))
+def test_a_section_of_another_kind_is_an_error(section: str, tmp_path: Path) -> None:
+    wrong = 3 if section == "save_best" else "x"
+    with pytest.raises(TypeError, match=rf"config\.py: {section} must be {SECTIONS[section]}, got {wrong!r}"):
+        runs.config_of(tmp_path, runs.GRAPH, {section: wrong})
+
+
+def test_hooks_are_dicts(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"custom_hooks must be a list of dicts, got \['x'\]"):
+        runs.config_of(tmp_path, runs.GRAPH, {"custom_hooks": ["x"]})
 
 
 def test_a_merge_into_a_branch_that_is_not_there(tmp_path: Path) -> None:

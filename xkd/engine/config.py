@@ -8,7 +8,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
@@ -18,23 +18,24 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from xkd.build import check_arguments
 from xkd.data.loader import DrawSampler
 
-SECTIONS = (
-    "compare",
-    "custom_hooks",
-    "default_hooks",
-    "distiller",
-    "env_cfg",
-    "log_interval",
-    "optim_wrapper",
-    "param_scheduler",
-    "save_best",
-    "teacher_cache",
-    "test_dataloader",
-    "train_cfg",
-    "train_dataloader",
-    "val_dataloader",
-    "vis_backends",
-)
+_DICT, _DICTS, _EITHER = "a dict", "a list of dicts", "a dict or a list of dicts"
+SECTIONS: Final = {
+    "compare": _DICT,
+    "custom_hooks": _DICTS,
+    "default_hooks": _DICT,
+    "distiller": _DICT,
+    "env_cfg": _DICT,
+    "log_interval": "a whole number",
+    "optim_wrapper": _DICT,
+    "param_scheduler": _EITHER,
+    "save_best": "text",
+    "teacher_cache": _DICT,
+    "test_dataloader": _DICT,
+    "train_cfg": _DICT,
+    "train_dataloader": _DICT,
+    "val_dataloader": _DICT,
+    "vis_backends": _DICTS,
+}
 REQUIRED = ("distiller", "train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "train_cfg", "save_best")
 
 
@@ -57,9 +58,11 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         near = difflib.get_close_matches(name, SECTIONS, n=1, cutoff=0.8)
         if near and name not in SECTIONS and not callable(config[name]):  # an imported class is a name of the config too
             raise KeyError(f"{path}: unknown section '{name}' (did you mean '{near[0]}'?); the sections are {list(SECTIONS)}")
-    missing = [name for name in REQUIRED if name not in config]
+    missing = [name for name in REQUIRED if config.get(name) is None]
     if missing:
         raise KeyError(f"{path}: sections {missing} are missing; it has {[name for name in config if name in SECTIONS]}")
+    for name, kind in SECTIONS.items():
+        check_kind(config.get(name), kind, f"{path}: {name}")
     config.train_cfg.setdefault("by_epoch", True)
     for name in SECTIONS:
         check_section(name, as_plain(config.get(name)), str(path))
@@ -67,6 +70,15 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     for name in [name for name in config if name not in SECTIONS]:
         config.pop(name)  # what the sections are made of stands in them
     return config
+
+
+def check_kind(section: Any, kind: str, where: str) -> None:
+    """`TypeError` where a section that is there is not of its kind."""
+    is_dict = isinstance(section, Mapping)
+    are_dicts = isinstance(section, list | tuple) and all(isinstance(entry, Mapping) for entry in section)
+    fits = {_DICT: is_dict, _DICTS: are_dicts, _EITHER: is_dict or are_dicts, "text": isinstance(section, str)}
+    if section is not None and not fits.get(kind, type(section) is int):
+        raise TypeError(f"{where} must be {kind}, got {section!r}")
 
 
 def check_schedule(schedulers: Any, epochs: int, path: str) -> None:
