@@ -14,11 +14,12 @@ def test_annotated_rows_keep_their_boxes_and_the_others_get_some(
     tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "boxed"
-    arguments = [str(tiny_dataset), "--sensor", "rgb", "--size", "32", "32", "--fraction", "0.2", "--epochs", "1", "--threshold", "0.01"]
+    arguments = [str(tiny_dataset), "--sensor", "rgb", "--size", "32", "32", "--fraction", "0.2", "--steps", "2", "--threshold", "0.01"]
     assert cli.run("detect-boxes", [*arguments, "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "epoch 1/1, loss" in said
+    assert "step 2/2, loss" in said
     assert "as they were annotated" in said
+    assert " val rows" in said
     before = {row.id: row for row in Manifest.load(tiny_dataset).rows}
     certain = 0
     for row in Manifest.load(out).rows:
@@ -32,3 +33,9 @@ def test_annotated_rows_keep_their_boxes_and_the_others_get_some(
     assert "0 as they were annotated" in capsys.readouterr().out
     assert cli.run("detect-boxes", [*arguments, "--out", str(out)]) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_a_detector_that_finds_nothing_is_told(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(tiny_dataset), "--sensor", "rgb", "--size", "32", "32", "--steps", "1", "--threshold", "1"]
+    assert cli.run("detect-boxes", [*arguments, "--out", str(tmp_path / "boxed")]) == 0
+    assert "the detector found nothing with a score of 1 in" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
 from xkd.data.redraw import with_boxes
-from xkd.engine.detector import SMALL, Recipe, as_target, build_detector, detect, load_detector, train_detector
+from xkd.engine.detector import SMALL, Recipe, as_target, build_detector, detect, judge, load_detector, train_detector
 from xkd.geometry import Box
 
 
@@ -55,7 +55,7 @@ def test_a_frame_is_the_crop_or_the_whole_image(manifest: Manifest, view: View) 
 @pytest.mark.slow
 def test_it_finds_the_shapes_that_it_was_not_shown(manifest: Manifest, view: View) -> None:
     view = replace(view, size=(32, 32))
-    detector, shown = train_detector(SMALL, manifest, view, 0.7, Recipe(epochs=20, batch_size=4), quiet)
+    detector, shown = train_detector(SMALL, manifest, view, 0.7, Recipe(steps=200, batch_size=4), quiet)
     rows = {row.id: row for row in manifest.rows}
     hits = []
     for name, boxes in detect(detector, manifest, view, "train", 0.3):
@@ -88,6 +88,38 @@ def test_boxes_are_told_in_pixels_of_the_full_image(manifest: Manifest, view: Vi
         assert middle.x2 - middle.x1 == pytest.approx((frame.x2 - frame.x1) / 2)
         assert middle.x1 == pytest.approx(frame.x1 + (frame.x2 - frame.x1) / 4)
     assert not any(boxes for _, boxes in detect(Middle(), manifest, view, "train", 1.0))
+
+
+@pytest.mark.parametrize(("score", "threshold"), [(0.9, 0.5), (0.3, 0.5)])
+def test_what_is_found_is_judged_by_area(score: float, threshold: float, manifest: Manifest, view: View) -> None:
+    class Whole(torch.nn.Module):
+        def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+            return [{"boxes": torch.tensor([[0.0, 0, 64, 64]]), "scores": torch.tensor([score])}]
+
+    dataset = PairedDataset(str(manifest.root), "val", [view], Augment(), mask="boxes")
+    masks = [dataset[index].mask for index, row in enumerate(dataset.rows) if row.boxes is not None]
+    quality = judge(Whole(), manifest, view, "val", threshold)
+    assert quality.rows == len(masks) > 0
+    if score < threshold:
+        assert (quality.recall, quality.precision) == (0.0, None)
+    else:
+        assert quality.recall == pytest.approx(1.0)
+        assert quality.precision == pytest.approx(float(torch.stack(masks).mean()), abs=1e-4), "all is found, and little of it is a box"
+
+
+def test_boxes_that_are_hit_and_missed_are_told_apart(manifest: Manifest, view: View) -> None:
+    dataset = PairedDataset(str(manifest.root), "val", [view], Augment(), mask="boxes")
+    samples = iter([dataset[index] for index in range(len(dataset.rows))])
+
+    class Knows(torch.nn.Module):
+        def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+            boxes = next(samples).boxes * 64
+            return [{"boxes": boxes, "scores": torch.full((len(boxes),), 0.5)}]
+
+    quality = judge(Knows(), manifest, view, "val", 0.1)
+    assert quality.recall == pytest.approx(1.0, abs=0.01)
+    assert quality.precision is not None
+    assert quality.precision > 0.8, "but for the edges, which the mask shares with what lies around"
 
 
 def test_a_data_set_with_other_boxes_shares_files_and_rows(manifest: Manifest, view: View, tmp_path: Path) -> None:
@@ -131,7 +163,7 @@ def test_bad_requests(manifest: Manifest, view: View) -> None:
 
 def test_one_step_of_training(manifest: Manifest, view: View) -> None:
     seen = []
-    detector, shown = train_detector(SMALL, manifest, view, 0.2, Recipe(epochs=1, batch_size=2), lambda epoch, loss: seen.append(loss))
+    detector, shown = train_detector(SMALL, manifest, view, 0.2, Recipe(steps=1, batch_size=2), lambda epoch, loss: seen.append(loss))
     assert len(seen) == 1
     assert shown
     assert not detector.training

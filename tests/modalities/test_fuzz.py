@@ -18,6 +18,7 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from plyfile import PlyData, PlyElement
 from pypcd4.pypcd4 import PointCloud
 
@@ -211,6 +212,49 @@ def test_an_image_bomb_is_refused_before_it_is_decoded(size: tuple[int, int], tm
     for sensor in (RGB(), Thermal(), Depth()):
         with pytest.raises(ValueError, match=r"bomb\.png: .*; cut it into tiles"):
             sensor.read(Shot((path,)))
+
+
+def test_more_pixels_than_a_file_can_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    (tmp_path / "bomb.png").write_bytes(png_of(9_000, 9_000))  # few enough for any limit
+    jpeg = bytearray(encoded(".jpg", COLOUR))
+    at = jpeg.index(b"\xff\xc0") + 5
+    jpeg[at : at + 4] = struct.pack(">HH", 9_000, 9_000)
+    (tmp_path / "bomb.jpg").write_bytes(jpeg)
+    for name in ("bomb.png", "bomb.jpg"):
+        with pytest.raises(ValueError, match=rf"{name}: its header promises 9000x9000 pixels, which \d+ bytes cannot hold"):
+            RGB().read(Shot((tmp_path / name,)))
+
+
+def test_what_compresses_best_is_read(tmp_path: Path) -> None:
+    black = np.zeros((2000, 2000, 3), np.uint8)
+    for suffix in (".png", ".jpg", ".webp"):
+        path = tmp_path / f"black{suffix}"
+        path.write_bytes(encoded(suffix, black))
+        assert RGB().read(Shot((path,))).shape == black.shape
+    path = tmp_path / "bits.png"
+    Image.fromarray(np.zeros((2000, 2000), bool)).save(path, optimize=True)
+    assert RGB().read(Shot((path,))).shape == black.shape
+    Image.fromarray(black).save(tmp_path / "steps.jpg", quality=1, progressive=True, optimize=True)
+    assert RGB().read(Shot((tmp_path / "steps.jpg",))).shape == black.shape
+
+
+@pytest.mark.parametrize(("at", "claims"), [(100, "records"), (243, "extended records"), (107, "points")])
+def test_a_scan_that_claims_more_than_it_holds_is_refused(at: int, claims: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "claims.las"
+    header = laspy.LasHeader(version="1.4", point_format=0)
+    cloud = laspy.LasData(header)
+    cloud.x, cloud.y, cloud.z = POINTS[:, :3].astype(np.float64).T
+    cloud.write(path)
+    assert len(read_scan(path, 4)) == len(POINTS)
+    data = bytearray(path.read_bytes())
+    data[at : at + 4] = struct.pack("<I", 2**31)
+    path.write_bytes(data)
+    monkeypatch.setattr(laspy, "read", lambda *_: pytest.fail("its records were made"))
+    with pytest.raises(
+        ValueError, match=rf"claims\.las: cannot be read: its header claims records of \d+ bytes at least, the file has {len(data)}"
+    ):
+        read_scan(path, 4)
 
 
 def test_a_tiff_bomb_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from xkd.batch import View
 from xkd.commands.screen import Screen
 from xkd.data.manifest import Manifest, find_dataset, sensor
 from xkd.data.redraw import check_empty, with_boxes
-from xkd.engine.detector import SMALL, Recipe, detect, load_detector, train_detector
+from xkd.engine.detector import SMALL, Quality, Recipe, detect, judge, load_detector, train_detector
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--fraction", type=float, default=1.0, help="of the training rows with boxes, which the detector learns from")
     parser.add_argument("--checkpoint", help="a state_dict of the detector, in place of training")
     parser.add_argument("--threshold", type=float, default=0.1, help="least score of a box that is kept (0.1)")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=Recipe.steps, help="of training (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args(arguments)
     manifest = Manifest.load(find_dataset(a.dataset))
@@ -40,10 +40,11 @@ def main(arguments: Sequence[str]) -> int:
     if a.checkpoint:
         detector = load_detector(a.checkpoint, a.detector, view)
     else:
-        recipe = Recipe(epochs=a.epochs, seed=a.seed)
+        recipe = Recipe(steps=a.steps, seed=a.seed)
         detector, shown = train_detector(
-            a.detector, manifest, view, a.fraction, recipe, lambda epoch, loss: console.print(f"epoch {epoch}/{a.epochs}, loss {loss:.3f}")
+            a.detector, manifest, view, a.fraction, recipe, lambda step, loss: console.print(f"step {step}/{a.steps}, loss {loss:.3f}")
         )
+    told(judge(detector, manifest, view, "val", a.threshold), a.threshold, console)
     found = dict(detect(detector, manifest, view, "train", a.threshold))
     annotated = {row.id: row for row in manifest.rows if row.id in shown}
     # where somebody drew the boxes, theirs are certain
@@ -57,3 +58,19 @@ def main(arguments: Sequence[str]) -> int:
         " dataset=dict(mask='boxes')",
     )
     return 0
+
+
+def told(quality: Quality, threshold: float, console: Screen) -> None:
+    """What the detector is worth, on rows that it has not learned from."""
+    if not quality.rows:
+        console.print("no val row has boxes: how good the detector is cannot be said")
+    elif quality.precision is None:
+        text = (
+            f"the detector found nothing with a score of {threshold:g} in {quality.rows} val rows: train it for more --steps, on a larger"
+        )
+        console.print(f"{text} --fraction or with a larger --size, or lower the --threshold", style="bold red")
+    elif quality.recall is not None:
+        console.print(
+            f"on {quality.rows} val rows with boxes: {quality.recall:.0%} of their area found; of the area found, by its scores,"
+            f" {quality.precision:.0%} is theirs"
+        )

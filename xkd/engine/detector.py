@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model, list_models
+from torchvision.models import get_model, list_models, resnet18
 from torchvision.models.detection import FCOS
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 
 from xkd.batch import View
 from xkd.data import choose
-from xkd.data.augment import Augment
+from xkd.data.augment import Augment, draw_boxes
 from xkd.data.manifest import Manifest
 from xkd.data.paired import PairedDataset
 from xkd.data.redraw import Detections
@@ -32,15 +33,17 @@ SMALL = "fcos_resnet18"
 REGION = 1  # the one class; 0 is the background
 COCO = 91  # classes of torchvision's own weights, background included; all that they find counts as a region
 _GROUPS = 32
+_CHANNELS = 64  # of the small one's pyramid
+_TOLD = 20  # times that training says how it goes
 _SMALLEST = 1.0  # pixels of the view, below which a box cannot be learned
 _ANCHORS = ((8,), (16,), (32,), (64,), (128,))  # sides in pixels, one for each level of the pyramid
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a detector is trained: AdamW with a cosine to zero."""
+    """How a detector is trained: AdamW with a cosine to zero, as many steps however few rows are annotated."""
 
-    epochs: int = 30
+    steps: int = 1200
     batch_size: int = 8
     lr: float = 5e-4
     seed: int = 0
@@ -56,13 +59,12 @@ def build_detector(name: str, view: View, num_classes: int = REGION + 1) -> nn.M
     if not name.startswith("ssd"):  # that one has a size of its own
         options |= {"min_size": min(height, width), "max_size": max(height, width)}
     if name == SMALL:
-        # torchvision's default is frozen batch norm, with which nothing is learned from scratch; batches are too small for batch norm
-        norm = partial(nn.GroupNorm, _GROUPS)
-        backbone: Any = resnet_fpn_backbone(
-            backbone_name="resnet18", weights=None, norm_layer=norm, trainable_layers=5, returned_layers=[1, 2, 3, 4]
-        )
+        # batches are too small for batch norm, and 256 channels in the pyramid would take ten times as long for one class
+        body = resnet18(weights=None, norm_layer=partial(nn.GroupNorm, _GROUPS))
         if view.modality.channels != 3:
-            backbone.body.conv1 = nn.Conv2d(view.modality.channels, 64, 7, 2, 3, bias=False)
+            body.conv1 = nn.Conv2d(view.modality.channels, 64, 7, 2, 3, bias=False)
+        layers = {f"layer{number}": str(number) for number in range(1, 5)}
+        backbone = BackboneWithFPN(body, layers, [64, 128, 256, 512], _CHANNELS)
         anchors = AnchorGenerator(_ANCHORS, ((1.0,),) * len(_ANCHORS))
         small: nn.Module = FCOS(backbone, num_classes=num_classes, anchor_generator=anchors, **options)
         return small
@@ -90,11 +92,12 @@ def load_detector(path: str, name: str, view: View) -> nn.Module:
 
 
 def train_detector(
-    name: str, manifest: Manifest, view: View, fraction: float, recipe: Recipe, epoch_done: Callable[[int, float], None]
+    name: str, manifest: Manifest, view: View, fraction: float, recipe: Recipe, steps_done: Callable[[int, float], None]
 ) -> tuple[nn.Module, set[str]]:
     """A detector of the boxes of `fraction` of the training rows that have boxes, and the ids of those rows.
 
-    `ValueError` where no training row has boxes, or none of the chosen ones holds one.
+    `steps_done` is told the number of steps and the mean loss since it was told last. `ValueError` where no training row has boxes, or
+    none of the chosen ones holds one.
     """
     augment = Augment(flip=0.5, vertical_flip=0.5, rotate=10.0, scale=(0.8, 1.1), shift=0.05)
     dataset = PairedDataset(str(manifest.root), "train", [view], augment, seed=recipe.seed, mask="boxes", cache=True)
@@ -110,24 +113,57 @@ def train_detector(
     torch.manual_seed(recipe.seed)
     detector = build_detector(name, view).train()
     optimizer = torch.optim.AdamW(detector.parameters(), recipe.lr, weight_decay=1e-4)
-    steps = -(-len(rows) // recipe.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.epochs * steps, pct_start=0.1)
-    for epoch in range(recipe.epochs):
-        order = np.random.default_rng([recipe.seed, epoch]).permutation(rows)
-        losses = []
-        for batch in np.array_split(order, steps):
-            images, targets = zip(*(as_target(dataset[int(index), epoch], view) for index in batch), strict=True)
-            loss = torch.stack(list(detector(list(images), list(targets)).values())).sum()
-            if not loss.isfinite():
-                raise FloatingPointError(f"epoch {epoch + 1}: the detector's loss is not finite; lower its learning rate ({recipe.lr})")
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(detector.parameters(), 5.0)
-            optimizer.step()
-            schedule.step()
-            losses.append(float(loss.detach()))
-        epoch_done(epoch + 1, float(np.mean(losses)))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.steps, pct_start=0.1)
+    losses: list[float] = []
+    for step, (epoch, indices) in enumerate(islice(_batches(rows, recipe), recipe.steps), start=1):
+        images, targets = zip(*(as_target(dataset[index, epoch], view) for index in indices), strict=True)
+        loss = torch.stack(list(detector(list(images), list(targets)).values())).sum()
+        if not loss.isfinite():
+            raise FloatingPointError(f"step {step}: the detector's loss is not finite; lower its learning rate ({recipe.lr})")
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(detector.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        if step % max(recipe.steps // _TOLD, 1) == 0 or step == recipe.steps:
+            steps_done(step, float(np.mean(losses)))
+            losses.clear()
     return detector.eval(), shown
+
+
+def _batches(rows: list[int], recipe: Recipe) -> Iterator[tuple[int, list[int]]]:
+    """(epoch, rows of a batch) without end."""
+    for epoch in count():
+        order = np.random.default_rng([recipe.seed, epoch]).permutation(rows)
+        for batch in np.array_split(order, -(-len(rows) // recipe.batch_size)):
+            yield epoch, batch.tolist()
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Of rows with an annotator's boxes: the share of the boxed area that was found, and of what was found, by its scores, that is boxed.
+
+    Both by area, as the losses see it; None where there is none of it.
+    """
+
+    rows: int
+    recall: float | None
+    precision: float | None
+
+
+def judge(detector: nn.Module, manifest: Manifest, view: View, split: str, threshold: float) -> Quality:
+    dataset = PairedDataset(str(manifest.root), split, [view], Augment(), mask="boxes")
+    annotated = {row.id: index for index, row in enumerate(dataset.rows) if row.boxes is not None}
+    true = found = both = covered = 0.0
+    for name, boxes in detect(detector, manifest, view, split, threshold):
+        if name in annotated:
+            mask = dataset[annotated[name]].mask[0].numpy()
+            edges = np.array([box for box, _ in boxes], np.float64).reshape(-1, 4)
+            drawn = draw_boxes(edges, np.eye(3), dataset.frame(annotated[name]), view.size, [score for _, score in boxes])[..., 0]
+            true, found = true + float(mask.sum()), found + float(drawn.sum())
+            both, covered = both + float((mask * drawn).sum()), covered + float(mask[drawn > 0].sum())
+    return Quality(len(annotated), covered / true if true else None, both / found if found else None)
 
 
 def as_target(sample: Sample, view: View) -> tuple[Tensor, dict[str, Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ _ORIENTATION = 0x0112  # EXIF's and TIFF's tag
 _UPRIGHT = 1
 _EIGHTH = 8  # the smallest fraction that a JPEG is decoded at
 _LYING = (5, 6, 7, 8)  # orientations that exchange width and height
+# pixels that a byte can hold at most: deflate makes 1032 bytes of one, of 8 pixels each; a block of 64 takes a bit at least
+_MOST_PER_BYTE = {"PNG": 8 * 1032, "JPEG": 8 * 64}
 _BANDS = 256  # more than any camera has: values of so many bands count as pixels
 # Pillow's words for a header that it cannot read
 _NO_HEADER = (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, struct.error)
@@ -72,13 +75,18 @@ def _look_at_header(path: Path, data: bytes, turns: bool) -> int:
     """The EXIF orientation if `turns`; `ValueError` for an image of absurd size, before a byte of it is decoded."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+            promised = _MOST_PER_BYTE.get(picture.format or "", math.inf) * len(data) < width * height
             # Pillow would decode all of a PNG, to look for the tag behind the pixels
             told = turns and (picture.format != "PNG" or b"eXIf" in data)
-            return int(picture.getexif().get(_ORIENTATION, _UPRIGHT)) if told else _UPRIGHT
+            orientation = int(picture.getexif().get(_ORIENTATION, _UPRIGHT)) if told else _UPRIGHT
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: {error}; cut it into tiles") from error
     except _NO_HEADER:
         return _UPRIGHT  # what Pillow cannot read OpenCV may; it has a limit of its own, 2**30 pixels
+    if promised:
+        raise ValueError(f"{path}: its header promises {width}x{height} pixels, which {len(data)} bytes cannot hold")
+    return orientation
 
 
 def read_bands(path: Path) -> tuple[NDArray[Any], float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SUFFIXES: Final = (".bin", ".npy", ".pcd", ".ply", ".las", ".laz")
+# ASPRS LAS 1.4 R15, table 3: where the numbers of (extended) records of variable length are, bytes of one's header, since which 1.x;
+# where a point's length and their (legacy) number are; LAZ sets a bit of the format
+_LAS_HEADER, _LAS_MINOR, _LAS_RECORDS = 375, 25, ((100, 54, 0), (243, 60, 4))
+_LAS_FORMAT, _LAS_PACKED, _LAS_POINTS = 104, 0x80, 105
 _EXTRA: Final = "pip install 'xkd[lidar]'"
 
 
@@ -84,8 +89,22 @@ def _read_ply(path: Path) -> NDArray[np.float64]:
 def _read_las(path: Path) -> NDArray[np.float64]:
     import laspy
 
+    _check_las(path)
     cloud = laspy.read(path)
     return _with_intensity(np.asarray(cloud.xyz), np.asarray(cloud.intensity))
+
+
+def _check_las(path: Path) -> None:
+    """laspy makes as many records as the header claims, of nothing where the file has ended, until memory is full."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = file.read(_LAS_HEADER).ljust(_LAS_HEADER, b"\0")
+    least = sum(length * struct.unpack_from("<I", header, at)[0] for at, length, minor in _LAS_RECORDS if header[_LAS_MINOR] >= minor)
+    if not header[_LAS_FORMAT] & _LAS_PACKED:
+        length, points = struct.unpack_from("<HI", header, _LAS_POINTS)
+        least += length * points
+    if least > size:
+        raise ValueError(f"its header claims records of {least} bytes at least, the file has {size}")
 
 
 def _with_intensity(xyz: NDArray[Any], intensity: NDArray[Any] | None) -> NDArray[np.float64]:
