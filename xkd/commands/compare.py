@@ -22,6 +22,7 @@ from xkd.engine.answers import check_questions
 from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.page import write_page
+from xkd.engine.page_charts import losses
 from xkd.engine.page_tables import CALIBRATION
 from xkd.engine.panels import check_attention
 from xkd.engine.progress import progress_display
@@ -172,6 +173,7 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
                 "scores": {name: plain(value) for name, value in summary.scores[arm.name].items()},
                 "class_scores": {name: [plain(value) for value in each] for name, each in summary.class_scores.get(arm.name, {}).items()},
                 "undefined": summary.undefined[arm.name],
+                "training_loss": [losses(run) for run in runs[arm.name]],
                 "validation": [run.validation for run in runs[arm.name]],
                 "seconds": [run.seconds for run in runs[arm.name]],
                 "checkpoints": [str(run.checkpoint) for run in runs[arm.name]],

@@ -26,7 +26,7 @@ from xkd.engine.arms import Arm, ArmRun
 from xkd.engine.config import as_plain
 from xkd.engine.flips import Flips, flips
 from xkd.engine.likeness import likeness
-from xkd.engine.page_charts import curves, gradient_shares, reliability
+from xkd.engine.page_charts import curves, descent, gradient_shares, reliability
 from xkd.engine.page_tables import class_gains, report_arm, tables
 from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
@@ -96,7 +96,9 @@ def write_page(
         ),
         pictures=tuple(pictures(path.parent, config, drawn, runs, changed)),
         charts=tuple(
-            chart for chart in (curves(pictured, runs), gradient_shares(runs["distilled"][0]), reliability(pictured, runs)) if chart.lines
+            chart
+            for chart in (curves(pictured, runs), descent(arms, runs), gradient_shares(runs["distilled"][0]), reliability(pictured, runs))
+            if chart.lines
         ),
         confusions=tuple(confusions(arms, runs, manifest)),
         lists=(*changes(changed, runs, classes), alikeness(arms, runs)),

@@ -11,20 +11,47 @@ import numpy as np
 
 from xkd.compare import confidence_bins
 from xkd.engine.arms import Arm, ArmRun
+from xkd.engine.config import as_plain
 from xkd.report.charts import Chart
 
 _GRADIENT = "gradient_"  # of `GradientHook`
+_MOST = 6  # variants in one chart
 _LEAST = 10  # answers, below which a share of right ones says little
 
 
 def curves(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Chart:
-    """The score that checkpoints were chosen by, over epochs, of the first seed."""
+    """The score that checkpoints were chosen by, over epochs, averaged over seeds."""
     score = json.loads((runs["distilled"][0].folder / "result.json").read_text())["save_best"]
     lines = {
-        arm.title: [(float(entry["step"]), float(entry[score])) for entry in entries(runs[arm.name][0].folder) if score in entry]
+        arm.title: mean([{entry["step"]: entry[score] for entry in entries(run.folder) if score in entry} for run in runs[arm.name]])
         for arm in arms
     }
-    return Chart("Learning curves (first seed)", "epoch", score, lines)
+    return Chart("Learning curves (mean of the seeds)", "epoch", score, lines)
+
+
+def descent(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Chart:
+    """The training loss of the distilled student and of those variants that learn by the same terms; without lines where there are none."""
+    (distilled,) = [arm for arm in arms if arm.name == "distilled"]
+    terms = as_plain(distilled.config().distiller.terms)
+    alike = [arm for arm in arms if arm.variant and as_plain(arm.config().distiller.terms) == terms]
+    shown = [distilled, *alike] if 0 < len(alike) <= _MOST else []
+    return Chart(
+        "Training loss (mean of the seeds)", "epoch", "loss", {arm.title: mean([losses(run) for run in runs[arm.name]]) for arm in shown}
+    )
+
+
+def losses(run: ArmRun) -> dict[int, float]:
+    """The mean of the logged training losses of each epoch."""
+    found: dict[int, list[float]] = {}
+    for entry in entries(run.folder):
+        if "loss" in entry and "epoch" in entry:
+            found.setdefault(entry["epoch"], []).append(entry["loss"])
+    return {epoch: float(np.mean(values)) for epoch, values in found.items()}
+
+
+def mean(seeds: list[dict[int, float]]) -> list[tuple[float, float]]:
+    """Where every seed has a point."""
+    return [(float(at), float(np.mean([seed[at] for seed in seeds]))) for at in seeds[0] if all(at in seed for seed in seeds)]
 
 
 def gradient_shares(run: ArmRun) -> Chart:
