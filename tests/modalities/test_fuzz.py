@@ -226,6 +226,17 @@ def test_more_pixels_than_a_file_can_hold_are_refused(tmp_path: Path, monkeypatc
             RGB().read(Shot((tmp_path / name,)))
 
 
+def test_a_chunk_that_is_longer_than_the_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bytearray(encoded(".png", DEEP))
+    at = whole.index(b"IDAT") - 4
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    for length in (2**31 - 1, 3_700_000_000, len(whole)):
+        whole[at : at + 4] = struct.pack(">I", length)
+        (tmp_path / "chunk.png").write_bytes(whole)
+        with pytest.raises(ValueError, match=r"chunk\.png: the file is cut off after \d+ bytes"):
+            Thermal().read(Shot((tmp_path / "chunk.png",)))
+
+
 def test_what_compresses_best_is_read(tmp_path: Path) -> None:
     black = np.zeros((2000, 2000, 3), np.uint8)
     for suffix in (".png", ".jpg", ".webp"):

@@ -17,7 +17,8 @@ from PIL import Image
 _JPEG_START = b"\xff\xd8"
 _JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
-_PNG_START = b"\x89PNG"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNK = 12  # bytes beside what it holds: length, kind, checksum
 _ORIENTATION = 0x0112  # EXIF's and TIFF's tag
 _UPRIGHT = 1
 _EIGHTH = 8  # the smallest fraction that a JPEG is decoded at
@@ -151,6 +152,15 @@ def is_whole(data: bytes) -> bool:
     if data.startswith(_JPEG_START):
         # entropy-coded data never hold an end marker, and an embedded thumbnail's lies before the last scan
         return data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
-    if data.startswith(_PNG_START):
-        return data.rfind(b"IEND") > 0
-    return True
+    return not data.startswith(_PNG_START) or _png_ends(data)
+
+
+def _png_ends(data: bytes) -> bool:
+    """From chunk to chunk; OpenCV takes memory for what a chunk claims to hold before it looks whether the file has it."""
+    at = len(_PNG_START)
+    while at + _PNG_CHUNK <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += length + _PNG_CHUNK
+        if kind == b"IEND":
+            return at <= len(data)
+    return False
