@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -154,6 +155,16 @@ def test_other_detectors_and_their_weights(view: View, manifest: Manifest, tmp_p
         build_detector("ssdlite320_mobilenet_v3_large", thermal)
     with pytest.raises(ValueError, match=r"no detector 'yolo'; there are \['fcos_resnet18', 'faster"):
         build_detector("yolo", view)
+
+
+def test_the_first_boxes_have_a_size(view: View) -> None:
+    for seed in range(3):
+        torch.manual_seed(seed)
+        detector: Any = build_detector(SMALL, view).eval()
+        detector.score_thresh = 0.0
+        (found,) = detector([torch.randn(3, 64, 64)])
+        assert len(found["boxes"]) > 0
+        assert ((found["boxes"][:, 2:] - found["boxes"][:, :2]) > 0).all(), "a distance of 0 has no gradient"
 
 
 def test_bad_requests(manifest: Manifest, view: View) -> None:

@@ -66,8 +66,12 @@ def build_detector(name: str, view: View, num_classes: int = REGION + 1) -> nn.M
         layers = {f"layer{number}": str(number) for number in range(1, 5)}
         backbone = BackboneWithFPN(body, layers, [64, 128, 256, 512], _CHANNELS)
         anchors = AnchorGenerator(_ANCHORS, ((1.0,),) * len(_ANCHORS))
-        small: nn.Module = FCOS(backbone, num_classes=num_classes, anchor_generator=anchors, **options)
-        return small
+        small = FCOS(backbone, num_classes=num_classes, anchor_generator=anchors, **options)
+        # distances end in a ReLU: where they begin at 0 they may be 0 for ever, boxes without size
+        head: Any = small.head
+        nn.init.ones_(head.regression_head.bbox_reg.bias)
+        network: nn.Module = small
+        return network
     legal = list_models(include=["*rcnn_resnet50*", "*rcnn_mobilenet*", "fcos*", "retinanet*", "ssd*"])
     if name not in legal:
         raise ValueError(f"no detector '{name}'; there are {[SMALL, *legal]}")

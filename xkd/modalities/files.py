@@ -159,8 +159,8 @@ def _png_ends(data: bytes) -> bool:
     """From chunk to chunk; OpenCV takes memory for what a chunk claims to hold before it looks whether the file has it."""
     at = len(_PNG_START)
     while at + _PNG_CHUNK <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        at += length + _PNG_CHUNK
+        kind = data[at + 4 : at + 8]
+        at += int.from_bytes(data[at : at + 4]) + _PNG_CHUNK
         if kind == b"IEND":
             return at <= len(data)
     return False
