@@ -167,6 +167,16 @@ def test_the_first_boxes_have_a_size(view: View) -> None:
         assert ((found["boxes"][:, 2:] - found["boxes"][:, :2]) > 0).all(), "a distance of 0 has no gradient"
 
 
+def test_the_threshold_is_the_callers(manifest: Manifest, view: View) -> None:
+    torch.manual_seed(0)
+    fresh = build_detector(SMALL, view)  # is sure of nothing; torchvision would leave out what is below 0.2
+    assert any(boxes for _, boxes in detect(fresh, manifest, view, "val", 0.01))
+    assert not any(boxes for _, boxes in detect(fresh, manifest, view, "val", 0.9))
+    regional: Any = build_detector("fasterrcnn_mobilenet_v3_large_320_fpn", view)
+    next(detect(regional, manifest, view, "val", 0.015))
+    assert regional.roi_heads.score_thresh == 0.015
+
+
 def test_bad_requests(manifest: Manifest, view: View) -> None:
     with pytest.raises(ValueError, match=r"above 0 and at most 1, got 1\.5"):
         train_detector(SMALL, manifest, view, 1.5, Recipe(), quiet)

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--detector", default=SMALL, help=f"{SMALL}, or a detector of torchvision by its name")
     parser.add_argument("--fraction", type=float, default=1.0, help="of the training rows with boxes, which the detector learns from")
     parser.add_argument("--checkpoint", help="a state_dict of the detector, in place of training")
-    parser.add_argument("--threshold", type=float, default=0.1, help="least score of a box that is kept (0.1)")
+    parser.add_argument("--threshold", type=float, default=0.4, help="least score of a box that is kept (%(default)s)")
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="of training (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args(arguments)

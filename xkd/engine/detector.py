@@ -43,7 +43,7 @@ _ANCHORS = ((8,), (16,), (32,), (64,), (128,))  # sides in pixels, one for each 
 class Recipe:
     """How a detector is trained: AdamW with a cosine to zero, as many steps however few rows are annotated."""
 
-    steps: int = 1200
+    steps: int = 500
     batch_size: int = 8
     lr: float = 5e-4
     seed: int = 0
@@ -186,6 +186,9 @@ def normalised(sample: Sample, view: View) -> Tensor:
 def detect(detector: nn.Module, manifest: Manifest, view: View, split: str, threshold: float) -> Iterator[tuple[str, Detections]]:
     """Row by row, boxes in pixels of the full image with scores of at least `threshold`, the surest first."""
     dataset = PairedDataset(str(manifest.root), split, [view], Augment(), mask="none")
+    # torchvision leaves out what is below a score of its own
+    told: Any = getattr(detector, "roi_heads", detector)
+    told.score_thresh = threshold
     for index, row in enumerate(dataset.rows):
         with torch.no_grad():
             found = detector.eval()([normalised(dataset[index], view)])[0]
