@@ -17,7 +17,8 @@ from PIL import Image
 _JPEG_START = b"\xff\xd8"
 _JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_START = b"\x89PNG"
+_PNG_SIGNATURE = 8  # bytes
 _PNG_CHUNK = 12  # bytes beside what it holds: length, kind, checksum
 _ORIENTATION = 0x0112  # EXIF's and TIFF's tag
 _UPRIGHT = 1
@@ -157,7 +158,7 @@ def is_whole(data: bytes) -> bool:
 
 def _png_ends(data: bytes) -> bool:
     """From chunk to chunk; OpenCV takes memory for what a chunk claims to hold before it looks whether the file has it."""
-    at = len(_PNG_START)
+    at = _PNG_SIGNATURE
     while at + _PNG_CHUNK <= len(data):
         kind = data[at + 4 : at + 8]
         at += int.from_bytes(data[at : at + 4]) + _PNG_CHUNK
