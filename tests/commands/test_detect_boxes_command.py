@@ -39,3 +39,13 @@ def test_a_detector_that_finds_nothing_is_told(tiny_dataset: Path, tmp_path: Pat
     arguments = [str(tiny_dataset), "--sensor", "rgb", "--size", "32", "32", "--steps", "1", "--threshold", "1"]
     assert cli.run("detect-boxes", [*arguments, "--out", str(tmp_path / "boxed")]) == 0
     assert "the detector found nothing with a score of 1 in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("wrong", "message"), [(["--steps", "0"], "1 step or more, got 0"), (["--threshold", "1.5"], "0 to 1, got 1.5")])
+def test_numbers_that_make_no_sense(
+    wrong: list[str], message: str, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(tiny_dataset), "--sensor", "rgb", "--size", "32", "32", "--out", str(tmp_path / "boxed"), *wrong]
+    assert cli.run("detect-boxes", arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "boxed").exists()

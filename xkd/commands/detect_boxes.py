@@ -32,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="of training (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args(arguments)
+    if not 0 <= a.threshold <= 1:
+        raise ValueError(f"--threshold is a score, 0 to 1, got {a.threshold:g}")
     manifest = Manifest.load(find_dataset(a.dataset))
     view = View(a.sensor, sensor(str(manifest.root), a.sensor), (a.size[0], a.size[1]))
     console = Screen()

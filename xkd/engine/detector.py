@@ -48,6 +48,10 @@ class Recipe:
     lr: float = 5e-4
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"a detector learns in 1 step or more, got {self.steps}")
+
 
 def build_detector(name: str, view: View, num_classes: int = REGION + 1) -> nn.Module:
     """With one class beside the background unless told otherwise, for views of this size that are normalised already.
