@@ -71,6 +71,7 @@ def test_a_run_says_what_was_chosen_and_why(amp: bool, pays: bool, tmp_path: Pat
     lines = page.getvalue().splitlines()
     assert "workers: 0 (as the config says)" in lines
     assert "memory: rgb contiguous, thermal channels-last, average channels-last (channels-last is faster for what convolves)" in lines
+    assert any(line.startswith("freed memory: ") for line in lines)
     assert any(line.startswith("compiled: nothing (on request") for line in lines)
     (told,) = [line for line in lines if line.startswith("precision: ")]
     expected = {

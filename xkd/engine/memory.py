@@ -1,15 +1,46 @@
-"""The peak memory of a run: of the accelerator where there is one, else of this process."""
+"""Memory of a run: the peak, of the accelerator where there is one, else of this process; what is freed stays for the next step."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
+import platform
 import resource
 import sys
 from pathlib import Path
+from typing import Final
 
 import torch
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3): M_TRIM_THRESHOLD, where -1 is never; M_MMAP_THRESHOLD
+_LARGEST: Final = 32 * 2**20  # bytes; glibc's limit. Larger ones in the heap (M_MMAP_MAX=0) can leave it in pieces, several times too big
+_SAID_BY: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
+
+
+def keeps_freed() -> tuple[bool, str]:
+    """Whether `keep_freed` changes anything here, and what becomes of freed memory, with the reason."""
+    if torch.cuda.is_available():
+        return False, "as the C library does (tensors are the GPU's)"
+    if said := [name for name in _SAID_BY if name in os.environ]:
+        return False, f"as {' and '.join(said)} in the environment"
+    if platform.libc_ver()[0] != "glibc":
+        return False, "as the C library does (it is not glibc)"
+    return True, "kept for the next step (its pages need not be asked for again)"
+
+
+def keep_freed() -> None:
+    """Has the C library keep what is freed.
+
+    A step on the processor frees its maps and asks for as many in the next; glibc may return them to the system in between, and each of
+    their pages is then a fault, up to a tenth of a step. Tensors of more than 32 MB are still returned. The peak is the same;
+    `reset_peak` gives back what is left of an earlier run.
+    """
+    if keeps_freed()[0]:
+        glibc = ctypes.CDLL(None)
+        glibc.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        glibc.mallopt(_TRIM_THRESHOLD, -1)
 
 
 def reset_peak() -> None:
@@ -17,6 +48,8 @@ def reset_peak() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     elif _CLEAR.exists():
+        if platform.libc_ver()[0] == "glibc":
+            ctypes.CDLL(None).malloc_trim(0)  # what an earlier run has freed is not this one's
         with contextlib.suppress(OSError):  # a sandbox may forbid it: then the peak is that of the process
             _CLEAR.write_text("5")  # proc(5): resets the peak resident set size to the current one
 

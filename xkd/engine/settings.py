@@ -1,4 +1,4 @@
-"""What a run chooses by the machine, and why: workers, batches read ahead, bfloat16, the order of memory, the compiler."""
+"""What a run chooses by the machine, and why: workers, batches read ahead, bfloat16, memory, the compiler."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 
 from xkd.bfloat16 import bfloat16_pays
 from xkd.distiller import Distiller
+from xkd.engine.memory import keeps_freed
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 
 AUTO: Final = "auto"
@@ -70,6 +71,7 @@ def told(distiller: Distiller, optim_wrapper: dict[str, Any], workers: Workers, 
     orders = {True: "channels-last", False: "contiguous"}
     named = [f"{name} {orders[branch.memory_format == torch.channels_last]}" for name, branch in distiller.branches.items()]
     lines.append(f"memory: {', '.join(named)} (channels-last is faster for what convolves)")
+    lines.append(f"freed memory: {keeps_freed()[1]}")
     compiled = [name for name, branch in distiller.branches.items() if branch.compiled]
     asked = ", ".join(compiled) or "nothing (on request, Branch(compiled=True): the first step then takes a minute or more)"
     lines.append(f"compiled: {asked}")

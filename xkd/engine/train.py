@@ -32,7 +32,7 @@ from xkd.engine.gradient_log import GradientHook
 from xkd.engine.hooks import PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints
 from xkd.engine.interval import IntervalInfoHook
 from xkd.engine.loaders import build_distiller, build_loader
-from xkd.engine.memory import peak_bytes, reset_peak
+from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import ProgressHook
@@ -145,6 +145,7 @@ def make_runner(
     smoke: bool,
 ) -> Runner:
     free_or_fail(work_dir)
+    keep_freed()
     if is_main_process():
         sweep(work_dir)
     experiment = f"xkd_{time.time_ns()}"  # mmengine keeps its logger, message hub and visualizer by this name
