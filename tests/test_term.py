@@ -245,16 +245,25 @@ def test_supervision_by_masks_is_a_term_like_any_other() -> None:
 
 
 class TestBrokenReadings:
-    def test_a_teacher_that_is_not_finite_is_named(self) -> None:
+    @pytest.mark.parametrize("values", [[torch.inf], [torch.nan], [torch.inf, -torch.inf]])
+    def test_a_teacher_that_is_not_finite_is_named(self, values: list[float]) -> None:
         batch = make_batch(6)
         found = readings(batch)
         with torch.no_grad():
-            found["thermal.mid"][4, 2, 1, 1] = torch.inf
+            found["thermal.mid"][4, 2, 1, : len(values)] = torch.tensor(values)
         term = Term(Recorder(), "rgb.mid", "thermal.mid")
         with pytest.raises(ValueError, match=r"'thermal.mid' \(6, 7, 4, 4\) is not finite: look for bad pixels, or for weights that"):
             term(found, batch)
         batch.present["thermal"][4] = False
         term(found, batch)  # a row that nobody asks for
+
+    def test_values_whose_sum_overflows_are_finite(self) -> None:
+        batch = make_batch(6)
+        found = readings(batch)
+        with torch.no_grad():
+            found["thermal.mid"].fill_(torch.finfo(torch.float32).max)
+        assert not found["thermal.mid"].sum().isfinite()
+        Term(Recorder(), "rgb.mid", "thermal.mid")(found, batch)
 
     @pytest.mark.parametrize("absent", [[], [1]])
     @pytest.mark.parametrize("side", ["rgb", "thermal"])

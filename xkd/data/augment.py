@@ -50,17 +50,16 @@ class Augment:
     def geometry(self, rng: np.random.Generator, aspect: float = 1.0) -> Matrix:
         """Draw a matrix; `aspect` (width / height of the crop) keeps a rotation free of shear."""
         # always six numbers, so that one setting does not change another's draws
-        flip, vertical, turn, zoom, dx, dy = rng.random(6)
+        flip, vertical, turn, zoom, dx, dy = rng.random(6).tolist()  # plain numbers cost less than numpy's small arrays
         angle = math.radians(self.rotate) * (2 * turn - 1)
         low, high = math.log(self.scale[0]), math.log(self.scale[1])
         side = math.exp(low + (high - low) * zoom)
         cos, sin = side * math.cos(angle), side * math.sin(angle)
-        mirror = np.array([-1.0 if flip < self.flip else 1.0, -1.0 if vertical < self.vertical_flip else 1.0])
-        linear = np.array([[cos, -sin / aspect], [sin * aspect, cos]]) * mirror
-        matrix = np.eye(3)
-        matrix[:2, :2] = linear
-        matrix[:2, 2] = 0.5 - linear @ (0.5, 0.5) + self.shift * (2 * np.array([dx, dy]) - 1)
-        return matrix
+        across, down = -1.0 if flip < self.flip else 1.0, -1.0 if vertical < self.vertical_flip else 1.0
+        xx, xy, yx, yy = cos * across, -sin / aspect * down, sin * aspect * across, cos * down
+        x = 0.5 - (0.5 * xx + 0.5 * xy) + self.shift * (2 * dx - 1)
+        y = 0.5 - (0.5 * yx + 0.5 * yy) + self.shift * (2 * dy - 1)
+        return np.array([[xx, xy, x], [yx, yy, y], [0.0, 0.0, 1.0]])
 
 
 def warp_boxes(boxes: NDArray[np.float64], matrix: Matrix, crop: Box) -> NDArray[np.float32]:

@@ -234,7 +234,9 @@ class PairedDataset(Dataset[Sample]):
         return IDENTITY if draw == NO_DRAW else self.augment.geometry(self._rng(row, draw, _GEOMETRY), aspect)
 
     def _rng(self, row: Row, draw: int, stream: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, crc32(row.id.encode()), draw, stream])
+        key = [self.seed, crc32(row.id.encode()), draw, stream]
+        # an array costs less, and is the same key where each number fits
+        return np.random.default_rng(np.array(key, np.uint32) if max(key) < 2**32 else key)
 
     def _sample_view(self, view: View, readings: Readings, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
         if not has(source, view):
