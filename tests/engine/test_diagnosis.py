@@ -39,8 +39,8 @@ def test_teacher_and_student_alone_are_trained_for_a_share_and_looked_at_on_val(
 
     monkeypatch.setattr(diagnosis, "build_loader", watched)
     found = diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
-    assert set(splits) == {"val"}
-    assert [answer.question.split(" ")[0] for answer in found.answers] == ["Do", "Is", "Does"]
+    assert set(splits) == {"train", "val"}, "never test"
+    assert [answer.question.split(" ")[0] for answer in found.answers] == ["Do", "Is", "Can"]
     assert sorted(path.parent.name for path in (tmp_path / "work").glob("*/*")) == ["alone", "teacher"]
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("best.pth")}
     diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
@@ -82,10 +82,17 @@ def test_soft_targets_that_the_students_sensor_explains_speak_for() -> None:
     blind, sighted = rng.normal(size=(200, 3)), np.stack([10 * sure, rng.normal(size=200)], 1)
     for deep, verdict in ((blind, "unclear"), (sighted, "for")):
         student = seen(0.8, deep.astype(np.float32), np.full(200, 0.7))
-        assert diagnosis._knows("thermal", student, seen(1.0, deep.astype(np.float32), sure)).verdict == verdict
+        teacher = seen(1.0, deep.astype(np.float32), sure)
+        assert diagnosis._tells("thermal", student, teacher, (0, 90)).verdict == verdict
+        few = diagnosis._tells("thermal", student, teacher, (81, 90))
+        assert few.verdict == "for", "where there is no label the class is news"
+        assert "81 of 90 training pairs carry no label" in few.reason
+        assert ("no sign that it tells more" in few.reason) == (verdict == "unclear")
     even = seen(0.8, blind.astype(np.float32), np.full(200, 0.7))
     right = replace(even, run=replace(even.run, probabilities=np.eye(2, dtype=np.float32)[even.run.target]))
-    assert diagnosis._knows("thermal", even, right).verdict == "unclear", "a teacher that says the label and nothing else"
+    answer = diagnosis._tells("thermal", even, right, (0, 90))
+    assert answer.verdict == "unclear", "a teacher that says the label and nothing else"
+    assert "every training pair carries" in answer.reason
 
 
 def test_rows_of_one_group_are_one_witness() -> None:

@@ -20,7 +20,7 @@ from xkd.files import write_atomically
 ADVICE = {
     "for": "Nothing here speaks against distillation: run xkd compare, with its controls.",
     "against": "Distillation is not advised as things stand: see what speaks against it.",
-    "unclear": "It can go either way: a longer diagnosis (--share 1) or xkd compare will tell.",
+    "unclear": "It can go either way: xkd compare will tell.",
 }
 
 
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     for answer in found.answers:
         table.add_row(answer.question, answer.verdict, answer.reason)
     console.print(table)
-    console.print(ADVICE[found.advice])
+    longer = found.advice == "unclear" and a.share < 1
+    console.print(ADVICE[found.advice] + (" A longer diagnosis (--share 1) costs less." if longer else ""))
     write_atomically(root / "diagnosis.json", json.dumps(as_json(found), indent=1).encode())
     return 0

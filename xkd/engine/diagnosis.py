@@ -1,4 +1,4 @@
-"""Before the long run: is the teacher better, does the student's sensor hold what it knows, do the pairs fit? On val, never on test."""
+"""Before the long run: do the pairs fit, is the teacher better, can it tell what labels do not? On val, never on test."""
 
 from __future__ import annotations
 
@@ -81,11 +81,13 @@ def diagnose(arms: list[Arm], share: float, root: Path, console: Console, progre
         short = shortened(named[name], share)
         folders[name] = train_arm(short, 0, root, {}, {"amp": False, "smoke": False}, console, progress)
     student = load_student(config, str(folders["alone"] / "best.pth"), distilled.branch)
+    pairs: Any = build_loader(config.train_dataloader, 0).dataset
+    unlabelled = sum(row.labels is None for row in pairs.rows), len(pairs)
     answers = []
     for branch, source in distilled.teachers.items():
         teacher = load_student(config, str(folders[source] / "best.pth"), branch)
         ours, theirs = both_on_val(config, student, teacher)
-        answers += [_pairs(config, branch), _better(branch, ours.run, theirs.run), _knows(branch, ours, theirs)]
+        answers += [_pairs(config, branch), _better(branch, ours.run, theirs.run), _tells(branch, ours, theirs, unlabelled)]
     return Diagnosis(tuple(answers))
 
 
@@ -159,21 +161,26 @@ def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:
     return Answer(f"Is the teacher on {branch} better?", verdict, reason + worse[verdict])
 
 
-def _knows(branch: str, student: Seen, teacher: Seen) -> Answer:
-    """Within a class, does the student's sensor say anything about the teacher's answer?"""
+def _tells(branch: str, student: Seen, teacher: Seen, unlabelled: tuple[int, int]) -> Answer:
+    """Within a class, does the student's sensor say anything about the teacher's answer? And are there pairs whose class it alone tells?
+
+    `unlabelled` pairs of all in training.
+    """
     logits = np.log(np.maximum(teacher.run.probabilities, 1e-12))
     ours, theirs, classes = by_group(student.run, student.deep, logits)
     chosen = np.random.default_rng(0).permutation(len(ours))[:NUM_ROWS]
     found: Dependence = dependence_within(ours[chosen], theirs[chosen], classes[chosen])
-    question = f"Does the student's sensor hold what the teacher on {branch} knows beyond the class?"
     if not np.isfinite(found.p):
-        return Answer(question, "unclear", "within the classes one of the networks says the same of every row")
-    told = (
-        f"alignment within classes {found.cka:.3f}, by chance {found.chance:.3f}; p = {found.p:.3f} by permutation of {len(chosen)} groups"
-    )
-    if found.p < SIGNIFICANT:
-        return Answer(question, "for", told)
-    return Answer(question, "unclear", f"{told}: no sign of it, so beyond the labels its soft targets may be noise to the student")
+        told = "within the classes one of the networks says the same of every row"
+    else:
+        told = f"alignment within classes {found.cka:.3f}, by chance {found.chance:.3f}; p = {found.p:.3f} by permutation"
+        told += f" of {len(chosen)} groups{'' if found.p < SIGNIFICANT else ': no sign that it tells more than the class'}"
+    if unlabelled[0]:
+        told += f"; {unlabelled[0]} of {unlabelled[1]} training pairs carry no label, and there its class is news"
+    elif not found.p < SIGNIFICANT:
+        told += ", which every training pair carries: its soft targets may be noise to the student"
+    verdict: Verdict = "for" if found.p < SIGNIFICANT or unlabelled[0] else "unclear"
+    return Answer(f"Can the teacher on {branch} tell the student what its labels do not?", verdict, told)
 
 
 def by_group(
