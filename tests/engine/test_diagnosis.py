@@ -70,10 +70,14 @@ def test_a_better_teacher_speaks_for_and_a_worse_one_against() -> None:
     even = np.full(200, 0.9)
     deep = np.zeros((200, 2), np.float32)
     good, bad = seen(0.95, deep, even), seen(0.6, deep, even)
-    for teacher, student, verdict in ((good, bad, "for"), (bad, good, "against"), (good, good, "unclear")):
+    elsewhere = replace(good, run=replace(good.run, probabilities=np.roll(good.run.probabilities, 20, axis=0)))  # as often wrong
+    for teacher, student, verdict in ((good, bad, "for"), (bad, good, "against"), (good, elsewhere, "unclear")):
         answer = diagnosis._better("thermal", student.run, teacher.run)
         assert answer.verdict == verdict
         assert "points" in answer.reason
+    perfect = seen(1.0, deep, even)
+    answer = diagnosis._better("thermal", perfect.run, perfect.run)
+    assert (answer.verdict, answer.reason.split("; ")[1]) == ("against", "there is no gap to close")
 
 
 def test_soft_targets_that_the_students_sensor_explains_speak_for() -> None:

@@ -154,10 +154,11 @@ def look(branch: Branch, batch: Batch, student: Student) -> tuple[torch.Tensor, 
 def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:
     metric, measure = next(iter(metrics_of(student).items()))
     gap: Estimate = Comparison({"teacher": [teacher], "alone": [student]}).difference("teacher", "alone", measure)
-    verdict: Verdict = "for" if gap.low > 0 else "against" if gap.high < 0 else "unclear"
+    verdict: Verdict = "for" if gap.low > 0 else "against" if gap.high <= 0 else "unclear"
     told = f"{metric} {measure(teacher):.3f} on {branch}, {measure(student):.3f} for the student alone:"
     reason = f"{told} {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] on {len(student.rows)} rows of val"
-    worse = {"for": "", "against": "; a worse teacher takes away", "unclear": "; there may be no gap to close"}
+    none = "; a worse teacher takes away" if gap.mean < 0 else "; there is no gap to close"
+    worse = {"for": "", "against": none, "unclear": "; there may be no gap to close"}
     return Answer(f"Is the teacher on {branch} better?", verdict, reason + worse[verdict])
 
 
