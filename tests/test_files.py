@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -44,11 +45,12 @@ def test_of_several_files_none_is_there_before_all_are_written(tmp_path: Path, m
     assert sorted(path.name for path in model.parent.iterdir()) == ["card.json", "model.onnx"]
 
 
-def test_what_killed_processes_left_is_swept_away(tmp_path: Path) -> None:
+def test_what_killed_processes_of_this_machine_left_is_swept_away(tmp_path: Path) -> None:
     finished = subprocess.Popen([sys.executable, "-c", ""])
     finished.wait()
-    own, left = tmp_path / f".a.pth.{os.getpid()}.tmp", tmp_path / f".a.pth.{finished.pid}.tmp"
-    others = [tmp_path / name for name in (".hidden", "a.tmp", ".mine.tmp")]
+    here = platform.node()
+    own, left = tmp_path / f".a.pth.{here}.{os.getpid()}.tmp", tmp_path / f".a.pth.{here}.{finished.pid}.tmp"
+    others = [tmp_path / name for name in (".hidden", "a.tmp", ".mine.tmp", f".a.pth.{here}-2.{finished.pid}.tmp")]
     for path in (own, left, *others):
         path.write_bytes(b"")
     sweep(tmp_path)

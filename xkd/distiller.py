@@ -256,7 +256,9 @@ def _follow(average: nn.Module, source: nn.Module, decay: float) -> None:
         of = source.state_dict()
         for key, value in average.state_dict().items():
             if value.is_floating_point():
-                value.lerp_(of[key].to(value.dtype), 1 - decay)
+                # statistics of a step that was left out are not finite until the log interval; they would stay in the average
+                new = of[key].to(value.dtype)
+                value.copy_(torch.where(new.isfinite(), value.lerp(new, 1 - decay), value))
             else:
                 value.copy_(of[key])
 

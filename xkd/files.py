@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def write_together(files: Mapping[Path, bytes]) -> None:
     """Each under a temporary name, renamed when all of them are on the disk; `OSError` names the one that could not be written."""
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}") for path in files}
+    temporary = {path: path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}{_TEMPORARY}") for path in files}
     path = next(iter(files))
     try:
         for path, content in files.items():
@@ -36,8 +38,8 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files that killed processes have left in it."""
-    for path in folder.glob(f".*{_TEMPORARY}"):
+    """Remove the temporary files that killed processes of this machine have left in it; others may share the folder."""
+    for path in folder.glob(f".*.{glob.escape(platform.node())}.*{_TEMPORARY}"):
         owner = path.name.removesuffix(_TEMPORARY).rpartition(".")[2]
         if owner.isdigit() and not _is_running(int(owner)):
             path.unlink(missing_ok=True)

@@ -75,7 +75,7 @@ def test_shards_are_read_by_row_and_draw(tmp_path: Path) -> None:
     for draw, first in shards.places:
         assert not shards.holds(draw, first)
         rows = list(shards.rows(first))
-        shards.write(draw, first, shards.cache.compact({name: reading[rows] for name, reading in by_draw[draw].items()}))
+        shards.write(draw, first, shards.cache.compact({name: reading[rows] for name, reading in by_draw[draw].items()}), {})
         assert shards.holds(draw, first)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".safetensors"] * 6
     for reader in (shards, pickle.loads(pickle.dumps(shards))):
@@ -89,11 +89,27 @@ def test_shards_are_read_by_row_and_draw(tmp_path: Path) -> None:
 
 def test_a_shard_that_is_cut_off_or_of_other_rows_is_not_there(tmp_path: Path) -> None:
     shards = make_shards(tmp_path)
-    shards.write(0, 0, shards.cache.compact(make_readings(2)))
-    shards.write(0, 2, shards.cache.compact(make_readings(1)))
+    shards.write(0, 0, shards.cache.compact(make_readings(2)), {})
+    shards.write(0, 2, shards.cache.compact(make_readings(1)), {})
     path = shards.path(0, 0)
     assert shards.holds(0, 0)
     assert not shards.holds(0, 2)
     for content in (path.read_bytes()[:-5], b"", b"{}"):
         path.write_bytes(content)
         assert not shards.holds(0, 0)
+
+
+def test_a_flipped_bit_is_seen(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path)
+    shards.write(0, 0, shards.cache.compact(make_readings(2)), {})
+    content = bytearray(shards.path(0, 0).read_bytes())
+    content[-3] ^= 64
+    shards.path(0, 0).write_bytes(content)
+    assert not shards.holds(0, 0)
+
+
+def test_rows_that_could_not_be_read_are_told_and_asked_again(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path)
+    shards.write(0, 2, shards.cache.compact(make_readings(2)), {3: "the file is cut off"})
+    assert not shards.holds(0, 2), "it may be whole by the next run"
+    assert [shards.broken(index, 0) for index in (2, 3)] == ["", "the file is cut off"]

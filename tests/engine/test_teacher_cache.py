@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,13 @@ import pytest
 import timm
 import torch
 from rich.console import Console
+from rich.progress import Progress
 
 from xkd.data.cache import Shards
 from xkd.data.manifest import Manifest
 from xkd.distiller import Distiller
-from xkd.engine import teacher_cache
-from xkd.engine.loaders import build_loader
+from xkd.engine import broken_rows, teacher_cache
+from xkd.engine.loaders import build_distiller, build_loader
 from xkd.modalities.thermal import Thermal
 
 CACHED = f"""{runs.GRAPH}
@@ -151,10 +154,94 @@ def test_another_file_or_code_is_another_cache(
     else:
         own = tmp_path / "network.py"
         own.write_text("changed")
-        monkeypatch.setattr(teacher_cache, "sources", lambda branch: [own])
+        monkeypatch.setattr(teacher_cache, "sources", lambda branch, section: [own])
     count = len(computed)
     runs.run_training(config(tmp_path), tmp_path / "second")
     assert len(computed) > count + 1
+
+
+NETWORK = """
+from torch import nn
+
+class Scale(nn.Module):
+    def forward(self, answer):
+        return answer * FACTOR
+
+def make():
+    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3), Scale())
+"""
+
+
+@pytest.mark.parametrize("part", ["FACTOR", "Conv2d(1, 8, 3)"], ids=["a module within", "what makes the network"])
+def test_ones_own_code_counts_wherever_it_is(part: str, tmp_path: Path, computed: Spied, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    source = CACHED.replace("FOLDER", str(tmp_path / "cache")) + (
+        "from own_network import make\n"
+        'distiller["branches"]["thermal"].update(model=dict(type=make), taps={})\ndistiller["terms"].pop("look")\n'
+    )
+    for changed in ("1.0", "1.0", "5.0"):
+        content = NETWORK.replace("FACTOR", changed) if part == "FACTOR" else f"{NETWORK.replace('FACTOR', '1.0')}# {changed}\n"
+        (tmp_path / "own_network.py").write_text(content, "utf-8")
+        sys.modules.pop("own_network", None)
+        importlib.invalidate_caches()
+        count = len(computed)
+        runs.run_training(runs.config_of(tmp_path, source), tmp_path / f"run{count}")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(computed) > count + 1
+
+
+def test_other_pixels_under_the_same_time_of_writing_are_another_cache(tmp_path: Path, data_root: Path, computed: Spied) -> None:
+    root = tmp_path / "data" / "tiny"
+    shutil.copytree(data_root, root)
+    options = {f"{split}_dataloader.dataset.root": str(root) for split in ("train", "val")}
+    runs.run_training(config(tmp_path, options), tmp_path / "first")
+    path = sorted((root / "thermal").iterdir())[0]
+    before = path.stat()
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    count = len(computed)
+    runs.run_training(config(tmp_path, options), tmp_path / "second")
+    assert len(computed) > count + 1
+
+
+def test_a_row_that_the_teacher_could_not_read_is_left_out_as_in_a_live_run(
+    tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broken_rows, "MOST", 0.5)
+    root = tmp_path / "data" / "tiny"
+    shutil.copytree(data_root, root)
+    monkeypatch.setenv("XKD_DATA_ROOT", str(root.parent))
+    manifest = Manifest.load(str(root))
+    row = next(row for row in manifest.rows if row.split == "train" and {"rgb", "thermal"} <= set(row.files))
+    path = root / row.files["thermal"][0]
+    content, skip = path.read_bytes(), {"train_dataloader.dataset.on_broken": "skip"}
+    path.write_bytes(content[:20])
+    texts = {name: said(config(tmp_path, {**skip, **more}), tmp_path / name) for name, more in {"live": LIVE, "cached": {}}.items()}
+    assert same_weights(tmp_path / "live", tmp_path / "cached") == []
+    for text in texts.values():
+        assert text.count(f"left out: row '{row.id}'") == 1
+        assert "1 rows could not be read and were left out" in text
+    with pytest.raises(ValueError, match=f"row '{row.id}'.*cut off"):
+        runs.run_training(config(tmp_path), tmp_path / "stop")
+    path.write_bytes(content)
+    assert "left out: row" not in said(config(tmp_path, skip), tmp_path / "healed")
+
+
+def test_processes_that_look_at_different_times_compute_every_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one finds what the first has written, and still knows which places are its own."""
+    monkeypatch.setattr(teacher_cache, "_BATCHES", 1)
+    monkeypatch.setattr(teacher_cache, "get_world_size", lambda: 2)
+    made = config(tmp_path)
+    distiller, dataset = build_distiller(made.distiller, 0), build_loader(made.train_dataloader, 0).dataset
+    quiet = Console(quiet=True)
+    for rank in (0, 1):
+        monkeypatch.setattr(teacher_cache, "get_rank", lambda rank=rank: rank)
+        with torch.no_grad():
+            answers = teacher_cache.Answers("thermal", teacher_cache.cache_of(made), distiller, dataset, made)
+            answers.fill(Progress(console=quiet, disable=True))
+    assert all(answers.shards.holds(*place) for place in answers.shards.places)
+    assert len(answers.shards.places) > 4
 
 
 def test_a_kill_loses_one_shard(tmp_path: Path, computed: Spied, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,10 +249,10 @@ def test_a_kill_loses_one_shard(tmp_path: Path, computed: Spied, monkeypatch: py
     write: Callable[..., None] = Shards.write
     written: list[Path] = []
 
-    def fail(shards: Shards, draw: int, first: int, readings: Any) -> None:
+    def fail(shards: Shards, draw: int, first: int, readings: Any, broken: Any) -> None:
         if len(written) == 3:
             raise InterruptedError("killed")
-        write(shards, draw, first, readings)
+        write(shards, draw, first, readings, broken)
         written.append(shards.path(draw, first))
 
     with monkeypatch.context() as patch:
@@ -204,6 +291,22 @@ def test_a_disk_that_takes_no_more_ends_the_run_and_keeps_the_shards(
     count = len(computed)
     runs.run_training(config(tmp_path), tmp_path / "second")
     assert len(computed) - count == 1 + 8 - 3, "the example, and what was missing"
+
+
+def test_a_disk_too_small_for_all_teachers_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = """
+distiller["branches"].update(second=dict(type=Branch, model=dict(type=CNN, channels=1, width=20), view=thermal,
+                                         weights=dict(type=Random, frozen=True), frozen=True))
+distiller["terms"].update(again=dict(type=Term, loss=dict(type=KD), student="rgb.output", teacher="second.output"))
+"""
+    room = teacher_cache._SPARE + 5200  # for the first one, which has a map too
+    usage = shutil.disk_usage(tmp_path)._replace(free=room)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    source = CACHED.replace("FOLDER", str(tmp_path / "cache"))
+    with pytest.raises(OSError, match="nothing was written"):
+        runs.run_training(runs.config_of(tmp_path, source + second), tmp_path / "run")
+    assert not (tmp_path / "cache").exists()
+    runs.run_training(runs.config_of(tmp_path, source), tmp_path / "one")
 
 
 def test_a_small_disk_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +12,7 @@ from typing import Any, Final, Literal
 import safetensors.torch
 import torch
 from jaxtyping import Float, Shaped
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -89,6 +90,15 @@ class TeacherCache:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """What a file holds: readings by row, and why rows could not be read, by their number."""
+
+    readings: dict[str, Tensor]
+    broken: Mapping[int, str]
+    checksum: str
+
+
+@dataclass(frozen=True)
 class Shards:
     """One branch's answers: a file for each `size` rows of each draw, written whole or not at all, mapped into memory and read by row.
 
@@ -101,7 +111,7 @@ class Shards:
     num_rows: int
     size: int
     shapes: Mapping[str, tuple[int, ...]]
-    _mapped: dict[Path, dict[str, Tensor]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _mapped: dict[Path, Shard] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_mapped": {}}  # each process maps the files itself
@@ -118,24 +128,48 @@ class Shards:
         return self.folder / f"draw_{draw}_row_{first}.safetensors"
 
     def holds(self, draw: int, first: int) -> bool:
-        """Whether the shard is there and whole: a safetensors file's header says how long it is."""
+        """Whether the shard is there as it was written, with an answer to each of its rows: one that could not be read may be by now."""
         try:
-            return all(len(tensor) == len(self.rows(first)) for tensor in load_file(self.path(draw, first)).values())
+            shard = _load(self.path(draw, first))
         except (FileNotFoundError, SafetensorError):
             return False
+        whole = all(len(tensor) == len(self.rows(first)) for tensor in shard.readings.values())
+        return whole and not shard.broken and shard.checksum == _checksum(shard.readings)
 
-    def write(self, draw: int, first: int, readings: Readings) -> None:
-        """`OSError` names the file; what is written already stays."""
-        write_atomically(self.path(draw, first), safetensors.torch.save(dict(readings)))
+    def write(self, draw: int, first: int, readings: Readings, broken: Mapping[int, str]) -> None:
+        """`broken` says which rows could not be read, and why. `OSError` names the file; what is written already stays."""
+        told = {"crc32": _checksum(readings), "broken": json.dumps(list(broken.items()))}
+        write_atomically(self.path(draw, first), safetensors.torch.save(dict(readings), told))
 
     def read(self, index: int, draw: int) -> dict[str, Tensor]:
         """The branch's readings of a row, without the batch; `KeyError` where the draw is none of the cache's."""
+        at = index % self.size
+        kept = {key: tensor[at : at + 1] for key, tensor in self._shard(index, draw).readings.items()}
+        return {f"{self.branch}.{name}": reading[0] for name, reading in self.cache.restore(kept, self.shapes).items()}
+
+    def broken(self, index: int, draw: int) -> str:
+        """Why the row could not be read when the branch answered, or ""."""
+        return self._shard(index, draw).broken.get(index, "")
+
+    def _shard(self, index: int, draw: int) -> Shard:
         if not 0 <= draw < self.cache.draws:
             raise KeyError(f"no draw {draw} in the teacher cache {self.folder}: it has {self.cache.draws}, from 0 on")
-        first = index - index % self.size
-        path = self.path(draw, first)
+        path = self.path(draw, index - index % self.size)
         if path not in self._mapped:
-            self._mapped[path] = load_file(path)
-        at = index - first
-        kept = {key: tensor[at : at + 1] for key, tensor in self._mapped[path].items()}
-        return {f"{self.branch}.{name}": reading[0] for name, reading in self.cache.restore(kept, self.shapes).items()}
+            self._mapped[path] = _load(path)
+        return self._mapped[path]
+
+
+def _load(path: Path) -> Shard:
+    with safe_open(path, "pt") as file:
+        told = file.metadata() or {}
+        readings = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
+    return Shard(readings, dict(json.loads(told.get("broken", "[]"))), told.get("crc32", ""))
+
+
+def _checksum(readings: Readings) -> str:
+    value = 0
+    for key in sorted(readings):
+        content: Any = readings[key].contiguous().view(torch.uint8).numpy()
+        value = zlib.crc32(content, value)
+    return str(value)

@@ -169,6 +169,8 @@ class PairedDataset(Dataset[Sample]):
         if get_worker_info() is not None and cv2.getNumThreads() > 1:
             cv2.setNumThreads(0)  # OpenCV's thread pool does not survive the fork of a worker
         row = self.rows[index]
+        if why := next(filter(None, (shards.broken(index, draw) for shards in self._shards)), ""):
+            raise ValueError(why)  # the branch that would say so again is not asked
         sources = {view.name: self.source(index, view) for view in self.views}
         seen = [view for view in self.views if view.name not in self._unread]
         if not any(has(sources[view.name], view) for view in seen):

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import barrier, get_rank, get_world_size
+from mmengine.dist import all_reduce, barrier, get_rank, get_world_size
 from mmengine.hooks import Hook
 from rich.console import Console
 from rich.filesize import decimal
@@ -33,6 +33,7 @@ from xkd.distiller import Distiller
 from xkd.engine.config import as_names, as_plain
 from xkd.engine.hooks import distiller_of
 from xkd.engine.settings import workers_of
+from xkd.files import sweep
 
 _BATCHES = 16  # of a shard; what a kill may lose
 _MOST = 64 * 2**20  # bytes of a shard, which is held in memory before it is written
@@ -66,14 +67,19 @@ class TeacherCacheHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         distiller, dataset = distiller_of(runner), runner.train_dataloader.dataset
-        served = []
+        asked = []
         with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             for name, branch in distiller.branches.items():
                 if branch.frozen and not distiller.stands_alone(name):
                     self.console.print(f"teacher cache: branch '{name}' stays live; it follows another branch, or explains its class")
                 elif branch.frozen and distiller.needed[name]:
-                    served.append(Answers(name, self.cache, distiller, dataset, self.config).filled(self.console, self.progress))
+                    asked.append(Answers(name, self.cache, distiller, dataset, self.config))
+                    asked[-1].tell(self.console)
+            check_space(self.cache, sum(answers.bytes_missing for answers in asked))
+            for answers in asked:
+                answers.fill(self.progress)
         barrier()
+        served = [answers.shards for answers in asked]
         cached = {shards.branch for shards in served}
         seen = {branch.view.name for name, branch in distiller.branches.items() if name not in cached}
         dataset.serve(served, {view.name for view in dataset.views} - seen)
@@ -91,29 +97,36 @@ class Answers:
         size = self.batch_size * max(1, min(_BATCHES, _MOST // (self.row_bytes * self.batch_size)))
         shapes = {reading: tuple(tensor.shape[1:]) for reading, tensor in self.readings.items()}
         self.shards = Shards(Path(cache.folder) / self._key(config), name, cache, len(dataset), size, shapes)
+        # by place, not by what is missing: another process may have written some of it by the time this one looks
+        own = self.shards.places[get_rank() :: get_world_size()]
+        self.missing = [place for place in own if not self.shards.holds(*place)]
+        counts = torch.tensor([len(self.missing), sum(len(self.shards.rows(first)) for _, first in self.missing)])
+        all_reduce(counts)
+        self.num_missing, self.bytes_missing = int(counts[0]), int(counts[1]) * self.row_bytes  # of all processes
 
-    def filled(self, console: Console, progress: Progress) -> Shards:
-        """The shards, all of them there; says what they hold and take before anything is written."""
-        places = self.shards.places
-        missing = [place for place in places if not self.shards.holds(*place)]
-        rows, draws = len(self.dataset), self.cache.draws
+    def tell(self, console: Console) -> None:
+        """What the shards hold and take, before anything is written."""
+        shards, rows, draws = self.shards, len(self.dataset), self.cache.draws
         console.print(
-            f"teacher cache {self.shards.folder}: {', '.join(f'{self.name}.{reading}' for reading in self.readings)} of {rows} rows in"
-            f" {draws} draws, {decimal(rows * draws * self.row_bytes)}; {len(missing)} of {len(places)} shards to compute"
+            f"teacher cache {shards.folder}: {', '.join(f'{self.name}.{reading}' for reading in self.readings)} of {rows} rows in"
+            f" {draws} draws, {decimal(rows * draws * self.row_bytes)}; {self.num_missing} of {len(shards.places)} shards to compute"
         )
-        self._check_space(sum(len(self.shards.rows(first)) for _, first in missing) * self.row_bytes)
-        own = missing[get_rank() :: get_world_size()]
-        batches = self._batches(own)
-        task = progress.add_task(f"teacher cache, {self.name}", total=len(own))
-        for draw, first in own:
-            parts: list[dict[str, Tensor]] = []
+
+    def fill(self, progress: Progress) -> None:
+        """Compute what is missing of this process's own places."""
+        sweep(self.shards.folder)
+        batches = self._batches(self.missing)
+        task = progress.add_task(f"teacher cache, {self.name}", total=len(self.missing))
+        for draw, first in self.missing:
+            parts, broken = list[dict[str, Tensor]](), dict[int, str]()
             wanted = len(self.shards.rows(first))
             while sum(len(next(iter(part.values()))) for part in parts) < wanted:
-                parts.append(self.cache.compact(self._answer(next(batches))))
-            self.shards.write(draw, first, {key: torch.cat([part[key] for part in parts])[:wanted] for key in parts[0]})
+                batch = next(batches)
+                parts.append(self.cache.compact(self._answer(batch)))
+                broken.update(broken_rows(batch))
+            self.shards.write(draw, first, {key: torch.cat([part[key] for part in parts])[:wanted] for key in parts[0]}, broken)
             progress.advance(task)
         progress.remove_task(task)
-        return self.shards
 
     def _answer(self, batch: Batch) -> dict[str, Tensor]:
         return self.distiller.answers(self.name, batch.to(self.distiller.student.mean.device))
@@ -131,16 +144,6 @@ class Answers:
         options: dict[str, Any] = {"num_workers": self.workers, "multiprocessing_context": "fork" if self.workers else None}
         # a generator of its own, or starting workers would draw from the model's randomness
         return iter(DataLoader(self.dataset, self.batch_size, sampler=keys, collate_fn=collate, generator=torch.Generator(), **options))
-
-    def _check_space(self, needed: int) -> None:
-        folder = Path(self.cache.folder).absolute()
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        free = shutil.disk_usage(there).free
-        if needed and free < needed + _SPARE:
-            raise OSError(
-                f"the teacher cache {folder} needs {decimal(needed)}, the disk has {decimal(free)} free; fewer draws, dtype='float16',"
-                " top_k or grid make it smaller; nothing was written"
-            )
 
     def _key(self, config: Config) -> str:
         """Changes with whatever the answers depend on: weights, config, data, code, device and precision."""
@@ -160,13 +163,40 @@ class Answers:
         for name, tensor in branch.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.cpu().flatten().view(torch.uint8).numpy() if tensor.ndim else str(tensor.item()).encode())
-        for path in sources(branch):
+        for path in sources(branch, section):
             digest.update(path.read_bytes())
         return f"{self.name}_{digest.hexdigest()[:16]}"
 
 
-def sources(branch: Branch) -> list[Path]:
-    """The code that the answers come from: xkd's, and that of the branch's network and sensors."""
+def check_space(cache: TeacherCache, needed: int) -> None:
+    folder = Path(cache.folder).absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if needed and free < needed + _SPARE:
+        raise OSError(
+            f"the teacher cache {folder} needs {decimal(needed)}, the disk has {decimal(free)} free; fewer draws, dtype='float16',"
+            " top_k or grid make it smaller; nothing was written"
+        )
+
+
+def broken_rows(batch: Batch) -> dict[int, str]:
+    """Rows of the dataset that have no view at all, since they could not be read, and why."""
+    gone = ~torch.stack(list(batch.present.values())).any(0)
+    return dict(zip(batch.index[gone].tolist(), batch.broken, strict=True))
+
+
+def sources(branch: Branch, section: Any) -> list[Path]:
+    """The code that the answers come from: xkd's, that of the branch's modules and sensors, and of what its section of the config calls."""
     package = Path(inspect.getfile(xkd)).parent
-    types = [type(branch.model), *map(type, branch.view.sensors)]
-    return sorted({*package.rglob("*.py"), *(Path(inspect.getfile(of)) for of in types)})
+    made = [*map(type, branch.modules()), *map(type, branch.view.sensors), *_called(section)]
+    written = {inspect.getsourcefile(of) for of in made if inspect.isclass(of) or inspect.isfunction(of)}
+    return sorted({*package.rglob("*.py"), *(Path(path) for path in written if path)})
+
+
+def _called(section: Any) -> Iterator[Any]:
+    """Classes and functions named anywhere in a part of a config."""
+    if isinstance(section, dict | list | tuple):
+        for part in section.values() if isinstance(section, dict) else section:
+            yield from _called(part)
+    elif callable(section):
+        yield section
