@@ -10,15 +10,18 @@ NO_PYTHON := Python 3.11, 3.12 or 3.13 with its venv module is needed, found non
 # the tests that say that what is installed is what constraints.txt has
 PINNED := --deselect tests/test_packaging.py::test_the_tested_versions_are_the_installed_ones \
 	--deselect tests/test_packaging.py::test_every_package_that_an_install_brings_is_pinned
+# what grad-cam needs of its dependencies: all of them would bring a second OpenCV
+CAMS := grad-cam==1.5.7 ttach==0.0.3 scikit-learn==1.9.1 cloudpickle==3.1.2 joblib==1.6.0 narwhals==2.29.0 threadpoolctl==3.8.0
 # One thread each for two workers on two cores
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: help install demo test test-full test-minimum lint audit clean
+.PHONY: help install demo test test-full test-cams test-minimum lint audit clean
 
 help:
 	@echo 'make demo       install, simulate leafsim, train, compare, and say where the page is'
 	@echo 'make test       install and run the suite without its slow tests'
 	@echo 'make test-full  install and run all of the suite'
+	@echo 'make test-cams  the tests of the maps by the library grad-cam, which is no part of the install'
 	@echo 'make test-minimum  the suite without its slow tests, with the oldest versions that pyproject.toml allows'
 	@echo 'make lint       install, then ruff, mypy and import-linter'
 	@echo 'make audit      look the tested versions up among known vulnerabilities (needs PyPI itself)'
@@ -42,6 +45,11 @@ test: install
 
 test-full: install
 	$(PYTEST)
+
+test-cams: install
+	$(BIN)/pip install --quiet --upgrade --target build/cams --no-deps $(CAMS)
+	PYTHONPATH=build/cams $(BIN)/python -c 'import pytorch_grad_cam'  # without it the tests would be skipped
+	PYTHONPATH=build/cams $(BIN)/python -m pytest -q tests/attention/test_library.py
 
 # uv, since pip cannot ask for the lowest versions; what they warn of about each other is theirs
 test-minimum: install
