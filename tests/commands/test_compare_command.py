@@ -7,11 +7,14 @@ import errno
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
+import engine_runs as runs
 import pytest
 
 from xkd import cli
+from xkd.engine.answers import from_file
 
 
 def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,6 +146,10 @@ MISTAKES = {
         "the arm 'same_sensor' is taught by 'same_sensor_teacher': name that one too",
     ),
     "seeds": (["--seeds", "0"], "--seeds must be at least 1, got 0"),
+    "a metric of another task": (
+        ["--metric", "mean_iou"],
+        "this task is not judged by --metric mean_iou; there are ['accuracy', 'balanced_accuracy', 'macro_f1']",
+    ),
     "column": (["--cfg-options", "compare.cluster=plant"], "compare.cluster = 'plant' is no column of the manifest; there are ['"),
     "attention of a network without stages": (
         ["--cfg-options", "compare.attention={}"],
@@ -157,6 +164,44 @@ def test_mistakes(arguments: list[str], message: str, trained: Path, tmp_path: P
     assert cli.run("compare", [str(trained / "student.py"), "--work-dir", str(tmp_path / "work"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
+
+
+OTHER_CLASSES = runs.TEACHER.replace('root="tiny"', 'root="tiny4"').replace('("blank", "disc", "bar")', '("ring", "bar", "disc", "blank")')
+OTHER_CLASSES = OTHER_CLASSES.replace("dict(type=CNN, channels=1)", "dict(type=CNN, channels=1, num_classes=4)")
+
+
+@pytest.fixture
+def other_classes(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The config of a student whose teacher knows four classes in another order, two of them the student's discs."""
+    for name in ("tiny", "tiny4"):
+        shutil.copytree(tiny_dataset, tmp_path / "data" / name)
+    monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path / "data"))
+    toml, table = (tmp_path / "data/tiny4" / name for name in ("manifest.toml", "manifest.csv"))
+    toml.write_text(toml.read_text("utf-8").replace('["blank", "disc", "bar"]', '["ring", "bar", "disc", "blank"]'), "utf-8")
+    lines = table.read_text("utf-8").splitlines(keepends=True)
+    discs = [at for at, line in enumerate(lines) if ",disc," in line]
+    for at in discs[::2]:
+        lines[at] = lines[at].replace(",disc,", ",ring,")
+    table.write_text("".join(lines), "utf-8")
+    student = runs.STUDENT.replace(
+        "type=Branch, model=dict(type=CNN, channels=1), view=thermal",
+        'type=Branch, class_map=dict(type=ClassMap, own=("ring", "bar", "disc", "blank"), to=dict(ring="disc")),'
+        " model=dict(type=CNN, channels=1, num_classes=4), view=thermal",
+    ).replace("from xkd.distiller", "from xkd.class_map import ClassMap\nfrom xkd.distiller", 1)
+    return runs.write(tmp_path, teacher=OTHER_CLASSES, student=student)
+
+
+def test_a_teacher_of_other_classes_answers_in_the_students(other_classes: Path, tmp_path: Path) -> None:
+    few = ["--arms", "teacher", "alone", "distilled"]
+    assert cli.run("compare", [str(other_classes), "--smoke", "--seeds", "1", "--work-dir", str(tmp_path / "work"), *few]) == 0
+    (rows,) = (tmp_path / "work/teacher").glob("seed0_*/rows_*.npz")
+    tested = from_file(rows)
+    assert tested.probabilities.shape == (12, 3)
+    assert tested.target.tolist() == [0, 1, 2] * 4
+    assert tested.probabilities.sum(1) == pytest.approx(1)
+    summary = json.loads((tmp_path / "work/summary.json").read_text("utf-8"))
+    assert len(summary["arms"]["teacher"]["recall"]) == 3
+    assert "agreement" in summary["arms"]["distilled"]["scores"]
 
 
 def test_an_unknown_metric_lists_the_known(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

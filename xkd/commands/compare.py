@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from xkd.commands.screen import Screen
-from xkd.compare import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Estimate, Summary, fidelity, metrics_of, on_common_rows, summarise
+from xkd.compare import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Estimate, Summary, fidelity, on_common_rows, summarise
 from xkd.engine.answers import check_questions
 from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
+from xkd.engine.comparable import check_comparable, chosen_metric
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.page import write_page
 from xkd.engine.page_charts import losses
@@ -53,12 +54,14 @@ def main(arguments: Sequence[str]) -> int:
     console = Screen(150)  # the table of arms with its intervals
     arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms, a.controls)
     for arm in arms:
-        check_questions(arm.config())
-        check_attention(arm.config(), arm.branch)
+        config, branch = arm.tested()
+        check_questions(config)
+        check_attention(config, branch)
+    check_comparable(arms)
+    metric = chosen_metric(arms, a.metric or "")
     runs = run_all(arms, a.seeds, root, {"amp": a.amp, "smoke": a.smoke}, console)
     runs = with_fidelity(on_same_rows(runs, console), teacher=arms[0].name)
     comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})
-    metric = a.metric or next(iter(metrics_of(runs["alone"][0].test)))
     summary = summarise(comparison, metric, teacher=arms[0].name)
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)

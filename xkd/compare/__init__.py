@@ -11,6 +11,7 @@ from xkd.compare.statistics import (
     confidence_bins,
     confusion,
     mean_score,
+    metrics_for,
     metrics_of,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "finding",
     "interval",
     "mean_score",
+    "metrics_for",
     "metrics_of",
     "on_common_rows",
     "summarise",

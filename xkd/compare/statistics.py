@@ -93,7 +93,12 @@ PIXEL_METRICS: Mapping[str, Statistic] = {"mean_iou": Statistic(class_counts, me
 
 def metrics_of(run: TestRun) -> Mapping[str, Statistic]:
     """What a run is judged by, as its rows have one class, several labels or a class for each pixel."""
-    return LABEL_METRICS if run.multilabel else PIXEL_METRICS if run.target.ndim == 3 else METRICS
+    return metrics_for(run.target.ndim)
+
+
+def metrics_for(dimensions: int) -> Mapping[str, Statistic]:
+    """The same by the dimensions of the targets: 1 of one class each, 2 of several labels, 3 of pixels."""
+    return {1: METRICS, 2: LABEL_METRICS, 3: PIXEL_METRICS}[dimensions]
 
 
 def recall_of(k: int) -> Statistic:

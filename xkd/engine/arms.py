@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ RESERVED = ("all_labels", "alone", "distilled", "masks", "same_sensor", "self_ta
 class Arm:
     """One way to train; `teachers` are the arms whose checkpoints it loads, by branch. A `variant` is the distilled one, changed.
 
-    A `control` is run where it is asked for.
+    A `control` is run where it is asked for. A teacher of other classes is tested `through` another config and one of its branches: that of
+    the student, whose class map says what its classes mean.
     """
 
     name: str
@@ -42,6 +43,11 @@ class Arm:
     teachers: Mapping[str, str] = field(default_factory=dict)
     variant: bool = False
     control: bool = False
+    through: tuple[Callable[[], Config], str] | None = None
+
+    def tested(self) -> tuple[Config, str]:
+        """The config and the branch by which a trained network is tested and shown."""
+        return (self.config(), self.branch) if self.through is None else (self.through[0](), self.through[1])
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,9 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     arms, sources = [], {}
     for branch, file in teachers.items():
         name = sources[branch] = "teacher" if len(teachers) == 1 else f"teacher_{branch}"
-        arms.append(_teacher(name, f"teacher on {branch}", path.parent / file, section, branch))
+        arm = _teacher(name, f"teacher on {branch}", path.parent / file, section, branch)
+        mapped = "class_map" in config.distiller.branches[branch]
+        arms.append(replace(arm, through=(lambda: load_config(path, options), branch)) if mapped else arm)
 
     def derived(name: str, title: str, change: Callable[[Config], Config], taught_by: Mapping[str, str], *, control: bool = False) -> Arm:
         return Arm(name, title, lambda: change(load_config(path, options)), student, taught_by, control=control)
@@ -151,10 +159,12 @@ def run_arm(
 ) -> ArmRun:
     """Train and test one arm with one seed, or take what an earlier call has finished with the same config, data and teachers."""
     folder = train_arm(arm, seed, root, {name: run.folder for name, run in done.items()}, settings, console, progress)
-    config = arm.config()
-    answers, checkpoint = folder / f"rows_{asked(config)}.npz", folder / "best.pth"
+    config, branch = arm.tested()
+    # a folder's name says nothing of a config that only tests
+    named = asked(config) if arm.through is None else f"{asked(config)}_{fingerprint(config, 0, [], {})[:8]}"
+    answers, checkpoint = folder / f"rows_{named}.npz", folder / "best.pth"
     if not answers.is_file():
-        student = load_student(config, str(checkpoint), arm.branch)
+        student = load_student(config, str(checkpoint), branch)
         write_atomically(answers, to_bytes(answer(config, student, seed)))
     trained = json.loads((folder / "result.json").read_text("utf-8"))
     return ArmRun(

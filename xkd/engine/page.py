@@ -132,9 +132,9 @@ def pictures(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, l
     """Contact sheets with the networks of the first seed: test images of each class, and those that distillation changed."""
     lookers = []
     for arm in arms:
-        source = arm.config()
-        student = load_student(source, str(runs[arm.name][0].checkpoint), arm.branch)
-        lookers.append(Looker(arm.title, student, picture_method(source, arm.branch)))
+        source, branch = arm.tested()
+        student = load_student(source, str(runs[arm.name][0].checkpoint), branch)
+        lookers.append(Looker(arm.title, student, picture_method(source, branch)))
     classes = lookers[-1].student.task.classes
     ids = [*list(changed.gained)[:NUM_FLIPS], *list(changed.lost)[:NUM_FLIPS]]
     wanted = {"panels": test_samples(config, "test", NUM_PANELS)} | ({"flips": named_samples(config, "test", ids)} if ids else {})

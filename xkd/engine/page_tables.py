@@ -40,7 +40,8 @@ def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[st
     metrics.update({f"recall {name}": estimate for name, estimate in zip(classes, summary.recall[arm.name], strict=True)})
     for score, each in summary.class_scores.get(arm.name, {}).items():
         metrics.update({f"{score} {name}": estimate for name, estimate in zip(classes, each, strict=True)})
-    view = arm.config().distiller.branches[arm.branch].view.name
+    config, branch = arm.tested()
+    view = config.distiller.branches[branch].view.name
     return page.Arm(arm.title, f"sees {view}", metrics, costs(arm, runs))
 
 
@@ -51,7 +52,8 @@ def class_gains(summary: Summary, classes: tuple[str, ...]) -> page.Arm:
 
 
 def costs(arm: Arm, runs: list[ArmRun]) -> dict[str, str]:
-    student = load_student(arm.config(), str(runs[0].checkpoint), arm.branch)
+    config, branch = arm.tested()
+    student = load_student(config, str(runs[0].checkpoint), branch)
     parameters = sum(p.numel() for p in student.branch.model.parameters())
     facts = {
         "training": f"{statistics.mean(run.seconds for run in runs):.0f} s",

@@ -36,9 +36,11 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
     plain.update(weights=Checkpoint(checkpoint, branch=source), frozen=True)
     branch: Branch = build(plain, f"distiller.branches.{name}")
     task: Task = build(section["task"], "distiller.task")
-    trained = load_file(checkpoint).get("meta", {}).get("xkd", {}).get("classes", list(task.classes))
-    if trained != list(task.classes):
-        raise ValueError(f"{checkpoint} was trained on classes {trained}; the config's task has {list(task.classes)}")
+    known = list(task.classes if branch.class_map is None else branch.class_map.own)
+    trained = load_file(checkpoint).get("meta", {}).get("xkd", {}).get("classes", known)
+    if trained != known:
+        of = "the config's task" if branch.class_map is None else f"the class_map of branch '{name}'"
+        raise ValueError(f"{checkpoint} was trained on classes {trained}; {of} has {known}")
     return Student(branch, task, name)
 
 
