@@ -178,6 +178,8 @@ def test_controls_take_a_finding_back() -> None:
     assert "But" not in summarise(Comparison(arms), "accuracy", "teacher").finding
     del arms["shuffled"]
     assert summarise(Comparison(arms), "accuracy", "teacher").finding.endswith("(One seed and no shuffled pairs: a sign, no proof.)")
+    one_sensor = summarise(Comparison(arms), "accuracy", "teacher", has_pairs=False).finding
+    assert one_sensor.endswith("(One seed: a sign, no proof.)"), "nobody can shuffle what is no pair"
     twice = {name: [*runs, *runs] for name, runs in three(0.6, 0.75, 0.9).arms.items()}
     assert "a sign" not in summarise(Comparison(twice), "accuracy", "teacher").finding
 
@@ -310,6 +312,11 @@ def test_a_paired_test_over_seeds() -> None:
     assert comparison.paired_test("a", "b", METRICS["accuracy"]) == pytest.approx(ttest_rel(*accuracies).pvalue)
     assert np.isnan(comparison.paired_test("a", "a", METRICS["accuracy"])), "no difference to test"
     assert np.isnan(Comparison({"a": a[:1], "b": b[:1]}).paired_test("a", "b", METRICS["accuracy"]))
+    arms = {"teacher": [noisy(0.9)] * 3, "alone": b, "distilled": a, "shuffled": [noisy(0.5)] * 3}
+    summary = summarise(Comparison(arms), "accuracy", "teacher")
+    assert list(summary.minus_alone_p) == ["teacher", "distilled", "shuffled"]
+    assert summary.gain_p == summary.minus_alone_p["distilled"] == pytest.approx(ttest_rel(*accuracies).pvalue)
+    assert summary.minus_alone_p["shuffled"] < 0.05
 
 
 @pytest.mark.parametrize("control", ["same_sensor", "self_taught", "shuffled", "smoothed"])
@@ -340,6 +347,12 @@ def test_shuffled_pairs_are_held_against_smoothed_labels_where_those_were_traine
     assert summary.control is not None
     assert summary.control.mean == pytest.approx(0.05, abs=0.003)
     assert "shuffled pairs gain too" in summary.finding
+    assert "over smoothed labels" not in summary.finding
+    arms.update(shuffled=[noisy(0.6)], smoothed=[noisy(0.5)])
+    summary = summarise(Comparison(arms), "accuracy", "teacher")
+    (against,) = summary.objections
+    assert against.startswith("shuffled pairs gain over smoothed labels too, +10.0 points [")
+    assert f"But {against}." in summary.finding
 
 
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {

@@ -28,6 +28,8 @@ def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert list(summary["arms"]) == ["teacher", "alone", "distilled", "shuffled"]
     assert summary["seeds"] == 2
     assert summary["finding"] in " ".join(shown.split())
+    assert list(summary["minus_alone_p"]) == ["teacher", "distilled", "shuffled"]
+    assert "accuracy minus student alone, points" in (tmp_path / "report.html").read_text("utf-8")
     for arm in summary["arms"].values():
         assert len(arm["checkpoints"]) == len(arm["seconds"]) == 2
         assert all(Path(path).is_file() for path in arm["checkpoints"])

@@ -11,7 +11,7 @@ import pytest
 from report_parts import CONTROL, GAIN, HOSTILE, UNDEFINED
 
 from xkd.compare import Estimate
-from xkd.report import Confusion, Control, Listing, Picture, Report, write_report
+from xkd.report import Arm, Confusion, Control, Listing, Metric, Picture, Report, Table, write_report
 
 
 class Reader(HTMLParser):
@@ -95,6 +95,22 @@ def test_nothing_is_asked_of_the_network_and_only_the_sorting_runs(report: Repor
 def test_the_colour_of_the_finding_is_that_of_its_interval(report: Report, tmp_path: Path, gain: Estimate, verdict: str) -> None:
     write_report(tmp_path / "report.html", replace(report, finding=replace(report.finding, gain=gain)))
     assert ("p", "class", f"finding {verdict}") in read(tmp_path / "report.html").attributes
+
+
+def test_a_gain_that_a_control_takes_back_has_no_colour_of_a_gain(report: Report, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", replace(report, finding=replace(report.finding, taken_back=True)))
+    assert ("p", "class", "finding none") in read(tmp_path / "report.html").attributes
+    worse = replace(report.finding, gain=Estimate(-0.04, 0.0, -0.06, -0.02), taken_back=True)
+    assert worse.verdict == "loss"
+
+
+def test_an_aside_stands_beside_its_estimate(report: Report, tmp_path: Path) -> None:
+    change = Metric("change", "minus alone", "points")
+    arm = Arm("Distilled", "", {"change": Estimate(0.031, 0.004, -0.012, 0.052)}, asides={"change": "p 0.03"})
+    write_report(tmp_path / "report.html", replace(report, arms=(arm,), tables=(Table("Changes", "", (change,)),)))
+    text = " ".join(" ".join(read(tmp_path / "report.html").text).split())
+    assert "minus alone, points" in text
+    assert "+3.1 ± 0.4 −1.2 to +5.2 p 0.03" in text
 
 
 def test_a_share_of_no_gap_is_undefined(report: Report, tmp_path: Path) -> None:

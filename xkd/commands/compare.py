@@ -22,6 +22,7 @@ from xkd.engine.answers import check_questions
 from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
 from xkd.engine.comparable import check_comparable, chosen_metric
 from xkd.engine.config import load_config, parse_options
+from xkd.engine.controls import has_pairs
 from xkd.engine.page import write_page
 from xkd.engine.page_charts import losses
 from xkd.engine.page_tables import CALIBRATION
@@ -52,23 +53,23 @@ def main(arguments: Sequence[str]) -> int:
     root = Path(a.work_dir or f"work_dirs/compare_{path.stem}" + ("_smoke" if a.smoke else ""))
     check_room(root, a.smoke)
     console = Screen(150)  # the table of arms with its intervals
+    config = load_config(path, parse_options(a.cfg_options))
     arms = chosen(make_arms(path, parse_options(a.cfg_options)), a.arms, a.controls)
     for arm in arms:
-        config, branch = arm.tested()
-        check_questions(config)
-        check_attention(config, branch)
+        check_questions(arm.tested()[0])
+        check_attention(*arm.tested())
     check_comparable(arms)
     metric = chosen_metric(arms, a.metric or "")
     runs = run_all(arms, a.seeds, root, {"amp": a.amp, "smoke": a.smoke}, console)
     runs = with_fidelity(on_same_rows(runs, console), teacher=arms[0].name)
     comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})
-    summary = summarise(comparison, metric, teacher=arms[0].name)
+    summary = summarise(comparison, metric, arms[0].name, has_pairs(config))
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
     write_atomically(root / "summary.json", json.dumps({**as_json(arms, runs, summary, a.seeds), "smoke": a.smoke}, indent=1).encode())
     write_atomically(root / "summary.csv", as_csv(summary).encode())
     command = " ".join(["xkd compare", *arguments])
-    write_page(root / "report.html", load_config(path, parse_options(a.cfg_options)), arms, runs, summary, command, console)
+    write_page(root / "report.html", config, arms, runs, summary, command, console)
     console.print(f"numbers: {root / 'summary.json'} and summary.csv")
     return 0
 
@@ -168,6 +169,7 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
         "shuffled_minus_smoothed": plain(summary.control_smoothed),
         "distilled_minus": {name: plain(difference) for name, difference in summary.beyond.items()},
         "minus_alone": {name: plain(difference) for name, difference in summary.minus_alone.items()},
+        "minus_alone_p": {name: None if p != p else p for name, p in summary.minus_alone_p.items()},
         "arms": {
             arm.name: {
                 "title": arm.title,

@@ -80,7 +80,7 @@ class Comparison:
 
     def paired_test(self, arm: str, other: str, statistic: Statistic) -> float:
         """Two-sided p of a paired t-test over the seeds; not a number for one seed, or where all differences are the same."""
-        a, b = (self.values(name, statistic)[0] for name in (arm, other))
+        a, b = (statistic.value(np.stack([statistic.sums(run).sum(0) for run in self.arms[name]])) for name in (arm, other))
         return float(ttest_rel(a, b).pvalue) if len(a) > 1 and np.ptp(a - b) > 0 else float("nan")
 
     def gap_share(self, alone: str, distilled: str, teacher: str, statistic: Statistic) -> Estimate:

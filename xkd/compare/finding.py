@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,18 +33,24 @@ class Summary:
     class_scores: Mapping[str, Mapping[str, tuple[Estimate, ...]]]  # the same, one per class
     undefined: Mapping[str, Mapping[str, float]]  # arm -> score -> share of rows without one
     gain: Estimate  # distilled - alone
-    gain_p: float  # of a paired t-test over seeds
     recall_gain: tuple[Estimate, ...]  # distilled - alone, one per class
     share: Estimate  # of the gap between alone and teacher
     control: Estimate | None  # shuffled - alone: must cover or lie below zero
     control_smoothed: Estimate | None  # shuffled - alone with smoothed labels: the same
     beyond: Mapping[str, Estimate]  # distilled - each arm of BEYOND
     minus_alone: Mapping[str, Estimate]  # every other arm
+    minus_alone_p: Mapping[str, float]  # of a paired t-test over seeds; not a number for one
+    objections: tuple[str, ...]  # what the controls say against the gain
     finding: str
 
+    @property
+    def gain_p(self) -> float:
+        return self.minus_alone_p["distilled"]
 
-def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "alone", distilled: str = "distilled") -> Summary:
-    """`KeyError` for a metric or an arm that is not there."""
+
+def summarise(comparison: Comparison, metric: str, teacher: str, has_pairs: bool = True) -> Summary:
+    """`KeyError` for a metric or an arm that is not there; without pairs there is nothing to shuffle, and nobody misses it."""
+    alone, distilled = "alone", "distilled"
     first = comparison.arms[alone][0]
     metrics = metrics_of(first)
     if metric not in metrics:
@@ -53,9 +59,13 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
     scores = {arm: list(runs[0].scores) for arm, runs in comparison.arms.items()}
     minus_alone = {arm: comparison.difference(arm, alone, measure) for arm in comparison.arms if arm != alone}
     both = {"shuffled", "smoothed"} <= set(comparison.arms)
-    control, gain_p = minus_alone.get("shuffled"), comparison.paired_test(distilled, alone, measure)
+    minus_alone_p = {arm: comparison.paired_test(arm, alone, measure) for arm in minus_alone}
+    control = minus_alone.get("shuffled")
+    control_smoothed = comparison.difference("shuffled", "smoothed", measure) if both else None
     beyond = {arm: comparison.difference(distilled, arm, measure) for arm in BEYOND if arm in comparison.arms}
     share = comparison.gap_share(alone, distilled, teacher, measure)
+    against = objections(control, control_smoothed, beyond)
+    missing = doubts(comparison.num_seeds, has_pairs and control is None, minus_alone_p[distilled])
     every = {**metrics, "calibration_error": calibration_error}
     by_class = {} if first.target.ndim == 3 else scores
     return Summary(
@@ -72,20 +82,19 @@ def summarise(comparison: Comparison, metric: str, teacher: str, alone: str = "a
             for arm, names in scores.items()
         },
         gain=minus_alone[distilled],
-        gain_p=gain_p,
         recall_gain=tuple(comparison.difference(distilled, alone, recall_of(k)) for k in classes),
         share=share,
         control=control,
-        control_smoothed=comparison.difference("shuffled", "smoothed", measure) if both else None,
+        control_smoothed=control_smoothed,
         beyond=beyond,
         minus_alone=minus_alone,
-        finding=finding(minus_alone[distilled], share, metric, control, beyond, comparison.num_seeds, gain_p),
+        minus_alone_p=minus_alone_p,
+        objections=against,
+        finding=finding(minus_alone[distilled], share, metric, against, missing),
     )
 
 
-def finding(
-    gain: Estimate, share: Estimate, metric: str, control: Estimate | None, beyond: Mapping[str, Estimate], num_seeds: int, gain_p: float
-) -> str:
+def finding(gain: Estimate, share: Estimate, metric: str, against: Sequence[str], missing: Sequence[str]) -> str:
     """One sentence for the top of a report, and more where a control takes it back or is missing."""
     size = f"{points(gain)} of {metric.replace('_', ' ')} {span(gain)}"
     if gain.low <= 0 <= gain.high:
@@ -94,18 +103,32 @@ def finding(
         return f"The distilled student is worse than the student alone by {size}."
     rest = f", {100 * share.mean:.0f} % of the gap to the teacher recovered" if share.defined else ""
     said = f"The distilled student is better than the student alone by {size}{rest}."
-    if control is not None and control.low > 0:
-        said += f" But shuffled pairs gain too, {points(control)} {span(control)}: it is not the pairing that helps."
-    for arm, difference in beyond.items():
-        if BEYOND[arm] and difference.low <= 0:
-            said += f" But {BEYOND[arm].format(f'{points(difference)} {span(difference)}')}."
-    missing = ["one seed"] * (num_seeds == 1) + ["no shuffled pairs"] * (control is None)
-    # so few seeds, drawn again and again, look steadier than they are: the interval alone is too sure
-    missing += [f"p = {gain_p:.2g} over the seeds"] * (gain_p >= SIGNIFICANT)
+    said = " ".join([said, *(f"But {one}." for one in against)])
     return f"{said} ({_listed(missing)}: a sign, no proof.)" if missing else said
 
 
-def _listed(reasons: list[str]) -> str:
+def objections(control: Estimate | None, control_smoothed: Estimate | None, beyond: Mapping[str, Estimate]) -> tuple[str, ...]:
+    """What takes a gain back: a control that gains as well, or one that the distilled student is not better than."""
+    found = []
+    if control is not None and control.low > 0:
+        found.append(f"shuffled pairs gain too, {points(control)} {span(control)}: it is not the pairing that helps")
+    if control_smoothed is not None and control_smoothed.low > 0:
+        size = f"{points(control_smoothed)} {span(control_smoothed)}"
+        found.append(f"shuffled pairs gain over smoothed labels too, {size}: it is not the pairing that helps")
+    for arm, difference in beyond.items():
+        if BEYOND[arm] and difference.low <= 0:
+            found.append(BEYOND[arm].format(f"{points(difference)} {span(difference)}"))
+    return tuple(found)
+
+
+def doubts(num_seeds: int, unshuffled: bool, gain_p: float) -> list[str]:
+    """What makes a gain a sign and no proof."""
+    found = ["one seed"] * (num_seeds == 1) + ["no shuffled pairs"] * unshuffled
+    # so few seeds, drawn again and again, look steadier than they are: the interval alone is too sure
+    return found + [f"p = {gain_p:.2g} over the seeds"] * (gain_p >= SIGNIFICANT)
+
+
+def _listed(reasons: Sequence[str]) -> str:
     text = " and ".join(reasons)
     return text[0].upper() + text[1:]
 

@@ -118,8 +118,9 @@ def finding(summary: Summary) -> page.Finding:
             helps = f"better than {baseline}, so what helps is not the pairing" if control.low > 0 else "pairs mixed up must not help"
             controls.append(page.Control(f"Shuffled pairs against {baseline}", control, helps))
     controls += [page.Control(*_tile(arm, summary.beyond[arm])) for arm in BEYOND if arm in summary.beyond]
+    metric = summary.metric.replace("_", " ")
     return page.Finding(
-        summary.finding, summary.metric.replace("_", " "), summary.gain, summary.share, attention, tuple(controls), summary.gain_p
+        summary.finding, metric, summary.gain, summary.share, attention, tuple(controls), summary.gain_p, bool(summary.objections)
     )
 
 

@@ -32,6 +32,7 @@ FAITH = (
 )
 FIDELITY = (page.Metric("agreement", "same class as the teacher"), page.Metric("kl", "KL divergence from it, nats", "number"))
 CALIBRATION = "calibration_error"
+MINUS_ALONE = "minus_alone"
 _TIMED, _WARM = 15, 3
 
 
@@ -42,7 +43,12 @@ def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[st
         metrics.update({f"{score} {name}": estimate for name, estimate in zip(classes, each, strict=True)})
     config, branch = arm.tested()
     view = config.distiller.branches[branch].view.name
-    return page.Arm(arm.title, f"sees {view}", metrics, costs(arm, runs))
+    asides = {}
+    if arm.name in summary.minus_alone:
+        metrics[MINUS_ALONE] = summary.minus_alone[arm.name]
+        p = summary.minus_alone_p[arm.name]
+        asides = {MINUS_ALONE: f"p {p:.2g}"} if p == p else {}
+    return page.Arm(arm.title, f"sees {view}", metrics, costs(arm, runs), asides)
 
 
 def class_gains(summary: Summary, classes: tuple[str, ...]) -> page.Arm:
@@ -84,8 +90,11 @@ def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str) 
     """Overall, the metric that the comparison is judged by first; recall per class; attention where it was asked for; fidelity."""
     overall = [page.Metric(name, name.replace("_", " ")) for name in summary.arms["alone"] if name != CALIBRATION]
     overall.sort(key=lambda metric: metric.key != summary.metric)
+    overall.insert(1, page.Metric(MINUS_ALONE, f"{summary.metric.replace('_', ' ')} minus student alone", "points"))
+    note = f"mean over seeds, 95 % bootstrap interval over {unit} and seeds"
+    tested = "; p is of a paired t-test over seeds" if any(p == p for p in summary.minus_alone_p.values()) else ""
     made = [
-        page.Table("Test split", f"mean over seeds, 95 % bootstrap interval over {unit} and seeds", tuple(overall), chart=True),
+        page.Table("Test split", f"{note}{tested}", tuple(overall), chart=True),
         page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in classes)),
     ]
     looks, faith = (tuple(one for one in of if _defined(summary.scores["distilled"], one.key)) for of in (LOOKS, FAITH))

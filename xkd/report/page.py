@@ -16,7 +16,7 @@ from xkd.compare import Estimate
 from xkd.files import write_atomically
 from xkd.report.charts import Chart, Span, Tick, draw_lines, draw_spans, is_known
 
-Style = Literal["percent", "number", "times"]
+Style = Literal["percent", "number", "times", "points"]
 Verdict = Literal["gain", "none", "loss"]
 
 
@@ -40,17 +40,20 @@ class Finding:
     attention: tuple[Estimate, Estimate] | None = None  # energy inside the mask: student alone, distilled
     controls: tuple[Control, ...] = ()
     gain_p: float = math.nan  # of a paired test over seeds; not a number for one
+    taken_back: bool = False  # by a control, as the sentence says
 
     @property
     def verdict(self) -> Verdict:
         if not is_known(self.gain) or self.gain.low <= 0 <= self.gain.high:
             return "none"
-        return "gain" if self.gain.mean > 0 else "loss"
+        if self.gain.mean < 0:
+            return "loss"
+        return "none" if self.taken_back else "gain"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column: `key` into `Arm.metrics`. "percent" shows 0.5 as 50.0, "times" as x 0.50."""
+    """A column: `key` into `Arm.metrics`. "percent" shows 0.5 as 50.0, "points" (a difference of such) as +50.0, "times" as x 0.50."""
 
     key: str
     title: str
@@ -58,17 +61,22 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        return f"{self.title}, %" if self.style == "percent" else self.title
+        unit = {"percent": ", %", "points": ", points"}.get(self.style, "")
+        return f"{self.title}{unit}"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A row of every table: what was trained how, its estimates, and facts in words (times, sizes) for the table of costs."""
+    """A row of every table: what was trained how, its estimates, and facts in words (times, sizes) for the table of costs.
+
+    `asides` stand beside the estimate of the same key, such as a p.
+    """
 
     title: str
     note: str
     metrics: Mapping[str, Estimate]
     facts: Mapping[str, str] = field(default_factory=dict)
+    asides: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -182,18 +190,21 @@ def show_mean(estimate: Estimate, style: Style) -> str:
         "percent": f"{100 * estimate.mean:.1f}",
         "number": f"{estimate.mean:.3g}",
         "times": f"\N{MULTIPLICATION SIGN} {estimate.mean:.2f}",
+        "points": show_points(estimate.mean),
     }[style]
 
 
 def show_spread(estimate: Estimate, style: Style) -> str:
     if math.isnan(estimate.std):
         return ""  # one seed has no spread
-    return f"± {100 * estimate.std:.1f}" if style == "percent" else f"± {estimate.std:.2g}"
+    return f"± {100 * estimate.std:.1f}" if style in ("percent", "points") else f"± {estimate.std:.2g}"
 
 
 def show_interval(estimate: Estimate, style: Style) -> str:
     if style == "percent":
         return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
+    if style == "points":
+        return f"{show_points(estimate.low)} to {show_points(estimate.high)}"
     digits = ".2f" if style == "times" else ".3g"
     return f"{estimate.low:{digits}} to {estimate.high:{digits}}"
 
