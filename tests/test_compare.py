@@ -54,8 +54,17 @@ def test_multi_label_metrics(classes: int) -> None:
     one, answer = run(target, probabilities), probabilities > 0.5
     truth = target.astype(bool)
     assert value("accuracy", one) == pytest.approx(np.mean(truth == answer))
-    assert value("balanced_accuracy", one) == pytest.approx(np.mean([answer[truth[:, k], k].mean() for k in range(classes)]))
+    found, rejected = ([(answer[of[:, k], k] == yes).mean() for k in range(classes)] for of, yes in ((truth, True), (~truth, False)))
+    assert value("balanced_accuracy", one) == pytest.approx((np.mean(found) + np.mean(rejected)) / 2)
     assert value("macro_f1", one) == pytest.approx(np.mean([f1(truth[:, k], answer[:, k]) for k in range(classes)]))
+
+
+def test_who_says_yes_to_every_label_has_half_of_the_balanced_accuracy() -> None:
+    target = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 1]])
+    assert value("balanced_accuracy", run(target, np.ones((3, 3)))) == pytest.approx(0.5)
+    assert value("balanced_accuracy", run(target, 1.0 * target)) == 1
+    missed = np.where([False, False, True], 0.0, target)
+    assert value("balanced_accuracy", run(target, missed)) == 1, "a label that every row has tells nothing"
 
 
 def test_estimates_agree_with_the_tasks_own_metrics() -> None:

@@ -70,6 +70,14 @@ def balanced_accuracy(counts: Sums) -> NDArray[np.float64]:
     return _mean_defined(recall(counts))
 
 
+def label_balanced_accuracy(counts: Sums) -> NDArray[np.float64]:
+    """Mean of (recall of positives + recall of negatives) / 2 over the labels that some rows have and others lack; always yes is a half."""
+    negatives = counts[..., _DECISIONS] - counts[..., _TRUE]
+    false = counts[..., _PREDICTED] - counts[..., _HITS]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _mean_defined((recall(counts) + 1 - false / negatives) / 2)
+
+
 def macro_f1(counts: Sums) -> NDArray[np.float64]:
     """Mean over classes of 2 TP / (2 TP + FP + FN), over the classes that occur or are predicted."""
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -86,7 +94,11 @@ def mean_iou(counts: Sums) -> NDArray[np.float64]:
 _ACCURACY, _BALANCED, _F1 = Statistic(class_counts, accuracy), Statistic(class_counts, balanced_accuracy), Statistic(class_counts, macro_f1)
 # the first is what a comparison is judged by unless told otherwise
 METRICS: Mapping[str, Statistic] = {"accuracy": _ACCURACY, "balanced_accuracy": _BALANCED, "macro_f1": _F1}
-LABEL_METRICS: Mapping[str, Statistic] = {**METRICS, "accuracy": Statistic(class_counts, label_accuracy)}
+LABEL_METRICS: Mapping[str, Statistic] = {
+    "accuracy": Statistic(class_counts, label_accuracy),
+    "balanced_accuracy": Statistic(class_counts, label_balanced_accuracy),
+    "macro_f1": _F1,
+}
 # most pixels are background: accuracy rises where a network sees less of the rest
 PIXEL_METRICS: Mapping[str, Statistic] = {"mean_iou": Statistic(class_counts, mean_iou), "macro_f1": _F1, "accuracy": _ACCURACY}
 
