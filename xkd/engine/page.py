@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import timm
@@ -20,38 +19,23 @@ from xkd.compare import BEYOND, Estimate, Summary, confusion
 from xkd.data.check.brief import brief
 from xkd.data.manifest import Manifest
 from xkd.data.rows import SPLITS
-from xkd.engine import controls
 from xkd.engine.answers import CLUSTER
 from xkd.engine.arms import Arm, ArmRun
 from xkd.engine.config import as_plain
 from xkd.engine.flips import Flips, flips
 from xkd.engine.likeness import likeness
+from xkd.engine.page_caveats import CAVEAT_SMOKE, caveats
 from xkd.engine.page_charts import curves, descent, gradient_shares, reliability
+from xkd.engine.page_flips import changes, flips_note
 from xkd.engine.page_tables import class_gains, report_arm, tables
 from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
 from xkd.report import page
 from xkd.visualise import draw_folder
 
-NUM_PANELS, NUM_FLIPS, NUM_LISTED = 8, 6, 20
+NUM_PANELS, NUM_FLIPS = 8, 6
 PICTURE_NOTE = "Student's input, teacher's sensor, then where each network looks, or what it says of each pixel; the outline is the mask."
-FLIPS_NOTE = "Those that flipped in most seeds first: above what distillation put right, below what it spoiled."
 INTRODUCTION = "Every arm is measured on the same test images, each network on its own sensor alone."
-CAVEAT_SHUFFLED = (
-    "The control with shuffled pairs was not run, so nothing here shows that the gain comes from the pairs. Add its arm: shuffled."
-)
-CAVEAT_MASKS = (
-    "The distilled student was also shown the masks of labelled rows, the student alone was not: the gain belongs to teacher and masks"
-    " together. The arm 'masks' tells them apart."
-)
-CAVEAT_SMOKE = "A smoke run: one step per arm shows that everything runs, its numbers mean nothing."
-CAVEAT_SEEDS = "One seed: the interval speaks of the test images alone, not of the luck of initialisation. Use --seeds 3 or more."
-EMPTY = 0.1  # share of the rows with a mask
-CAVEAT_RANDOMISED = (
-    "The attention maps hardly change when the weights are thrown away (rank correlation {:.2f}): they show the image more than the"
-    " network."
-)
-RANDOMISED = 0.7  # from here on a map is more the image's than the network's
 TILES: Mapping[str, tuple[str, str]] = {
     "shuffled": ("The pairing's part", "distilled against the student on shuffled pairs"),
     "shuffled_within": ("The very pair's part", "distilled against pairs shuffled within their class: what pairs tell beyond it"),
@@ -139,27 +123,15 @@ def pictures(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, l
     classes = lookers[-1].student.task.classes
     ids = [*list(changed.gained)[:NUM_FLIPS], *list(changed.lost)[:NUM_FLIPS]]
     wanted = {"panels": test_samples(config, "test", NUM_PANELS)} | ({"flips": named_samples(config, "test", ids)} if ids else {})
-    told = {"panels": ("What they see", PICTURE_NOTE), "flips": ("What distillation changed", FLIPS_NOTE)}
+    told = {
+        "panels": ("What they see", PICTURE_NOTE),
+        "flips": ("What distillation changed", flips_note(changed)),
+    }
     found = []
     for name, (samples, views) in wanted.items():
         sheet = draw_folder(panel_rows(samples, views, lookers, classes), folder / name, classes)
         found.append(page.Picture(*told[name], sheet))
     return found
-
-
-def changes(changed: Flips, runs: Mapping[str, list[ArmRun]], classes: Sequence[str]) -> list[page.Listing]:
-    """The flipped samples by name, with what each network said in the first seed."""
-    alone, distilled = (runs[arm][0].test for arm in ("alone", "distilled"))
-    place = {str(row): at for at, row in enumerate(alone.rows)}
-    lists = []
-    for title, rows in (("Put right by distillation", changed.gained), ("Spoiled by distillation", changed.lost)):
-        cells = []
-        for row, seeds in list(rows.items())[:NUM_LISTED]:
-            said = [_answer(of, classes) for of in (alone.target[place[row]], alone.predicted[place[row]], distilled.predicted[place[row]])]
-            cells.append((row, *said, f"{seeds} of {len(runs['alone'])}"))
-        note = f"{len(rows)} samples in some seed" + (f"; the first {NUM_LISTED}" if len(rows) > NUM_LISTED else "")
-        lists.append(page.Listing(title, note, ("sample", "truth", "alone", "distilled", "seeds"), tuple(cells)))
-    return lists
 
 
 def alikeness(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> page.Listing:
@@ -168,13 +140,6 @@ def alikeness(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> page.Listing
     rows = tuple((name, *(f"{value:.3f}" for value in values)) for name, values in found.items())
     note = "centred kernel alignment of the readings that terms compare, test split, first seed; 1 is the same arrangement of the rows"
     return page.Listing("How alike student and teacher see", note, ("readings", "alone", "distilled"), rows)
-
-
-def _answer(of: Any, classes: Sequence[str]) -> str:
-    """A class by its name, several labels by theirs; an image of pixels has no such word."""
-    if np.ndim(of) == 0:
-        return classes[int(of)]
-    return ", ".join(name for name, there in zip(classes, of, strict=True) if there) or "none" if np.ndim(of) == 1 else "pixels"
 
 
 def data_facts(manifest: Manifest, config: Config) -> dict[str, str]:
@@ -215,32 +180,6 @@ def confusions(arms: list[Arm], runs: Mapping[str, list[ArmRun]], manifest: Mani
         return []
     shown = [arm for arm in arms if arm.name in ("alone", "distilled")]
     return [page.Confusion(arm.title, np.sum([confusion(run.test) for run in runs[arm.name]], axis=0).tolist()) for arm in shown]
-
-
-def caveats(manifest: Manifest, seeds: int, arms: list[Arm], summary: Summary | None = None) -> list[str]:
-    """What a reader must know before believing the finding; what the arms that were run leave open."""
-    named = {arm.name: arm for arm in arms}
-    distilled = named["distilled"].config()
-    found = [CAVEAT_SEEDS] if seeds == 1 else []
-    if "masks" not in named and controls.alone(distilled, controls.MASKS).distiller.terms != named["alone"].config().distiller.terms:
-        found.append(CAVEAT_MASKS)
-    if "shuffled" not in named and controls.has_pairs(named["distilled"].config()):
-        found.append(CAVEAT_SHUFFLED)
-    unchanged = summary.scores["distilled"].get("randomised") if summary else None
-    if unchanged and unchanged.defined and unchanged.mean > RANDOMISED:
-        found.append(CAVEAT_RANDOMISED.format(unchanged.mean))
-    found += [empty] if summary and (empty := empty_maps(arms, summary.scores)) else []
-    if "simulated" in manifest.source:
-        found.append("This data set is simulated: nothing here is evidence about the world.")
-    return found
-
-
-def empty_maps(arms: list[Arm], scores: Mapping[str, Mapping[str, Estimate]]) -> str:
-    """Which arms have no attention in many of the rows with a mask."""
-    shares = {arm.title: scores[arm.name]["no_map"] for arm in arms if "no_map" in scores[arm.name]}
-    many = [f"{title} {100 * share.mean:.0f} %" for title, share in shares.items() if share.mean > EMPTY]
-    told = "Attention maps are empty in many of the rows with a mask, where they score 0"
-    return f"{told}: {', '.join(many)}. Look at the panels." if many else ""
 
 
 def resampled(config: Config, run: ArmRun) -> str:
