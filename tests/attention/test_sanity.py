@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from xkd.attention import attention_map, randomised, rank_correlation
+from xkd.attention import NUM_DRAWS, attention_map, randomised, rank_correlation, unlearned_correlation
 from xkd.branch import Branch
 from xkd.taps import Tap
 from xkd.tasks import Classification
@@ -45,3 +45,28 @@ def test_weights_are_forgotten_and_the_network_itself_is_left_alone(
     same = [key for key in weights if torch.equal(before[f"model.{key}"], other.model.state_dict()[key])]
     assert not same
     assert torch.equal(attention_map(randomised(branch), images, task, "tap:look"), second), "the same every time"
+
+
+def test_a_flat_map_of_random_weights_is_drawn_anew(cnn: Callable[..., Branch], task: Classification) -> None:
+    branch = cnn({"look": Tap("stage:1", kind="attention")})
+    images = 255 * torch.rand(2, 3, *branch.view.size)
+    maps = attention_map(branch, images, task, "tap:look")
+    asked: list[int] = []
+
+    def unlearned(seed: int, dead: int) -> Branch:
+        asked.append(seed)
+        network = randomised(branch, seed)
+        if seed < dead:
+            for parameter in network.model.parameters():
+                parameter.data.zero_()
+        return network
+
+    found = unlearned_correlation(lambda seed: unlearned(seed, 2), images, task, "tap:look", maps)
+    assert asked == [0, 1, 2]
+    assert torch.equal(found, rank_correlation(maps, attention_map(randomised(branch, 2), images, task, "tap:look")))
+    asked.clear()
+    assert unlearned_correlation(lambda seed: unlearned(seed, 99), images, task, "tap:look", maps).isnan().all()
+    assert asked == list(range(NUM_DRAWS))
+    asked.clear()
+    assert unlearned_correlation(lambda seed: unlearned(seed, 0), images, task, "tap:look", torch.ones_like(maps)).isnan().all()
+    assert not asked, "a flat map of the network's own needs no other"

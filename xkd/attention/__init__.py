@@ -4,10 +4,11 @@ from xkd.attention.faithfulness import insertion_deletion
 from xkd.attention.grad_cam import grad_cam
 from xkd.attention.maps import attention_map
 from xkd.attention.rollout import rollout
-from xkd.attention.sanity import randomised, rank_correlation
+from xkd.attention.sanity import NUM_DRAWS, randomised, rank_correlation, unlearned_correlation
 from xkd.attention.scores import attention_scores, energy_lift, energy_pointing_game, lift_within, mask_iou, no_map, pointing_game
 
 __all__ = [
+    "NUM_DRAWS",
     "attention_map",
     "attention_scores",
     "energy_lift",
@@ -21,4 +22,5 @@ __all__ = [
     "randomised",
     "rank_correlation",
     "rollout",
+    "unlearned_correlation",
 ]

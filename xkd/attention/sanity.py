@@ -7,14 +7,20 @@ Spearman's rank correlation of absolute values, as theirs. A map that stays is o
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torchmetrics.functional import spearman_corrcoef
 
+from xkd.attention.maps import attention_map
 from xkd.branch import Branch
 from xkd.taps import Taps
+from xkd.tasks import Task
+
+NUM_DRAWS: Final = 5  # of random weights, at most: some give an empty map, as Grad-CAM of a score that nothing speaks for
 
 
 def randomised(branch: Branch, seed: int = 0) -> Branch:
@@ -41,12 +47,37 @@ def _draw_anew(module: nn.Module) -> None:
         parameter.normal_(float(parameter.mean()), float(parameter.std()) if parameter.numel() > 1 else 0.0)
 
 
+def unlearned_correlation(
+    unlearned: Callable[[int], Branch],
+    images: Shaped[Tensor, "b c h w"],
+    task: Task,
+    method: str,
+    maps: Float[Tensor, "b 1 h w"],
+) -> Float[Tensor, " b"]:
+    """`rank_correlation` of each row's map with that of a network of random weights, drawn anew where its map is flat.
+
+    `unlearned` gives the network of a seed. Not a number where the row's own map is flat, or those of all `NUM_DRAWS` networks.
+    """
+    found = torch.full((len(maps),), torch.nan, device=maps.device)
+    for seed in range(NUM_DRAWS):
+        left = found.isnan() & ~_flat(maps)
+        if not left.any():
+            break
+        found[left] = rank_correlation(maps[left], attention_map(unlearned(seed), images[left], task, method))
+    return found
+
+
 def rank_correlation(one: Float[Tensor, "b 1 h w"], other: Float[Tensor, "b 1 h w"]) -> Float[Tensor, " b"]:
     """Spearman's, -1..1, of each row's two maps of one grid; not a number where one of them is flat."""
     first, second = one.float().flatten(1), other.float().flatten(1)
-    flat = (first.amax(1) == first.amin(1)) | (second.amax(1) == second.amin(1))
+    flat = _flat(one) | _flat(other)
     found = torch.full((len(first),), torch.nan, device=first.device)
     if not flat.all():
         # one column for each row of the batch
         found[~flat] = spearman_corrcoef(first[~flat].T.squeeze(1), second[~flat].T.squeeze(1)).reshape(-1)
     return found
+
+
+def _flat(maps: Float[Tensor, "b 1 h w"]) -> Bool[Tensor, " b"]:
+    flat = maps.float().flatten(1)
+    return flat.amax(1) == flat.amin(1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mmengine.config import Config
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xkd.attention import attention_map, attention_scores, insertion_deletion, lift_within, randomised, rank_correlation
+from xkd.attention import NUM_DRAWS, attention_map, attention_scores, insertion_deletion, lift_within, randomised, unlearned_correlation
 from xkd.batch import Batch
 from xkd.branch import Branch
 from xkd.compare import TestRun
@@ -67,7 +68,7 @@ def look(student: Student, loader: Any, method: str, around: Any = None) -> dict
     "no_map", "epg", "epg_lift", "pointing_game" and "iou" need a mask, "lift_within" also the mask of what is `around` it; "insertion" and
     "deletion" follow the likeliest class; "randomised" is the rank correlation with the map of a network that has learned nothing.
     """
-    unlearned, probed = randomised(student.branch), probed_rows(loader.dataset)
+    unlearned, probed = cache(partial(randomised, student.branch)), probed_rows(loader.dataset)
     columns: dict[str, list[Tensor]] = {name: [] for name in SCORES if name != "lift_within" or around is not None}
     wider = iter(around) if around is not None else None
     for batch in loader:
@@ -93,13 +94,13 @@ def probed_rows(dataset: PairedDataset) -> set[str]:
     return {row.id for row in choose.subset(labelled, dataset.manifest.classes, NUM_PROBED, 0)}
 
 
-def _probe(student: Student, unlearned: Branch, batch: Batch, method: str, chosen: Tensor) -> dict[str, Tensor]:
+def _probe(student: Student, unlearned: Callable[[int], Branch], batch: Batch, method: str, chosen: Tensor) -> dict[str, Tensor]:
     """Of the chosen rows alone; of pixels, and of several labels, there is no one class to follow."""
     found = {name: torch.full((len(batch),), torch.nan) for name in ("insertion", "deletion", "randomised")}
     images = batch.views[student.branch.view.name][chosen]
     if len(images):
         maps = attention_map(student.branch, images, student.task, method)
-        found["randomised"][chosen] = rank_correlation(maps, attention_map(unlearned, images, student.task, method))
+        found["randomised"][chosen] = unlearned_correlation(unlearned, images, student.task, method, maps)
         if batch.target.ndim == 1:
             classes = student.task.predict(student.branch.run(images, batch, student.task)["output"]).argmax(1)
             found["insertion"][chosen], found["deletion"][chosen] = insertion_deletion(student.branch, images, student.task, maps, classes)
@@ -122,7 +123,7 @@ def check_questions(config: Config) -> None:
 def asked(config: Config) -> str:
     """Changes with what a trained network is asked: which attention, which scores, which clusters."""
     section = as_plain(config.get("compare") or {})
-    keys = [section.get("attention", {}), section.get("object", ()), section.get("cluster", CLUSTER), SCORES, NUM_PROBED]
+    keys = [section.get("attention", {}), section.get("object", ()), section.get("cluster", CLUSTER), SCORES, NUM_PROBED, NUM_DRAWS]
     return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:8]
 
 

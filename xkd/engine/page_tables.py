@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 
 from xkd.branch import Branch, example_batch
-from xkd.compare import Estimate, Summary
+from xkd.compare import UNDEFINED, Summary
 from xkd.distiller import count_flops
 from xkd.engine.answers import NUM_PROBED
 from xkd.engine.arms import Arm, ArmRun
@@ -43,12 +43,22 @@ def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[st
         metrics.update({f"{score} {name}": estimate for name, estimate in zip(classes, each, strict=True)})
     config, branch = arm.tested()
     view = config.distiller.branches[branch].view.name
-    asides = {}
+    asides = flat_maps(summary.undefined[arm.name])
     if arm.name in summary.minus_alone:
         metrics[MINUS_ALONE] = summary.minus_alone[arm.name]
         p = summary.minus_alone_p[arm.name]
-        asides = {MINUS_ALONE: f"p {p:.2g}"} if p == p else {}
+        asides |= {MINUS_ALONE: f"p {p:.2g}"} if p == p else {}
     return page.Arm(arm.title, f"sees {view}", metrics, costs(arm, runs), asides)
+
+
+def flat_maps(undefined: Mapping[str, float]) -> dict[str, str]:
+    """How many of the rows that could have a score have none, since a map is flat."""
+    found = {}
+    for name, whole in (("iou", "epg"), ("randomised", "insertion")):
+        if name in undefined and undefined[whole] < undefined[name] < 1:
+            share = (undefined[name] - undefined[whole]) / (1 - undefined[whole])
+            found[name] = f"{100 * share:.0f} % undefined (flat)"
+    return found
 
 
 def class_gains(summary: Summary, classes: tuple[str, ...]) -> page.Arm:
@@ -97,7 +107,7 @@ def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str) 
         page.Table("Test split", f"{note}{tested}", tuple(overall), chart=True),
         page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in classes)),
     ]
-    looks, faith = (tuple(one for one in of if _defined(summary.scores["distilled"], one.key)) for of in (LOOKS, FAITH))
+    looks, faith = (tuple(one for one in of if _asked(summary, one.key)) for of in (LOOKS, FAITH))
     if looks:
         made.append(page.Table("Where it looks", _undefined(summary), looks))
         lift = "lift_within" if any(one.key == "lift_within" for one in looks) else "epg_lift"
@@ -111,11 +121,11 @@ def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str) 
                 "Whether the maps can be trusted",
                 f"on {NUM_PROBED} test images at most: area under the probability of the predicted class while the pixels of most attention"
                 " are put in, or taken away; and how much of a map is left when the weights are thrown away (near 1: it shows the image,"
-                " not the network)",
+                " not the network; undefined where one of the two maps is flat)",
                 faith,
             )
         )
-    near = tuple(one for one in FIDELITY if _defined(summary.scores["distilled"], one.key))
+    near = tuple(one for one in FIDELITY if _asked(summary, one.key))
     if near:
         made.append(page.Table(f"How near it is to the {teacher}", "on the test split, each on its own sensor", near))
     made.append(page.Table("Calibration", "expected calibration error, 15 bins", (page.Metric(CALIBRATION, "calibration error"),)))
@@ -128,5 +138,8 @@ def _undefined(summary: Summary) -> str:
     return f"rows with a mask, {100 * (1 - min(rates.values())):.0f} % of them; an empty map scores 0" if rates else ""
 
 
-def _defined(scores: Mapping[str, Estimate], key: str) -> bool:
-    return key in scores and scores[key].defined
+def _asked(summary: Summary, key: str) -> bool:
+    """Of the distilled student; where every map is flat, "undefined" is an answer too."""
+    scores = summary.scores["distilled"]
+    flat = key == "randomised" or (key == "iou" and scores.get("epg", UNDEFINED).defined)
+    return key in scores and (scores[key].defined or flat)
