@@ -52,15 +52,25 @@ def test_it_fits_its_width_and_shows_its_pictures(page: Any) -> None:
 
 
 def test_a_click_sorts_and_what_is_no_number_comes_last(page: Any) -> None:
-    if page.viewport_size["width"] < 640:
-        assert not page.locator("table.cards thead").first.is_visible(), "cards have no heads to click"
-        return
     table = page.locator("table.sortable").first
 
     def arms() -> list[str]:
         return [text.split("\n")[0] for text in table.locator("tbody th").all_inner_texts()]
 
     before = arms()
+    choice = page.locator(".choice select").first
+    if page.viewport_size["width"] < 640:
+        assert not page.locator("table.cards thead").first.is_visible(), "cards have no heads to click"
+        choice.select_option("accuracy, %, falling")
+        assert arms()[0] == before[1], "the best first"
+        choice.select_option("accuracy, %, rising")
+        assert arms()[0] == "Student alone"
+        choice.select_option("arm, falling")
+        assert arms() == sorted(before, reverse=True)
+        choice.select_option("nothing")
+        assert arms() == before
+        return
+    assert not choice.is_visible(), "heads are there to be clicked"
     assert before[0] == "Student alone"
     head = table.get_by_role("button", name="accuracy")
     head.click()
@@ -71,3 +81,17 @@ def test_a_click_sorts_and_what_is_no_number_comes_last(page: Any) -> None:
     table.get_by_role("button", name="arm").click()
     assert arms() == sorted(before, reverse=True)
     assert table.locator("th[aria-sort]").count() == 1
+
+
+def test_costs_are_sorted_by_their_numbers(page: Any) -> None:
+    table = page.locator("section", has=page.get_by_role("heading", name="Times and sizes"))
+    if page.viewport_size["width"] < 640:
+        table.locator("select").select_option("training, falling")
+    else:
+        table.get_by_role("button", name="training").click()
+    assert table.locator("tbody td:nth-child(2)").all_inner_texts() == ["101 s", "81 s", "9 s"]
+
+
+def test_words_of_a_head_are_not_broken(page: Any) -> None:
+    styles = page.evaluate("[...document.querySelectorAll('.cards thead th')].map(e => getComputedStyle(e).overflowWrap)")
+    assert set(styles) == {"normal"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from xkd.compare import Estimate
-from xkd.report.charts import Chart, Tick, draw_lines, draw_spans, ticks
+from xkd.report.charts import Chart, Tick, draw_lines, draw_spans, ink, ticks
 
 
 @pytest.mark.parametrize(
@@ -21,14 +21,14 @@ def test_ticks_are_round_and_enclose(ends: tuple[float, float], expected: list[f
 
 def test_lines_fill_the_area_and_skip_what_is_not_finite() -> None:
     drawn = draw_lines(Chart("", "", "", {"a": [(0, 0.0), (5, float("inf")), (10, 1.0)], "b": [(5, 0.5)], "c": []}))
-    assert drawn.lines == {"a": "0.00,100.00 100.00,0.00", "b": "50.00,50.00"}
+    assert drawn.lines == {"a": "0.00,100.00 100.00,0.00", "b": "50.00,50.00 50.00,50.00"}
     assert drawn.y_ticks[0] == Tick(100.0, "0")
     assert drawn.x_ticks[-1] == Tick(100.0, "10")
 
 
 def test_a_chart_without_points_or_with_one() -> None:
     assert draw_lines(Chart("", "", "", {"a": [(1, float("nan"))]})).lines == {}
-    assert draw_lines(Chart("", "", "", {"a": [(1, 3.0)]})).lines == {"a": "50.00,50.00"}
+    assert draw_lines(Chart("", "", "", {"a": [(1, 3.0)]})).lines == {"a": "50.00,50.00 50.00,50.00"}
 
 
 def test_spans_share_an_axis() -> None:
@@ -39,3 +39,10 @@ def test_spans_share_an_axis() -> None:
     assert spans[0] is not None
     assert (spans[0].left, spans[0].width, spans[0].mean) == pytest.approx((25, 50, 50))
     assert draw_spans([undefined]) == ([None], [])
+
+
+def test_eighteen_lines_and_a_guide_can_be_told_apart() -> None:
+    chart = Chart("", "", "", {}, guide="diagonal")
+    inks = [ink(str(place), chart, place) for place in range(18)]
+    assert inks[:2] == ["c0 d0", "c1 d0"]
+    assert len({*inks, ink("diagonal", chart, 3)}) == 19

@@ -11,7 +11,7 @@ import pytest
 from report_parts import CONTROL, GAIN, HOSTILE, UNDEFINED
 
 from xkd.compare import Estimate
-from xkd.report import Arm, Confusion, Control, Listing, Metric, Picture, Report, Table, write_report
+from xkd.report import Arm, Chart, Confusion, Control, Listing, Metric, Picture, Report, Table, write_report
 
 
 class Reader(HTMLParser):
@@ -54,7 +54,19 @@ def test_every_number_is_on_the_page(report: Report, tmp_path: Path) -> None:
     for part in (
         *("68.2", "± 1.2", "64.2 to 72.2", "82.3", "± 0.6", "79.2 to 85.2", "× 3.42", "3.04 to 3.87"),
         *("+14.2 points", "+10.3 to +17.4; paired t-test over seeds p = 0.012", "53 %", "41 to 64 %", "−1.3 points", "68.2 → 82.3 %"),
-        *("Distilled is better.", "58 s", "81 s", "4.9 M", "xkd compare x.py", "a = '<b>'", "CC0", "0, 1, 2", "torch 2.15.0", "180"),
+        *(
+            "Distilled is better.",
+            "9 s",
+            "81 s",
+            "101 s",
+            "4.9 M",
+            "xkd compare x.py",
+            "a = '<b>'",
+            "CC0",
+            "0, 1, 2",
+            "torch 2.15.0",
+            "180",
+        ),
         *("Simulated & small.", "undefined", "Tested on RGB alone.", "–", HOSTILE),
     ):
         assert part in text, part
@@ -127,6 +139,19 @@ def test_controls_stand_beside_the_gain(report: Report, tmp_path: Path) -> None:
     text = " ".join(" ".join(read(tmp_path / "report.html").text).split())
     assert "Control: shuffled pairs −1.3 points pairs mixed up must not help; −3.1 to +0.4" in text
     assert "The teacher's part +4.3 points distilled against the student alone with the same masks; +2.1 to +6.5" in text
+
+
+def test_lines_that_share_a_colour_have_other_dashes_and_one_point_is_a_dot(report: Report, tmp_path: Path) -> None:
+    lines = {f"line {place}": [(0.0, place), (1.0, place)] for place in range(7)} | {
+        "early": [(0.5, 2.0)],
+        "diagonal": [(0.0, 0.0), (1.0, 6.0)],
+    }
+    write_report(tmp_path / "report.html", replace(report, charts=(Chart("Many", "", "", lines, guide="diagonal"),)))
+    page = read(tmp_path / "report.html")
+    drawn = [value for tag, name, value in page.attributes if (tag, name) == ("polyline", "class")]
+    assert drawn == [*(f"line c{place} d0" for place in range(6)), "line c0 d1", "line c1 d1 single", "line guide"]
+    legend = [value for tag, name, value in page.attributes if (tag, name) == ("line", "class") and value != "grid-line"]
+    assert legend == [value.removesuffix(" single") for value in drawn]
 
 
 def test_lists_and_facts(report: Report, tmp_path: Path) -> None:

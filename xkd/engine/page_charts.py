@@ -16,6 +16,7 @@ from xkd.report.charts import Chart
 
 _GRADIENT = "gradient_"  # of `GradientHook`
 _MOST = 6  # variants in one chart
+_DIAGONAL = "as sure as right"
 _LEAST = 10  # answers, below which a share of right ones says little
 
 
@@ -73,8 +74,8 @@ def reliability(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Chart:
         bins = np.sum([confidence_bins(run.test).sum(0) for run in runs[arm.name]], axis=0)
         filled = bins[bins[:, 0] >= _LEAST]
         lines[arm.title] = [(100 * confidence / count, 100 * right / count) for count, confidence, right in filled]
-    lines["as sure as right"] = [(0.0, 0.0), (100.0, 100.0)]
-    return Chart("Reliability", "confidence, %", "right answers, %", lines)
+    lines[_DIAGONAL] = [(0.0, 0.0), (100.0, 100.0)]
+    return Chart("Reliability", "confidence, %", "right answers, %", lines, guide=_DIAGONAL)
 
 
 def entries(folder: Path) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from xkd.compare import Estimate
 
 NUM_TICKS = 5
+NUM_COLOURS, NUM_DASHES = 6, 3  # classes c0.. and d0.. of style.html: so many lines can be told apart by both
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Chart:
     x_title: str
     y_title: str
     lines: Mapping[str, Sequence[tuple[float, float]]]
+    guide: str = ""  # the name of a line that is no measurement, such as a diagonal
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,18 @@ def draw_lines(chart: Chart) -> Drawn:
     if not points:
         return Drawn({}, [], [])
     xs, ys = ticks(*_ends([x for x, _ in points])), ticks(*_ends([y for _, y in points]))
-    lines = {name: " ".join(f"{_place(x, xs):.2f},{100 - _place(y, ys):.2f}" for x, y in line) for name, line in finite.items() if line}
+    lines = {
+        # a line from a point to itself, with round ends, is a dot
+        name: " ".join(f"{_place(x, xs):.2f},{100 - _place(y, ys):.2f}" for x, y in (line * 2 if len(line) == 1 else line))
+        for name, line in finite.items()
+        if line
+    }
     return Drawn(lines, [Tick(_place(x, xs), f"{x:g}") for x in xs], [Tick(100 - _place(y, ys), f"{y:g}") for y in ys])
+
+
+def ink(name: str, chart: Chart, place: int) -> str:
+    """The classes of a line: its colour, and in each further round of colours its dashes; a guide has its own."""
+    return "guide" if name == chart.guide else f"c{place % NUM_COLOURS} d{place // NUM_COLOURS % NUM_DASHES}"
 
 
 def draw_spans(estimates: Sequence[Estimate], scale: float = 1.0) -> tuple[list[Span | None], list[Tick]]:

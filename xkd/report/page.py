@@ -14,7 +14,7 @@ import jinja2
 
 from xkd.compare import Estimate
 from xkd.files import write_atomically
-from xkd.report.charts import Chart, Span, Tick, draw_lines, draw_spans, is_known
+from xkd.report.charts import Chart, Span, Tick, draw_lines, draw_spans, ink, is_known
 
 Style = Literal["percent", "number", "times", "points"]
 Verdict = Literal["gain", "none", "loss"]
@@ -173,7 +173,14 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        mean=show_mean, spread=show_spread, interval=show_interval, points=show_points, data_uri=data_uri, lines=draw_lines, known=is_known
+        mean=show_mean,
+        spread=show_spread,
+        interval=show_interval,
+        points=show_points,
+        data_uri=data_uri,
+        lines=draw_lines,
+        ink=ink,
+        known=is_known,
     )
     environment.globals["spans"] = _interval_chart
     script = (Path(__file__).parent / "sort.js").read_text("utf-8")
