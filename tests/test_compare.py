@@ -321,6 +321,8 @@ def test_a_paired_test_over_seeds() -> None:
     assert comparison.paired_test("a", "b", METRICS["accuracy"]) == pytest.approx(ttest_rel(*accuracies).pvalue)
     assert np.isnan(comparison.paired_test("a", "a", METRICS["accuracy"])), "no difference to test"
     assert np.isnan(Comparison({"a": a[:1], "b": b[:1]}).paired_test("a", "b", METRICS["accuracy"]))
+    third, nearly = ([run([0, 0, 0], answer) for answer in of] for of in (([0, 1, 1], [0, 0, 1]), ([0, 0, 1], [0, 0, 0])))
+    assert np.isnan(Comparison({"a": third, "b": nearly}).paired_test("a", "b", METRICS["accuracy"])), "rounding is no difference"
     arms = {"teacher": [noisy(0.9)] * 3, "alone": b, "distilled": a, "shuffled": [noisy(0.5)] * 3}
     summary = summarise(Comparison(arms), "accuracy", "teacher")
     assert list(summary.minus_alone_p) == ["teacher", "distilled", "shuffled"]

@@ -112,7 +112,16 @@ def test_controls_are_run_where_they_are_asked_for(trained: Path, tmp_path: Path
     assert "agreement" not in summary["arms"]["teacher"]["scores"]
     lines = list(csv.DictReader((tmp_path / "summary.csv").read_text("utf-8").splitlines()))
     assert {line["arm"] for line in lines} == set(summary["arms"])
-    table = {(line["arm"], line["number"]): float(line["mean"]) for line in lines}
+    table = {(line["arm"], line["number"]): float(line["mean"] or "nan") for line in lines}
+    assert table["distilled", "gain"] == pytest.approx(summary["gain"]["mean"], rel=1e-5)
+    assert {("distilled", "share_of_gap"), ("alone", "recall bar"), ("distilled", "epg disc")} <= set(table)
+    assert set(summary["flips"]) == {"gained", "lost"}
+    assert set(summary["cka"]["rgb.output and thermal.output"]) == {"alone", "distilled"}
+    for arm in summary["arms"].values():
+        assert arm["cost"]["parameters"] > 0
+        assert arm["cost"]["latency"] > 0
+        assert len(arm["peak_memory"]) == 1
+        assert sum(of["count"] for of in arm["calibration"]) == 12
     assert table["distilled", "accuracy"] == pytest.approx(summary["arms"]["distilled"]["metrics"]["accuracy"]["mean"], rel=1e-5)
     page = (tmp_path / "report.html").read_text("utf-8")
     for part in (

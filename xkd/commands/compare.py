@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -17,17 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from xkd.commands.screen import Screen
-from xkd.compare import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Estimate, Summary, fidelity, on_common_rows, summarise
+from xkd.compare import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Summary, fidelity, on_common_rows, summarise
 from xkd.engine.answers import check_questions
 from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
 from xkd.engine.comparable import check_comparable, chosen_metric
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.controls import has_pairs
 from xkd.engine.page import write_page
-from xkd.engine.page_charts import losses
 from xkd.engine.page_tables import CALIBRATION
 from xkd.engine.panels import check_attention
+from xkd.engine.particulars import particulars
 from xkd.engine.progress import progress_display
+from xkd.engine.summary_files import as_csv, as_json
 from xkd.files import write_atomically
 
 
@@ -66,10 +65,12 @@ def main(arguments: Sequence[str]) -> int:
     summary = summarise(comparison, metric, arms[0].name, has_pairs(config))
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
-    write_atomically(root / "summary.json", json.dumps({**as_json(arms, runs, summary, a.seeds), "smoke": a.smoke}, indent=1).encode())
-    write_atomically(root / "summary.csv", as_csv(summary).encode())
+    found = particulars(arms, runs)
+    content = {**as_json(arms, runs, summary, found, a.seeds), "smoke": a.smoke}
+    write_atomically(root / "summary.json", json.dumps(content, indent=1).encode())
+    write_atomically(root / "summary.csv", as_csv(summary, list(config.distiller.task.classes)).encode())
     command = " ".join(["xkd compare", *arguments])
-    write_page(root / "report.html", config, arms, runs, summary, command, console)
+    write_page(root / "report.html", config, arms, runs, summary, found, command, console)
     console.print(f"numbers: {root / 'summary.json'} and summary.csv")
     return 0
 
@@ -148,53 +149,3 @@ def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary
         if difference is not None:
             table.add_row(name, summary.metric.replace("_", " "), str(difference))
     return table
-
-
-def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary, seeds: int) -> dict[str, Any]:
-    """Everything that the table says, and where the checkpoints are."""
-
-    def plain(estimate: Estimate | None) -> dict[str, Any] | None:
-        # JSON has no word for what is not a number
-        return None if estimate is None else {key: None if value != value else value for key, value in asdict(estimate).items()}
-
-    return {
-        "finding": summary.finding,
-        "metric": summary.metric,
-        "seeds": seeds,
-        "gain": plain(summary.gain),
-        "gain_p": None if summary.gain_p != summary.gain_p else summary.gain_p,
-        "recall_gain": [plain(change) for change in summary.recall_gain],
-        "share_of_gap": plain(summary.share),
-        "shuffled_minus_alone": plain(summary.control),
-        "shuffled_minus_smoothed": plain(summary.control_smoothed),
-        "distilled_minus": {name: plain(difference) for name, difference in summary.beyond.items()},
-        "minus_alone": {name: plain(difference) for name, difference in summary.minus_alone.items()},
-        "minus_alone_p": {name: None if p != p else p for name, p in summary.minus_alone_p.items()},
-        "arms": {
-            arm.name: {
-                "title": arm.title,
-                "metrics": {name: plain(value) for name, value in summary.arms[arm.name].items()},
-                "recall": [plain(value) for value in summary.recall[arm.name]],
-                "scores": {name: plain(value) for name, value in summary.scores[arm.name].items()},
-                "class_scores": {name: [plain(value) for value in each] for name, each in summary.class_scores.get(arm.name, {}).items()},
-                "undefined": summary.undefined[arm.name],
-                "training_loss": [losses(run) for run in runs[arm.name]],
-                "validation": [run.validation for run in runs[arm.name]],
-                "seconds": [run.seconds for run in runs[arm.name]],
-                "checkpoints": [str(run.checkpoint) for run in runs[arm.name]],
-            }
-            for arm in arms
-        },
-    }
-
-
-def as_csv(summary: Summary) -> str:
-    """One line for each arm and number."""
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(["arm", "number", "mean", "std", "low", "high"])
-    for arm, metrics in summary.arms.items():
-        for name, estimate in {**metrics, **summary.scores[arm]}.items():
-            if estimate.defined:
-                table.writerow([arm, name, *(f"{value:.6g}" for value in (estimate.mean, estimate.std, estimate.low, estimate.high))])
-    return text.getvalue()

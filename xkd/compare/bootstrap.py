@@ -15,6 +15,7 @@ from xkd.compare.statistics import Statistic
 
 NUM_RESAMPLES = 2000
 CONFIDENCE = 0.95
+ROUNDING = 1e-12  # shares that differ by less are the same
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Comparison:
     def paired_test(self, arm: str, other: str, statistic: Statistic) -> float:
         """Two-sided p of a paired t-test over the seeds; not a number for one seed, or where all differences are the same."""
         a, b = (statistic.value(np.stack([statistic.sums(run).sum(0) for run in self.arms[name]])) for name in (arm, other))
-        return float(ttest_rel(a, b).pvalue) if len(a) > 1 and np.ptp(a - b) > 0 else float("nan")
+        return float(ttest_rel(a, b).pvalue) if len(a) > 1 and np.ptp(a - b) > ROUNDING else float("nan")
 
     def gap_share(self, alone: str, distilled: str, teacher: str, statistic: Statistic) -> Estimate:
         """(distilled - alone) / (teacher - alone) of the means; undefined where the gap's own interval touches zero."""

@@ -22,13 +22,13 @@ from xkd.data.rows import SPLITS
 from xkd.engine.answers import CLUSTER
 from xkd.engine.arms import Arm, ArmRun
 from xkd.engine.config import as_plain
-from xkd.engine.flips import Flips, flips
-from xkd.engine.likeness import likeness
+from xkd.engine.flips import Flips
 from xkd.engine.page_caveats import CAVEAT_SMOKE, caveats
 from xkd.engine.page_charts import curves, descent, gradient_shares, reliability
 from xkd.engine.page_flips import changes, flips_note
 from xkd.engine.page_tables import class_gains, report_arm, tables
 from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
+from xkd.engine.particulars import Particulars
 from xkd.engine.student import load_student
 from xkd.report import page
 from xkd.visualise import draw_folder
@@ -47,7 +47,14 @@ TILES: Mapping[str, tuple[str, str]] = {
 
 
 def write_page(
-    path: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary, command: str, console: Console
+    path: Path,
+    config: Config,
+    arms: list[Arm],
+    runs: Mapping[str, list[ArmRun]],
+    summary: Summary,
+    found: Particulars,
+    command: str,
+    console: Console,
 ) -> None:
     """Write `path` (HTML) and the pictures below `panels/` and `flips/` beside it."""
     manifest = Manifest.load(config.test_dataloader.dataset.root)
@@ -55,13 +62,12 @@ def write_page(
     unit = resampled(config, runs["alone"][0])
     pictured = [arm for arm in arms if not arm.variant]  # twenty lines in one chart tell nobody anything
     drawn = [arm for arm in pictured if arm.name != "shuffled" and not arm.control]
-    changed = flips([run.test for run in runs["alone"]], [run.test for run in runs["distilled"]])
     report = page.Report(
         title=f"{manifest.name}: does the teacher help?",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
         finding=finding(summary),
         classes=classes,
-        arms=(*(report_arm(arm, runs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
+        arms=(*(report_arm(arm, found.costs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
         tables=tables(summary, classes, unit, arms[0].title),
         made=page.Made(
             command=command,
@@ -78,14 +84,14 @@ def write_page(
             },
             facts={"test rows": str(len(runs["alone"][0].test.rows)), "resampled": unit},
         ),
-        pictures=tuple(pictures(path.parent, config, drawn, runs, changed)),
+        pictures=tuple(pictures(path.parent, config, drawn, runs, found.changed)),
         charts=tuple(
             chart
             for chart in (curves(pictured, runs), descent(arms, runs), gradient_shares(runs["distilled"][0]), reliability(pictured, runs))
             if chart.lines
         ),
         confusions=tuple(confusions(arms, runs, manifest)),
-        lists=(*changes(changed, runs, classes), alikeness(arms, runs)),
+        lists=(*changes(found.changed, runs, classes), alikeness(found.likeness)),
         data=data_facts(manifest, config),
         caveats=(*[CAVEAT_SMOKE] * ("--smoke" in command.split()), *caveats(manifest, len(runs["alone"]), arms, summary)),
     )
@@ -134,9 +140,8 @@ def pictures(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, l
     return found
 
 
-def alikeness(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> page.Listing:
+def alikeness(found: Mapping[str, tuple[float, float]]) -> page.Listing:
     """CKA of what the terms compare."""
-    found = likeness({arm.name: arm for arm in arms}, runs)
     rows = tuple((name, *(f"{value:.3f}" for value in values)) for name, values in found.items())
     note = "centred kernel alignment of the readings that terms compare, test split, first seed; 1 is the same arrangement of the rows"
     return page.Listing("How alike student and teacher see", note, ("readings", "alone", "distilled"), rows)

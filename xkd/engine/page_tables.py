@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Mapping
 
-import torch
-
-from xkd.branch import Branch, example_batch
 from xkd.compare import UNDEFINED, Summary
-from xkd.distiller import count_flops
 from xkd.engine.answers import NUM_PROBED
-from xkd.engine.arms import Arm, ArmRun
-from xkd.engine.student import load_student
+from xkd.engine.arms import Arm
+from xkd.engine.costs import Cost
 from xkd.report import page
-from xkd.tasks import Task
 
 LOOKS = (
     page.Metric("epg", "attention inside the mask"),
@@ -33,10 +26,9 @@ FAITH = (
 FIDELITY = (page.Metric("agreement", "same class as the teacher"), page.Metric("kl", "KL divergence from it, nats", "number"))
 CALIBRATION = "calibration_error"
 MINUS_ALONE = "minus_alone"
-_TIMED, _WARM = 15, 3
 
 
-def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[str, ...]) -> page.Arm:
+def report_arm(arm: Arm, cost: Cost, summary: Summary, classes: tuple[str, ...]) -> page.Arm:
     metrics = {**summary.arms[arm.name], **summary.scores[arm.name]}
     metrics.update({f"recall {name}": estimate for name, estimate in zip(classes, summary.recall[arm.name], strict=True)})
     for score, each in summary.class_scores.get(arm.name, {}).items():
@@ -48,7 +40,7 @@ def report_arm(arm: Arm, runs: list[ArmRun], summary: Summary, classes: tuple[st
         metrics[MINUS_ALONE] = summary.minus_alone[arm.name]
         p = summary.minus_alone_p[arm.name]
         asides |= {MINUS_ALONE: f"p {p:.2g}"} if p == p else {}
-    return page.Arm(arm.title, f"sees {view}", metrics, costs(arm, runs), asides)
+    return page.Arm(arm.title, f"sees {view}", metrics, facts(cost), asides)
 
 
 def flat_maps(undefined: Mapping[str, float]) -> dict[str, str]:
@@ -67,33 +59,15 @@ def class_gains(summary: Summary, classes: tuple[str, ...]) -> page.Arm:
     return page.Arm("distilled minus alone", "paired", changes)
 
 
-def costs(arm: Arm, runs: list[ArmRun]) -> dict[str, str]:
-    config, branch = arm.tested()
-    student = load_student(config, str(runs[0].checkpoint), branch)
-    parameters = sum(p.numel() for p in student.branch.model.parameters())
-    facts = {
-        "training": f"{statistics.mean(run.seconds for run in runs):.0f} s",
-        "parameters": f"{parameters / 1e6:.2f} M",
-        "MFLOPs per image": f"{count_flops(student.branch, student.task) / 1e6:.0f}",
-        "latency, one image": f"{latency(student.branch, student.task):.1f} ms",
+def facts(cost: Cost) -> dict[str, str]:
+    """A cost in words; what an earlier version did not count is left out."""
+    said = {
+        "training": f"{cost.seconds:.0f} s",
+        "parameters": f"{cost.parameters / 1e6:.2f} M",
+        "MFLOPs per image": f"{cost.flops / 1e6:.0f}",
+        "latency, one image": f"{cost.latency:.1f} ms",
     }
-    if all(run.peak_memory for run in runs):
-        facts["peak memory of training"] = f"{max(run.peak_memory for run in runs) / 2**20:.0f} MiB"
-    return facts
-
-
-def latency(branch: Branch, task: Task) -> float:
-    """Milliseconds for one image, as the median of some, on the device and with the threads that torch has here."""
-    batch, seconds = example_batch([branch.view], task, 1, branch.mean.device), []
-    training = branch.training
-    branch.eval()
-    with torch.no_grad():
-        for _ in range(_WARM + _TIMED):
-            began = time.perf_counter()
-            branch(batch, task)["output"].cpu()
-            seconds.append(time.perf_counter() - began)
-    branch.train(training)
-    return 1000 * statistics.median(seconds[_WARM:])
+    return said | ({"peak memory of training": f"{cost.peak_memory / 2**20:.0f} MiB"} if cost.peak_memory else {})
 
 
 def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str) -> tuple[page.Table, ...]:
