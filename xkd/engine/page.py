@@ -69,21 +69,7 @@ def write_page(
         classes=classes,
         arms=(*(report_arm(arm, found.costs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
         tables=tables(summary, classes, unit, arms[0].title),
-        made=page.Made(
-            command=command,
-            config=config.pretty_text,
-            data=manifest.name,
-            licence=manifest.licence,
-            seeds=tuple(range(len(runs["alone"]))),
-            date=datetime.date.today().isoformat(),
-            versions={
-                "xkd": xkd.__version__,
-                "torch": torch.__version__,
-                "timm": timm.__version__,
-                "python": platform.python_version(),
-            },
-            facts={"test rows": str(len(runs["alone"][0].test.rows)), "resampled": unit},
-        ),
+        made=made(manifest, config, runs["alone"], unit, command),
         pictures=tuple(pictures(path.parent, config, drawn, runs, found.changed)),
         charts=tuple(
             chart
@@ -97,6 +83,25 @@ def write_page(
     )
     page.write_report(path, report)
     console.print(f"page: {path}")
+
+
+def made(manifest: Manifest, config: Config, runs: list[ArmRun], unit: str, command: str) -> page.Made:
+    """How to get the numbers again."""
+    return page.Made(
+        command=command,
+        config=config.pretty_text,
+        data=manifest.name,
+        licence=manifest.licence,
+        seeds=tuple(range(len(runs))),
+        date=datetime.date.today().isoformat(),
+        versions={
+            "xkd": xkd.__version__,
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "python": platform.python_version(),
+        },
+        facts={"test rows": str(len(runs[0].test.rows)), "resampled": unit},
+    )
 
 
 def finding(summary: Summary) -> page.Finding:
