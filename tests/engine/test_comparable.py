@@ -56,6 +56,13 @@ def test_a_teacher_that_answers_otherwise_is_refused(arms: dict[str, Arm], chang
         check_comparable([changed(arms["teacher"], change), arms["alone"], arms["distilled"]])
 
 
+def test_pixels_need_one_grid(arms: dict[str, Arm]) -> None:
+    teacher, alone = (changed(arms[name], pixels) for name in ("teacher", "alone"))
+    check_comparable([alone, changed(arms["distilled"], pixels)])
+    with pytest.raises(ValueError, match=r"arm 'teacher' is tested on pixels of \(16, 24\), the student alone on \(16, 16\)"):
+        check_comparable([teacher, alone])
+
+
 def test_a_class_map_that_is_not_of_the_teachers_classes_is_refused(arms: dict[str, Arm]) -> None:
     def mapped(own: tuple[str, ...]) -> Arm:
         def config() -> Config:

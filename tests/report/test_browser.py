@@ -67,6 +67,7 @@ def test_a_click_sorts_and_what_is_no_number_comes_last(page: Any) -> None:
         assert arms()[0] == "Student alone"
         choice.select_option("arm, falling")
         assert arms() == sorted(before, reverse=True)
+        choice.select_option("accuracy, %, falling")
         choice.select_option("nothing")
         assert arms() == before
         return
