@@ -220,3 +220,29 @@ def test_an_unknown_metric_lists_the_known(trained: Path, capsys: pytest.Capture
         cli.run("compare", [str(trained / "student.py"), "--metric", "f1"])
     assert stop.value.code == 2
     assert "accuracy" in capsys.readouterr().err
+
+
+def test_images_whose_pixels_changed_are_listed(trained: Path, tmp_path: Path) -> None:
+    network = "dict(type=PixelHead, num_classes=2, backbone=dict(type=timm.create_model, model_name='resnet10t', features_only=True, {}))"
+    configs = {}
+    for name, text in (("teacher", runs.TEACHER), ("student", runs.STUDENT)):
+        for old, new in (
+            ("dict(type=CNN, channels=1)", network.format("out_indices=(1,), in_chans=1")),
+            ("dict(type=CNN)", network.format("out_indices=(1,)")),
+            ('dict(type=Classification, classes=("blank", "disc", "bar"))', 'dict(type=Segmentation, classes=("background", "object"))'),
+            ("import Classification", "import PixelHead, Segmentation"),
+            ('root="tiny", split', 'root="tiny", target="mask", split'),
+            ("size=(16, 24)", "size=(16, 16)"),
+            ("grad_cam:deep", "grad_cam:backbone.layer1"),
+            ("val/macro_f1", "val/mean_iou"),
+        ):
+            text = text.replace(old, new)
+        configs[name] = "import timm\n" + text.lstrip()
+    path, work = runs.write(tmp_path, **configs), tmp_path / "work"
+    few = ["--cfg-options", "distiller.terms.kd.weight=1000.0", "optim_wrapper.optimizer.lr=0.1", "--arms", "teacher", "alone", "distilled"]
+    assert cli.run("compare", [str(path), "--smoke", "--seeds", "1", "--work-dir", str(work), *few]) == 0
+    summary = json.loads((work / "summary.json").read_text("utf-8"))
+    changed = summary["flips"]["gained"] | summary["flips"]["lost"]
+    assert changed
+    assert all(0 < share <= 1 for share in changed.values())
+    assert "alone, % of pixels right" in (work / "report.html").read_text("utf-8")
