@@ -10,9 +10,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+
+from xkd.modalities.tiff import UPRIGHT, read_tiff
 
 _JPEG_START = b"\xff\xd8"
 _JPEG_SCAN = b"\xff\xda"
@@ -21,12 +22,10 @@ _PNG_START = b"\x89PNG"
 _PNG_SIGNATURE = 8  # bytes
 _PNG_CHUNK = 12  # bytes beside what it holds: length, kind, checksum
 _ORIENTATION = 0x0112  # EXIF's and TIFF's tag
-_UPRIGHT = 1
 _EIGHTH = 8  # the smallest fraction that a JPEG is decoded at
 _LYING = (5, 6, 7, 8)  # orientations that exchange width and height
 # pixels that a byte can hold at most: deflate makes 1032 bytes of one, of 8 pixels each; a block of 64 takes a bit at least
 _MOST_PER_BYTE = {"PNG": 8 * 1032, "JPEG": 8 * 64}
-_BANDS = 256  # more than any camera has: values of so many bands count as pixels
 # Pillow's words for a header that it cannot read
 _NO_HEADER = (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, struct.error)
 
@@ -48,7 +47,7 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
         raise ValueError(f"{path}: OpenCV cannot decode it: {error.err}") from error
     if image is None:
         raise ValueError(f"{path}: not an image that OpenCV can decode (JPEG, PNG, TIFF, WebP, ...)")
-    if turned != _UPRIGHT:
+    if turned != UPRIGHT:
         raise ValueError(f"{path}: is stored turned (EXIF orientation {turned}); write it upright")
     return image
 
@@ -65,8 +64,8 @@ def jpeg_frame(path: Path) -> tuple[int, int] | None:
             width, height = picture.size
             exif = Image.Exif()
             exif.load(picture.info.get("exif", b""))  # getexif() would also look into XMP, which OpenCV does not
-            orientation = exif.get(_ORIENTATION, _UPRIGHT)
-            if orientation != _UPRIGHT and (width % _EIGHTH or height % _EIGHTH):
+            orientation = exif.get(_ORIENTATION, UPRIGHT)
+            if orientation != UPRIGHT and (width % _EIGHTH or height % _EIGHTH):
                 return None
             return (width, height) if orientation in _LYING else (height, width)
     except (Image.DecompressionBombError, *_NO_HEADER):
@@ -81,11 +80,11 @@ def _look_at_header(path: Path, data: bytes, turns: bool) -> int:
             promised = _MOST_PER_BYTE.get(picture.format or "", math.inf) * len(data) < width * height
             # Pillow would decode all of a PNG, to look for the tag behind the pixels
             told = turns and (picture.format != "PNG" or b"eXIf" in data)
-            orientation = int(picture.getexif().get(_ORIENTATION, _UPRIGHT)) if told else _UPRIGHT
+            orientation = int(picture.getexif().get(_ORIENTATION, UPRIGHT)) if told else UPRIGHT
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: {error}; cut it into tiles") from error
     except _NO_HEADER:
-        return _UPRIGHT  # what Pillow cannot read OpenCV may; it has a limit of its own, 2**30 pixels
+        return UPRIGHT  # what Pillow cannot read OpenCV may; it has a limit of its own, 2**30 pixels
     if promised:
         raise ValueError(f"{path}: its header promises {width}x{height} pixels, which {len(data)} bytes cannot hold")
     return orientation
@@ -101,51 +100,7 @@ def read_bands(path: Path) -> tuple[NDArray[Any], float]:
         if image.ndim == 3 and image.shape[2] in (3, 4):
             image = image[..., [2, 1, 0, 3][: image.shape[2]]]
         return (image if image.ndim == 3 else image[..., None]), float("nan")
-    try:
-        with tifffile.TiffFile(path) as file:
-            series, first = file.series[0], file.pages.first
-            pixels, axes, tags = max(first.imagewidth * first.imagelength, series.size // _BANDS), series.axes, first.tags
-            values = series.asarray() if pixels <= _most() else None
-    except ValueError as error:  # among them: a compression that it does not know
-        return _read_by_rasterio(path, error)
-    except Exception as error:  # what it raises for a damaged file is of every kind
-        raise ValueError(f"{path}: cannot be read: {error}") from error
-    if values is None:
-        raise _too_large(path, pixels)
-    tag, turned = tags.get("GDAL_NODATA"), tags.get("Orientation")
-    if turned is not None and int(turned.value) != _UPRIGHT:
-        raise ValueError(f"{path}: is stored turned (TIFF orientation {int(turned.value)}); write it upright")
-    if values.ndim not in (2, 3):
-        raise ValueError(f"{path}: bands are (rows, columns) or one axis more, this file has axes {axes} of {values.shape}")
-    if values.ndim == 2:
-        values = values[..., None]
-    elif not axes.endswith("S"):
-        values = np.moveaxis(values, 0, 2)  # one page or plane per band
-    return values, float(tag.value) if tag is not None else float("nan")
-
-
-def _read_by_rasterio(path: Path, reason: ValueError) -> tuple[NDArray[Any], float]:
-    try:
-        import rasterio
-    except ImportError as error:
-        raise ValueError(f"{path}: {reason}; rasterio may read it: pip install 'xkd[geotiff]'") from error
-    try:
-        with rasterio.open(path) as file:
-            if file.width * file.height > _most():
-                raise _too_large(path, file.width * file.height)
-            nodata = float("nan") if file.nodata is None else float(file.nodata)
-            return np.moveaxis(file.read(), 0, 2), nodata
-    except rasterio.errors.RasterioError as error:
-        raise ValueError(f"{path}: cannot be read, is it cut off? tifffile: {reason}; rasterio: {error}") from error
-
-
-def _most() -> float:
-    """Pixels that are safe to decode, by Pillow's measure."""
-    return 2 * (Image.MAX_IMAGE_PIXELS or float("inf"))
-
-
-def _too_large(path: Path, pixels: int) -> ValueError:
-    return ValueError(f"{path}: {pixels} pixels, at most {_most():.0f} are decoded at once; cut it into tiles")
+    return read_tiff(path)
 
 
 def is_whole(data: bytes) -> bool:

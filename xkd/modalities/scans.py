@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd.modalities.claims import check_las, check_ply
+
 _SUFFIXES: Final = (".bin", ".npy", ".pcd", ".ply", ".las", ".laz")
-# ASPRS LAS 1.4 R15, table 3: where the numbers of (extended) records of variable length are, bytes of one's header, since which 1.x;
-# where a point's length and their (legacy) number are; LAZ sets a bit of the format
-_LAS_HEADER, _LAS_MINOR, _LAS_RECORDS = 375, 25, ((100, 54, 0), (243, 60, 4))
-_LAS_FORMAT, _LAS_PACKED, _LAS_POINTS = 104, 0x80, 105
 _EXTRA: Final = "pip install 'xkd[lidar]'"
 
 
@@ -60,9 +57,11 @@ def _read_bin(path: Path, columns: int) -> NDArray[np.float64]:
 
 def _read_npy(path: Path) -> NDArray[np.float64]:
     try:
-        points = np.load(path, allow_pickle=False)
+        points = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: else room is made for all that the header claims
     except Exception as error:  # for a damaged header also what Python's own parser raises
         raise ValueError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(points, np.ndarray):
+        raise ValueError(f"{path}: holds several arrays (.npz); a scan is one")
     if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in "fiu":
         raise ValueError(f"{path}: points are (N, 3 or more) numbers, this is {points.shape} of {points.dtype}")
     return _with_intensity(points[:, :3], points[:, 3] if points.shape[1] > 3 else None)
@@ -80,6 +79,7 @@ def _read_pcd(path: Path) -> NDArray[np.float64]:
 def _read_ply(path: Path) -> NDArray[np.float64]:
     from plyfile import PlyData
 
+    check_ply(path)
     vertex = PlyData.read(path)["vertex"]
     names = [entry.name for entry in vertex.properties]
     intensity = next((vertex[name] for name in ("intensity", "scalar_intensity", "reflectance") if name in names), None)
@@ -89,22 +89,9 @@ def _read_ply(path: Path) -> NDArray[np.float64]:
 def _read_las(path: Path) -> NDArray[np.float64]:
     import laspy
 
-    _check_las(path)
+    check_las(path)
     cloud = laspy.read(path)
     return _with_intensity(np.asarray(cloud.xyz), np.asarray(cloud.intensity))
-
-
-def _check_las(path: Path) -> None:
-    """laspy makes as many records as the header claims, of nothing where the file has ended, until memory is full."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        header = file.read(_LAS_HEADER).ljust(_LAS_HEADER, b"\0")
-    least = sum(length * struct.unpack_from("<I", header, at)[0] for at, length, minor in _LAS_RECORDS if header[_LAS_MINOR] >= minor)
-    if not header[_LAS_FORMAT] & _LAS_PACKED:
-        length, points = struct.unpack_from("<HI", header, _LAS_POINTS)
-        least += length * points
-    if least > size:
-        raise ValueError(f"its header claims records of {least} bytes at least, the file has {size}")
 
 
 def _with_intensity(xyz: NDArray[Any], intensity: NDArray[Any] | None) -> NDArray[np.float64]:
