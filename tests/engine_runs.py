@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -172,3 +173,30 @@ def environment_of(data: Path, **more: str) -> dict[str, str]:
         "PYTHONWARNINGS": "default",
         **more,
     }
+
+
+def free_port() -> str:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return str(server.getsockname()[1])
+
+
+def started(arguments: list[str], data: Path, folder: Path, script: str) -> list[subprocess.Popen[str]]:
+    """The script twice, as one group."""
+    (folder / "rank.py").write_text(script, "utf-8")
+    port, processes = free_port(), []
+    for rank in ("0", "1"):
+        environment = environment_of(data, RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+        command = [sys.executable, "rank.py", str(folder), *arguments, "--launcher", "pytorch"]
+        processes.append(subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    return processes
+
+
+def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[str, str]]:
+    """What each printed and complained of; none outlives a minute."""
+    try:
+        return [process.communicate(timeout=60) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()

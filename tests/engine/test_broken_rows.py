@@ -16,7 +16,7 @@ from rich.console import Console
 
 from xkd.batch import View
 from xkd.data.augment import Augment
-from xkd.data.loader import collate
+from xkd.data.loader import DrawSampler, collate
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
 from xkd.engine import broken_rows
@@ -103,3 +103,52 @@ def test_too_many_broken_rows_end_a_run(damaged: Path, tmp_path: Path) -> None:
         path.write_bytes(np.random.default_rng(0).bytes(50))
     with pytest.raises(ValueError, match=r"\d of 23 rows could not be read, more than 5 %: row 'train-\d+': .*; see xkd check-pairs"):
         runs.run_training(runs.config_of(tmp_path, runs.GRAPH, SKIP), tmp_path / "run")
+
+
+RANK = """
+import sys
+from xkd import cli
+from xkd.engine import broken_rows
+
+broken_rows.MOST = float(sys.argv[2])
+sys.exit(cli.run("train", sys.argv[3:]))
+"""
+
+
+def in_two_processes(most: float, spoilt: dict[str, list[tuple[int, int]]], data: Path, folder: Path) -> tuple[list[int], list[str], Any]:
+    """Exit codes, all that was said, and the rows that were made unreadable, by the (rank, place) at which a split's are read."""
+    config = runs.config_of(folder, runs.GRAPH, SKIP)
+    ids = []
+    for split, places in spoilt.items():
+        section = config[f"{split}_dataloader"]
+        dataset: Any = build_loader(section, 0).dataset
+        orders = [[i for i, _ in DrawSampler(dataset, shuffle=split == "train", rank=rank, world_size=2)] for rank in (0, 1)]
+        for rank, place in places:
+            readable = [i for i in orders[rank] if "rgb" in dataset.rows[i].files and i not in orders[1 - rank]]
+            row = dataset.rows[readable[place]]
+            (data / row.files["rgb"][0]).write_bytes(b"")
+            ids.append(row.id)
+    options = [f"{key}={value}" for key, value in (SKIP | {"train_cfg.max_epochs": 1}).items()]
+    arguments = [f"{most}", str(folder / "config.py"), "--work-dir", str(folder / "run"), "--cfg-options", *options]
+    processes = runs.started(arguments, data, folder, RANK)
+    said = ["".join(both) for both in runs.ended(processes)]
+    return [process.returncode for process in processes], [re.sub(r"\s+", " ", text) for text in said], ids
+
+
+def test_the_first_of_two_processes_tells_what_the_second_could_not_read(tiny_dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data" / "tiny"
+    shutil.copytree(tiny_dataset, root)
+    codes, said, ids = in_two_processes(0.2, {"train": [(0, 0), (1, 0)], "val": [(1, 0)]}, root, tmp_path)
+    assert codes == [0, 0], said
+    assert re.findall(r"left out: row '(\S+)'", said[0]) == ids
+    assert "3 rows could not be read and were left out" in said[0]
+    assert "left out" not in said[1], "it is silent"
+
+
+def test_too_few_for_one_process_to_stop_are_too_many_together(tiny_dataset: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data" / "tiny"
+    shutil.copytree(tiny_dataset, root)
+    codes, said, _ = in_two_processes(0.05, {"train": [(0, 0), (1, 0)]}, root, tmp_path)
+    assert codes == [2, 2], said
+    for text in said:
+        assert re.search(r"xkd train: 2 of 23 rows could not be read, more than 5 %: row 'train-\d+': .*; see xkd check-pairs", text), text

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +45,6 @@ sys.exit(cli.run("train", sys.argv[2:]))
 OPTIONS = ["train_cfg.max_epochs=1", "train_dataloader.batch_size=2", "val_dataloader.batch_size=4"]
 
 
-def free_port() -> str:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return str(server.getsockname()[1])
-
-
 def check(folder: Path) -> None:
     (steps, state, metrics), (other_steps, other_state, other_metrics) = (
         torch.load(folder / f"rank{rank}.pth", weights_only=True) for rank in (0, 1)
@@ -69,30 +60,9 @@ def check(folder: Path) -> None:
     assert (folder / "run" / "result.json").is_file()
 
 
-def started(arguments: list[str], data: Path, folder: Path, script: str = RANK) -> list[subprocess.Popen[str]]:
-    """The script twice, as one group."""
-    (folder / "rank.py").write_text(script, "utf-8")
-    port, processes = free_port(), []
-    for rank in ("0", "1"):
-        environment = runs.environment_of(data, RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-        command = [sys.executable, "rank.py", str(folder), *arguments, "--launcher", "pytorch"]
-        processes.append(subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    return processes
-
-
-def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[str, str]]:
-    """What each printed and complained of; none outlives a minute."""
-    try:
-        return [process.communicate(timeout=60) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-
-
 def in_two_processes(arguments: list[str], data: Path, folder: Path) -> list[str]:
-    processes = started(arguments, data, folder)
-    outputs = ended(processes)
+    processes = runs.started(arguments, data, folder, RANK)
+    outputs = runs.ended(processes)
     assert [process.returncode for process in processes] == [0, 0], outputs
     return [out for out, _ in outputs]
 
@@ -215,8 +185,8 @@ sys.exit(cli.run("train", sys.argv[2:]))
 
 def test_a_dead_rank_ends_the_others(data_root: Path, tmp_path: Path) -> None:
     arguments = [str(runs.write(tmp_path, config=runs.GRAPH)), "--work-dir", str(tmp_path / "run"), "--cfg-options", *OPTIONS]
-    processes = started(arguments, data_root, tmp_path, DEAD)
-    (_, said), (_, _) = ended(processes)
+    processes = runs.started(arguments, data_root, tmp_path, DEAD)
+    (_, said), (_, _) = runs.ended(processes)
     assert processes[1].returncode == -signal.SIGKILL
     assert processes[0].returncode not in (0, None, -signal.SIGKILL)
     assert "Connection closed by peer" in said or "Connection reset by peer" in said
@@ -227,7 +197,7 @@ def test_a_dead_rank_ends_the_others(data_root: Path, tmp_path: Path) -> None:
 def test_torchrun(data_root: Path, tmp_path: Path) -> None:
     config = runs.write(tmp_path, config=runs.GRAPH)
     (tmp_path / "rank.py").write_text(RANK, "utf-8")
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", runs.free_port()]
     arguments = [str(config), "--work-dir", str(tmp_path / "run"), "--launcher", "pytorch", "--cfg-options", *OPTIONS]
     command = [*torchrun, str(tmp_path / "rank.py"), str(tmp_path), *arguments]
     done = runs.run_python(command, data_root, CUDA_VISIBLE_DEVICES="")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import Hook
 from rich.console import Console
 
@@ -13,29 +14,52 @@ MOST = MOST_BROKEN
 
 
 class BrokenRowsHook(Hook):
-    """For data sets with `on_broken="skip"`: such a row has no view, no label and no mask."""
+    """For data sets with `on_broken="skip"`: such a row has no view, no label and no mask.
+
+    Several processes tell each other at the end of each epoch and each validation, so that the first speaks for all, and all stop alike.
+    """
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.told: dict[str, None] = {}
+        self.told: dict[str, dict[str, None]] = {"train": {}, "val": {}}
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self._tell(data_batch.broken, len(runner.train_dataloader.dataset))
+        self._hear("train", data_batch.broken, runner.train_dataloader)
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        self._tell(data_batch.broken, len(runner.val_dataloader.dataset))
+        self._hear("val", data_batch.broken, runner.val_dataloader)
+
+    def after_train_epoch(self, runner: Any) -> None:
+        self._share("train", runner.train_dataloader)
+
+    def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
+        self._share("val", runner.val_dataloader)
 
     def after_train(self, runner: Any) -> None:
-        if self.told:
-            self.console.print(f"{len(self.told)} rows could not be read and were left out", style="bold red")
+        if count := sum(map(len, self.told.values())):
+            self.console.print(f"{count} rows could not be read and were left out", style="bold red")
 
-    def _tell(self, broken: list[str], rows: int) -> None:
+    def _hear(self, split: str, broken: list[str], loader: Any) -> None:
+        self._tell(split, broken)
+        # of several processes one that stopped within an epoch would leave the others waiting for it
+        if broken and get_world_size() == 1:
+            self._check(split, len(loader.dataset))
+
+    def _share(self, split: str, loader: Any) -> None:
+        if get_world_size() > 1:
+            for broken in all_gather_object(list(self.told[split])):
+                self._tell(split, broken)
+            self._check(split, len(loader.dataset))
+
+    def _tell(self, split: str, broken: list[str]) -> None:
         for why in broken:
-            if why not in self.told:
-                self.told[why] = None
+            if why not in self.told[split]:
+                self.told[split][why] = None
                 self.console.print(f"left out: {why}", markup=False)
-        if broken and len(self.told) > max(1, MOST * rows):
+
+    def _check(self, split: str, rows: int) -> None:
+        told = self.told[split]
+        if len(told) > max(1, MOST * rows):
             raise ValueError(
-                f"{len(self.told)} of {rows} rows could not be read, more than {100 * MOST:g} %: {next(reversed(self.told))};"
-                " see xkd check-pairs"
+                f"{len(told)} of {rows} rows could not be read, more than {100 * MOST:g} %: {next(reversed(told))}; see xkd check-pairs"
             )
