@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from xkd.engine.panel_hook import PanelHook
+from xkd.engine.panels import test_samples as samples_of
 
 LOOKED = f"""from mmengine.visualization import TensorboardVisBackend
 from xkd.engine.panel_hook import PanelHook
@@ -43,3 +45,21 @@ def events(folder: Path) -> EventAccumulator:
 def test_a_hook_that_never_draws_is_refused() -> None:
     with pytest.raises(ValueError, match="draws 6 samples every 0 epochs; both must be 1 or more"):
         PanelHook(interval=0)
+
+
+def test_rows_that_cannot_be_read_are_passed_over(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "data" / "tiny"
+    shutil.copytree(data_root, root)
+    monkeypatch.setenv("XKD_DATA_ROOT", str(root.parent))
+    config = runs.config_of(tmp_path, LOOKED, {"val_dataloader.dataset.on_broken": "skip", "train_cfg.max_epochs": 1})
+    whole, _ = samples_of(config, "val", 3)
+    first, *rest = (sample.meta["id"] for sample in whole)
+    files = {line.split(",")[0]: line.split(",")[3] for line in (root / "manifest.csv").read_text("utf-8").splitlines()}
+    (root / files[first]).write_bytes(b"")
+    assert [sample.meta["id"] for sample in samples_of(config, "val", 2)[0]] == rest
+    runs.run_training(config, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").rglob("attention_*.png")] == ["attention_1.png"]
+    for path in (root / "rgb").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match="the val split has no labelled row that can be read and shown"):
+        samples_of(config, "val", 2)

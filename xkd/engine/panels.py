@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -69,11 +69,17 @@ def check_attention(config: Config, branch: str) -> None:
 
 
 def test_samples(config: Config, split: str, number: int) -> tuple[list[Any], tuple[View, ...]]:
-    """`number` rows of a split with every sensor that the config names, the student's first, the classes in turn; and those views."""
+    """`number` rows of a split with every sensor that the config names, the student's first, the classes in turn; and those views.
+
+    Rows that could not be read are passed over; `ValueError` where no labelled row is left.
+    """
     dataset, views = _split_with_all_views(config, split)
     by_class = [np.flatnonzero(dataset.strata == k).tolist() for k in np.unique(dataset.strata[dataset.strata >= 0])]
     turns = [index for round_ in zip_longest(*by_class) for index in round_ if index is not None]
-    return [dataset[index] for index in turns[:number]], views
+    samples = list(islice((sample for sample in map(dataset.__getitem__, turns) if not sample.broken), number))
+    if not samples:
+        raise ValueError(f"the {split} split has no labelled row that can be read and shown")
+    return samples, views
 
 
 def named_samples(config: Config, split: str, ids: Sequence[str]) -> tuple[list[Any], tuple[View, ...]]:
