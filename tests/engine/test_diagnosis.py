@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,44 @@ def test_teacher_and_student_alone_are_trained_for_a_share_and_looked_at_on_val(
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps, "what is there is reused"
 
 
+SEVERAL = {
+    "task = dict(type=Classification,": "task = dict(type=Classification, multilabel=True,",
+    "KD, CrossEntropy": "BinaryCrossEntropy as CrossEntropy, SigmoidKD as KD",
+}
+PIXELS = {
+    'type=Classification, classes=("blank", "disc", "bar")': 'type=Segmentation, classes=("background", "object")',
+    "from xkd.tasks import Classification": "from xkd.tasks import Segmentation",
+    "from core_models import CNN": "from torch.nn import Conv2d",
+    "model=dict(type=CNN, channels=1)": "model=dict(type=Conv2d, in_channels=1, out_channels=2, kernel_size=1)",
+    "model=dict(type=CNN)": "model=dict(type=Conv2d, in_channels=3, out_channels=2, kernel_size=1)",
+    "augment=dict(type=Augment": 'target="mask", augment=dict(type=Augment',
+    "size=(16, 24)": "size=(16, 16)",
+    "val/macro_f1": "val/mean_iou",
+    ", tau=2.0": "",
+}
+
+
+@pytest.mark.parametrize(("changes", "metric"), [(SEVERAL, "accuracy"), (PIXELS, "mean_iou")])
+def test_a_task_without_one_class_for_each_row_is_asked_the_other_two(
+    changes: dict[str, str], metric: str, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data" / "tiny"
+    shutil.copytree(data_root, root)
+    header = (root / "manifest.toml").read_text("utf-8")
+    (root / "manifest.toml").write_text(header.replace("classes", 'labels = "multi"\nclasses') if changes is SEVERAL else header, "utf-8")
+    monkeypatch.setenv("XKD_DATA_ROOT", str(root.parent))
+    teacher, text = runs.TEACHER, runs.STUDENT
+    for one, other in changes.items():
+        teacher, text = teacher.replace(one, other), text.replace(one, other)
+    arms = make_arms(runs.write(tmp_path, teacher=teacher, student=text), {})
+    found = diagnose(arms, 0.1, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
+    pairs, better, tells = found.answers
+    assert (pairs.question, better.question) == ("Do the pairs of thermal fit?", "Is the teacher on thermal better?")
+    assert better.reason.startswith(f"{metric} 0.")
+    assert "on 12 rows of val" in better.reason
+    assert (tells.verdict, tells.reason) == ("unclear", "to ask it holds each row's class fixed, and this task's rows have no one class")
+
+
 def test_a_share_of_the_epochs(student: Path) -> None:
     arm = next(arm for arm in make_arms(student, {"train_cfg.max_epochs": 40, "train_cfg.val_interval": 20}) if arm.name == "alone")
     assert shortened(arm, 0.25).config().train_cfg.max_epochs == 10
@@ -84,19 +123,31 @@ def test_soft_targets_that_the_students_sensor_explains_speak_for() -> None:
     rng = np.random.default_rng(0)
     sure = 0.55 + 0.4 * rng.random(200)
     blind, sighted = rng.normal(size=(200, 3)), np.stack([10 * sure, rng.normal(size=200)], 1)
-    for deep, verdict in ((blind, "unclear"), (sighted, "for")):
+    coarse = np.stack([np.arange(200) % 2 + 0.1 * rng.normal(size=200), rng.normal(size=200)], 1)  # the class and nothing else
+    no_more, no_sign = "no sign that it tells more", "but the student's sensor shows no sign of what the teacher says"
+    cases: list[tuple[np.ndarray, Verdict, Verdict, tuple[bool, bool]]] = [
+        (blind, "unclear", "unclear", (True, True)),
+        (sighted, "for", "for", (False, False)),
+        (coarse, "unclear", "for", (True, False)),
+    ]
+    for deep, labelled, few, said in cases:
         student = seen(0.8, deep.astype(np.float32), np.full(200, 0.7))
         teacher = seen(1.0, deep.astype(np.float32), sure)
-        assert diagnosis._tells("thermal", student, teacher, (0, 90)).verdict == verdict
-        few = diagnosis._tells("thermal", student, teacher, (81, 90))
-        assert few.verdict == "for", "where there is no label the class is news"
-        assert "81 of 90 training pairs carry no label" in few.reason
-        assert ("no sign that it tells more" in few.reason) == (verdict == "unclear")
+        assert diagnosis._tells("thermal", student, teacher, (0, 90)).verdict == labelled
+        answer = diagnosis._tells("thermal", student, teacher, (81, 90))
+        assert answer.verdict == few, "where there is no label the class is news, to a sensor that shows it"
+        assert "81 of 90 training pairs carry no label" in answer.reason
+        assert (no_more in answer.reason, no_sign in answer.reason) == said
+        assert ("there its class is news" in answer.reason) == (few == "for")
     even = seen(0.8, blind.astype(np.float32), np.full(200, 0.7))
     right = replace(even, run=replace(even.run, probabilities=np.eye(2, dtype=np.float32)[even.run.target]))
     answer = diagnosis._tells("thermal", even, right, (0, 90))
     assert answer.verdict == "unclear", "a teacher that says the label and nothing else"
     assert "every training pair carries" in answer.reason
+    constant = seen(0.8, np.zeros((200, 3), np.float32), np.full(200, 0.7))
+    answer = diagnosis._tells("thermal", constant, right, (81, 90))
+    assert answer.verdict == "unclear", "a student that sees nothing at all"
+    assert "nan" not in answer.reason
 
 
 def test_rows_of_one_group_are_one_witness() -> None:

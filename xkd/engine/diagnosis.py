@@ -28,7 +28,6 @@ from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_student
 from xkd.taps import Tap, Taps, stage_names
-from xkd.tasks import Task
 
 Verdict = Literal["for", "against", "unclear"]
 SIGNIFICANT = 0.05
@@ -66,16 +65,10 @@ class Seen:
 
 
 def diagnose(arms: list[Arm], share: float, root: Path, console: Console, progress: Progress) -> Diagnosis:
-    """Train teachers and the student alone for `share` of their epochs (what is there is reused), and look at them on val.
-
-    `ValueError` for a task whose rows have no one class each: nothing could be held fixed.
-    """
+    """Train teachers and the student alone for `share` of their epochs (what is there is reused), and look at them on val."""
     named = {arm.name: arm for arm in arms}
     distilled = named["distilled"]
     config = distilled.config()
-    task: Task = build(as_plain(config.distiller.task), "distiller.task")
-    if task.example_target(1, (8, 8)).ndim != 1:
-        raise ValueError("a diagnosis holds each row's class fixed; this task has several labels, or a class for each pixel")
     folders = {}
     for name in (*distilled.teachers.values(), "alone"):
         short = shortened(named[name], share)
@@ -129,11 +122,11 @@ def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[See
             columns[deep].append(reading[kept])
     if not columns["rows"]:
         raise ValueError(f"no labelled row of the val split has both sensors, {list(views)}")
-    whole = {name: torch.cat(columns[name]).numpy() for name in ("target", "student", "teacher", "ours", "theirs")}
+    whole = {name: torch.cat(columns[name]).numpy() for name in ("student", "teacher", "ours", "theirs")}
+    target = torch.cat(columns["target"]).numpy().astype(np.int64)
     rows, clusters = np.array(columns["rows"]), np.array(columns["clusters"])
     found = [
-        Seen(TestRun(rows, whole[answers], whole["target"], clusters), whole[deep])
-        for answers, deep in (("student", "ours"), ("teacher", "theirs"))
+        Seen(TestRun(rows, whole[answers], target, clusters), whole[deep]) for answers, deep in (("student", "ours"), ("teacher", "theirs"))
     ]
     return found[0], found[1]
 
@@ -163,25 +156,39 @@ def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:
 
 
 def _tells(branch: str, student: Seen, teacher: Seen, unlabelled: tuple[int, int]) -> Answer:
-    """Within a class, does the student's sensor say anything about the teacher's answer? And are there pairs whose class it alone tells?
+    """Within a class, does the student's sensor say anything about the teacher's answer? Where labels lack, does it without the class?
 
     `unlabelled` pairs of all in training.
     """
+    question = f"Can the teacher on {branch} tell the student what its labels do not?"
+    if student.run.target.ndim != 1:
+        return Answer(question, "unclear", "to ask it holds each row's class fixed, and this task's rows have no one class")
     logits = np.log(np.maximum(teacher.run.probabilities, 1e-12))
     ours, theirs, classes = by_group(student.run, student.deep, logits)
     chosen = np.random.default_rng(0).permutation(len(ours))[:NUM_ROWS]
     found: Dependence = dependence_within(ours[chosen], theirs[chosen], classes[chosen])
+    significant = found.p < SIGNIFICANT  # not where it is not a number
     if not np.isfinite(found.p):
         told = "within the classes one of the networks says the same of every row"
     else:
-        told = f"alignment within classes {found.cka:.3f}, by chance {found.chance:.3f}; p = {found.p:.3f} by permutation"
-        told += f" of {len(chosen)} groups{'' if found.p < SIGNIFICANT else ': no sign that it tells more than the class'}"
-    if unlabelled[0]:
-        told += f"; {unlabelled[0]} of {unlabelled[1]} training pairs carry no label, and there its class is news"
-    elif not found.p < SIGNIFICANT:
-        told += ", which every training pair carries: its soft targets may be noise to the student"
-    verdict: Verdict = "for" if found.p < SIGNIFICANT or unlabelled[0] else "unclear"
-    return Answer(f"Can the teacher on {branch} tell the student what its labels do not?", verdict, told)
+        told = f"alignment within classes {_told(found)} of {len(chosen)} groups"
+        told += "" if significant else ": no sign that it tells more than the class"
+    few = f"{unlabelled[0]} of {unlabelled[1]} training pairs carry no label"
+    if not unlabelled[0]:
+        noise = "" if significant else ", which every training pair carries: its soft targets may be noise to the student"
+        return Answer(question, "for" if significant else "unclear", told + noise)
+    if significant:
+        return Answer(question, "for", f"{told}; {few}, and there its class is news")
+    # without a label the class itself would be news, if the student's sensor shows any of it
+    free = dependence_within(ours[chosen], theirs[chosen], np.zeros(len(chosen), np.int64))
+    if free.p < SIGNIFICANT:
+        return Answer(question, "for", f"{told}; {few}, and there its class is news: without holding it {_told(free)}")
+    blind = f"; without holding it {_told(free)}" if np.isfinite(free.p) else ""
+    return Answer(question, "unclear", f"{told}; {few}, but the student's sensor shows no sign of what the teacher says{blind}")
+
+
+def _told(found: Dependence) -> str:
+    return f"{found.cka:.3f}, by chance {found.chance:.3f}; p = {found.p:.3f} by permutation"
 
 
 def by_group(
