@@ -164,7 +164,7 @@ def run_python(arguments: Sequence[str], data: Path, timeout: float = 120.0, **e
 
 
 def environment_of(data: Path, **more: str) -> dict[str, str]:
-    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "tests")))
+    paths = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "tests"), os.environ["PYTHONPATH"]))
     return {
         **os.environ,
         "PYTHONPATH": paths,

@@ -85,7 +85,8 @@ def test_a_soak_sees_a_leak(tmp_path: Path) -> None:
     prepare = ["datasets/leafsim/prepare.py", "--out", str(tmp_path / "leafsim"), "--num-scenes", "220", "--workers", "1"]
     soak = ["tools/benchmark.py", "soak", "configs/rgb_thermal/leafsim_teacher.py", "--minutes", "0.6"]
     options = ["train_dataloader.batch_size=2", "train_dataloader.num_workers=0"]
-    environment = {**os.environ, "XKD_DATA_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path)}
+    paths = os.pathsep.join((str(tmp_path), os.environ["PYTHONPATH"]))
+    environment = {**os.environ, "XKD_DATA_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     slopes = []
     for command in (
         prepare,
