@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -197,9 +198,31 @@ def test_every_command_has_its_tool() -> None:
     assert {name.replace("-", "_") for name in COMMANDS} <= {path.stem for path in (ROOT / "tools").glob("*.py")}
 
 
-def test_the_ci_script_and_the_hooks_stand_on_their_own() -> None:
-    script = ROOT / ".ci" / "run"
+@pytest.mark.parametrize("name", ["run", "nightly"])
+def test_the_ci_scripts_stand_on_their_own(name: str) -> None:
+    script = ROOT / ".ci" / name
     assert script.stat().st_mode & 0o111
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+    targets = re.findall(r"^step \w+ make (\S+)$", script.read_text("utf-8"), re.MULTILINE)
+    assert "install" in targets
+    assert make("--dry-run", *targets).returncode == 0
+
+
+def test_a_night_tries_every_step_and_fails_if_one_does(tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    script = Path(shutil.copy(ROOT / ".ci" / "nightly", tmp_path / ".ci"))
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "make").write_text('#!/bin/sh\necho "made $1"\ntest "$1" != "$BREAKS"\n')
+    (programs / "make").chmod(0o755)
+    for breaks, code in (("", 0), ("test-full", 1), ("audit", 1)):
+        environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "BREAKS": breaks}
+        done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code
+        assert re.findall(r"^made (.*)$", done.stdout, re.MULTILINE) == ["install", "test-full", "test-minimum", "audit"]
+        assert ("all steps passed" in done.stdout) == (not breaks)
+
+
+def test_the_hooks_stand_on_their_own() -> None:
     hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
     assert re.findall(r"repo: (.*)", hooks) == ["local"]
