@@ -41,4 +41,4 @@ distiller = dict(
     ),
 )
 train_cfg.merge(dict(max_epochs=72, val_interval=4))
-compare = dict(teachers=dict(ndvi="cwfid_teacher.py"), cluster="frame")
+compare = dict(teachers=dict(ndvi="cwfid_teacher.py"), same_sensor=dict(ndvi="cwfid_same_sensor.py"), cluster="frame")

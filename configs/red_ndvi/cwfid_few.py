@@ -6,4 +6,4 @@ with read_base():
     from .cwfid import *
 
 train_dataloader.merge(dict(sampler=dict(labelled_share=0.5), dataset=dict(label_fraction=0.2)))
-compare.merge(dict(teachers=dict(ndvi="cwfid_few_teacher.py")))
+compare.merge(dict(teachers=dict(ndvi="cwfid_few_teacher.py"), same_sensor=dict(ndvi="cwfid_few_same_sensor.py")))

@@ -41,4 +41,4 @@ distiller = dict(
     ),
 )
 train_cfg.merge(dict(max_epochs=60, val_interval=4))
-compare = dict(teachers=dict(lidar="kitti_drive52_teacher.py"), cluster="frame")
+compare = dict(teachers=dict(lidar="kitti_drive52_teacher.py"), same_sensor=dict(lidar="kitti_drive52_same_sensor.py"), cluster="frame")

@@ -41,4 +41,4 @@ distiller = dict(
     ),
 )
 train_cfg.merge(dict(max_epochs=48, val_interval=4))
-compare = dict(teachers=dict(thermal="fir_indoor_teacher.py"), cluster="bout")
+compare = dict(teachers=dict(thermal="fir_indoor_teacher.py"), same_sensor=dict(thermal="fir_indoor_same_sensor.py"), cluster="bout")

@@ -41,4 +41,4 @@ distiller = dict(
     ),
 )
 train_cfg.merge(dict(max_epochs=24))
-compare = dict(teachers=dict(thermal="roadscene_teacher.py"), cluster="frame")
+compare = dict(teachers=dict(thermal="roadscene_teacher.py"), same_sensor=dict(thermal="roadscene_same_sensor.py"), cluster="frame")

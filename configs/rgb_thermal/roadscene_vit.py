@@ -7,3 +7,4 @@ with read_base():
 
 distiller.branches.thermal.merge(dict(model=teacher_transformer))
 compare.merge(dict(teachers=dict(thermal="roadscene_vit_teacher.py")))
+compare.pop("same_sensor")  # that one is a ResNet

@@ -13,6 +13,7 @@ from xkd.data.manifest import Manifest
 from xkd.data.redraw import with_boxes
 from xkd.engine import page
 from xkd.engine.arms import ArmRun, make_arms
+from xkd.geometry import Box
 
 
 def test_the_unit_that_the_interval_is_over(tmp_path: Path) -> None:
@@ -40,3 +41,15 @@ def test_whether_the_arms_learn_from_the_same_labels(data_root: Path, tmp_path: 
     half = make_arms(path, {"train_dataloader.dataset.label_fraction": 0.5})
     others = "teacher on thermal (100 %), student alone, all labels (100 %)"
     assert page.labels_note(half) == same.replace("100", "50").replace(".", f", except that these have others: {others}.")
+
+
+def test_what_the_data_are_like_where_training_reads_boxes_that_a_detector_drew(data_root: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(str(data_root))
+    config = runs.load_config(runs.write(tmp_path, student=runs.STUDENT))
+    assert not [subject for subject in page.data_facts(manifest, config) if subject.startswith("training")]
+    trained = [row.id for row in manifest.rows if row.split == "train"]
+    with_boxes(manifest, {trained[0]: [(Box(2, 2, 20, 20), 0.7)]}, tmp_path / "boxes")
+    config.train_dataloader.dataset.root = str(tmp_path / "boxes")
+    facts = page.data_facts(manifest, config)
+    assert facts["training rows with scored boxes"] == f"1 of {len(trained)}"
+    assert facts["training reads another data set"] == f"{tmp_path / 'boxes'}; the rows counted here are those of tiny"

@@ -162,6 +162,11 @@ def data_facts(manifest: Manifest, config: Config) -> dict[str, str]:
         if sum(have.values()):
             facts[f"rows with {name}"] = ", ".join(f"{split} {have[split]}" for split in SPLITS)
     dataset = as_plain(config.train_dataloader.dataset)
+    trained = [row for row in Manifest.load(dataset["root"]).rows if row.split == "train"]
+    if drawn := sum(bool(row.scores) for row in trained):
+        facts["training rows with scored boxes"] = f"{drawn} of {len(trained)}"
+    if Manifest.load(dataset["root"]).root != manifest.root:
+        facts["training reads another data set"] = f"{dataset['root']}; the rows counted here are those of {manifest.name}"
     for key, word in (("label_fraction", "labels"), ("mask_fraction", "masks")):
         if dataset.get(key, 1.0) < 1:
             facts[f"{word} that training keeps"] = f"{100 * dataset[key]:g} %"
