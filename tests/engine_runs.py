@@ -194,9 +194,9 @@ def started(arguments: list[str], data: Path, folder: Path, script: str) -> list
 
 
 def ended(processes: list[subprocess.Popen[str]]) -> list[tuple[str, str]]:
-    """What each printed and complained of; none outlives a minute."""
+    """What each printed and complained of; none outlives three minutes."""
     try:
-        return [process.communicate(timeout=60) for process in processes]
+        return [process.communicate(timeout=180) for process in processes]
     finally:
         for process in processes:
             process.kill()
