@@ -3,23 +3,6 @@
 from mmengine.config import read_base
 
 with read_base():
-    from .roadscene_few_teacher import *
+    from .roadscene_same_sensor import *
 
-distiller.merge(
-    dict(
-        student="rgb",
-        branches=dict(
-            _delete_=True,
-            rgb=dict(
-                type=Branch,
-                model=dict(teacher_network, in_chans=3),
-                view=rgb,
-                weights=dict(type=Random),
-                taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
-            ),
-        ),
-        terms=dict(ce=dict(student="rgb.output")),
-    )
-)
-for loader in (train_dataloader, val_dataloader, test_dataloader):
-    loader.merge(dict(dataset=dict(views=[rgb])))
+train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(label_fraction=0.2)))
