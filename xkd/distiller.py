@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from xkd.batch import Batch
@@ -193,7 +194,7 @@ class Distiller(nn.Module):
                 raise ValueError(f"term '{name}' compares {shapes}, but '{reading}' is not finite: are its weights?")
         try:
             term.bind(readings)
-            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
                 term.eval()(readings, batch, gated=False)
             if term.gate is not None:
                 term.opened(readings, batch)
@@ -272,7 +273,8 @@ def count_flops(branch: Branch, task: Task) -> int:
     training = branch.training
     with torch.no_grad():
         branch.eval()(batch, task)  # the first pass of all also checks the taps, which costs more passes
-        with FlopCounterMode(display=False) as counter:
+        # the counter of torch 2.12 does not know a processor's fused attention
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             branch(batch, task)
     branch.train(training)
     return int(counter.get_total_flops())
