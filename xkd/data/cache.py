@@ -163,7 +163,8 @@ class Shards:
 def _load(path: Path) -> Shard:
     with safe_open(path, "pt") as file:
         told = file.metadata() or {}
-        readings = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # not a dict
+        names = file.keys()
+        readings = {name: file.get_tensor(name) for name in names}
     return Shard(readings, dict(json.loads(told.get("broken", "[]"))), told.get("crc32", ""))
 
 
