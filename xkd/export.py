@@ -173,10 +173,18 @@ def _traced(deployed: _Deployed, example: Tensor) -> Any:
     if program is None:
         raise ValueError(f"torch.onnx gave no program for {type(deployed.model).__name__}")
     model = program.model_proto
-    for node in model.graph.node:  # stack traces with the paths of the machine that exported it
-        del node.metadata_props[:]
+    _strip_traces(model.graph)
     onnx.checker.check_model(model)
     return model
+
+
+def _strip_traces(graph: onnx.GraphProto) -> None:
+    """Take the stack traces, with the paths of the machine that exported it, off the nodes and the branches of an `If` within them."""
+    for node in graph.node:
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _strip_traces(inner)
 
 
 def _compare(content: bytes, deployed: _Deployed, probes: Tensor) -> float:
