@@ -220,6 +220,25 @@ def test_an_example_batch_is_plausible_in_the_sensors_unit() -> None:
     assert bool(batch.labelled.all() and batch.masked.all() and batch.present["rgb"].all())
 
 
+@pytest.mark.parametrize("tap", [Tap("layer1"), Tap("stage:-1"), Tap("blocks.1", kind="attention"), Tap("", kind="rollout")])
+def test_a_copy_is_read_by_its_own_taps(tap: Tap) -> None:
+    if tap.kind == "features":
+        model = timm.create_model("resnet10t", num_classes=3)
+    else:
+        model = timm.create_model("vit_tiny_patch16_224", num_classes=3, img_size=16, patch_size=4, depth=2)
+    branch = Branch(model, RGB_VIEW, Random(), {"look": tap})
+    branch.bind(TASK)
+    batch = make_batch(2)
+    twin = copy.deepcopy(branch)
+    expected = branch.eval()(batch, TASK)["look"]
+    torch.testing.assert_close(twin.eval()(batch, TASK)["look"], expected)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.normal_()
+    assert not torch.equal(twin(batch, TASK)["look"], expected)
+    assert torch.equal(branch(batch, TASK)["look"], expected)
+
+
 def test_two_branches_may_share_one_network() -> None:
     model = CNN()
     small = View("small", RGB_VIEW.modality, (8, 8))

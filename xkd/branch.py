@@ -175,7 +175,8 @@ class Branch(nn.Module):
 
     def _check_shapes(self, capture: Capture) -> None:
         for name, reading in capture.items():
-            if reading.shape[1:] != self.shapes[name]:
+            known = 1 if name == "output" else None  # of pixels it is on the grid of the batch's masks
+            if reading.shape[1:][:known] != self.shapes[name][:known]:
                 raise ValueError(
                     f"view '{self.view.name}': '{name}' is {tuple(reading.shape[1:])}, in the dry run it was {tuple(self.shapes[name])};"
                     " a network that drops tokens while it trains (patch_drop_rate) cannot be tapped"
@@ -194,10 +195,13 @@ class Branch(nn.Module):
         normalised: Tensor = (images.to(self.mean.dtype) - self.mean) / self.std
         return normalised.contiguous(memory_format=self.memory_format)
 
-    def bind(self, task: Task, rows: int = 2) -> Capture:
-        """The dry run of this branch on its own view: sizes the heads, learns the shapes of the readings."""
+    def bind(self, task: Task, rows: int = 2, mask_size: tuple[int, int] | None = None) -> Capture:
+        """The dry run of this branch on its own view: sizes the heads, learns the shapes of the readings.
+
+        `mask_size` is that of the masks, where it is not the view's: outputs of pixels are on their grid.
+        """
         self._check_classes(task)
-        batch = example_batch([self.view], task, rows, self.mean.device)
+        batch = example_batch([self.view], task, rows, self.mean.device, mask_size)
         training = self.training
         self.eval()
         with torch.no_grad():
@@ -211,6 +215,7 @@ class Branch(nn.Module):
             taps = self.taps.read(images.shape)
             for name, head in self.heads.items():
                 head.bind(tuple(taps[self.head_taps[name]].shape[1:]), tuple(output.shape[1:]))
+                self._check_trained(name, head)
             self.to(self.mean.device)
             own = dict.fromkeys(self.explanations)
             capture = self._explained(images, batch, task, own, check=True) if own else self._read(images, batch, task)
@@ -220,6 +225,14 @@ class Branch(nn.Module):
         self._compiled = torch.compile(self.taps.__call__) if self.compiled else None
         self.shapes = {name: reading.shape[1:] for name, reading in capture.items()}
         return capture
+
+    def _check_trained(self, name: str, head: Projector) -> None:
+        """Weights are of the network alone: nobody would ever have trained the layers of a frozen branch's head."""
+        if self.frozen and not isinstance(self.weights, EMA | Random) and any(True for _ in cast("nn.Module", head).parameters()):
+            raise ValueError(
+                f"branch on view '{self.view.name}': head '{name}' has layers, which are not in {self.weights} and which a frozen branch"
+                " does not learn: read the tap itself, or put the head's layers into the network"
+            )
 
     def _check_classes(self, task: Task) -> None:
         """Outputs in another order would teach nonsense; a learning branch may get a new classifier."""
@@ -241,8 +254,9 @@ class Branch(nn.Module):
         return {name: anchor.expand(len(images), *shape) for name, shape in self.shapes.items()}
 
 
-def example_batch(views: list[View], task: Task, rows: int, device: torch.device) -> Batch:
-    """Full rows of plausible noise, for a dry run: every view present, labelled and masked."""
+def example_batch(views: list[View], task: Task, rows: int, device: torch.device, mask_size: tuple[int, int] | None = None) -> Batch:
+    """Full rows of plausible noise, for a dry run: every view present, labelled and masked, masks as large as the first view by default."""
+    mask_size = mask_size or views[0].size
     generator = torch.Generator().manual_seed(0)
 
     def noise(view: View) -> Tensor:
@@ -253,9 +267,9 @@ def example_batch(views: list[View], task: Task, rows: int, device: torch.device
     return Batch(
         views={view.name: noise(view) for view in views},
         present={view.name: everything for view in views},
-        target=task.example_target(rows, views[0].size).to(device),
+        target=task.example_target(rows, mask_size).to(device),
         labelled=everything,
-        mask=torch.ones((rows, 1, *views[0].size), device=device),
+        mask=torch.ones((rows, 1, *mask_size), device=device),
         masked=everything,
         index=torch.arange(rows, device=device),
         draw=torch.zeros(rows, dtype=torch.long, device=device),

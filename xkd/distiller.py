@@ -168,7 +168,7 @@ class Distiller(nn.Module):
         self._check_explained()
         captures = {name: self._bind_branch(name, branch) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}
-        batch = example_batch(list(views.values()), self.task, rows=2, device=self.student.mean.device)
+        batch = example_batch(list(views.values()), self.task, 2, self.student.mean.device, self.student.view.size)
         readings = self._readings(captures, batch)
         for name, term in self.terms.items():
             self._bind_term(name, term, readings, batch)
@@ -182,7 +182,7 @@ class Distiller(nn.Module):
     def _bind_branch(self, name: str, branch: Branch) -> Capture:
         readers = [term for term, of in self.terms.items() if any(reading.startswith(f"{name}.") for reading in of.readings)]
         try:
-            return branch.bind(self.task)
+            return branch.bind(self.task, mask_size=self.student.view.size)
         except ValueError as error:
             raise ValueError(f"branch '{name}', read by terms {readers}: {error}") from error
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from xkd.batch import Batch, View
 from xkd.branch import Branch, example_batch
 from xkd.files import write_together
 from xkd.modalities import RGB
-from xkd.taps import Taps
 from xkd.tasks import Segmentation, Task
 
 TOLERANCE = 1e-4  # largest difference of a probability between PyTorch and onnxruntime, both float32 on the CPU
@@ -86,8 +84,9 @@ class _Deployed(nn.Module):
 
     def __init__(self, branch: Branch, task: Task) -> None:
         super().__init__()
-        with _untapped(branch):
-            self.model = copy.deepcopy(branch.model).cpu().float()
+        twin = copy.deepcopy(branch)
+        twin.taps.close()  # tracing would hand its hooks tensors that do not exist
+        self.model = twin.model.cpu().float()
         self.register_buffer("mean", branch.mean.cpu().float())
         self.register_buffer("std", branch.std.cpu().float())
         self.task, self.class_map = task, branch.class_map
@@ -148,16 +147,6 @@ def probe_images(view: View) -> Shaped[Tensor, "n c h w"]:
 def input_dtype(view: View) -> torch.dtype:
     """`uint8` where the sensor's values are 8-bit counts by definition, else `float32`."""
     return torch.uint8 if isinstance(view.modality, RGB) else torch.float32
-
-
-@contextlib.contextmanager
-def _untapped(branch: Branch) -> Iterator[None]:
-    """Without the branch's hooks: tracing would hand them tensors that do not exist."""
-    branch.taps.close()
-    try:
-        yield
-    finally:
-        branch.taps = Taps(branch.model, branch.taps.taps)
 
 
 def _traced(deployed: _Deployed, example: Tensor) -> Any:

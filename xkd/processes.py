@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.nn.functional import all_gather
 
 
 def are_several() -> bool:
@@ -23,16 +22,23 @@ def shares_of_rows(counts: list[int], device: torch.device) -> Tensor:
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """The rows of all processes in order of rank, as many as each has; gradients find their way back to the process that a row is of."""
-    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(distributed.get_world_size())]
+    """The rows of all processes in order of rank, as many as each has.
+
+    Gradients reach the own rows alone, times the number of processes: all have the same loss of the same rows, so the mean over processes
+    of what each adds for its own rows is that loss's gradient. Nobody waits for another in the backward pass, whoever has no rows.
+    """
+    world = distributed.get_world_size()
+    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world)]
     distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
     most = max(int(count) for count in counts)
     if most == 0:
         return rows
-    padded = torch.cat([rows, rows.new_zeros((most - len(rows), *rows.shape[1:]))]).contiguous()
-    if rows.is_floating_point():
-        everyone = list(all_gather(padded))  # type: ignore[no-untyped-call]  # torch has no types for it
-    else:
-        everyone = [torch.empty_like(padded) for _ in counts]
-        distributed.all_gather(everyone, padded)
-    return torch.cat([part[: int(count)] for part, count in zip(everyone, counts, strict=True)])
+    padded = torch.cat([rows.detach(), rows.new_zeros((most - len(rows), *rows.shape[1:]))]).contiguous()
+    everyone = [torch.empty_like(padded) for _ in counts]
+    distributed.all_gather(everyone, padded)
+    parts = [part[: int(count)] for part, count in zip(everyone, counts, strict=True)]
+    if rows.requires_grad:
+        own = rows.view_as(rows)
+        own.register_hook(lambda gradient: gradient * world)  # type: ignore[no-untyped-call]  # torch has no types for it
+        parts[distributed.get_rank()] = own
+    return torch.cat(parts)

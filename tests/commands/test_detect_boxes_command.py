@@ -32,7 +32,18 @@ def test_annotated_rows_keep_their_boxes_and_the_others_get_some(
     assert cli.run("detect-boxes", [*arguments, "--checkpoint", str(out / "detector.pth"), "--out", str(tmp_path / "again")]) == 0
     assert "0 as they were annotated" in capsys.readouterr().out
     assert cli.run("detect-boxes", [*arguments, "--out", str(out)]) == 2
-    assert "is not empty" in capsys.readouterr().err
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_a_data_set_without_val_rows_says_that_nothing_can_be_said(
+    own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = own_data / "manifest.csv"
+    kept = [line for line in manifest.read_text("utf-8").splitlines() if ",val," not in line]
+    manifest.write_text("\n".join(kept) + "\n", "utf-8")
+    arguments = [str(own_data), "--sensor", "rgb", "--size", "32", "32", "--steps", "1", "--out", str(tmp_path / "boxed")]
+    assert cli.run("detect-boxes", arguments) == 0
+    assert "no val row has boxes" in capsys.readouterr().out
 
 
 def test_a_detector_that_finds_nothing_is_told(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,6 +51,12 @@ def test_wrong_arguments(tiny_dataset: Path) -> None:
         make(tiny_dataset, split="tset")
     with pytest.raises(ValueError, match="mask must be"):
         make(tiny_dataset, mask="lesion")
+    with pytest.raises(ValueError, match=r"target must be one of \['label', 'mask'\], got 'masks'"):
+        make(tiny_dataset, target="masks")
+    with pytest.raises(ValueError, match=r"shuffle_within must be one of \['all', 'class'\], got 'classes'"):
+        make(tiny_dataset, shuffle_pairs_except="rgb", shuffle_within="classes")
+    with pytest.raises(ValueError, match="shuffle_within='class' needs shuffle_pairs_except"):
+        make(tiny_dataset, shuffle_within="class")
     with pytest.raises(KeyError, match=r"names view 'rbg'; there are \['rgb', 'thermal'\]"):
         make(tiny_dataset, shuffle_pairs_except="rbg")
     with pytest.raises(KeyError, match=r"view 'eye' wants modality 'lidar'; it has \['rgb', 'thermal'\]"):

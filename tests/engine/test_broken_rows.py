@@ -94,7 +94,7 @@ def test_a_hostile_file_is_named_and_its_row_left_out(column: str, content: byte
 def test_a_broken_row_ends_a_run_unless_it_is_told_otherwise(damaged: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"row 'train-\d+': .*cut off after 8 bytes"):
         runs.run_training(runs.config_of(tmp_path, runs.GRAPH), tmp_path / "run")
-    with pytest.raises(ValueError, match="on_broken must be 'stop' or 'skip', got 'ignore'"):
+    with pytest.raises(ValueError, match=r"on_broken must be one of \['stop', 'skip'\], got 'ignore'"):
         build_loader(runs.config_of(tmp_path, runs.GRAPH, {"train_dataloader.dataset.on_broken": "ignore"}).train_dataloader, 0)
 
 

@@ -137,7 +137,7 @@ def test_a_data_set_with_other_boxes_shares_files_and_rows(manifest: Manifest, v
     sample = PairedDataset(str(out), "train", [view], Augment(), mask="boxes")
     index = next(at for at, row in enumerate(sample.rows) if row.id == one.id)
     assert sample[index].mask.max() <= 0.63
-    with pytest.raises(FileExistsError, match="is not empty; name another folder"):
+    with pytest.raises(FileExistsError, match="is there already; remove it to make it anew, or name another folder"):
         with_boxes(manifest, {}, out)
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from core_models import unchecked
+from torch.nn import functional as F
 
 from xkd.losses import BinaryCrossEntropy, CrossEntropy
 
@@ -56,6 +57,23 @@ def test_pixels_without_a_label_do_not_count() -> None:
     logits = torch.stack([LOGITS.T, LOGITS.T.flip(1)], 2)[None]  # (1, 3, 2, 2)
     target = torch.tensor([[[0, -1], [-1, -1]]])
     assert CrossEntropy()(logits, target).item() == pytest.approx(-log_p(0, 0), rel=1e-12)
+
+
+@pytest.mark.parametrize("weight", [(), (1.0, 2.0, 3.0)])
+def test_where_nothing_is_known_it_is_zero(weight: tuple[float, ...]) -> None:
+    logits = torch.randn(2, 3, 4, 4, requires_grad=True)
+    loss = CrossEntropy(weight=weight)(logits, torch.full((2, 4, 4), -1))
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_weights_and_unknown_pixels_together(smoothing: float) -> None:
+    logits, weight = torch.randn(2, 3, 4, 4), (1.0, 2.0, 3.0)
+    target = torch.arange(32).reshape(2, 4, 4) % 4 - 1
+    expected = F.cross_entropy(logits, target, torch.tensor(weight), ignore_index=-1, label_smoothing=smoothing)
+    torch.testing.assert_close(CrossEntropy(smoothing, weight)(logits, target), expected)
 
 
 def test_several_labels_per_image_and_the_weight_of_positives() -> None:

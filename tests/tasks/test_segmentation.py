@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from core_models import RGB_VIEW, TASK, unchecked
+from core_models import RGB, RGB_VIEW, TASK, THERMAL, unchecked
 
 from xkd import compare
 from xkd.batch import View
@@ -134,6 +134,27 @@ def test_soft_targets_of_pixels_pass_between_grids() -> None:
     distiller.bind()
     step = distiller(example_batch([RGB_VIEW], task, 2, torch.device("cpu")))
     assert torch.isfinite(step.loss)
+
+
+@pytest.mark.parametrize("first", ["coarse", "fine"])
+def test_teacher_and_student_see_views_of_two_sizes(first: str) -> None:
+    task = Segmentation(CLASSES)
+    views = {"coarse": View("thermal", THERMAL, (32, 48)), "fine": View("rgb", RGB, (64, 96))}
+    nets = {
+        name: PixelHead(timm.create_model("resnet10t", features_only=True, out_indices=(1,), in_chans=view.modality.channels), 3)
+        for name, view in views.items()
+    }
+    branches = {
+        "coarse": Branch(nets["coarse"], views["coarse"], Random(frozen=True), frozen=True),
+        "fine": Branch(nets["fine"], views["fine"], Random()),
+    }
+    terms = {"ce": Term(CrossEntropy(), "fine.output", "batch.target"), "kd": Term(KD(), "fine.output", "coarse.output")}
+    distiller = Distiller(dict(sorted(branches.items(), reverse=first == "fine")), terms, "fine", task)
+    distiller.bind()
+    step = distiller(example_batch([views["fine"], views["coarse"]], task, 2, torch.device("cpu")))
+    assert torch.isfinite(step.loss)
+    alone = example_batch([views["coarse"]], task, 2, torch.device("cpu"))  # as the teacher is measured, on masks of its own size
+    assert branches["coarse"](alone, task)["output"].shape == (2, 3, 32, 48)
 
 
 def test_what_is_no_pixel_network_is_named() -> None:

@@ -17,7 +17,6 @@ from torchmetrics.functional import spearman_corrcoef
 
 from xkd.attention.maps import attention_map
 from xkd.branch import Branch
-from xkd.taps import Taps
 from xkd.tasks import Task
 
 NUM_DRAWS: Final = 5  # of random weights, at most: some give an empty map, as Grad-CAM of a score that nothing speaks for
@@ -25,12 +24,7 @@ NUM_DRAWS: Final = 5  # of random weights, at most: some give an empty map, as G
 
 def randomised(branch: Branch, seed: int = 0) -> Branch:
     """A copy whose network has never learned anything: layers as they are initialised, other parameters drawn anew at their own scale."""
-    taps = branch.taps.taps
-    branch.taps.close()  # hooks would be copied, and read the copy
-    try:
-        other = copy.deepcopy(branch)
-    finally:
-        branch.taps = Taps(branch.model, taps)
+    other = copy.deepcopy(branch)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         for module in other.model.modules():
@@ -38,7 +32,6 @@ def randomised(branch: Branch, seed: int = 0) -> Branch:
                 reset()
             else:
                 _draw_anew(module)
-    other.taps = Taps(other.model, taps)
     return other
 
 

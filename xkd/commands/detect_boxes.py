@@ -12,7 +12,8 @@ import torch
 from xkd.batch import View
 from xkd.commands.screen import Screen
 from xkd.data.manifest import Manifest, find_dataset, sensor
-from xkd.data.redraw import check_empty, with_boxes
+from xkd.data.redraw import with_boxes
+from xkd.data.write import check_new
 from xkd.engine.detector import SMALL, Quality, Recipe, detect, judge, load_detector, train_detector
 
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     manifest = Manifest.load(find_dataset(a.dataset))
     view = View(a.sensor, sensor(str(manifest.root), a.sensor), (a.size[0], a.size[1]))
     console = Screen()
-    check_empty(Path(a.out))  # before hours of training
+    check_new(Path(a.out))  # before hours of training
     shown: set[str] = set()
     if a.checkpoint:
         detector = load_detector(a.checkpoint, a.detector, view)

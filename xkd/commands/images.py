@@ -8,23 +8,27 @@ import numpy as np
 import torch
 
 from xkd.batch import View
+from xkd.data.prepare.listing import IMAGES, SCANS
 from xkd.data.sample import Sample
 from xkd.geometry import IDENTITY, Box
+from xkd.modalities import LiDAR
 from xkd.modality import Shot, filled
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
+def find_images(places: list[str], view: View) -> dict[Path, Path]:
+    """Files as given, folders searched, each with its name below the folder that it was found in.
 
-def find_images(places: list[str]) -> list[Path]:
-    """Files as given, folders searched; `FileNotFoundError` for a place that is not there or holds no image."""
-    found: list[Path] = []
+    `FileNotFoundError` for a place that is not there or holds nothing that the view's sensor could have made.
+    """
+    suffixes = SCANS if isinstance(view.modality, LiDAR) else IMAGES
+    found: dict[Path, Path] = {}
     for place in map(Path, places):
         if not place.exists():
             raise FileNotFoundError(f"no file or folder {place}")
-        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES) if place.is_dir() else [place]
+        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes) if place.is_dir() else [place]
         if not files:
-            raise FileNotFoundError(f"no image in {place}; looked for {', '.join(SUFFIXES)}")
-        found.extend(files)
+            raise FileNotFoundError(f"no image in {place}; looked for {', '.join(suffixes)}")
+        found.update({path: path.relative_to(place) if place.is_dir() else Path(path.name) for path in files})
     return found
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torchvision.io import encode_png
@@ -38,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     student = load_student(config, a.checkpoint)
     if a.masks and not isinstance(student.task, Segmentation):
         raise ValueError(f"--masks is for segmentation; this config's task is {type(student.task).__name__}")
-    paths = find_images(a.images)
+    found = find_images(a.images, student.branch.view)
+    paths, masks = list(found), mask_files(found, Path(a.masks)) if a.masks else {}
     console = Screen()
     root = config.test_dataloader.dataset.root
     if (data_root(root) / "manifest.toml").is_file():  # the data may be elsewhere by now
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     with progress_display(console) as progress:
         bar = progress.add_task("images", total=len(paths))
         for start in range(0, len(paths), BATCH_SIZE):
-            rows.extend(answers(student, paths[start : start + BATCH_SIZE], a.masks))
+            rows.extend(answers(student, paths[start : start + BATCH_SIZE], masks))
             progress.advance(bar, len(paths[start : start + BATCH_SIZE]))
     table = io.StringIO()
     writer = csv.writer(table)
@@ -62,7 +64,16 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def answers(student: Student, paths: Sequence[Path], masks: str = "") -> list[list[str]]:
+def mask_files(found: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
+    """Of each image the file for its classes; `ValueError` names two images that would share one."""
+    owners: dict[Path, Path] = {}
+    for path, name in found.items():
+        if (other := owners.setdefault(folder / name.with_suffix(".png"), path)) != path:
+            raise ValueError(f"--masks: {other} and {path} would both be {folder / name.with_suffix('.png')}; predict them apart")
+    return {path: file for file, path in owners.items()}
+
+
+def answers(student: Student, paths: Sequence[Path], masks: Mapping[Path, Path] = MappingProxyType({})) -> list[list[str]]:
     """A row per image: file, prediction (all classes above one half for multi-label), probabilities, error.
 
     Of pixels: the class of most of them, and the share of each class.
@@ -81,7 +92,7 @@ def answers(student: Student, paths: Sequence[Path], masks: str = "") -> list[li
             output = student.branch.run(batch.views[student.branch.view.name], batch, student.task)["output"]
         found = dict(zip(samples, student.task.predict(output), strict=True))
     if isinstance(student.task, Segmentation):
-        found = {path: _pixel_shares(path, probabilities, masks) for path, probabilities in found.items()}
+        found = {path: _pixel_shares(probabilities, masks.get(path)) for path, probabilities in found.items()}
     classes = student.task.classes
     rows = []
     for path in paths:
@@ -97,10 +108,10 @@ def answers(student: Student, paths: Sequence[Path], masks: str = "") -> list[li
     return rows
 
 
-def _pixel_shares(path: Path, probabilities: torch.Tensor, masks: str) -> torch.Tensor:
-    """(K,) shares of the image's pixels; the class of each goes into a PNG where a folder is named."""
+def _pixel_shares(probabilities: torch.Tensor, file: Path | None) -> torch.Tensor:
+    """(K,) shares of the image's pixels; the class of each goes into a PNG where one is named."""
     classes = probabilities.argmax(0)
-    if masks:
-        Path(masks).mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(masks) / f"{path.stem}.png", encode_png(classes[None].to(torch.uint8)).numpy().tobytes())
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, encode_png(classes[None].to(torch.uint8)).numpy().tobytes())
     return torch.bincount(classes.flatten(), minlength=len(probabilities)) / classes.numel()

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         lookers = [Looker("student alone", load_student(config, a.before), method), Looker("distilled", student, method)]
     if a.image:
         view = student.branch.view
-        samples = [read_sample(path, view) for path in find_images(a.image)]
+        samples = [read_sample(path, view) for path in find_images(a.image, view)]
         views: tuple[View, ...] = (view,)
     else:
         samples, views = test_samples(config, a.split, a.num)

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from xkd.data.registration import Registration, read_registrations
 from xkd.data.rows import NONE, OPTIONAL, REQUIRED, Pairs, Row, Schema, read_rows
+from xkd.data.text import read_text
 from xkd.modalities import modality
 from xkd.modality import Modality
 
@@ -132,8 +133,8 @@ def _read_toml(folder: Path) -> dict[str, Any]:
             "given by an absolute path or by its name below XKD_DATA_ROOT"
         )
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: {error}") from error
     for section, legal in _TOML_KEYS.items():
         part = table.get(section, {}) if section else table

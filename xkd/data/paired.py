@@ -23,7 +23,7 @@ from xkd.data.frame import crop_of, frame_shape
 from xkd.data.manifest import Manifest
 from xkd.data.reading import Files, Readings
 from xkd.data.region import one_hot, positive_names, read_codes, region
-from xkd.data.request import check_classes, check_draws, check_request
+from xkd.data.request import check_choice, check_classes, check_draws, check_request
 from xkd.data.rows import Row
 from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
 from xkd.data.shots import check_files, has
@@ -84,7 +84,13 @@ class PairedDataset(Dataset[Sample]):
         self.target, self.mask_fraction, self.on_broken = target, mask_fraction, on_broken
         check_draws(self.views, augment)
         fractions = {"label_fraction": label_fraction, "mask_fraction": mask_fraction}
-        check_request(self.manifest, split, self.views, mask, fractions, shuffle_pairs_except, on_broken)
+        check_choice("mask", mask, ("mask", "boxes", "none"))
+        check_choice("target", target, ("label", "mask"))
+        check_choice("on_broken", on_broken, ("stop", "skip"))
+        check_choice("shuffle_within", shuffle_within, ("all", "class"))
+        check_request(self.manifest, split, self.views, fractions, shuffle_pairs_except)
+        if shuffle_within == "class" and not shuffle_pairs_except:
+            raise ValueError("shuffle_within='class' needs shuffle_pairs_except='<view>': without it no pair is shuffled")
         self.positive = positive_names(self.manifest, positive)
         rows = [row for row in self.manifest.rows if row.split == split]
         if target == "mask":
@@ -208,7 +214,7 @@ class PairedDataset(Dataset[Sample]):
         return crop_of(self.manifest, row, frame_shape(self.manifest, row, {sensor: reading for (_, sensor), reading in readings.items()}))
 
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
-        """The row's own; of pixels the class with the largest share, -1 where none has half."""
+        """The row's own; of pixels the class with the largest share, -1 where less than half of the pixel is known."""
         if self.target == "label":
             return self._label(index)
         size = self.views[0].size

@@ -31,14 +31,17 @@ def check_classes(manifest: Manifest) -> None:
             )
 
 
+def check_choice(name: str, value: str, legal: Sequence[str]) -> None:
+    if value not in legal:
+        raise ValueError(f"{name} must be one of {list(legal)}, got '{value}'")
+
+
 def check_request(
     manifest: Manifest,
     split: str,
     views: Sequence[View],
-    mask: str,
     fractions: Mapping[str, float],
     shuffle_pairs_except: str,
-    on_broken: str,
 ) -> None:
     """`fractions` by the name of the argument, such as label_fraction: of what the train split keeps."""
     names = [view.name for view in views]
@@ -49,10 +52,6 @@ def check_request(
     for view in views:
         if unknown := [sensor.name for sensor in view.sensors if sensor.name not in manifest.modalities]:
             raise KeyError(f"{manifest.root}: view '{view.name}' wants modality '{unknown[0]}'; it has {sorted(manifest.modalities)}")
-    if on_broken not in ("stop", "skip"):
-        raise ValueError(f"on_broken must be 'stop' or 'skip', got '{on_broken}'")
-    if mask not in ("mask", "boxes", "none"):
-        raise ValueError(f"mask must be 'mask', 'boxes' or 'none', got '{mask}'")
     for name, fraction in fractions.items():
         if not 0 < fraction <= 1 or (fraction < 1 and split != "train"):
             raise ValueError(f"{name} is above 0 and at most 1, and below 1 only in split 'train'; got {fraction} in '{split}'")

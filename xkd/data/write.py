@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xkd.data.manifest import Manifest
+from xkd.data.text import read_text
+
+
+def check_new(out: Path) -> None:
+    if out.exists():
+        raise FileExistsError(f"{out}: is there already; remove it to make it anew, or name another folder")
 
 
 @contextmanager
@@ -18,8 +25,7 @@ def new_dataset(out: Path) -> Iterator[Path]:
 
     Raises `FileExistsError` where `out` is there already, and whatever `Manifest.load` finds wrong.
     """
-    if out.exists():
-        raise FileExistsError(f"{out}: is there already; remove it to make it anew")
+    check_new(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     draft.chmod(0o755)
@@ -42,6 +48,5 @@ def write_rows(folder: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file with a header; `FileNotFoundError` names the file."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
+    """Rows of a CSV file with a header; `FileNotFoundError` and `ValueError` name the file."""
+    return list(csv.DictReader(io.StringIO(read_text(path))))

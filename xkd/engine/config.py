@@ -63,6 +63,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         raise KeyError(f"{path}: sections {missing} are missing; it has {[name for name in config if name in SECTIONS]}")
     for name, kind in SECTIONS.items():
         check_kind(config.get(name), kind, f"{path}: {name}")
+    if isinstance(config.get("param_scheduler"), Mapping):
+        config.param_scheduler = [config.param_scheduler]
     config.train_cfg.setdefault("by_epoch", True)
     for name in SECTIONS:
         check_section(name, as_plain(config.get(name)), str(path))
@@ -83,7 +85,7 @@ def check_kind(section: Any, kind: str, where: str) -> None:
 
 def check_schedule(schedulers: Any, epochs: int, path: str) -> None:
     """A schedule that begins when training has ended; mmengine says no more than "end should be larger than begin"."""
-    for position, entry in enumerate(schedulers if isinstance(schedulers, list) else [schedulers]):
+    for position, entry in enumerate(schedulers):
         if entry.get("by_epoch", True) and entry.get("begin", 0) >= epochs:
             raise ValueError(
                 f"{path}: param_scheduler[{position}] begins at epoch {entry['begin']}, but train_cfg.max_epochs is {epochs}; "
@@ -121,7 +123,7 @@ def check_section(name: str, section: Any, path: str) -> None:
         check_keys(clip, ["type", *_parameters(function, "parameters")], f"{where}.clip_grad")
         section = {key: value for key, value in section.items() if key not in ("constructor", "paramwise_cfg")}
     elif name == "param_scheduler":
-        for position, entry in enumerate(section if isinstance(section, list) else [section] if section else []):
+        for position, entry in enumerate(section or []):
             # mmengine's schedulers hand their arguments up with **kwargs, so the legal ones are those of all parents
             parents = getattr(entry.get("type"), "__mro__", ())
             legal = {key: None for parent in parents for key in _parameters(parent, "self", "optimizer", "args", "kwargs")}

@@ -26,6 +26,7 @@ from xkd.data.manifest import Manifest
 from xkd.data.paired import PairedDataset
 from xkd.data.redraw import Detections
 from xkd.data.sample import Sample
+from xkd.data.shots import has
 from xkd.geometry import Box
 from xkd.weights import load_file
 
@@ -161,6 +162,8 @@ class Quality:
 
 
 def judge(detector: nn.Module, manifest: Manifest, view: View, split: str, threshold: float) -> Quality:
+    if not any(row.split == split and has(row, view) for row in manifest.rows):
+        return Quality(0, None, None)
     dataset = PairedDataset(str(manifest.root), split, [view], Augment(), mask="boxes")
     annotated = {row.id: index for index, row in enumerate(dataset.rows) if row.boxes is not None}
     true = found = both = covered = 0.0

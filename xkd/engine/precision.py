@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from xkd.bfloat16 import bfloat16_pays
 
@@ -25,9 +25,13 @@ class StepOptimWrapper(OptimWrapper):
 
     def step(self, **kwargs: Any) -> None:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        clipped = self.clip_func(parameters, **self.clip_grad_kwargs) if self.clip_grad_kwargs and parameters else None
-        # clipping by value does not say what the norm was
-        self.norm = get_total_norm([p.grad for p in parameters]) if clipped is None else clipped.detach()
+        clips = bool(self.clip_grad_kwargs and parameters)
+        if clips and self.clip_func is clip_grad_norm_:
+            self.norm = self.clip_func(parameters, **self.clip_grad_kwargs).detach()
+        else:  # clipping by value does not say what the norm was, and makes an infinite one finite
+            self.norm = get_total_norm([p.grad for p in parameters])
+            if clips:
+                self.clip_func(parameters, **self.clip_grad_kwargs)
         finite = self.norm.isfinite()
         if getattr(self.optimizer, "_step_supports_amp_scaling", False):
             self.optimizer.found_inf = (~finite).float()

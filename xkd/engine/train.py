@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def make_runner(
         val_cfg={},
         val_evaluator=Evaluator([TaskMetric(distiller.task)]),
         optim_wrapper=optim_wrapper,
-        param_scheduler=with_ends(as_plain(config.get("param_scheduler")), config.train_cfg.max_epochs),
+        param_scheduler=with_ends(as_plain(config.get("param_scheduler") or []), config.train_cfg.max_epochs),
         default_hooks=make_hooks(config, launcher),
         load_from=last,
         resume=last is not None,
@@ -197,13 +197,9 @@ def make_hooks(config: Config, launcher: str) -> dict[str, Any]:
     }
 
 
-def with_ends(schedulers: Any, max_epochs: int) -> Any:
+def with_ends(schedulers: Sequence[Mapping[str, Any]], max_epochs: int) -> list[Mapping[str, Any]]:
     """Schedules by epoch that name no `end` last as long as the config's run, in a smoke run too."""
-    if isinstance(schedulers, list):
-        return [with_ends(scheduler, max_epochs) for scheduler in schedulers]
-    if isinstance(schedulers, dict) and schedulers.get("by_epoch", True):
-        return {"end": max_epochs, **schedulers}
-    return schedulers
+    return [{"end": max_epochs, **one} if one.get("by_epoch", True) else one for one in schedulers]
 
 
 def find_last(work_dir: Path, console: Console) -> str | None:

@@ -16,7 +16,7 @@ _UNKNOWN: Final = -1  # what Batch.target has where there is no label
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy of logits (B, K), or (B, K, H, W) with a target (B, H, W), mean over rows; pixels of target -1 do not count.
+    """Cross-entropy of logits (B, K), or (B, K, H, W) with a target (B, H, W), mean over rows; targets of -1 do not count, 0 if all are.
 
     `weight` has one factor per class, for rare classes; as in `torch.nn.CrossEntropyLoss` the mean is then the weighted one.
     Targets of floats are class probabilities (B, K), which mixing of samples makes.
@@ -33,11 +33,16 @@ class CrossEntropy(nn.Module):
 
     @in_float32
     def forward(self, student: Float[Tensor, "b k *grid"], target: Shaped[Tensor, "b ..."]) -> Float[Tensor, ""]:
+        weight = None if self.weight is None else self.weight.to(student.dtype)
         if target.is_floating_point():
             _check_probabilities(target, always=not self.training)
-            target = target.to(student.dtype)
-        weight = None if self.weight is None else self.weight.to(student.dtype)
-        return F.cross_entropy(student, target, weight=weight, label_smoothing=self.label_smoothing, ignore_index=_UNKNOWN)
+            return F.cross_entropy(student, target.to(student.dtype), weight=weight, label_smoothing=self.label_smoothing)
+        total = F.cross_entropy(
+            student, target, weight=weight, label_smoothing=self.label_smoothing, ignore_index=_UNKNOWN, reduction="sum"
+        )
+        known = (target != _UNKNOWN).to(student.dtype)
+        whole = (known if weight is None else known * weight[target.clamp(min=0)]).sum()
+        return total / torch.where(whole > 0, whole, 1.0)  # no pixel of a small batch may be known
 
 
 def _check_probabilities(target: Tensor, always: bool) -> None:

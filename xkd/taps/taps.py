@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -100,10 +101,11 @@ class Taps:
         return found
 
     def _hook(self, name: str, tap: Tap) -> None:
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            self._seen.setdefault(name, []).append((output, _version(output)))
+        # a partial of a method, unlike a closure, is of the copy in a copy
+        self._handles.append(find_module(self.model, tap.path).register_forward_hook(partial(self._keep, name)))
 
-        self._handles.append(find_module(self.model, tap.path).register_forward_hook(keep))
+    def _keep(self, name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        self._seen.setdefault(name, []).append((output, _version(output)))
 
     def _reading(self, name: str, maps: Mapping[int, Tensor], seen: Mapping[str, Any], images: torch.Size) -> Tensor:
         tap = self.taps[name]

@@ -47,3 +47,22 @@ def test_crops_count_alike_whatever_their_size(tmp_path: Path) -> None:
     found = check(tmp_path).normalisations["rgb"]
     assert found.mean == pytest.approx((80.0,) * 3)
     assert found.std == pytest.approx((50.0,) * 3)
+
+
+def test_crops_are_scaled_to_each_sensors_frame(tmp_path: Path) -> None:
+    for name, size, value in (("rgb", (60, 80), 60), ("thermal", (30, 40), 50)):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            image = np.full(size, value, np.uint8)
+            image[2 * size[0] // 3 :, 27 * size[1] // 40 :] = 200 + number  # what the crop shows
+            cv2.imwrite(str(tmp_path / f"{name}/{number}.png"), np.stack([image] * 3, -1) if name == "rgb" else image)
+    (tmp_path / "manifest.toml").write_text(
+        'name = "x"\nclasses = ["a"]\n[modalities.rgb]\nsensor = "rgb"\n[modalities.thermal]\nsensor = "thermal"\n'
+        'unit = "counts"\nscale = 1.0\nrange = [0.0, 255.0]\n[pairs]\nsame_size = false\nsize = [80, 60]\n',
+        "utf-8",
+    )
+    lines = [f"{n},train,{n},rgb/{n}.png,thermal/{n}.png,a,54 40 80 60" for n in range(2)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["id,split,group,rgb,thermal,label,crop", *lines]) + "\n", "utf-8")
+    found = check(tmp_path).normalisations
+    assert found["rgb"].mean == pytest.approx((200.5,) * 3)
+    assert found["thermal"].mean == pytest.approx((200.5,))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from xkd.data.check.finding import Finding, listed
 from xkd.data.check.frames import Frame, seen
+from xkd.data.frame import crop_of
+from xkd.data.manifest import Manifest
 from xkd.modalities import LiDAR
 from xkd.modality import Modality
 
@@ -52,7 +54,7 @@ class Normalisation:
     std: tuple[float, ...]
 
 
-def expose(frame: Frame, name: str) -> Exposure:
+def expose(manifest: Manifest, frame: Frame, name: str) -> Exposure:
     sensor = frame.readings[name][0]
     own = frame.size(name)
     factor = max(1.0, max(own) / _LONGEST) if not isinstance(sensor, LiDAR) else 1.0  # fewer pixels hold more returns
@@ -62,11 +64,8 @@ def expose(frame: Frame, name: str) -> Exposure:
     low, high = sensor.range
     if not values.size:
         values = np.array([[sensor.mean[0]]])
-    crop = frame.row.crop
-    part, inside = placed, there
-    if crop is not None:
-        x1, y1, x2, y2 = (max(int(edge / factor), 0) for edge in crop)
-        part, inside = placed[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)], there[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)]
+    x1, y1, x2, y2 = (max(int(edge / factor), 0) for edge in crop_of(manifest, frame.row, own))
+    part, inside = (pixels[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)] for pixels in (placed, there))
     pixels = part.reshape(-1, sensor.channels).astype(np.float64)
     counted = inside.reshape(-1, 1) | np.array([output in _ABOUT_PIXELS for output in _outputs(sensor)])
     counted &= np.isfinite(pixels)

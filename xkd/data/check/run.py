@@ -110,11 +110,12 @@ class Pixels:
     def add(self, row: Row) -> None:
         try:
             frame = read_frame(self.manifest, row)
+            exposures = {name: expose(self.manifest, frame, name) for name in frame.readings}
         except (ValueError, FileNotFoundError) as error:
             self.problems[row.id] = str(error)
             return
-        for name in frame.readings:
-            self.exposures[name].append(expose(frame, name))
+        for name, exposure in exposures.items():
+            self.exposures[name].append(exposure)
         for first, second in itertools.combinations([name for name in frame.readings if in_camera(frame, name)], 2):
             self.pairs[first, second].append(measure(frame, self._before.get(second), first, second))
         self._before |= dict.fromkeys(frame.readings, frame)

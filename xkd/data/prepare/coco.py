@@ -18,6 +18,7 @@ from xkd.data.prepare.labels import check_classes
 from xkd.data.prepare.listing import Source, list_sources, stem_of
 from xkd.data.prepare.outlines import draw_segmentation
 from xkd.data.prepare.records import Found, Record
+from xkd.data.text import read_text
 from xkd.geometry import Box
 
 _KEYS: Final = {
@@ -108,7 +109,7 @@ def paint(annotations: Sequence[tuple[int, Any]], size: tuple[int, int]) -> NDAr
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        table = json.loads(path.read_text("utf-8"))
+        table = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: {error}") from error
     for part, keys in _KEYS.items():

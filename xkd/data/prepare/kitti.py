@@ -14,6 +14,7 @@ import cv2
 from xkd.data.prepare.labels import check_classes
 from xkd.data.prepare.listing import IMAGES, SCANS, list_files
 from xkd.data.prepare.records import File, Found, Record, Table
+from xkd.data.text import read_text
 from xkd.geometry import Box, overlap, square
 from xkd.modalities.calibration import Camera, read_calibration
 from xkd.modalities.files import read_image
@@ -86,7 +87,7 @@ def find_in_kitti(kitti: Kitti) -> Found:
 def read_boxes(path: Path) -> Boxes:
     """The 2D boxes of a KITTI label file with their types, DontCare too; `ValueError` names file and line."""
     boxes = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
         if not words:
             continue

@@ -19,6 +19,7 @@ from xkd.data.prepare.records import File, Found, Record
 from xkd.data.prepare.split import split_by_group
 from xkd.data.prepare.toml import to_toml
 from xkd.data.rows import NONE, SPLITS
+from xkd.data.text import read_text
 from xkd.data.write import new_dataset, write_rows
 from xkd.geometry import Box
 from xkd.modalities.calibration import write_calibration
@@ -131,7 +132,7 @@ def _read_lists(folder: Path) -> dict[str, str]:
     chosen: dict[str, str] = {}
     for split in SPLITS:
         path = folder / f"{split}.txt"
-        for name in path.read_text("utf-8").split("\n") if path.is_file() else []:
+        for name in read_text(path).split("\n") if path.is_file() else []:
             if name.strip() and chosen.setdefault(name.strip(), split) != split:
                 raise ValueError(f"{path}: '{name.strip()}' is in {chosen[name.strip()]}.txt too")
     if not chosen:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from xkd.data.prepare.records import File
+from xkd.data.text import read_text
 from xkd.geometry import Box
 from xkd.modalities.calibration import Camera, from_nuscenes
 
@@ -153,8 +154,8 @@ def _read_table(folder: Path, name: str, keep: Callable[[Record], bool] = bool) 
         return {key: record[key] for key in keys} if keep(record) else None
 
     try:
-        records = json.loads(path.read_text("utf-8"), object_hook=trimmed)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        records = json.loads(read_text(path), object_hook=trimmed)
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(records, list):
         raise ValueError(f"{path}: is no list of records")
