@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from core_models import RGB_VIEW, TASK, make_batch, rgb_branch
+from torchmetrics.functional.classification import multilabel_average_precision
 
+from xkd import compare
+from xkd.compare import metrics_of
 from xkd.evaluate import Predictions, measure, predict
+from xkd.tasks import Classification, Segmentation, Task
+
+ABC = ("a", "b", "c")
 
 
 def test_every_row_is_predicted_in_order_without_dropout_or_gradients() -> None:
@@ -34,6 +41,31 @@ def test_only_labelled_rows_are_measured() -> None:
     assert metrics["accuracy"] == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="no row is labelled"):
         measure(TASK, Predictions(probabilities, target, torch.zeros(4, dtype=torch.bool), ()))
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["though it is said", "and never said"])
+@pytest.mark.parametrize(
+    "task", [Classification(("a", "b", "c")), Classification(("a", "b", "c"), multilabel=True), Segmentation(("a", "b", "c"))]
+)
+def test_a_class_that_no_row_has_counts_as_in_a_comparison(task: Task, said: bool) -> None:
+    torch.manual_seed(0)
+    shape = (20, 3, 4, 4) if isinstance(task, Segmentation) else (20, 3)
+    probabilities = torch.rand(shape)
+    if not said:
+        probabilities[:, 1] = 0.0
+    target = torch.tensor([0, 2])[torch.randint(2, (20, *shape[2:]))]
+    if shape == (20, 3) and task.example_target(1, (4, 4)).ndim == 2:
+        target = (torch.rand(shape) < 0.4).float()
+        target[:, 1] = 0.0
+    found = measure(task, Predictions(probabilities, target, torch.ones(20, dtype=torch.bool), ()))
+    rows = np.arange(20).astype(str)
+    run = compare.TestRun(rows, probabilities.numpy(), target.numpy().astype(np.int64), rows)
+    compared = {name: statistic(run) for name, statistic in metrics_of(run).items() if name in found}
+    assert len(compared) >= 2
+    if "mean_average_precision" in found:
+        there = multilabel_average_precision(probabilities[:, [0, 2]], target[:, [0, 2]].long(), num_labels=2)
+        assert found["mean_average_precision"] == pytest.approx(float(there))
+    assert {name: found[name] for name in compared} == pytest.approx(compared)
 
 
 def test_what_cannot_be_seen_cannot_be_evaluated() -> None:

@@ -87,10 +87,10 @@ def answers(student: Student, paths: Sequence[Path], masks: Mapping[Path, Path] 
             errors[path] = str(error)
     found: dict[Path, torch.Tensor] = {}
     if samples:
-        batch = collate(list(samples.values()))
+        batch = collate(list(samples.values())).to(student.branch.mean.device)
         with torch.no_grad():
             output = student.branch.run(batch.views[student.branch.view.name], batch, student.task)["output"]
-        found = dict(zip(samples, student.task.predict(output), strict=True))
+        found = dict(zip(samples, student.task.predict(output).cpu(), strict=True))
     if isinstance(student.task, Segmentation):
         found = {path: _pixel_shares(probabilities, masks.get(path)) for path, probabilities in found.items()}
     classes = student.task.classes

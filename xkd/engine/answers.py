@@ -72,9 +72,10 @@ def look(student: Student, loader: Any, method: str, around: Any = None) -> dict
     columns: dict[str, list[Tensor]] = {name: [] for name in SCORES if name != "lift_within" or around is not None}
     wider = iter(around) if around is not None else None
     for batch in loader:
-        found = _scores(student, batch, method, next(wider) if wider is not None else None)
+        moved = batch.to(student.branch.mean.device)
+        found = _scores(student, moved, method, next(wider) if wider is not None else None)
         chosen = torch.tensor([meta["id"] in probed for meta in batch.meta])
-        found.update(_probe(student, unlearned, batch, method, chosen.nonzero().flatten()))
+        found.update(_probe(student, unlearned, moved, method, chosen.nonzero().flatten()))
         for name, column in columns.items():
             column.append(found[name].double())
     return {name: torch.cat(column).numpy() for name, column in columns.items()}
@@ -84,8 +85,8 @@ def _scores(student: Student, batch: Batch, method: str, wider: Batch | None) ->
     maps = attention_map(student.branch, batch.views[student.branch.view.name], student.task, method)
     found = attention_scores(maps, batch.mask)
     if wider is not None:
-        found["lift_within"] = lift_within(maps, batch.mask, wider.mask)
-    return {name: torch.where(batch.masked, score, torch.nan) for name, score in found.items()}
+        found["lift_within"] = lift_within(maps, batch.mask, wider.mask.to(maps.device))
+    return {name: torch.where(batch.masked, score.cpu(), torch.nan) for name, score in found.items()}
 
 
 def probed_rows(dataset: PairedDataset) -> set[str]:
@@ -100,10 +101,11 @@ def _probe(student: Student, unlearned: Callable[[int], Branch], batch: Batch, m
     images = batch.views[student.branch.view.name][chosen]
     if len(images):
         maps = attention_map(student.branch, images, student.task, method)
-        found["randomised"][chosen] = unlearned_correlation(unlearned, images, student.task, method, maps)
+        found["randomised"][chosen] = unlearned_correlation(unlearned, images, student.task, method, maps).cpu()
         if batch.target.ndim == 1:
             classes = student.task.predict(student.branch.run(images, batch, student.task)["output"]).argmax(1)
-            found["insertion"][chosen], found["deletion"][chosen] = insertion_deletion(student.branch, images, student.task, maps, classes)
+            inserted, deleted = insertion_deletion(student.branch, images, student.task, maps, classes)
+            found["insertion"][chosen], found["deletion"][chosen] = inserted.cpu(), deleted.cpu()
     return found
 
 

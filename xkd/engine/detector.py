@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.device import get_device
 from torch import Tensor, nn
 from torchvision.models import get_model, list_models, resnet18
 from torchvision.models.detection import FCOS
@@ -96,7 +97,7 @@ def load_detector(path: str, name: str, view: View) -> nn.Module:
         except RuntimeError as error:
             told = told or str(error).splitlines()[-1].strip()
         else:
-            return detector
+            return detector.to(get_device())
     raise ValueError(f"{path} holds no {name} with {REGION + 1} or {COCO} classes, background included: {told}")
 
 
@@ -120,12 +121,13 @@ def train_detector(
     if not any(dataset.rows[index].boxes for index in rows):
         raise ValueError(f"{manifest.root}: none of the {len(rows)} chosen rows holds a box; raise the fraction")
     torch.manual_seed(recipe.seed)
-    detector = build_detector(name, view).train()
+    device = get_device()
+    detector = build_detector(name, view).train().to(device)
     optimizer = torch.optim.AdamW(detector.parameters(), recipe.lr, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.steps, pct_start=0.1)
     losses: list[float] = []
     for step, (epoch, indices) in enumerate(islice(_batches(rows, recipe), recipe.steps), start=1):
-        images, targets = zip(*(as_target(dataset[index, epoch], view) for index in indices), strict=True)
+        images, targets = zip(*(as_target(dataset[index, epoch], view, device) for index in indices), strict=True)
         loss = torch.stack(list(detector(list(images), list(targets)).values())).sum()
         if not loss.isfinite():
             raise FloatingPointError(f"step {step}: the detector's loss is not finite; lower its learning rate ({recipe.lr})")
@@ -177,12 +179,13 @@ def judge(detector: nn.Module, manifest: Manifest, view: View, split: str, thres
     return Quality(len(annotated), covered / true if true else None, both / found if found else None)
 
 
-def as_target(sample: Sample, view: View) -> tuple[Tensor, dict[str, Tensor]]:
+def as_target(sample: Sample, view: View, device: str = "cpu") -> tuple[Tensor, dict[str, Tensor]]:
     """A normalised image, and its boxes in pixels of the view; those too thin to learn are left out."""
     height, width = view.size
     boxes = sample.boxes * torch.tensor([width, height, width, height])
     boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) >= _SMALLEST).all(1)]
-    return normalised(sample, view), {"boxes": boxes, "labels": torch.full((len(boxes),), REGION)}
+    target = {"boxes": boxes, "labels": torch.full((len(boxes),), REGION)}
+    return normalised(sample, view).to(device), {name: part.to(device) for name, part in target.items()}
 
 
 def normalised(sample: Sample, view: View) -> Tensor:
@@ -198,7 +201,7 @@ def detect(detector: nn.Module, manifest: Manifest, view: View, split: str, thre
     told.score_thresh = threshold
     for index, row in enumerate(dataset.rows):
         with torch.no_grad():
-            found = detector.eval()([normalised(dataset[index], view)])[0]
+            found = detector.eval()([normalised(dataset[index], view).to(get_device())])[0]
         frame = dataset.frame(index)
         across, down = (frame.x2 - frame.x1) / view.size[1], (frame.y2 - frame.y1) / view.size[0]
         boxes = [

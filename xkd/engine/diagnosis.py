@@ -117,9 +117,9 @@ def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[See
         columns["clusters"] += [meta[section.get("cluster", CLUSTER)] for meta, keep in zip(batch.meta, kept, strict=True) if keep]
         columns["target"].append(batch.target[kept])
         for of, answers, deep in ((student, "student", "ours"), (teacher, "teacher", "theirs")):
-            output, reading = look(of.branch, batch, of)
-            columns[answers].append(of.task.predict(output)[kept])
-            columns[deep].append(reading[kept])
+            output, reading = look(of.branch, batch.to(of.branch.mean.device), of)
+            columns[answers].append(of.task.predict(output).cpu()[kept])
+            columns[deep].append(reading.cpu()[kept])
     if not columns["rows"]:
         raise ValueError(f"no labelled row of the val split has both sensors, {list(views)}")
     whole = {name: torch.cat(columns[name]).numpy() for name in ("student", "teacher", "ours", "theirs")}

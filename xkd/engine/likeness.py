@@ -67,7 +67,7 @@ def _readings(config: Config, branch: str, checkpoint: str, views: Mapping[str, 
             whole = torch.stack([batch.present[view.name] for view in views.values()]).all(0)
             if not whole.any():
                 continue
-            for name, reading in student.branch.eval()(batch, student.task).items():
+            for name, reading in student.branch.eval()(batch.to(student.branch.mean.device), student.task).items():
                 columns.setdefault(name, []).append(reading[whole].cpu())
             seen += int(whole.sum())
             if seen >= NUM_ROWS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from xkd.batch import View
 from xkd.branch import Branch
@@ -25,7 +26,7 @@ class Student:
 
 
 def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
-    """Build only the student's branch (or branch `name`) of the config and load it from a run's checkpoint."""
+    """Only the student's branch (or branch `name`) of the config, loaded from a run's checkpoint, on the accelerator where there is one."""
     section = as_plain(config.distiller)
     name = name or section["student"]
     if name not in section["branches"]:
@@ -41,7 +42,7 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
     if trained != known:
         of = "the config's task" if branch.class_map is None else f"the class_map of branch '{name}'"
         raise ValueError(f"{checkpoint} was trained on classes {trained}; {of} has {known}")
-    return Student(branch, task, name)
+    return Student(branch.to(get_device()), task, name)
 
 
 def registered(manifest: Manifest, view: View) -> tuple[str, ...]:

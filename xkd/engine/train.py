@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import barrier, is_main_process
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import LoggerHook
@@ -89,7 +90,7 @@ def train(
     cache = cache_of(config)
     draws = cache.draws if cache else 0
     loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps, draws=draws) for split in ("train", "val")}
-    distiller = build_distiller(config.distiller, seed, smoke)
+    distiller = build_distiller(config.distiller, seed, smoke).to(get_device())
     check_classes(distiller.task, loaders)
     check_views(distiller, loaders)
     check_save_best(distiller, config.save_best)
@@ -247,6 +248,12 @@ def check_views(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
         for name, branch in branches.items():
             if branch.view != views.get(branch.view.name):
                 raise ValueError(f"branch '{name}' eats {branch.view}; the {split} data has {list(views.values())}")
+    first, student = loaders["train"].dataset.views[0], distiller.student.view
+    if loaders["train"].dataset.target == "mask" and first.size != student.size:
+        raise ValueError(
+            f"masks have the size of train_dataloader.dataset.views[0], '{first.name}' {first.size}, and the student sees {student.size}:"
+            f" name view '{student.name}' first"
+        )
 
 
 def check_save_best(distiller: Distiller, save_best: str) -> None:

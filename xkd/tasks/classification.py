@@ -14,11 +14,10 @@ from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassF1Score,
     MultilabelAccuracy,
-    MultilabelAveragePrecision,
-    MultilabelF1Score,
 )
 
 from xkd.batch import Batch
+from xkd.tasks.measures import BalancedAccuracy, MeanAveragePrecision, MultilabelMacroF1
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,15 @@ class Classification:
         if self.multilabel:
             return _ZeroOneMetrics(
                 {
-                    "macro_f1": MultilabelF1Score(count, average="macro"),
+                    "macro_f1": MultilabelMacroF1(count),
                     "accuracy": MultilabelAccuracy(count, average="micro"),
-                    "mean_average_precision": MultilabelAveragePrecision(count, average="macro"),
+                    "mean_average_precision": MeanAveragePrecision(count),
                 }
             )
         return MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(count, average="micro"),
-                "balanced_accuracy": MulticlassAccuracy(count, average="macro"),
+                "balanced_accuracy": BalancedAccuracy(count),
                 "macro_f1": MulticlassF1Score(count, average="macro"),
             }
         )
