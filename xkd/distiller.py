@@ -31,14 +31,6 @@ class Step:
     parts: dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class BoundReading:
-    """A row of the dry run's table."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
 class Distiller(nn.Module):
     """One branch is named the student: it alone is evaluated, visualised and exported. Call `bind()` before you make the optimiser.
 
@@ -66,7 +58,7 @@ class Distiller(nn.Module):
         self.epoch = 0.0  # weights with a schedule read it
         self.term_flops: dict[str, int] = {}  # of projector and loss for one image, as `count_flops`; filled by the dry run
         self.compares: dict[str, str] = {}  # what each term reads, with shapes; filled by the dry run
-        self._bound: list[BoundReading] = []
+        self._bound = False
         self._order = self._ordered()
         self._read = {reading for term in terms.values() for reading in term.readings}  # what nobody reads is not explained
         for name, term in terms.items():
@@ -158,13 +150,13 @@ class Distiller(nn.Module):
             if isinstance(branch.weights, EMA):
                 _follow(branch, self.branches[branch.weights.of], branch.weights.decay)
 
-    def bind(self) -> list[BoundReading]:
+    def bind(self) -> None:
         """The dry run: each branch gets its own view, heads and projectors learn their shapes, each loss is tried once.
 
         A second call changes nothing: layers may have been trained by then.
         """
         if self._bound:
-            return self._bound
+            return
         self._check_explained()
         captures = {name: self._bind_branch(name, branch) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}
@@ -176,8 +168,7 @@ class Distiller(nn.Module):
             if isinstance(branch.weights, EMA):
                 _check_alike(branch, self.branches[branch.weights.of], branch.weights.of)
                 _follow(branch, self.branches[branch.weights.of], decay=0.0)
-        self._bound = [BoundReading(f"{n}.{r}", tuple(t.shape[1:])) for n, capture in captures.items() for r, t in capture.items()]
-        return self._bound
+        self._bound = True
 
     def _bind_branch(self, name: str, branch: Branch) -> Capture:
         readers = [term for term, of in self.terms.items() if any(reading.startswith(f"{name}.") for reading in of.readings)]

@@ -16,8 +16,13 @@ from xkd.weights import EMA
 
 
 class TestDryRun:
-    def test_it_lists_every_reading_with_its_shape(self) -> None:
-        assert {row.name: row.shape for row in offline().bind()} == {
+    def test_it_learns_the_shape_of_every_reading(self) -> None:
+        distiller = offline()
+        distiller.bind()
+        found = {
+            f"{name}.{reading}": tuple(shape) for name, branch in distiller.branches.items() for reading, shape in branch.shapes.items()
+        }
+        assert found == {
             "rgb.output": (3,),
             "rgb.mid": (10, 8, 8),
             "rgb.deep": (12, 4, 4),
@@ -54,9 +59,9 @@ class TestDryRun:
 
     def test_once_is_enough(self) -> None:
         distiller = offline(hint=Term(FitNet(), "rgb.deep", "thermal.deep", Conv1x1()))
-        first = distiller.bind()
+        distiller.bind()
         before = state(distiller)
-        assert distiller.bind() == first
+        distiller.bind()
         assert state(distiller).keys() == before.keys()
         assert not changed(distiller, before)
 

@@ -150,6 +150,18 @@ def test_two_processes_have_the_losses_of_one_with_twice_the_batch(gather: bool,
         torch.testing.assert_close(states[1][name], states[0][name], atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("environment", "first"),
+    [({}, True), ({"RANK": "0"}, True), ({"RANK": "1"}, False), ({"SLURM_PROCID": "2"}, False), ({"OMPI_COMM_WORLD_RANK": "1"}, False)],
+)
+def test_one_process_speaks(environment: dict[str, str], first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert launch.is_first() is first
+
+
 def test_a_dead_worker_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = PairedDataset.__getitem__
 

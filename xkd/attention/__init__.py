@@ -3,7 +3,6 @@
 from xkd.attention.faithfulness import insertion_deletion
 from xkd.attention.grad_cam import grad_cam
 from xkd.attention.maps import attention_map
-from xkd.attention.rollout import rollout
 from xkd.attention.sanity import NUM_DRAWS, randomised, rank_correlation, unlearned_correlation
 from xkd.attention.scores import attention_scores, energy_lift, energy_pointing_game, lift_within, mask_iou, no_map, pointing_game
 
@@ -21,6 +20,5 @@ __all__ = [
     "pointing_game",
     "randomised",
     "rank_correlation",
-    "rollout",
     "unlearned_correlation",
 ]

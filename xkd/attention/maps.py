@@ -10,7 +10,6 @@ from torch import Tensor
 
 from xkd.attention.grad_cam import grad_cam
 from xkd.attention.library import RELATIVES, library_map
-from xkd.attention.rollout import rollout
 from xkd.batch import Batch
 from xkd.branch import Branch, example_batch
 from xkd.taps import Tap, Taps
@@ -26,7 +25,7 @@ def attention_map(
 
     "tap:NAME" is one of the branch's own taps of kind "attention", "attention:PATH" the same reading of any module ("stage:-1",
     "blocks.11"): the class token's attention of a transformer block, averaged over its heads, or the mean of squares over channels.
-    "rollout" follows attention through all blocks of a transformer.
+    "rollout" follows attention through all blocks of a transformer that attend between the same tokens.
     "grad_cam:PATH" explains `classes`, by default the predicted ones, which only it and its relatives read. The relatives, such as
     "layer_cam:PATH", come from the library grad-cam.
     The branch is read in eval mode and left as it was. `ValueError` or `KeyError` names the legal methods, taps or modules.
@@ -37,10 +36,11 @@ def attention_map(
     if kind in RELATIVES and place:
         return library_map(branch, single_view_batch(branch, images, task), task, kind, place, classes)
     if method == "rollout":
-        return rollout(branch, images, single_view_batch(branch, images, task), task)
-    if kind not in ("tap", "attention") or not place:
+        tap = Tap("", kind="rollout")
+    elif kind in ("tap", "attention") and place:
+        tap = _attention_tap(branch, place) if kind == "tap" else Tap(place, kind="attention")
+    else:
         raise ValueError(f"unknown attention method '{method}'; legal are {', '.join(METHODS)}")
-    tap = _attention_tap(branch, place) if kind == "tap" else Tap(place, kind="attention")
     extra = Taps(branch.model, {method: tap})
     training = branch.training
     try:

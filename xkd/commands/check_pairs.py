@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from xkd.commands.screen import Screen
 from xkd.data.check import PairCheck, check_pairs, draw_overlays
+from xkd.data.check.residual import MAX_RESIDUAL
 from xkd.data.manifest import Manifest, find_dataset
 from xkd.files import write_together
 from xkd.report.pairs import pairs_page
@@ -31,7 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", help="where pairs.html and pairs.json go (work_dirs/check_pairs/NAME)")
     parser.add_argument("--sample", type=int, default=200, help="rows whose pixels are read, evenly from the splits; 0 is all (200)")
     parser.add_argument("--seed", type=int, default=0, help="draws the sample")
-    parser.add_argument("--max-residual", type=float, default=1.5, help="median registration residual that is still fine, in pixels (1.5)")
+    parser.add_argument(
+        "--max-residual", type=float, default=MAX_RESIDUAL, help="median registration residual that is still fine, in pixels (%(default)s)"
+    )
     a = parser.parse_args(arguments)
     manifest = Manifest.load(find_dataset(a.dataset))
     out = Path(a.out or Path("work_dirs") / "check_pairs" / manifest.name)
@@ -40,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         check = check_pairs(manifest, a.sample, a.seed, a.max_residual, advance(progress))
     overlays = draw_overlays(manifest, *zip(*looked, strict=True)) if (looked := check.to_look_at(OVERLAYS)) else []
     units = {name: sensor.unit for name, sensor in manifest.modalities.items()}
-    page = pairs_page(check, overlays, units, manifest.licence, " ".join(["xkd check-pairs", *arguments]))
+    page = pairs_page(check, overlays, units, manifest.licence, shlex.join(["xkd", "check-pairs", *arguments]))
     numbers = json.dumps({"seed": a.seed, **check.as_json()}, indent=1, allow_nan=False)
     write_together({out / "pairs.html": page.encode(), out / "pairs.json": numbers.encode()})
     console.print(as_table(check))

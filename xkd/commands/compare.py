@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     content = {**as_json(arms, runs, summary, found, a.seeds), "smoke": a.smoke}
     write_atomically(root / "summary.json", json.dumps(content, indent=1).encode())
     write_atomically(root / "summary.csv", as_csv(summary, list(config.distiller.task.classes)).encode())
-    command = " ".join(["xkd compare", *arguments])
+    command = shlex.join(["xkd", "compare", *arguments])
     write_page(root / "report.html", config, arms, runs, summary, found, command, console)
     console.print(f"numbers: {root / 'summary.json'} and summary.csv")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from torchvision.io import encode_png
+from PIL import Image
 
 from xkd.commands.images import find_images, read_sample
 from xkd.commands.screen import Screen
@@ -113,5 +113,7 @@ def _pixel_shares(probabilities: torch.Tensor, file: Path | None) -> torch.Tenso
     classes = probabilities.argmax(0)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, encode_png(classes[None].to(torch.uint8)).numpy().tobytes())
+        png = io.BytesIO()
+        Image.fromarray(classes.to(torch.uint8).numpy()).save(png, "PNG")
+        write_atomically(file, png.getvalue())
     return torch.bincount(classes.flatten(), minlength=len(probabilities)) / classes.numel()

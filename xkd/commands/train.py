@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from xkd.commands.screen import Screen
 from xkd.engine.config import load_config, parse_options
+from xkd.engine.launch import LAUNCHERS, is_first
 from xkd.engine.progress import progress_display
 from xkd.engine.train import train
 
@@ -20,14 +20,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config: train_cfg.max_epochs=5")
     parser.add_argument("--resume", action="store_true", help="go on after the last whole epoch in --work-dir")
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast where it pays: on a GPU, or with AMX")
-    parser.add_argument("--launcher", default="none", choices=["none", "pytorch", "slurm", "mpi"])
+    parser.add_argument("--launcher", default="none", choices=LAUNCHERS)
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)  # passed by older launchers
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true", help="one step on a few rows, teachers random: does it run at all?")
     a = parser.parse_args(arguments)
     config = load_config(a.config, parse_options(a.cfg_options))
     work_dir = Path(a.work_dir or f"work_dirs/{Path(a.config).stem}" + ("_smoke" if a.smoke else ""))
-    console = Screen(quiet=os.environ.get("RANK", "0") != "0")  # of several processes one speaks
+    console = Screen(quiet=not is_first())  # of several processes one speaks
     with progress_display(console) as progress:
         result = train(config, work_dir, console, progress, a.seed, a.resume, a.amp, a.launcher, a.smoke)
     console.print(f"best {result.save_best} {result.best:.4f} after {result.epochs} epochs, {result.seconds:.0f} s: {result.checkpoint}")

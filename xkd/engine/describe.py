@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xkd.data.paired import PairedDataset
-from xkd.distiller import BoundReading, Distiller, count_flops
+from xkd.distiller import Distiller, count_flops
 from xkd.engine.loaders import build_loader
 from xkd.evaluate import measure, predict
 from xkd.weights import EMA
@@ -47,7 +47,7 @@ def describe(distiller: Distiller) -> Table:
         flops = count_flops(branch, distiller.task) / 1e6
         table.add_row(f"{name} ({label}, view {branch.view.name})", str(branch.view.size), f"{count:,}", f"{flops:.0f}")
         for reading, shape in branch.shapes.items():
-            table.add_row(BoundReading(f"  {name}.{reading}", tuple(shape)).name, str(tuple(shape)))
+            table.add_row(f"  {name}.{reading}", str(tuple(shape)))
     for name, term in distiller.terms.items():
         count = sum(p.numel() for p in term.parameters())
         weight = "scheduled" if callable(term.weight) else f"{term.weight:g}"

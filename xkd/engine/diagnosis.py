@@ -19,8 +19,8 @@ from xkd.branch import Branch
 from xkd.build import build
 from xkd.compare import Comparison, Estimate, TestRun, metrics_of
 from xkd.compare.dependence import Dependence, dependence_within
-from xkd.data.check.brief import MAX_RESIDUAL, brief
-from xkd.data.check.residual import registration_findings
+from xkd.data.check.brief import brief
+from xkd.data.check.residual import MAX_RESIDUAL, registration_findings
 from xkd.data.manifest import Manifest
 from xkd.engine.answers import CLUSTER
 from xkd.engine.arms import Arm, train_arm

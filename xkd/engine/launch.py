@@ -13,6 +13,14 @@ from torch import distributed
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
+_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")  # of torchrun, Slurm and Open MPI
+
+
+def is_first() -> bool:
+    """Whether this process is the one that speaks, by what its launcher says: known before the process group is made."""
+    return next((os.environ[name] for name in _RANKS if name in os.environ), "0") == "0"
+
+
 def prepare(launcher: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Make the process group, which samplers ask for their share of the rows; `settings` is `env_cfg.dist_cfg`.
 

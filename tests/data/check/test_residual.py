@@ -77,3 +77,22 @@ def test_sensors_of_unlike_size_are_measured_in_the_coarser_frame(copy: Path) ->
         file.write("[pairs]\nsame_size = false\n")
     (registration,) = check(copy).registrations
     assert np.hypot(registration.offset[0] - 4, registration.offset[1]) < 0.5
+
+
+def test_a_depth_camera_that_sees_no_outlines_is_measured_by_them(tmp_path: Path) -> None:
+    """Near every jump of depth some pixels are lost, as of structured light and time of flight; elsewhere there is noise."""
+    root = make_set(tmp_path / "set")
+    for number in range(len(SPLITS)):
+        rng, shapes = np.random.default_rng(number), moved(scene(number), 2.0, 1.0)
+        outline = cv2.dilate(shapes, np.ones((3, 3))) > cv2.erode(shapes, np.ones((3, 3)))
+        millimetres = 1000 + 1500 * shapes + rng.normal(0, 10, shapes.shape)
+        millimetres[outline & (rng.random(shapes.shape) < 0.7)] = 0
+        cv2.imwrite(str(root / f"thermal/{number}.png"), millimetres.astype(np.uint16))
+    toml = (root / "manifest.toml").read_text("utf-8")
+    before, after = toml.split("[modalities.thermal]")
+    depth = '[modalities.thermal]\nsensor = "depth"\nscale = 0.001\nlimits = [0.3, 6.0]\n'
+    (root / "manifest.toml").write_text(before + depth + after[after.index("\n[mask]") :], "utf-8")
+    [found] = check(root).registrations
+    assert found.paired.measurable > 0.8 * len(SPLITS)
+    assert np.hypot(found.offset[0] - 2, found.offset[1] - 1) < 0.5
+    assert found.shuffled.measurable < 0.3 * len(SPLITS)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from xkd.data.check.finding import Finding
 from xkd.data.check.frames import sample_rows
 from xkd.data.check.labels import Balance, balance, balance_findings
-from xkd.data.check.residual import Registration, registration, registration_findings
+from xkd.data.check.residual import MAX_RESIDUAL, Registration, registration, registration_findings
 from xkd.data.check.run import Pixels
 from xkd.data.manifest import Manifest
 from xkd.data.rows import SPLITS
 
 NUM_SAMPLED = 48
-MAX_RESIDUAL = 2.0  # pixels, as `xkd check-pairs`
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +17,10 @@ from xkd.data.registration import read_registered, unlike_sizes
 from xkd.data.rows import SPLITS, Row
 from xkd.data.shots import shot_of
 from xkd.geometry import IDENTITY, Box
-from xkd.modalities import LiDAR
+from xkd.modalities import Depth, LiDAR
 from xkd.modality import Modality
 
-_REACH = 3  # pixels over which a scan's returns are spread, so that range has edges and not dots
+_REACH = 3  # pixels over which a scan's returns are spread, and a depth camera's thin holes filled, so that range has edges
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,20 @@ def grey(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.float32]:
     placed = frame.placed(name, size)
     if placed.dtype == np.uint8:
         return np.asarray(placed.mean(2), np.float32)
-    return np.where(seen(sensor, placed), placed[..., 0], np.float32(np.nan))
+    image = np.where(seen(sensor, placed), placed[..., 0], np.float32(np.nan))
+    return _with_outlines(image) if isinstance(sensor, Depth) else image
+
+
+def _with_outlines(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A depth camera loses the pixels where depth jumps, which are its edges: holes so thin take the value of the nearest pixel that was seen."""
+    there = np.isfinite(image).astype(np.uint8)
+    if not there.any():
+        return image
+    _, nearest = cv2.distanceTransformWithLabels(1 - there, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    values = np.zeros(int(nearest.max()) + 1, np.float32)
+    values[nearest[there > 0]] = image[there > 0]
+    thin = cv2.morphologyEx(there, cv2.MORPH_CLOSE, np.ones((2 * _REACH + 1, 2 * _REACH + 1), np.uint8))
+    return np.where(thin > 0, values[nearest], np.float32(np.nan))
 
 
 def seen(sensor: Modality, placed: NDArray[Any]) -> NDArray[np.bool_]:

@@ -182,6 +182,9 @@ def _spread(shifts: Sequence[Shift], limit: float) -> Spread:
     return Spread(len(shifts), len(certain), median, p95, float(np.median(lengths)) if lengths else float("nan"))
 
 
+MAX_RESIDUAL: Final = 1.5  # pixels; a median above it is worth a warning
+
+
 def registration_findings(found: Registration, largest: float) -> list[Finding]:
     """A warning where the median residual exceeds `largest` pixels, and where hardly any pair shows a common edge."""
     names, paired, shuffled = f"{found.first} and {found.second}", found.paired, found.shuffled
