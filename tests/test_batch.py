@@ -15,6 +15,11 @@ def test_a_view_has_a_positive_height_and_width(size: tuple[int, int]) -> None:
         View("rgb", RGB, size)
 
 
+def test_a_view_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"view 'rgb': size \(height, width\) is \(100000, 100000\), more than 67 million pixels"):
+        View("rgb", RGB, (100_000, 100_000))
+
+
 def test_shipped_sensors_and_a_users_own_keep_the_protocol() -> None:
     assert isinstance(Thermal(), Modality)
     assert isinstance(RGB, Modality)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import timm
+from core_models import unchecked
 
 from xkd.build import build, check_arguments
 from xkd.losses import KD
@@ -66,9 +67,11 @@ def test_a_function_that_takes_anything_is_given_anything() -> None:
     assert build({"type": opened, "first": 1, "other": 2}) == {"first": 1, "other": 2}
 
 
-def test_errors_of_the_callables_pass_through() -> None:
-    with pytest.raises(ValueError, match="tau must be positive"):
-        build({"type": KD, "tau": -1.0})
+def test_errors_of_the_callables_say_where_they_stood() -> None:
+    with pytest.raises(ValueError, match=r"^config\.terms\.kd: tau must be positive"):
+        build({"terms": {"kd": {"type": KD, "tau": -1.0}}})
+    with unchecked(), pytest.raises(TypeError, match=r"^config\.terms\.kd: KD: .*not supported between"):
+        build({"terms": {"kd": {"type": KD, "tau": "hot"}}})
 
 
 def test_timms_word_for_an_unknown_model_is_a_users_mistake() -> None:

@@ -191,6 +191,10 @@ def test_controls_take_a_finding_back() -> None:
     assert one_sensor.endswith("(One seed: a sign, no proof.)"), "nobody can shuffle what is no pair"
     twice = {name: [*runs, *runs] for name, runs in three(0.6, 0.75, 0.9).arms.items()}
     assert "a sign" not in summarise(Comparison(twice), "accuracy", "teacher").finding
+    halves = np.where(np.arange(len(twice["alone"][0].rows)) % 2, "left", "right")
+    two = {name: [replace(run, clusters=halves) for run in runs] for name, runs in twice.items()}
+    said = summarise(Comparison(two), "accuracy", "teacher", has_pairs=False).finding
+    assert said.endswith("(Only 2 groups of test rows: a sign, no proof.)"), "a bootstrap draws the same two again and again"
 
 
 def test_what_the_teacher_adds_to_the_masks() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from xkd.modality import Modality, Stack
+
+MOST_PIXELS: Final = 2**26  # of what a network sees; an image on the disk may have more
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class View:
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"view '{self.name}': size must be (height, width) in pixels, got {self.size}")
+        if self.size[0] * self.size[1] > MOST_PIXELS:
+            raise ValueError(f"view '{self.name}': size (height, width) is {self.size}, more than {MOST_PIXELS / 1e6:.0f} million pixels")
 
     @property
     def sensors(self) -> tuple[Modality, ...]:

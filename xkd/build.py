@@ -13,7 +13,7 @@ import timm
 def build(config: Any, where: str = "config") -> Any:
     """Call each `dict(type=callable, **arguments)` of a nested configuration; dicts without `type`, lists and tuples are kept as such.
 
-    `TypeError` with the legal names for an unknown or a missing argument; errors of the callables themselves pass through.
+    `TypeError` with the legal names for an unknown or a missing argument; a `ValueError` or `TypeError` of a callable says where it stood.
     """
     if isinstance(config, Mapping):
         arguments = {key: build(config[key], f"{where}.{key}") for key in config if key != "type"}
@@ -26,6 +26,10 @@ def build(config: Any, where: str = "config") -> Any:
             near = difflib.get_close_matches(str(arguments.get("model_name")), timm.list_models())
             hint = f"; near it: {near}" if near and "Unknown model" in str(error) else ""
             raise ValueError(f"{where}: {getattr(config['type'], '__name__', config['type'])}: {error}{hint}") from error
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        except TypeError as error:
+            raise TypeError(f"{where}: {getattr(config['type'], '__name__', config['type'])}: {error}") from error
     if isinstance(config, list | tuple):
         return type(config)(build(value, f"{where}[{position}]") for position, value in enumerate(config))
     return config

@@ -12,8 +12,9 @@ import pytest
 from mmengine.config import Config
 
 from xkd.class_map import ClassMap
+from xkd.data.manifest import Manifest
 from xkd.engine.arms import Arm, make_arms
-from xkd.engine.comparable import check_comparable, chosen_metric
+from xkd.engine.comparable import check_comparable, check_readable, chosen_metric
 from xkd.tasks import Segmentation
 
 
@@ -42,6 +43,20 @@ def pixels(config: Config) -> None:
 
 def test_what_is_alike_is_compared(arms: dict[str, Arm]) -> None:
     check_comparable(list(arms.values()))
+
+
+@pytest.mark.parametrize("sensor", ["rgb", "thermal"])
+def test_test_rows_that_cannot_be_read_are_told_first(
+    sensor: str, arms: dict[str, Arm], tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_readable(list(arms.values()))
+    shutil.copytree(tiny_dataset, tmp_path / "data" / "tiny")
+    monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path / "data"))
+    rows = [row for row in Manifest.load(tmp_path / "data" / "tiny").rows if row.split == "test"]
+    for row in rows[:4]:
+        (tmp_path / "data" / "tiny" / row.files[sensor][0]).write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"4 test rows cannot be read, .*'{rows[0].id}'.*'{rows[2].id}'.*; \.\.\.\. Mend"):
+        check_readable(list(arms.values()))
 
 
 @pytest.mark.parametrize(

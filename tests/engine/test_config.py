@@ -58,6 +58,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "endless": ({"train_cfg": {"by_epoch": True, "val_interval": 1}}, r"train_cfg needs max_epochs; it has \['by_epoch', 'val_interval'\]"),
     "never validated": ({"train_cfg.val_begin": 9}, r"val_begin 9 lies after max_epochs 3"),
+    "no epoch": ({"train_cfg.max_epochs": 0}, r"train_cfg.max_epochs must be a whole number from 1 on, got 0"),
+    "epochs as text": ({"train_cfg.max_epochs": "many"}, r"train_cfg.max_epochs must be a whole number from 1 on, got 'many'"),
     "optimiser": ({"optim_wrapper.optimizer.lrr": 1}, r"AdamW takes no argument 'lrr' \(did you mean 'lr'\?\)"),
     "wrapper": ({"optim_wrapper.accumulative_count": 1}, r"OptimWrapper takes no argument 'accumulative_count' \(did you mean"),
     "clipping": ({"optim_wrapper.clip_grad.max_nrom": 1}, r"clip_grad has no key 'max_nrom' \(did you mean 'max_norm'\?\)"),

@@ -114,6 +114,9 @@ def test_a_better_teacher_speaks_for_and_a_worse_one_against() -> None:
         answer = diagnosis._better("thermal", student.run, teacher.run)
         assert answer.verdict == verdict
         assert "points" in answer.reason
+    drives = np.array(["one", "two"])[np.arange(200) % 2]
+    answer = diagnosis._better("thermal", replace(bad.run, clusters=drives), replace(good.run, clusters=drives))
+    assert (answer.verdict, "in only 2 groups" in answer.reason) == ("unclear", True)
     perfect = seen(1.0, deep, even)
     answer = diagnosis._better("thermal", perfect.run, perfect.run)
     assert (answer.verdict, answer.reason.split("; ")[1]) == ("against", "there is no gap to close")

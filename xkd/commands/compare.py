@@ -19,7 +19,7 @@ from xkd.commands.screen import Screen
 from xkd.compare import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Summary, fidelity, on_common_rows, summarise
 from xkd.engine.answers import check_questions
 from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
-from xkd.engine.comparable import check_comparable, chosen_metric
+from xkd.engine.comparable import check_comparable, check_readable, chosen_metric
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.controls import has_pairs
 from xkd.engine.page import write_page
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         check_attention(*arm.tested())
     check_comparable(arms)
     metric = chosen_metric(arms, a.metric or "")
+    check_readable(arms)
     runs = run_all(arms, a.seeds, root, {"amp": a.amp, "smoke": a.smoke}, console)
     runs = with_fidelity(on_same_rows(runs, console), teacher=arms[0].name)
     comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})

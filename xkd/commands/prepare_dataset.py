@@ -70,7 +70,7 @@ def find(a: argparse.Namespace) -> Found:
 
 def order_of(a: argparse.Namespace) -> Order:
     shares = parse_numbers(a.split, "--split")
-    return Order(a.out, a.name or a.out.name, a.licence, a.source, a.link, a.group_regex, shares, a.seed, a.split_lists)
+    return Order(a.out, a.name or a.out.name, a.licence, a.source, a.link, a.group_regex, shares, a.seed, a.split_lists, a.on_broken)
 
 
 def labels_of(a: argparse.Namespace) -> Labels:
@@ -101,6 +101,8 @@ def add_order(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", nargs="+", default=shares, metavar="SPLIT=SHARE", help=f"by group ({' '.join(shares)})")
     parser.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
     parser.add_argument("--split-lists", type=Path, metavar="DIR", help="given splits: train.txt, val.txt and test.txt, an id a line")
+    broken = "skip reads every file, and leaves out and counts those that cannot be read (%(default)s: at the first that is needed)"
+    parser.add_argument("--on-broken", choices=["stop", "skip"], default="stop", help=broken)
 
 
 def add_sensors(parser: argparse.ArgumentParser) -> None:

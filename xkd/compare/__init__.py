@@ -1,7 +1,7 @@
 """Evidence: did the teacher help? Arms over seeds, intervals by bootstrap over images, the share of the gap that was recovered."""
 
 from xkd.compare.bootstrap import UNDEFINED, Comparison, Estimate, interval
-from xkd.compare.finding import BEYOND, Summary, finding, summarise
+from xkd.compare.finding import BEYOND, FEW_CLUSTERS, Summary, finding, summarise
 from xkd.compare.runs import TestRun, fidelity, on_common_rows
 from xkd.compare.statistics import (
     METRICS,
@@ -17,6 +17,7 @@ from xkd.compare.statistics import (
 
 __all__ = [
     "BEYOND",
+    "FEW_CLUSTERS",
     "METRICS",
     "PIXEL_METRICS",
     "UNDEFINED",

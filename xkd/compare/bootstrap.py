@@ -56,11 +56,15 @@ class Comparison:
     def num_seeds(self) -> int:
         return len(next(iter(self.arms.values())))
 
+    @property
+    def num_clusters(self) -> int:
+        return len(self._clusters[0])
+
     @cached_property
     def resamples(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """How often each cluster, and which seed, is drawn in each resample: (R, clusters) and (R, seeds)."""
         rng = np.random.default_rng(self.seed)
-        clusters = len(self._clusters[0])
+        clusters = self.num_clusters
         weights = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=NUM_RESAMPLES).astype(np.float64)
         return weights, rng.integers(self.num_seeds, size=(NUM_RESAMPLES, self.num_seeds))
 

@@ -11,6 +11,7 @@ from xkd.compare.bootstrap import Comparison, Estimate
 from xkd.compare.statistics import calibration_error, mean_score, metrics_of, recall_of, undefined_rate
 
 SIGNIFICANT = 0.05
+FEW_CLUSTERS = 10  # a bootstrap of fewer draws little but the same ones again: its intervals are too narrow
 # arm -> what it means where the distilled student is not better than it; nothing, where the gain is no less the teacher's
 BEYOND: Mapping[str, str] = {
     "shuffled": "beyond shuffled pairs it is {}: not shown to be the pairing's",
@@ -65,7 +66,7 @@ def summarise(comparison: Comparison, metric: str, teacher: str, has_pairs: bool
     beyond = {arm: comparison.difference(distilled, arm, measure) for arm in BEYOND if arm in comparison.arms}
     share = comparison.gap_share(alone, distilled, teacher, measure)
     against = objections(control, control_smoothed, beyond)
-    missing = doubts(comparison.num_seeds, has_pairs and control is None, minus_alone_p[distilled])
+    missing = doubts(comparison, has_pairs and control is None, minus_alone_p[distilled])
     every = {**metrics, "calibration_error": calibration_error}
     by_class = {} if first.target.ndim == 3 else scores
     return Summary(
@@ -121,9 +122,11 @@ def objections(control: Estimate | None, control_smoothed: Estimate | None, beyo
     return tuple(found)
 
 
-def doubts(num_seeds: int, unshuffled: bool, gain_p: float) -> list[str]:
+def doubts(comparison: Comparison, unshuffled: bool, gain_p: float) -> list[str]:
     """What makes a gain a sign and no proof."""
-    found = ["one seed"] * (num_seeds == 1) + ["no shuffled pairs"] * unshuffled
+    found = ["one seed"] * (comparison.num_seeds == 1) + ["no shuffled pairs"] * unshuffled
+    if comparison.num_clusters < FEW_CLUSTERS:
+        found.append(f"only {comparison.num_clusters} groups of test rows")
     # so few seeds, drawn again and again, look steadier than they are: the interval alone is too sure
     return found + [f"p = {gain_p:.2g} over the seeds"] * (gain_p >= SIGNIFICANT)
 

@@ -19,6 +19,8 @@ from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.tasks import Task
 
+_TOLD = 3  # rows, at most, that a message names
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -48,6 +50,23 @@ def check_comparable(arms: Sequence[Arm]) -> None:
                 )
     if not set.intersection(*(set(one.rows) for one in asked.values())):
         raise ValueError(f"no labelled test row has the sensors of all arms {list(asked)}, so they cannot be compared")
+
+
+def check_readable(arms: Sequence[Arm]) -> None:
+    """`ValueError` with the test rows that cannot be read, which would be told when the arms have been trained."""
+    seen: list[tuple[str, View]] = []
+    for arm in arms:
+        config, view = _eats(arm)
+        section = as_plain(config.test_dataloader)
+        if (place := (str(section["dataset"]["root"]), view)) in seen:
+            continue
+        seen.append(place)
+        section["dataset"] = {**section["dataset"], "on_broken": "skip"}
+        if broken := [told for batch in build_loader(section, 0, views=[view]) for told in batch.broken]:
+            raise ValueError(
+                f"{len(broken)} test rows cannot be read, and arms are compared on the same ones: {'; '.join(broken[:_TOLD])}"
+                f"{'; ...' if len(broken) > _TOLD else ''}. Mend the files, or empty their cells in the manifest; nothing was trained"
+            )
 
 
 def chosen_metric(arms: Sequence[Arm], metric: str) -> str:
@@ -80,13 +99,19 @@ def _check_classes(arm: Arm, ours: Task) -> None:
 
 
 def _asked(arm: Arm) -> _Asked:
-    config, branch = arm.tested()
-    view: View = build(as_plain(config.distiller.branches[branch].view), f"distiller.branches.{branch}.view")
+    config, view = _eats(arm)
     dataset: Any = build_loader(config.test_dataloader, 0, views=[view]).dataset
     cluster = as_plain(config.get("compare") or {}).get("cluster", CLUSTER)
     targets = [np.asarray(target).tolist() for target in dataset.targets]
     rows = zip(dataset.rows, targets, strict=True)
     return _Asked(_task(config), view.size, {row.id: (target, row.meta[cluster]) for row, target in rows if row.labels is not None})
+
+
+def _eats(arm: Arm) -> tuple[Config, View]:
+    """The config that an arm is tested by, and what its network sees."""
+    config, branch = arm.tested()
+    view: View = build(as_plain(config.distiller.branches[branch].view), f"distiller.branches.{branch}.view")
+    return config, view
 
 
 def _task(config: Config) -> Task:

@@ -113,7 +113,10 @@ def check_section(name: str, section: Any, path: str) -> None:
             raise KeyError(f"{where} needs max_epochs; it has {list(section)}")
         if not section.get("by_epoch", True):
             raise ValueError(f"{where}: runs are counted in epochs, by_epoch must be True")
-        if section.get("val_begin", 1) > section.get("max_epochs", 1):
+        for key in ("max_epochs", "val_interval", "val_begin"):
+            if (value := section.get(key, 1)) is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"{where}.{key} must be a whole number from 1 on, got {value!r}")
+        if section.get("val_begin", 1) > section["max_epochs"]:
             raise ValueError(
                 f"{where}: val_begin {section['val_begin']} lies after max_epochs {section['max_epochs']}: nothing would be chosen"
             )

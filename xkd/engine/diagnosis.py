@@ -17,7 +17,7 @@ from rich.progress import Progress
 from xkd.batch import Batch
 from xkd.branch import Branch
 from xkd.build import build
-from xkd.compare import Comparison, Estimate, TestRun, metrics_of
+from xkd.compare import FEW_CLUSTERS, Comparison, Estimate, TestRun, metrics_of
 from xkd.compare.dependence import Dependence, dependence_within
 from xkd.data.check.brief import brief
 from xkd.data.check.residual import MAX_RESIDUAL, registration_findings
@@ -146,10 +146,14 @@ def look(branch: Branch, batch: Batch, student: Student) -> tuple[torch.Tensor, 
 
 def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:
     metric, measure = next(iter(metrics_of(student).items()))
-    gap: Estimate = Comparison({"teacher": [teacher], "alone": [student]}).difference("teacher", "alone", measure)
+    comparison = Comparison({"teacher": [teacher], "alone": [student]})
+    gap: Estimate = comparison.difference("teacher", "alone", measure)
     verdict: Verdict = "for" if gap.low > 0 else "against" if gap.high <= 0 else "unclear"
     told = f"{metric} {measure(teacher):.3f} on {branch}, {measure(student):.3f} for the student alone:"
     reason = f"{told} {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] on {len(student.rows)} rows of val"
+    if comparison.num_clusters < FEW_CLUSTERS:
+        few = f" in only {comparison.num_clusters} groups, too few to tell"
+        return Answer(f"Is the teacher on {branch} better?", "unclear", reason + few)
     none = "; a worse teacher takes away" if gap.mean < 0 else "; there is no gap to close"
     worse = {"for": "", "against": none, "unclear": "; there may be no gap to close"}
     return Answer(f"Is the teacher on {branch} better?", verdict, reason + worse[verdict])

@@ -69,6 +69,8 @@ class Depth:
         metres = image.astype(np.float32) * np.float32(shot.values.get("scale", self.scale))
         near, far = self.limits
         metres[~((metres >= near) & (metres <= far))] = np.nan
+        if not image.any():
+            raise ValueError(f"{path}: all of its counts are 0: the camera saw nothing")
         if np.isnan(metres).all():
             raise ValueError(f"{path}: no pixel lies within {near} to {far} metres; is scale = {self.scale} metres per count right?")
         values = 1 / metres if self.inverse else metres

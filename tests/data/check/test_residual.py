@@ -96,3 +96,10 @@ def test_a_depth_camera_that_sees_no_outlines_is_measured_by_them(tmp_path: Path
     assert found.paired.measurable > 0.8 * len(SPLITS)
     assert np.hypot(found.offset[0] - 2, found.offset[1] - 1) < 0.5
     assert found.shuffled.measurable < 0.3 * len(SPLITS)
+
+
+def test_the_worst_registered_are_looked_at_first(tmp_path: Path) -> None:
+    root = make_set(tmp_path / "set")
+    for number, shift in ((12, 3.0), (5, 6.0)):
+        cv2.imwrite(str(root / f"thermal/{number}.png"), as_thermal(moved(scene(number), shift, 0.0), number))
+    assert [row.id for row, _ in check(root).to_look_at(2)] == ["r5", "r12"]

@@ -20,6 +20,32 @@ STRIP = ("--strip", "_rgb$|_th$")
 PLANTS = ("--group-regex", r"^(plant\d+)_")
 
 
+@pytest.mark.parametrize("complete", [True, False], ids=["", "a sensor whose span is asked for"])
+def test_files_that_cannot_be_read_stop_it_or_are_left_out(complete: bool, recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
+    for name in ("rgb/plant1_0_rgb.png", "thermal/plant1_0_th.png", "thermal/plant2_0_th.png"):
+        assert (recordings / name).is_file()
+        (recordings / name).write_bytes(b"")
+    words = ("--labels", recordings / "labels.csv", *STRIP, *PLANTS, "--split", "train=1")
+    sensors = two_sensors(recordings) if complete else two_sensors(recordings)[:-1]
+    stopped = prepare("folders", *sensors, *words, "--out", tmp_path / "stopped")
+    assert stopped.code == 2
+    assert "_0_" in stopped.error
+    assert "--on-broken skip leaves out all files that cannot be read" in stopped.error
+    assert not (tmp_path / "stopped").exists()
+    answer = prepare("folders", *sensors, *words, "--on-broken", "skip", "--out", tmp_path / "made")
+    if not complete:
+        assert "needs ['range']" in answer.error
+        return
+    assert answer.code == 0, answer.error
+    assert "left out: 2 x thermal file that cannot be read" in answer.out
+    assert "left out: 1 x row without a file that can be read" in answer.out
+    assert "the first thermal file that cannot be read: " in answer.out
+    rows = {row.id: row for row in Manifest.load(tmp_path / "made").rows}
+    assert "plant1_0" not in rows
+    assert set(rows["plant2_0"].files) == {"rgb"}
+    assert not (tmp_path / "made" / "rgb" / "plant1_0_rgb.png").exists()
+
+
 def test_pairs_labels_groups_and_empty_cells(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = (*two_sensors(recordings), *STRIP, *PLANTS, "--labels", recordings / "labels.csv", "--licence", 'ours "quoted" \\ é')

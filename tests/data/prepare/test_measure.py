@@ -36,6 +36,11 @@ def test_limits_are_asked_for_with_what_was_measured(depth: Shot) -> None:
         check_complete("depth", {"sensor": "depth", "scale": 0.001}, [depth])
 
 
+def test_millimetres_are_known_by_their_size(depth: Shot) -> None:
+    with pytest.raises(ValueError, match=r"of millimetres --set depth.scale=0.001 'depth.limits=\[1, 3\]'"):
+        check_complete("depth", {"sensor": "depth"}, [depth])
+
+
 def test_the_range_of_a_scanner_is_its_distances(tmp_path: Path) -> None:
     distance = np.linspace(5, 25, 500)
     angle = np.linspace(-0.7, 0.7, 500)

@@ -103,7 +103,7 @@ def grey(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def _with_outlines(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A depth camera loses the pixels where depth jumps, which are its edges: holes so thin take the value of the nearest pixel that was seen."""
+    """A depth camera loses the pixels where depth jumps, which are its edges: holes so thin take the nearest pixel's value."""
     there = np.isfinite(image).astype(np.uint8)
     if not there.any():
         return image

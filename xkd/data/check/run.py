@@ -46,10 +46,13 @@ class PairCheck:
         return sum(finding.severity == "error" for finding in self.findings)
 
     def to_look_at(self, count: int) -> list[tuple[Row, str]]:
-        """`count` rows and a line about each: the two that are worst registered, the others as they were drawn."""
-        shifts = {pair.row: pair.paired for one in self.registrations for pair in one.pairs if pair.paired.peak >= one.limit}
-        worst = sorted(shifts, key=lambda row: -shifts[row].length)[:2]
-        order = sorted(self.rows, key=lambda row: row.id not in worst)
+        """`count` rows and a line about each: the two that are worst registered, the worst first, the others as they were drawn."""
+        lengths: dict[str, float] = defaultdict(float)
+        for one in self.registrations:
+            for pair in [pair for pair in one.pairs if pair.paired.peak >= one.limit]:
+                lengths[pair.row] = max(lengths[pair.row], pair.paired.length)
+        worst = sorted(lengths, key=lambda row: -lengths[row])[:2]
+        order = sorted(self.rows, key=lambda row: worst.index(row.id) if row.id in worst else len(worst))
         return [(row, f"{row.split}; {_about(row.id, self.registrations)}") for row in order[:count]]
 
     def as_json(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import cv2
 
 from xkd.data.prepare.labels import group_of
 from xkd.data.prepare.measure import MOST_ROWS, Normalisation, check_complete, measure
+from xkd.data.prepare.readable import readable
 from xkd.data.prepare.records import File, Found, Record
 from xkd.data.prepare.split import split_by_group
 from xkd.data.prepare.toml import to_toml
@@ -44,6 +45,7 @@ class Order:
     shares: Mapping[str, float] = field(default_factory=lambda: {"train": 0.7, "val": 0.15, "test": 0.15})
     seed: int = 0
     lists: Path | None = None
+    on_broken: Literal["stop", "skip"] = "stop"  # "skip" reads every file and leaves out those that cannot be
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ def make(found: Found, order: Order) -> Made:
     with new_dataset(order.out) as draft:
         for record in records:
             _write_made(draft, record)
+        if order.on_broken == "skip":
+            records = readable(found, records, lambda record, column: _shot(record, column, draft), left_out, notes)
+            train = [record for record in records if record.split == "train"]
         tables, comments, pairs = _measured(found, train, draft, notes)
         _write_toml(draft, found, order, tables, comments, pairs)
         _place(draft, records, order.link)

@@ -17,6 +17,7 @@ from xkd.modality import Modality, Shot
 
 MOST_ROWS: Final = 500  # that are read to measure
 _FEW_ROWS: Final = 20  # are enough for percentiles
+_MILLIMETRES: Final = 50.0  # depth whose hundredth part lies above is hardly in metres
 _PIXELS: Final = 10_000  # of each, evenly spaced
 _BY_VIEW: Final = ("density", "valid")  # of a LiDAR: they depend on the size at which it is seen, so the sensor's usual values stay
 # what only the user can know, and what stands in for it while its values are measured
@@ -43,28 +44,42 @@ class Normalisation:
 
 def check_complete(name: str, table: Table, shots: Sequence[Shot]) -> None:
     """`ValueError` where the table lacks the span of ordinary values, with the measured one to copy; see `modality` for the rest."""
-    kind = str(table.get("sensor"))
-    if kind not in _SPAN:
-        modality(name, with_place(table))
+    sensor, trial = _trial(name, table)
+    if not trial:
         return
-    span, dummy = _SPAN[kind]
-    raw = kind != "multispectral" or not set(table.get("outputs", ())) <= set(INDICES)
-    if span in table or not raw:
-        modality(name, with_place(table))
-        return
+    kind = str(table["sensor"])
+    span, _ = _SPAN[kind]
     missing = [key for key in dict.fromkeys((*SENSORS[kind][1], span)) if key not in table]
-    told = {key: value for key, value in table.items() if key not in ("mean", "std")}
-    trial = with_place({**_STAND_IN.get(kind, {}), **told, span: dummy, **({"outputs": ["range"]} if kind == "lidar" else {})})
-    sensor = modality(name, trial)
     chosen = shots[:: max(len(shots) // _FEW_ROWS, 1)]
     channels = [place for place, output in enumerate(trial.get("outputs", [""])) if output not in INDICES]
     values = np.concatenate([_spread(_seen(sensor, shot)[0][..., channels]) for shot in chosen])
     low, high = np.percentile(values, (1, 99))
+    if kind == "depth" and trial["scale"] == 1.0 and low > _MILLIMETRES:
+        example = f"of millimetres --set {name}.scale=0.001 '{name}.{span}=[{low / 1000:.4g}, {high / 1000:.4g}]'"
+    else:
+        example = f"--set '{name}.{span}=[{low:.4g}, {high:.4g}]'"
     raise ValueError(
         f"[modalities.{name}]: sensor '{kind}' needs {missing}; of its values in {len(chosen)} rows of train "
         f"1 % lie below {low:g} and 99 % below {high:g} (unit '{sensor.unit}'"
-        f"{', scale 1' if trial.get('scale') == 1.0 else ''}); for example --set '{name}.{span}=[{low:.4g}, {high:.4g}]'"
+        f"{', scale 1' if trial.get('scale') == 1.0 else ''}); for example {example}"
     )
+
+
+def sensor_of(name: str, table: Table) -> Modality:
+    """The table's sensor, or one that reads all values where it lacks the span of the ordinary ones."""
+    return _trial(name, table)[0]
+
+
+def _trial(name: str, table: Table) -> tuple[Modality, dict[str, Any]]:
+    """The sensor, and the table that stands in for one without its span; empty where the table is complete."""
+    kind = str(table.get("sensor"))
+    raw = kind != "multispectral" or not set(table.get("outputs", ())) <= set(INDICES)
+    if kind not in _SPAN or _SPAN[kind][0] in table or not raw:
+        return modality(name, with_place(table)), {}
+    span, dummy = _SPAN[kind]
+    told = {key: value for key, value in table.items() if key not in ("mean", "std")}
+    trial = with_place({**_STAND_IN.get(kind, {}), **told, span: dummy, **({"outputs": ["range"]} if kind == "lidar" else {})})
+    return modality(name, trial), trial
 
 
 def with_place(table: Table) -> dict[str, Any]:
@@ -101,7 +116,10 @@ def measure(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Normalisati
 
 def _seen(sensor: Modality, shot: Shot) -> tuple[NDArray[Any], tuple[int, int]]:
     """The whole reading at its own size, not a number where nothing was seen, and its (width, height)."""
-    reading = sensor.read(shot)
+    try:
+        reading = sensor.read(shot)
+    except ValueError as error:
+        raise ValueError(f"{error}; --on-broken skip leaves out all files that cannot be read") from error
     height, width = int(reading.shape[0]), int(reading.shape[1])
     return sensor.place(reading, IDENTITY, (height, width), Box(0, 0, width, height)), (width, height)
 

@@ -1,0 +1,33 @@
+"""Which files their sensors can read, tried before a data set is made of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from xkd.data.prepare.measure import sensor_of
+from xkd.data.prepare.records import Found, Record
+from xkd.modality import Shot
+
+
+def readable(
+    found: Found, records: Sequence[Record], shot: Callable[[Record, str], Shot], left_out: Counter[str], notes: list[str]
+) -> list[Record]:
+    """The rows without the files that cannot be read, each counted; the first of each sensor is told."""
+    sensors = {column: sensor_of(column, table) for column, table in found.sensors.items()}
+    kept: list[Record] = []
+    told: dict[str, str] = {}
+    for record in records:
+        files = dict(record.files)
+        for column in record.files:
+            try:
+                sensors[column].read(shot(record, column))
+            except (ValueError, OSError) as error:
+                left_out[f"{column} file that cannot be read"] += 1
+                told.setdefault(column, str(error))
+                del files[column]
+        kept.append(replace(record, files=files))
+    left_out["row without a file that can be read"] += sum(not record.files for record in kept)
+    notes += [f"the first {column} file that cannot be read: {error}" for column, error in told.items()]
+    return [record for record in kept if record.files]
