@@ -95,5 +95,5 @@ def test_a_whole_batch_that_could_not_be_read_is_left_out_too() -> None:
     found = predict(branch, TASK, [batch, lost])
     assert len(found) == 30
     assert found.broken == ("row 'b': cut off",)
-    with pytest.raises(ValueError, match=r"2 of 32 rows could not be read: row 'b': cut off; see xkd check-pairs"):
+    with pytest.raises(ValueError, match=r"2 of 32 rows could not be read, more than 5%: row 'b': cut off; see xkd check-pairs"):
         predict(branch, TASK, [batch, lost, lost])

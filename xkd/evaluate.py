@@ -58,7 +58,7 @@ def predict(branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable
             seen(len(batch))
     branch.train(training)
     if len(broken) > max(1, MOST_BROKEN * rows):
-        raise ValueError(f"{len(broken)} of {rows} rows could not be read: {broken[0]}; see xkd check-pairs")
+        raise ValueError(f"{len(broken)} of {rows} rows could not be read, more than {MOST_BROKEN:.0%}: {broken[0]}; see xkd check-pairs")
     if not parts:
         raise ValueError("there is nothing to evaluate: the loader is empty")
     probabilities, target, labelled = (torch.cat(column) for column in zip(*parts, strict=True))

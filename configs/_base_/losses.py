@@ -1,6 +1,9 @@
-"""Every loss at its authors' weight, each as the terms to try in place of plain soft targets, on taps "deep", "pooled" and "attention".
+"""The losses of networks' readings at their authors' weight, each as the terms to try in place of plain soft targets.
 
-A config makes them variants of its comparison, and says whose taps they are. FSP is not among them: it wants networks of equal channels.
+They stand on taps "deep", "pooled" and "attention".
+
+A config makes them variants of its comparison, and says whose taps they are. Not among them: FSP, which wants networks of equal
+channels, SigmoidKD, which is for several labels, and what needs masks.
 """
 
 from xkd.losses import (

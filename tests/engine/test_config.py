@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import engine_runs as runs
@@ -11,6 +12,8 @@ import torch
 
 from xkd.data.mix import Mix
 from xkd.engine.config import SECTIONS, load_config, parse_options
+from xkd.engine.train import check_classes
+from xkd.tasks import Classification
 
 
 def test_options_are_literals_or_text() -> None:
@@ -165,3 +168,14 @@ def test_what_does_not_fit_together_is_said_before_training(options: dict[str, A
     with pytest.raises((KeyError, ValueError), match=message):
         runs.run_training(runs.config_of(tmp_path, runs.PLAIN, options), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_one_label_or_several_is_asked_of_data_and_task(several: bool, tmp_path: Path) -> None:
+    manifest = SimpleNamespace(root=tmp_path)
+    dataset = SimpleNamespace(classes=("a", "b"), multilabel=several, target="label", manifest=manifest)
+    check_classes(Classification(("a", "b"), multilabel=several), {"train": SimpleNamespace(dataset=dataset)})
+    with pytest.raises(
+        ValueError, match=rf"the task has multilabel={not several}: say Classification\(\.\.\., multilabel={several}\), with "
+    ):
+        check_classes(Classification(("a", "b"), multilabel=not several), {"train": SimpleNamespace(dataset=dataset)})

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from xkd.batch import View
 from xkd.branch import Branch
 from xkd.data.sample import Sample
-from xkd.engine.panels import CLASSES, Looker, panel_rows
+from xkd.engine.panels import CLASSES, Looker, _answer, panel_rows
 from xkd.engine.student import Student
 from xkd.modality import Stack
 from xkd.tasks import Classification, Segmentation
@@ -72,6 +72,19 @@ def test_pixels_are_shown_by_their_class_beside_the_truth() -> None:
     assert (answer.classes[8:] == 1).all()
     assert answer.caption == "75% of pixels right"
     assert row.note == "soil 75%, crop 25%, weed 0%"
+
+
+@pytest.mark.parametrize(
+    ("logits", "truth", "caption", "verdict"),
+    [
+        ((2.0, -3.0, 1.0), (1.0, 0.0, 1.0), "soil 0.88, weed 0.73", "right"),
+        ((2.0, -3.0, 1.0), (1.0, 0.0, 0.0), "soil 0.88, weed 0.73", "wrong"),
+        ((-1.0, -1.0, -1.0), (0.0, 0.0, 0.0), "none", "right"),
+    ],
+)
+def test_all_of_several_labels_are_told(logits: tuple[float, ...], truth: tuple[float, ...], caption: str, verdict: str) -> None:
+    given = sample(torch.tensor(truth), rgb=camera_image())
+    assert _answer(torch.tensor(logits).sigmoid(), given, Classification(NAMES, multilabel=True)) == (caption, verdict)
 
 
 def test_every_sensor_of_a_stack_is_shown_once() -> None:

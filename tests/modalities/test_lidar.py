@@ -74,6 +74,13 @@ def test_channels_are_range_height_intensity_density_and_valid(tmp_path: Path) -
     assert (image[..., 4] > 0).sum() == 3
 
 
+def test_intensity_is_scaled_to_one(tmp_path: Path) -> None:
+    cloud = np.tile([10.0, 0.0, 0.0, 51.0], (20, 1))
+    sensor = LiDAR(outputs=("intensity", "valid"), intensity_scale=1 / 255)
+    image = sensor.place(sensor.read(_shot(tmp_path, cloud)), IDENTITY, SIZE, WHOLE)
+    assert image[30, 50, 0] == pytest.approx(0.2)
+
+
 def test_a_draw_moves_points_so_that_edges_stay_sharp(tmp_path: Path) -> None:
     """A wall 5 m ahead before one at 40 m: no pixel between them at any size or angle."""
     y, z = np.meshgrid(np.linspace(-20, 20, 400), np.linspace(-12, 12, 300))

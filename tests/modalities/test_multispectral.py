@@ -66,6 +66,14 @@ def test_what_was_not_seen_stays_so_and_does_not_bleed(tmp_path: Path) -> None:
     assert set(np.unique(placed[np.isfinite(placed)].round(5)).tolist()) == {0.5}, "values of seen pixels alone"
 
 
+def test_a_stated_no_data_value_is_not_seen(tmp_path: Path) -> None:
+    red, nir = np.full(SIZE, 50, np.uint16), np.full(SIZE, 150, np.uint16)
+    red[4, 5] = 9999
+    found = Multispectral(nodata=9999.0).read(_bands(tmp_path, red, nir))[..., 0]
+    assert np.argwhere(np.isnan(found)).tolist() == [[4, 5]]
+    assert not np.isnan(Multispectral().read(_bands(tmp_path, red, nir))).any()
+
+
 def test_a_band_that_lies_apart_is_moved_onto_the_first(tmp_path: Path) -> None:
     scene = cv2.GaussianBlur(np.random.default_rng(0).uniform(20, 200, (48, 48)).astype(np.float32), (0, 0), 3)
     red = scene[8:32, 8:40].astype(np.uint8)

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from xkd.attention.maps import METHODS, attention_map
 from xkd.batch import Batch, View
@@ -22,7 +23,7 @@ from xkd.data.paired import PairedDataset
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_distiller
 from xkd.engine.student import Student, load_student
-from xkd.tasks import Segmentation
+from xkd.tasks import Classification, Segmentation, Task
 from xkd.visualise import Panel, Row
 
 CLASSES: Final = "classes"
@@ -127,7 +128,9 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
             seen = pictures.get(looker.student.branch.view.name)
             if seen is None:
                 continue
-            panel = Panel(looker.title, next(iter(seen.values())), None, None, *_answer(probabilities[position], sample, classes))
+            panel = Panel(
+                looker.title, next(iter(seen.values())), None, None, *_answer(probabilities[position], sample, looker.student.task)
+            )
             found = maps[position].numpy()
             panels.append(
                 replace(panel, classes=found) if looker.method == CLASSES else replace(panel, attention=found[0], outline=outline)
@@ -136,17 +139,19 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
     return rows
 
 
-def _answer(probabilities: Tensor, sample: Any, classes: Sequence[str]) -> tuple[str, Literal["", "right", "wrong"]]:
+def _answer(probabilities: Tensor, sample: Any, task: Task) -> tuple[str, Literal["", "right", "wrong"]]:
     """What a network said of one row, and whether that is right; of pixels, how many of those that count are right."""
     if probabilities.ndim == 3:
         counts = sample.target >= 0
         share = (probabilities.argmax(0) == sample.target)[counts].float().mean().item() if counts.any() else float("nan")
         return f"{share:.0%} of pixels right", ""
-    predicted = int(probabilities.argmax())
-    caption = f"{classes[predicted]} {probabilities[predicted]:.2f}"
-    if not sample.labelled or sample.target.ndim:
+    several = isinstance(task, Classification) and task.multilabel
+    said = probabilities > 0.5 if several else one_hot(probabilities.argmax(), len(task.classes)) > 0
+    caption = ", ".join(f"{name} {value:.2f}" for name, value, of in zip(task.classes, probabilities, said, strict=True) if of) or "none"
+    if not sample.labelled:
         return caption, ""
-    return caption, "right" if predicted == int(sample.target) else "wrong"
+    there = sample.target > 0.5 if several else one_hot(sample.target, len(task.classes)) > 0
+    return caption, "right" if torch.equal(said, there) else "wrong"
 
 
 def _look(looker: Looker, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ class ProgressHook(Hook):
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         shown = ", ".join(f"{key.removeprefix('val/')} {value:.3f}" for key, value in (metrics or {}).items())
-        self.score = f", {shown}"
+        self.score = f", on val {shown}"
         if not self.progress.console.is_terminal:
             self.progress.console.print(f"{self.name}: epoch {runner.epoch}/{runner.max_epochs}{self.score}")
 

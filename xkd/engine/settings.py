@@ -52,7 +52,7 @@ def workers_of(section: dict[str, Any]) -> Workers:
     elif section["dataset"].get("cache") and not section.get("sampler", {}).get("shuffle"):
         count, reason = 0, "the rows stay in memory and nothing is drawn"
     elif section["dataset"].get("cache"):
-        count, reason = min(there - 1, 1), "each would keep all rows in memory"
+        count, reason = min(there - 1, 1), "no more, since each keeps all rows in memory"
     elif gpu:
         count = min(max(there - 1, 1), _MOST_WORKERS)
         reason = f"{there} cores, one of them for the training process" if count < _MOST_WORKERS else f"of {there} cores, {count} suffice"

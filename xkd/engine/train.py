@@ -40,7 +40,7 @@ from xkd.engine.progress import ProgressHook
 from xkd.engine.settings import told, workers_of
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
-from xkd.tasks import Task
+from xkd.tasks import Classification, Task
 from xkd.weights import load_file
 
 
@@ -214,6 +214,8 @@ def find_last(work_dir: Path, console: Console) -> str | None:
         else:
             for damage in broken:
                 console.print(f"{damage}; the run goes on from {path.name}", style="bold red", markup=False)
+            if not broken:
+                console.print(f"the run goes on from {path.name}", markup=False)
             return str(path)
     if found:
         raise ValueError(f"none of the {len(found)} checkpoints can be gone on from: {'; '.join(broken)}")
@@ -232,7 +234,14 @@ def close(runner: Runner, loaders: Iterable[DataLoader[Any]]) -> None:
 
 
 def check_classes(task: Task, loaders: Mapping[str, Any]) -> None:
+    several = isinstance(task, Classification) and task.multilabel
     for split, loader in loaders.items():
+        if isinstance(task, Classification) and loader.dataset.target == "label" and loader.dataset.multilabel != several:
+            said = 'labels = "multi"' if loader.dataset.multilabel else "one label per row"
+            raise ValueError(
+                f"the {split} data's manifest {loader.dataset.manifest.root} has {said}, the task has multilabel={several}:"
+                f" say Classification(..., multilabel={not several}), with {'CrossEntropy' if several else 'BinaryCrossEntropy'}"
+            )
         if tuple(loader.dataset.classes) != tuple(task.classes):
             raise ValueError(
                 f"the task's classes {list(task.classes)} are not those of the {split} data's manifest"
