@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from xkd.branch import Branch, Head, example_batch
 from xkd.explanation import GradCAM
 from xkd.projectors import PooledLinear
 from xkd.taps import Tap
-from xkd.weights import EMA, Random
+from xkd.weights import EMA, Checkpoint, Random
 
 TAPS = {"stem": Tap("stem"), "deep": Tap("deep")}
 
@@ -176,6 +177,12 @@ class TestHeads:
         assert branch.heads["exit"].layers[0].weight.grad.abs().max() > 0
         assert branch.model.stem[0].weight.grad.abs().max() > 0
         assert branch.model.fc.weight.grad is None
+
+    def test_layers_that_nobody_trained_are_no_teacher(self, tmp_path: Path) -> None:
+        torch.save(CNN(3).state_dict(), tmp_path / "teacher.pth")
+        weights = Checkpoint(str(tmp_path / "teacher.pth"))
+        with pytest.raises(ValueError, match="head 'exit' has layers, which are not in Checkpoint"):
+            rgb_branch(TAPS, heads={"exit": Head("stem", PooledLinear())}, weights=weights, frozen=True).bind(TASK)
 
     def test_a_head_on_no_tap(self) -> None:
         with pytest.raises(KeyError, match=r"head 'exit' sits on no tap 'steem'; this branch has \['deep', 'stem'\]"):

@@ -46,6 +46,14 @@ def test_files_that_cannot_be_read_stop_it_or_are_left_out(complete: bool, recor
     assert not (tmp_path / "made" / "rgb" / "plant1_0_rgb.png").exists()
 
 
+def test_a_table_in_another_encoding_is_named(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
+    table = (recordings / "labels.csv").read_text("utf-8")
+    (recordings / "labels.csv").write_bytes(table.replace("rust", "rouillée").encode("latin-1"))
+    answer = prepare("folders", *two_sensors(recordings), *STRIP, *PLANTS, "--labels", recordings / "labels.csv", "--out", tmp_path / "out")
+    assert answer.code == 2
+    assert f"{recordings / 'labels.csv'}: save it as UTF-8" in answer.error
+
+
 def test_pairs_labels_groups_and_empty_cells(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = (*two_sensors(recordings), *STRIP, *PLANTS, "--labels", recordings / "labels.csv", "--licence", 'ours "quoted" \\ é')
