@@ -51,6 +51,17 @@ def test_a_step_that_is_not_finite_changes_nothing(make: Any, clip: dict[str, An
     assert runs.differences(step(1.0), before)
 
 
+def test_clipping_by_value_makes_no_infinite_gradient_finite() -> None:
+    network = nn.Linear(3, 1, bias=False)
+    wrapper = StepOptimWrapper(AdamW(network.parameters(), fused=True), clip_grad={"type": "value", "clip_value": 1.0})
+    before = network.weight.detach().clone()
+    wrapper.update_params((network.weight * torch.tensor([[torch.inf, 100.0, 0.5]])).sum())
+    assert torch.equal(network.weight, before)
+    wrapper.update_params((network.weight * torch.tensor([[300.0, 400.0, 0.0]])).sum())
+    assert wrapper.norm == 500
+    assert not torch.equal(network.weight, before)
+
+
 def test_its_steps_are_those_of_mmengines_own_wrapper() -> None:
     weights = []
     for wrapper_type in (OptimWrapper, StepOptimWrapper):
