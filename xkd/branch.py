@@ -61,17 +61,8 @@ class Branch(nn.Module):
         compiled: bool = False,
     ) -> None:
         super().__init__()
-        if not isinstance(weights, Weights):
-            legal = "Checkpoint(path), Pretrained(), EMA(name) or Random()"
-            raise ValueError(f"weights of the branch on view '{view.name}' must be {legal}, got {weights!r}")
         self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
-        if self.frozen and weights == Random():
-            raise ValueError(
-                f"a frozen branch on view '{view.name}' has random weights: give it weights=Checkpoint(path) or"
-                " Pretrained(), or Random(frozen=True) if you mean it"
-            )
-        if bfloat16 and not self.frozen:
-            raise ValueError(f"bfloat16 is for a frozen branch; view '{view.name}' learns, and how is the optimiser's matter (--amp)")
+        self._check_weights(bfloat16)
         self.in_bfloat16 = bfloat16 and bfloat16_pays()  # a teacher's scores need no more digits
         if channels_last == "auto":
             channels_last = sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1
@@ -108,6 +99,18 @@ class Branch(nn.Module):
         if self.frozen:
             self.requires_grad_(False)
         self.train()
+
+    def _check_weights(self, bfloat16: bool) -> None:
+        if not isinstance(self.weights, Weights):
+            legal = "Checkpoint(path), Pretrained(), EMA(name) or Random()"
+            raise ValueError(f"weights of the branch on view '{self.view.name}' must be {legal}, got {self.weights!r}")
+        if self.frozen and self.weights == Random():
+            raise ValueError(
+                f"a frozen branch on view '{self.view.name}' has random weights: give it weights=Checkpoint(path) or"
+                " Pretrained(), or Random(frozen=True) if you mean it"
+            )
+        if bfloat16 and not self.frozen:
+            raise ValueError(f"bfloat16 is for a frozen branch; view '{self.view.name}' learns, and how is the optimiser's matter (--amp)")
 
     @property
     def readings(self) -> list[str]:

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from xkd.data.mix import Mix
+from xkd.engine.checks import check_classes
 from xkd.engine.config import SECTIONS, load_config, parse_options
-from xkd.engine.train import check_classes
 from xkd.tasks import Classification
 
 

@@ -83,26 +83,14 @@ class PairedDataset(Dataset[Sample]):
         self.augment, self.seed, self.mask, self.split, self.label_fraction = augment, seed, mask, split, label_fraction
         self.target, self.mask_fraction, self.on_broken = target, mask_fraction, on_broken
         check_draws(self.views, augment)
-        fractions = {"label_fraction": label_fraction, "mask_fraction": mask_fraction}
         check_choice("mask", mask, ("mask", "boxes", "none"))
         check_choice("target", target, ("label", "mask"))
         check_choice("on_broken", on_broken, ("stop", "skip"))
         check_choice("shuffle_within", shuffle_within, ("all", "class"))
+        fractions = {"label_fraction": label_fraction, "mask_fraction": mask_fraction}
         check_request(self.manifest, split, self.views, fractions, shuffle_pairs_except)
         if shuffle_within == "class" and not shuffle_pairs_except:
             raise ValueError("shuffle_within='class' needs shuffle_pairs_except='<view>': without it no pair is shuffled")
-        self.positive = positive_names(self.manifest, positive)
-        rows = [row for row in self.manifest.rows if row.split == split]
-        if target == "mask":
-            rows = [replace(row, labels=() if row.mask else None) for row in rows]  # what is learned is in the mask, or nowhere
-        if label_fraction < 1:
-            kept = choose.labelled_share(rows, self.manifest.classes, label_fraction, label_seed)
-            # a mask is an annotation too: rows without a label keep their pixels alone
-            # what a detector drew is no annotation
-            rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=row.boxes if row.scores else None) for row in rows]
-        if mask_fraction < 1:
-            kept = choose.shown_share([row for row in rows if self._shows(row)], self.manifest.classes, mask_fraction, mask_seed)
-            rows = [row if row.id in kept else replace(row, mask="", boxes=None) for row in rows]
         if target == "mask" and (self.manifest.mask is None or mask != "mask" or mask_fraction < 1):
             raise ValueError(
                 f"{self.manifest.root}: target='mask' needs [mask] in manifest.toml, mask='mask' and mask_fraction=1 here; fewer labels are"
@@ -110,6 +98,8 @@ class PairedDataset(Dataset[Sample]):
             )
         if split == "train" and target == "label":
             check_classes(self.manifest)
+        self.positive = positive_names(self.manifest, positive)
+        rows = self._annotated(label_seed, mask_seed)
         columns = {sensor.name for view in self.views for sensor in view.sensors}
         wanted = [view for view in self.views if view.name == shuffle_pairs_except] or self.views
         usable = [row for row in rows if any(has(row, view) for view in wanted)]
@@ -128,6 +118,22 @@ class PairedDataset(Dataset[Sample]):
         self._files = Files(self.manifest, cache)
         self._shards: Sequence[Shards] = ()
         self._unread: frozenset[str] = frozenset()  # views whose pixels nobody needs
+
+    def _annotated(self, label_seed: int, mask_seed: int) -> list[Row]:
+        """The split's rows, with the labels and masks that are kept."""
+        rows = [row for row in self.manifest.rows if row.split == self.split]
+        if self.target == "mask":
+            rows = [replace(row, labels=() if row.mask else None) for row in rows]  # what is learned is in the mask, or nowhere
+        if self.label_fraction < 1:
+            kept = choose.labelled_share(rows, self.manifest.classes, self.label_fraction, label_seed)
+            # a mask is an annotation too: rows without a label keep their pixels alone
+            # what a detector drew is no annotation
+            rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=row.boxes if row.scores else None) for row in rows]
+        if self.mask_fraction < 1:
+            shown = [row for row in rows if self._shows(row)]
+            kept = choose.shown_share(shown, self.manifest.classes, self.mask_fraction, mask_seed)
+            rows = [row if row.id in kept else replace(row, mask="", boxes=None) for row in rows]
+        return rows
 
     def serve(self, shards: Sequence[Shards], unread: Collection[str]) -> None:
         """From now on samples carry the readings in `shards`, and the pixels of the views `unread` are left where they are."""

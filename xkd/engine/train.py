@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from xkd.distiller import Distiller
 from xkd.engine import launch
 from xkd.engine.broken_rows import BrokenRowsHook
+from xkd.engine.checks import check_together
 from xkd.engine.config import as_plain, settle
 from xkd.engine.describe import describe, measure_teachers, print_rows
 from xkd.engine.gradient_log import GradientHook
@@ -40,7 +41,6 @@ from xkd.engine.progress import ProgressHook
 from xkd.engine.settings import told, workers_of
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
-from xkd.tasks import Classification, Task
 from xkd.weights import load_file
 
 
@@ -91,9 +91,7 @@ def train(
     draws = cache.draws if cache else 0
     loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps, draws=draws) for split in ("train", "val")}
     distiller = build_distiller(config.distiller, seed, smoke).to(get_device())
-    check_classes(distiller.task, loaders)
-    check_views(distiller, loaders)
-    check_save_best(distiller, config.save_best)
+    check_together(distiller, loaders, config.save_best)
     print_rows(loaders, console)
     if not smoke:
         console.print(describe(distiller))
@@ -122,9 +120,14 @@ def train(
             runner.train()
     finally:
         close(runner, loaders.values())
+    return _finish(runner, work_dir, seed)
+
+
+def _finish(runner: Runner, work_dir: Path, seed: int) -> TrainResult:
+    """The best checkpoint and what is known of the run, as files."""
     seconds = round(runner.message_hub.get_info("seconds"), 2)
     best, score = work_dir / "best.pth", float(runner.message_hub.get_info("best_score"))
-    result = TrainResult(str(best), config.save_best, score, int(runner.epoch), seconds, seed, peak_bytes())
+    result = TrainResult(str(best), runner.cfg.save_best, score, int(runner.epoch), seconds, seed, peak_bytes())
     if is_main_process():
         # the name alone: a run may have been moved before it was resumed
         write_atomically(best, (work_dir / Path(runner.message_hub.get_info("best_ckpt")).name).read_bytes())
@@ -231,44 +234,6 @@ def close(runner: Runner, loaders: Iterable[DataLoader[Any]]) -> None:
     runner.visualizer.close()
     for handler in runner.logger.handlers:
         handler.close()
-
-
-def check_classes(task: Task, loaders: Mapping[str, Any]) -> None:
-    several = isinstance(task, Classification) and task.multilabel
-    for split, loader in loaders.items():
-        if isinstance(task, Classification) and loader.dataset.target == "label" and loader.dataset.multilabel != several:
-            said = 'labels = "multi"' if loader.dataset.multilabel else "one label per row"
-            raise ValueError(
-                f"the {split} data's manifest {loader.dataset.manifest.root} has {said}, the task has multilabel={several}:"
-                f" say Classification(..., multilabel={not several}), with {'CrossEntropy' if several else 'BinaryCrossEntropy'}"
-            )
-        if tuple(loader.dataset.classes) != tuple(task.classes):
-            raise ValueError(
-                f"the task's classes {list(task.classes)} are not those of the {split} data's manifest"
-                f" {loader.dataset.manifest.root}: {list(loader.dataset.classes)}"
-                + (", in that order" if set(loader.dataset.classes) == set(task.classes) else "")
-            )
-
-
-def check_views(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
-    """What a branch was built for is what it is fed: every branch in training, the student in validation."""
-    for split, branches in (("train", distiller.branches), ("val", {distiller.student_name: distiller.student})):
-        views = {view.name: view for view in loaders[split].dataset.views}
-        for name, branch in branches.items():
-            if branch.view != views.get(branch.view.name):
-                raise ValueError(f"branch '{name}' eats {branch.view}; the {split} data has {list(views.values())}")
-    first, student = loaders["train"].dataset.views[0], distiller.student.view
-    if loaders["train"].dataset.target == "mask" and first.size != student.size:
-        raise ValueError(
-            f"masks have the size of train_dataloader.dataset.views[0], '{first.name}' {first.size}, and the student sees {student.size}:"
-            f" name view '{student.name}' first"
-        )
-
-
-def check_save_best(distiller: Distiller, save_best: str) -> None:
-    legal = [f"{TaskMetric.default_prefix}/{name}" for name in distiller.task.metrics().keys()]  # noqa: SIM118  # not a dict
-    if save_best not in legal:
-        raise KeyError(f"save_best = '{save_best}' is not measured; there are {legal}")
 
 
 def free_or_fail(work_dir: Path, least: int = 64 * 1024**2) -> None:
