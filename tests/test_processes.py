@@ -67,7 +67,7 @@ def one_of_two(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("processes")
-    spawn(one_of_two, (str(found),), nprocs=2)  # type: ignore[no-untyped-call]
+    spawn(one_of_two, (str(found),), nprocs=2)  # type: ignore[no-untyped-call]  # torch has no types for it
     return found
 
 
