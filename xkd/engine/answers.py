@@ -114,7 +114,7 @@ def check_questions(config: Config) -> None:
     section = as_plain(config.get("compare") or {})
     cluster, around = section.get("cluster", CLUSTER), section.get("object", ())
     dataset: Any = build_loader(config.test_dataloader, 0).dataset
-    columns = dataset[0].meta
+    columns = dataset.rows[0].meta
     if cluster not in columns:
         raise KeyError(f"compare.cluster = '{cluster}' is no column of the manifest; there are {sorted(columns)}")
     if around and dataset.mask != "mask":
