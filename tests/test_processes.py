@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import torch
 from core_models import RGB_VIEW, TASK, THERMAL_VIEW
 from torch import distributed, nn
-from torch.multiprocessing.spawn import spawn
 
 from xkd.branch import Branch, example_batch
 from xkd.distiller import Distiller
@@ -67,7 +68,8 @@ def one_of_two(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("processes")
-    spawn(one_of_two, (str(found),), nprocs=2)  # type: ignore[no-untyped-call]  # torch has no types for it
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        list(pool.map(one_of_two, range(2), [str(found)] * 2))
     return found
 
 

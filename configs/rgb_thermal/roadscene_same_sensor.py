@@ -3,23 +3,10 @@
 from mmengine.config import read_base
 
 with read_base():
+    from .._base_.same_sensor import *
     from .roadscene_teacher import *
 
-distiller.merge(
-    dict(
-        student="rgb",
-        branches=dict(
-            _delete_=True,
-            rgb=dict(
-                type=Branch,
-                model=dict(teacher_network, in_chans=3),
-                view=rgb,
-                weights=dict(type=Random),
-                taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
-            ),
-        ),
-        terms=dict(ce=dict(student="rgb.output")),
-    )
-)
+distiller.merge(on_camera)
+distiller.branches.rgb.merge(dict(model=dict(teacher_network, in_chans=3), view=rgb))
 for loader in (train_dataloader, val_dataloader, test_dataloader):
     loader.merge(dict(dataset=dict(views=[rgb])))

@@ -50,6 +50,6 @@ def _check_views(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
 
 
 def _check_save_best(distiller: Distiller, save_best: str) -> None:
-    legal = [f"{TaskMetric.default_prefix}/{name}" for name in distiller.task.metrics().keys()]  # noqa: SIM118  # not a dict
+    legal = [f"{TaskMetric.default_prefix}/{name}" for name in distiller.task.metrics()]
     if save_best not in legal:
         raise KeyError(f"save_best = '{save_best}' is not measured; there are {legal}")

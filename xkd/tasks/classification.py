@@ -56,7 +56,7 @@ class Classification:
                 {
                     "macro_f1": MultilabelMacroF1(count),
                     "accuracy": MultilabelAccuracy(count, average="micro"),
-                    "mean_average_precision": MeanAveragePrecision(count),
+                    "mean_average_precision": MeanAveragePrecision(),
                 }
             )
         return MetricCollection(

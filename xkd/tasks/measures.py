@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix, MultilabelAveragePrecision, MultilabelConfusionMatrix
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassConfusionMatrix, MultilabelConfusionMatrix
 from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
@@ -27,11 +28,23 @@ class MultilabelMacroF1(MultilabelConfusionMatrix):
         return _mean_defined(hits, hits + confusion[:, 0, 1] + confusion[:, 1, 0])
 
 
-class MeanAveragePrecision(MultilabelAveragePrecision):
+class MeanAveragePrecision(Metric):
     """Mean over the labels that occur of the area under precision and recall."""
 
-    def compute(self) -> Float[Tensor, ""]:  # type: ignore[override]  # torchmetrics' own subclass narrows it too
-        scores, target = dim_zero_cat(self.preds), dim_zero_cat(self.target)
+    scores: list[Tensor]
+    target: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", [], "cat")
+        self.add_state("target", [], "cat")
+
+    def update(self, scores: Float[Tensor, "n k"], target: Int[Tensor, "n k"]) -> None:
+        self.scores.append(scores)
+        self.target.append(target)
+
+    def compute(self) -> Float[Tensor, ""]:
+        scores, target = dim_zero_cat(self.scores), dim_zero_cat(self.target)
         there = (target.sum(0) > 0).nonzero().flatten().tolist()
         values = [binary_average_precision(scores[:, label], target[:, label]) for label in there]
         return torch.stack(values).mean() if values else scores.new_zeros(())
