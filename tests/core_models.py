@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xkd.batch import Batch, View
-from xkd.branch import Branch
 from xkd.geometry import Box, Matrix
+from xkd.graph.branch import Branch
+from xkd.graph.weights import Random
 from xkd.modality import Shot
 from xkd.taps import Tap
 from xkd.tasks import Classification
-from xkd.weights import Random
 
 torch.set_num_threads(1)  # threads that wait for each other cost tensors this small forty times their work
 

@@ -28,17 +28,17 @@ from mmengine.optim import CosineAnnealingLR, OptimWrapper
 from torch.optim import AdamW
 
 from xkd.batch import View
-from xkd.branch import Branch, Head
+from xkd.graph.branch import Branch, Head
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
-from xkd.distiller import Distiller
+from xkd.graph.distiller import Distiller
 from xkd.losses import KD, CrossEntropy
 from xkd.projectors import PooledLinear
 from xkd.taps import Tap
 from xkd.tasks import Classification
-from xkd.term import Term
-from xkd.weights import EMA, Checkpoint, Random
+from xkd.graph.term import Term
+from xkd.graph.weights import EMA, Checkpoint, Random
 
 rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root="tiny", column="rgb"), size=(16, 16))
 thermal = dict(type=View, name="thermal", modality=dict(type=sensor, root="tiny", column="thermal"), size=(16, 24))

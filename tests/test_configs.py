@@ -16,12 +16,12 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
-from xkd.build import build
+from xkd.builder import build
 from xkd.data.manifest import sensor
-from xkd.engine.arms import make_arms
 from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import build_distiller
 from xkd.engine.train import train
+from xkd.evidence.arms import make_arms
 from xkd.modalities.calibration import Camera, write_calibration
 from xkd.tasks import Segmentation
 

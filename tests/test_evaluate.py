@@ -10,9 +10,9 @@ import torch
 from core_models import RGB_VIEW, TASK, make_batch, rgb_branch
 from torchmetrics.functional.classification import multilabel_average_precision
 
-from xkd import compare
-from xkd.compare import metrics_of
+from xkd import statistics
 from xkd.evaluate import Predictions, measure, predict
+from xkd.statistics import metrics_of
 from xkd.tasks import Classification, Segmentation, Task
 
 ABC = ("a", "b", "c")
@@ -59,7 +59,7 @@ def test_a_class_that_no_row_has_counts_as_in_a_comparison(task: Task, said: boo
         target[:, 1] = 0.0
     found = measure(task, Predictions(probabilities, target, torch.ones(20, dtype=torch.bool), ()))
     rows = np.arange(20).astype(str)
-    run = compare.TestRun(rows, probabilities.numpy(), target.numpy().astype(np.int64), rows)
+    run = statistics.TestRun(rows, probabilities.numpy(), target.numpy().astype(np.int64), rows)
     compared = {name: statistic(run) for name, statistic in metrics_of(run).items() if name in found}
     assert len(compared) >= 2
     if "mean_average_precision" in found:

@@ -80,7 +80,10 @@ def modules() -> set[str]:
 @pytest.mark.parametrize(
     ("contracts", "exceptions"),
     [
-        (["mmengine lives in the engine", "the commands reach mmengine through the engine"], {"xkd.engine"}),
+        (
+            ["mmengine lives in the engine, and evidence stands on it", "the commands reach mmengine through the engine"],
+            {"xkd.engine", "xkd.evidence"},
+        ),
         (["OpenCV only where pixels are read or drawn"], {"xkd.data", "xkd.modalities", "xkd.visualise", "xkd.report"}),
     ],
 )

@@ -29,14 +29,14 @@ from rich.table import Table
 from torch.nn.utils import clip_grad_norm_
 
 from xkd.batch import Batch
-from xkd.bfloat16 import bfloat16_pays
 from xkd.commands.screen import Screen
-from xkd.distiller import Distiller
 from xkd.engine.config import load_config
 from xkd.engine.hooks import StepHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.progress import ProgressHook, progress_display
 from xkd.engine.train import close, make_runner
+from xkd.graph.bfloat16 import bfloat16_pays
+from xkd.graph.distiller import Distiller
 
 CONFIG = Path(__file__).parent.parent / "configs" / "rgb_thermal" / "leafsim.py"
 TERMS = ("ce", "kd")

@@ -36,7 +36,6 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, TensorDataset
 from training_job import MIDDLE, RATE, SPREAD, Clock, Job, by_hand, moment
 
-from xkd.bfloat16 import bfloat16_pays
 from xkd.commands.screen import Screen
 from xkd.engine import launch
 from xkd.engine.hooks import StepHook
@@ -44,6 +43,7 @@ from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import peak_bytes, reset_peak
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.engine.train import close, make_runner
+from xkd.graph.bfloat16 import bfloat16_pays
 
 LIVE, CACHED, HAND, HAND_CACHED = "xkd", "xkd, cached", "by hand", "by hand, cached"
 ALSO = ("compiled", "float32", "processes")

@@ -18,9 +18,9 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
-from xkd.bfloat16 import bfloat16_pays
 from xkd.engine.config import load_config
 from xkd.engine.memory import peak_bytes, reset_peak
+from xkd.graph.bfloat16 import bfloat16_pays
 
 STAGES, TAU, BETA, RATE, CLASSES = 2, 4.0, 1000.0, 1e-3, 10  # BETA: AT's authors'
 MIDDLE, SPREAD = 127.5, 73.9  # of evenly drawn counts
@@ -29,18 +29,18 @@ CONFIG = """
 import timm
 from torch.optim import AdamW
 from xkd.batch import View
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
 from xkd.data.augment import Augment
 from xkd.data.cache import TeacherCache
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
-from xkd.distiller import Distiller
+from xkd.graph.distiller import Distiller
 from xkd.engine.precision import {wrapper}
 from xkd.losses import AT, KD, CrossEntropy
 from xkd.taps import Tap
 from xkd.tasks import Classification
-from xkd.term import Term
-from xkd.weights import Random
+from xkd.graph.term import Term
+from xkd.graph.weights import Random
 
 rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root={root!r}, column="rgb"), size=({size}, {size}))
 taps = dict(at1=dict(type=Tap, path="stage:-2"), at2=dict(type=Tap, path="stage:-1"))

@@ -27,15 +27,15 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from xkd.batch import View
-from xkd.branch import Branch, Capture, example_batch
 from xkd.files import write_atomically
+from xkd.graph.branch import Branch, Capture, example_batch
+from xkd.graph.term import Readings, Term
+from xkd.graph.weights import Random
 from xkd.losses import KD, AttentionCosine, FitNet
 from xkd.modalities import RGB
 from xkd.projectors import Conv1x1
 from xkd.taps import Tap, attention_modules
 from xkd.tasks import Classification
-from xkd.term import Readings, Term
-from xkd.weights import Random
 
 CLASSES = 5
 ROWS = 2

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from xkd.batch import Batch
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
 from xkd.tasks import Task
 
 MOST_BROKEN = 0.05  # share of the rows; beyond it the data are at fault, or the disk, and not some files

@@ -3,11 +3,11 @@
 import timm
 from mmengine.config import read_base
 
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
+from xkd.graph.term import Term
+from xkd.graph.weights import Random
 from xkd.losses import CrossEntropy
 from xkd.taps import Tap
-from xkd.term import Term
-from xkd.weights import Random
 
 with read_base():
     from .coffee import *

@@ -6,6 +6,7 @@ A config makes them variants of its comparison, and says whose taps they are. No
 channels, SigmoidKD, which is for several labels, and what needs masks.
 """
 
+from xkd.graph.term import Term
 from xkd.losses import (
     AT,
     CRD,
@@ -27,7 +28,6 @@ from xkd.losses import (
     TokenSimilarity,
 )
 from xkd.projectors import Conv1x1, OFAHead, Orthogonal, PooledLinear
-from xkd.term import Term
 
 output = dict(type=Term, student="output", teacher="output")
 deep = dict(type=Term, student="deep", teacher="deep")

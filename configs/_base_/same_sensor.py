@@ -3,9 +3,9 @@
 The config that takes it merges its view and its network into the branch.
 """
 
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
+from xkd.graph.weights import Random
 from xkd.taps import Tap
-from xkd.weights import Random
 
 on_camera = dict(
     student="rgb",

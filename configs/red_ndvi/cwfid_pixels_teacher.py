@@ -2,11 +2,11 @@
 
 from mmengine.config import read_base
 
-from xkd.branch import Branch
-from xkd.distiller import Distiller
+from xkd.graph.branch import Branch
+from xkd.graph.distiller import Distiller
+from xkd.graph.term import Term
+from xkd.graph.weights import Random
 from xkd.losses import CrossEntropy
-from xkd.term import Term
-from xkd.weights import Random
 
 with read_base():
     from .._base_.cwfid_pixels import *

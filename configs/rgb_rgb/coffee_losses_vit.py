@@ -2,10 +2,10 @@
 
 from mmengine.config import read_base
 
-from xkd.distiller import Distiller
+from xkd.graph.distiller import Distiller
+from xkd.graph.weights import Checkpoint
 from xkd.losses import KD, MaskedFeature, MaskEnergy
 from xkd.projectors import Conv1x1
-from xkd.weights import Checkpoint
 
 with read_base():
     from .._base_.coffee_small import *

@@ -2,7 +2,7 @@
 
 from mmengine.config import read_base
 
-from xkd.distiller import Distiller
+from xkd.graph.distiller import Distiller
 
 with read_base():
     from .._base_.coffee_small import *

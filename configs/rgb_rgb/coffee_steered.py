@@ -2,7 +2,7 @@
 
 from mmengine.config import read_base
 
-from xkd.explanation import GradCAM
+from xkd.graph.explanation import GradCAM
 
 with read_base():
     from .coffee import *

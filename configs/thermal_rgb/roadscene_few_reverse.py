@@ -3,12 +3,12 @@
 import timm
 from mmengine.config import read_base
 
-from xkd.branch import Branch
-from xkd.distiller import Distiller
+from xkd.graph.branch import Branch
+from xkd.graph.distiller import Distiller
+from xkd.graph.term import Term
+from xkd.graph.weights import Checkpoint, Random
 from xkd.losses import KD, CrossEntropy
 from xkd.taps import Tap
-from xkd.term import Term
-from xkd.weights import Checkpoint, Random
 
 with read_base():
     from .._base_.roadscene import *

@@ -6,11 +6,11 @@ import pytest
 import timm
 
 from xkd.batch import View
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
+from xkd.graph.weights import Random
 from xkd.modalities import RGB
 from xkd.taps import Tap
 from xkd.tasks import Classification
-from xkd.weights import Random
 
 
 @pytest.fixture

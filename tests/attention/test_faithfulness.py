@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from xkd.attention import insertion_deletion
 from xkd.attention.faithfulness import STEPS
 from xkd.batch import View
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
+from xkd.graph.weights import Random
 from xkd.modalities import RGB
 from xkd.tasks import Classification
-from xkd.weights import Random
 
 
 class Corner(nn.Module):

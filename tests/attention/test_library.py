@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from xkd.attention import attention_map
 from xkd.attention.library import RELATIVES
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
 from xkd.taps import Tap
 from xkd.tasks import Classification, Segmentation
 

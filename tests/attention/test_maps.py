@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from xkd.attention import attention_map
 from xkd.attention.maps import single_view_batch
 from xkd.batch import View
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
+from xkd.graph.weights import Random
 from xkd.modalities import RGB
 from xkd.taps import Tap
 from xkd.tasks import Classification
-from xkd.weights import Random
 
 
 def test_class_token_attention_is_averaged_over_heads_on_the_patch_grid(vit: Callable[..., Branch], task: Classification) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from xkd.attention import attention_map
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
 from xkd.tasks import Classification
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import spearmanr
 
 from xkd.attention import NUM_DRAWS, attention_map, randomised, rank_correlation, unlearned_correlation
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
 from xkd.taps import Tap
 from xkd.tasks import Classification
 

@@ -14,7 +14,7 @@ import engine_runs as runs
 import pytest
 
 from xkd import cli
-from xkd.engine.answers import from_file
+from xkd.evidence.answers import from_file
 
 
 def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +198,7 @@ def other_classes(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         "type=Branch, model=dict(type=CNN, channels=1), view=thermal",
         'type=Branch, class_map=dict(type=ClassMap, own=("ring", "bar", "disc", "blank"), to=dict(ring="disc")),'
         " model=dict(type=CNN, channels=1, num_classes=4), view=thermal",
-    ).replace("from xkd.distiller", "from xkd.class_map import ClassMap\nfrom xkd.distiller", 1)
+    ).replace("from xkd.graph.distiller", "from xkd.graph.class_map import ClassMap\nfrom xkd.graph.distiller", 1)
     return runs.write(tmp_path, teacher=OTHER_CLASSES, student=student)
 
 

@@ -14,9 +14,9 @@ import pytest
 from xkd import cli
 from xkd.commands.images import find_images
 from xkd.data.manifest import Manifest, sensor
-from xkd.engine.answers import answer
 from xkd.engine.config import load_config
 from xkd.engine.student import load_student
+from xkd.evidence.answers import answer
 
 PIXELS = (
     runs.PLAIN.replace("import Classification", "import PixelHead, Segmentation")

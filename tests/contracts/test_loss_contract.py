@@ -18,8 +18,8 @@ from core_models import RGB_VIEW, THERMAL_VIEW, make_batch
 from torch import Tensor, nn
 
 import xkd.losses
+from xkd.graph.term import Readings, Term
 from xkd.losses.learned import LearnedLoss
-from xkd.term import Readings, Term
 
 LOSSES = [getattr(xkd.losses, name) for name in xkd.losses.__all__]
 SHAPES = {  # by annotation

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-CHECKED = ("schemes", "contracts/test_loss_contract.py", "contracts/test_projector_contract.py", "test_grid.py", "test_term.py")
+CHECKED = ("schemes", "contracts/test_loss_contract.py", "contracts/test_projector_contract.py", "test_grid.py", "graph/test_term.py")
 # whole numbers are floats too, as in PEP 484 and to mypy
 CHECKER = "xkd,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 

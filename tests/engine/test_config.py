@@ -95,8 +95,8 @@ FILES = {
     "missing section": ("train_cfg =", "my_cfg =", r"sections \['train_cfg'\] are missing"),
     "argument": ('student="rgb.output"', 'students="rgb.output"', r"Term takes no argument 'students' \(did you mean 'student'\?\)"),
     "syntax": ("save_best =", "save best =", r"not a config that can be read: invalid syntax"),
-    "name": ("from xkd.term import Term", "from xkd.term import Terms as Term", r"not a config that can be read: .*Terms"),
-    "import": ("from xkd.term import Term", "from xkd.terms import Term", r"not a config that can be read: .*xkd.terms"),
+    "name": ("from xkd.graph.term import Term", "from xkd.graph.term import Terms as Term", r"not a config that can be read: .*Terms"),
+    "import": ("from xkd.graph.term import Term", "from xkd.terms import Term", r"not a config that can be read: .*xkd.terms"),
 }
 
 

@@ -7,12 +7,12 @@ import io
 from core_models import TASK, rgb_branch, thermal_branch
 from rich.console import Console
 
-from xkd.distiller import Distiller
 from xkd.engine.describe import describe
+from xkd.graph.distiller import Distiller
+from xkd.graph.term import Term
 from xkd.losses import KD, CrossEntropy, FitNet
 from xkd.projectors import Conv1x1
 from xkd.taps import Tap
-from xkd.term import Term
 
 TAPS = {"deep": Tap("deep")}
 

@@ -104,7 +104,7 @@ PLAIN_NETWORK = (
 TOGETHER = f"""from timm import create_model
 {runs.GRAPH}
 from xkd.losses import RKD
-from xkd.schedules import StopAt
+from xkd.graph.schedules import StopAt
 
 distiller["branches"].pop("average")
 distiller["branches"]["rgb"].update(model={PLAIN_NETWORK})

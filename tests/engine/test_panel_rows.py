@@ -9,13 +9,13 @@ from core_models import CNN, Sensor
 from torch import Tensor, nn
 
 from xkd.batch import View
-from xkd.branch import Branch
 from xkd.data.sample import Sample
 from xkd.engine.panels import CLASSES, Looker, _answer, panel_rows
 from xkd.engine.student import Student
+from xkd.graph.branch import Branch
+from xkd.graph.weights import Random
 from xkd.modality import Stack
 from xkd.tasks import Classification, Segmentation
-from xkd.weights import Random
 
 NAMES = ("soil", "crop", "weed")
 

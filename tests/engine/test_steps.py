@@ -16,11 +16,11 @@ from rich.console import Console
 from torch import Tensor
 
 from xkd.data.mix import Mix
-from xkd.distiller import Distiller
 from xkd.engine import precision
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.model import DistillerModel
-from xkd.gates import Confident
+from xkd.graph.distiller import Distiller
+from xkd.graph.gates import Confident
 from xkd.losses import CrossEntropy
 from xkd.tasks import Classification
 

@@ -21,9 +21,9 @@ from rich.progress import Progress
 
 from xkd.data.cache import Shards
 from xkd.data.manifest import Manifest
-from xkd.distiller import Distiller
 from xkd.engine import broken_rows, teacher_cache
 from xkd.engine.loaders import build_distiller, build_loader
+from xkd.graph.distiller import Distiller
 from xkd.modalities.thermal import Thermal
 
 CACHED = f"""{runs.GRAPH}

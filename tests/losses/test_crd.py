@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchdistill.losses.mid_level import CRDLoss
 
-from xkd.distiller import Distiller
+from xkd.graph.distiller import Distiller
+from xkd.graph.term import Term
 from xkd.losses import CRD, CrossEntropy
 from xkd.projectors import Conv1x1
 from xkd.taps import Tap
-from xkd.term import Term
 
 ROWS, NEGATIVES, TAU, DIM = 16, 6, 0.0625, 4  # torchdistill keeps its temperature in single precision, which holds this one exactly
 

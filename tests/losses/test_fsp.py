@@ -9,8 +9,8 @@ from core_models import make_batch, unchecked
 from torch import Tensor
 from torchdistill.losses.mid_level import FSPLoss
 
+from xkd.graph.term import Readings, Term
 from xkd.losses import FSP
-from xkd.term import Readings, Term
 
 
 def maps(rows: int, *shape: int) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from core_models import make_batch, unchecked
 from torch import Tensor, nn
 
+from xkd.graph.term import Readings, Term
 from xkd.losses import DIST, DKD, KD, OFA, SigmoidKD
-from xkd.term import Readings, Term
 
 ALL = (KD, DKD, DIST, OFA, SigmoidKD)
 WITH_TARGET = (DKD, OFA)

@@ -5,8 +5,8 @@ import torch
 from core_models import make_batch, unchecked
 from torch import Tensor
 
+from xkd.graph.term import Readings, Term
 from xkd.losses import MaskedFeature
-from xkd.term import Readings, Term
 
 
 def literal(student: Tensor, teacher: Tensor, mask: Tensor) -> float:

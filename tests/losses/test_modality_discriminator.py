@@ -7,11 +7,11 @@ import torch
 from core_models import TASK, make_batch, rgb_branch, thermal_branch, unchecked
 from torch import Tensor, nn
 
-from xkd.distiller import Distiller
+from xkd.graph.distiller import Distiller
+from xkd.graph.term import Term
 from xkd.losses import CrossEntropy, ModalityDiscriminator
 from xkd.projectors import Conv1x1
 from xkd.taps import Tap
-from xkd.term import Term
 
 
 def bound(student: Tensor, teacher: Tensor, strength: float = 1.0) -> ModalityDiscriminator:

@@ -9,13 +9,13 @@ import torch
 from core_models import CNN, RGB_VIEW, TASK, THERMAL, make_batch, rgb_branch
 
 from xkd.batch import View
-from xkd.branch import Branch, Head
-from xkd.distiller import Distiller
+from xkd.graph.branch import Branch, Head
+from xkd.graph.distiller import Distiller
+from xkd.graph.term import Term
+from xkd.graph.weights import Random
 from xkd.losses import FitNet, MaskedFeature, MaskEnergy
 from xkd.projectors import AttentionMask, Conv1x1
 from xkd.taps import Tap
-from xkd.term import Term
-from xkd.weights import Random
 
 SQUARE = View("thermal", THERMAL, (16, 16))  # a mask is of the student's image
 

@@ -9,10 +9,10 @@ from core_models import RGB_VIEW, TASK, make_batch
 from torch import nn
 
 from xkd.batch import View
-from xkd.branch import Branch, Head
+from xkd.graph.branch import Branch, Head
+from xkd.graph.weights import Random
 from xkd.projectors import OFAHead
 from xkd.taps import Tap
-from xkd.weights import Random
 
 
 def bound(source: tuple[int, ...], num_classes: int = 3) -> OFAHead:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from report_parts import ALONE, CONTROL, DISTILLED, GAIN, HOSTILE, SHARE, UNDEFINED
 
-from xkd.compare import Estimate
 from xkd.report import Arm, Chart, Confusion, Finding, Made, Metric, Picture, Report, Table
+from xkd.statistics import Estimate
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xkd.compare import Estimate
 from xkd.report import Control
+from xkd.statistics import Estimate
 
 HOSTILE = '<script src="https://evil.example/x.js">alert(1)</script>"\'&'
 UNDEFINED = Estimate(float("nan"), 0.0, float("nan"), float("nan"), defined=False)

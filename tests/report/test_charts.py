@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from xkd.compare import Estimate
 from xkd.report.charts import Chart, Tick, draw_lines, draw_spans, ink, ticks
+from xkd.statistics import Estimate
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from report_parts import CONTROL, GAIN, HOSTILE, UNDEFINED
 
-from xkd.compare import Estimate
 from xkd.report import Arm, Chart, Confusion, Control, Listing, Metric, Picture, Report, Table, write_report
+from xkd.statistics import Estimate
 
 
 class Reader(HTMLParser):

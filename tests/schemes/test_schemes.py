@@ -9,16 +9,16 @@ import pytest
 import torch
 from core_models import CLASSES, CNN, RGB_VIEW, THERMAL_VIEW, changed, make_batch, state
 
-from xkd.branch import Branch, Head
-from xkd.build import build
-from xkd.distiller import Distiller
+from xkd.builder import build
+from xkd.graph.branch import Branch, Head
+from xkd.graph.distiller import Distiller
+from xkd.graph.schedules import Ramp
+from xkd.graph.term import Term
+from xkd.graph.weights import EMA, Checkpoint, Random
 from xkd.losses import AT, KD, AttentionCosine, CrossEntropy, FitNet
 from xkd.projectors import Conv1x1, PooledLinear
-from xkd.schedules import Ramp
 from xkd.taps import Tap
 from xkd.tasks import Classification
-from xkd.term import Term
-from xkd.weights import EMA, Checkpoint, Random
 
 TAPS = {"mid": dict(type=Tap, path="stem"), "deep": dict(type=Tap, path="deep")}
 STUDENT = dict(type=Branch, model=dict(type=CNN), view=RGB_VIEW, weights=dict(type=Random), taps=TAPS)

@@ -13,19 +13,19 @@ import timm
 import torch
 from core_models import RGB, RGB_VIEW, TASK, THERMAL, unchecked
 
-from xkd import compare
+from xkd import statistics
 from xkd.batch import View
-from xkd.branch import Branch, example_batch
-from xkd.compare import confusion, metrics_of
 from xkd.data.augment import Augment
 from xkd.data.loader import collate
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
-from xkd.distiller import Distiller
+from xkd.graph.branch import Branch, example_batch
+from xkd.graph.distiller import Distiller
+from xkd.graph.term import Term
+from xkd.graph.weights import Random
 from xkd.losses import KD, CrossEntropy
+from xkd.statistics import confusion, metrics_of
 from xkd.tasks import PixelHead, Segmentation
-from xkd.term import Term
-from xkd.weights import Random
 
 CLASSES = ("soil", "crop", "weed")
 
@@ -171,7 +171,7 @@ def test_measures_are_over_pixels_that_count() -> None:
     target = np.array([[[0, 0, 1, -1], [1, 1, 2, -1]]])
     predicted = np.array([[[0, 1, 1, 2], [1, 1, 0, 0]]])
     probabilities = np.eye(3, dtype=np.float32)[predicted].transpose(0, 3, 1, 2)
-    run = compare.TestRun(np.array(["a"]), probabilities, target, np.array(["a"]))
+    run = statistics.TestRun(np.array(["a"]), probabilities, target, np.array(["a"]))
     counts = confusion(run)
     assert counts.tolist() == [[1, 1, 0], [0, 3, 0], [1, 0, 0]]
     expected = np.mean([1 / 3, 3 / 4, 0])

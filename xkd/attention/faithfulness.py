@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from xkd.attention.maps import single_view_batch
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
 from xkd.grid import resize
 from xkd.tasks.task import Task
 

@@ -1,4 +1,4 @@
-"""Grad-CAM of a trained branch, for pictures and scores; what a term learns by is `xkd.explanation.GradCAM`, computed in the same way."""
+"""Grad-CAM of any module; the one a student learns by is `xkd.graph.explanation.GradCAM`, computed in the same way."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xkd.batch import Batch
-from xkd.branch import Branch
-from xkd.explanation import class_scores, map_of_scores, the_one, watched
+from xkd.graph.branch import Branch
+from xkd.graph.explanation import class_scores, map_of_scores, the_one, watched
 from xkd.tasks.task import Task
 
 

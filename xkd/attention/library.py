@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from xkd.batch import Batch
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
 from xkd.taps import find_module, to_nchw
 from xkd.tasks.task import Task
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchmetrics.functional import spearman_corrcoef
 
 from xkd.attention.maps import attention_map
-from xkd.branch import Branch
+from xkd.graph.branch import Branch
 from xkd.tasks import Task
 
 NUM_DRAWS: Final = 5  # of random weights, at most: some give an empty map, as Grad-CAM of a score that nothing speaks for

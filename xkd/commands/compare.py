@@ -16,19 +16,19 @@ from rich.console import Console
 from rich.table import Table
 
 from xkd.commands.screen import Screen
-from xkd.compare import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Summary, fidelity, on_common_rows, summarise
-from xkd.engine.answers import check_questions
-from xkd.engine.arms import Arm, ArmRun, make_arms, run_arm
-from xkd.engine.comparable import check_comparable, check_readable, chosen_metric
 from xkd.engine.config import load_config, parse_options
-from xkd.engine.controls import has_pairs
-from xkd.engine.page import write_page
-from xkd.engine.page_tables import CALIBRATION
 from xkd.engine.panels import check_attention
-from xkd.engine.particulars import particulars
 from xkd.engine.progress import progress_display
-from xkd.engine.summary_files import as_csv, as_json
+from xkd.evidence.answers import check_questions
+from xkd.evidence.arms import Arm, ArmRun, make_arms, run_arm
+from xkd.evidence.comparable import check_comparable, check_readable, chosen_metric
+from xkd.evidence.controls import has_pairs
+from xkd.evidence.page.tables import CALIBRATION
+from xkd.evidence.page.write import write_page
+from xkd.evidence.particulars import particulars
+from xkd.evidence.summary_files import as_csv, as_json
 from xkd.files import write_atomically
+from xkd.statistics import METRICS, PIXEL_METRICS, UNDEFINED, Comparison, Summary, fidelity, on_common_rows, summarise
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,10 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from xkd.commands.screen import Screen
-from xkd.engine.arms import make_arms
 from xkd.engine.config import parse_options
-from xkd.engine.diagnosis import as_json, diagnose
 from xkd.engine.progress import progress_display
+from xkd.evidence.arms import make_arms
+from xkd.evidence.diagnosis import as_json, diagnose
 from xkd.files import write_atomically
 
 ADVICE = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xkd.distiller import Distiller
 from xkd.engine.model import TaskMetric
+from xkd.graph.distiller import Distiller
 from xkd.tasks import Classification, Task
 
 

@@ -15,7 +15,7 @@ from mmengine.config.utils import ConfigParsingError
 from mmengine.runner import EpochBasedTrainLoop
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from xkd.build import check_arguments
+from xkd.builder import check_arguments
 from xkd.data.loader import DrawSampler
 
 _DICT, _DICTS, _EITHER = "a dict", "a list of dicts", "a dict or a list of dicts"

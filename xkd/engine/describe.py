@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from xkd.data.paired import PairedDataset
-from xkd.distiller import Distiller, count_flops
 from xkd.engine.loaders import build_loader
 from xkd.evaluate import measure, predict
-from xkd.weights import EMA
+from xkd.graph.distiller import Distiller, count_flops
+from xkd.graph.weights import EMA
 
 
 def print_rows(loaders: Mapping[str, Any], console: Console) -> None:

@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from rich.console import Console
 
 from xkd.engine.hooks import distiller_of
-from xkd.gradients import DROWNED, gradient_shares
+from xkd.graph.gradients import DROWNED, gradient_shares
 
 
 class GradientHook(Hook):

@@ -16,9 +16,9 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import is_model_wrapper
 from torch import nn
 
-from xkd.distiller import Distiller
 from xkd.files import write_atomically
-from xkd.weights import EMA, load_file
+from xkd.graph.distiller import Distiller
+from xkd.graph.weights import EMA, load_file
 
 
 def distiller_of(runner: Any) -> Distiller:

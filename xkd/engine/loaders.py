@@ -13,14 +13,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from xkd.batch import Batch, View
-from xkd.build import build
+from xkd.builder import build
 from xkd.data.loader import DrawSampler, collate
 from xkd.data.mix import Mix
 from xkd.data.paired import PairedDataset
 from xkd.data.sample import Sample
-from xkd.distiller import Distiller
 from xkd.engine.config import as_plain
 from xkd.engine.settings import NO_WORKERS, workers_of
+from xkd.graph.distiller import Distiller
 
 
 def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] = (), draws: int = 0) -> DataLoader[Any]:
@@ -88,7 +88,7 @@ def build_distiller(section: Any, seed: int, smoke: bool = False) -> Distiller:
 
 
 def without_weights(branch: Mapping[str, Any]) -> dict[str, Any]:
-    from xkd.weights import EMA, Random
+    from xkd.graph.weights import EMA, Random
 
     averages = branch["weights"].get("type") is EMA
     return dict(branch) if averages else {**branch, "weights": {"type": Random, "frozen": bool(branch.get("frozen"))}}

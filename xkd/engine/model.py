@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from xkd.batch import Batch
-from xkd.distiller import Distiller
+from xkd.graph.distiller import Distiller
 from xkd.tasks import Task
 
 

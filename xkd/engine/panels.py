@@ -16,13 +16,13 @@ from torch.nn.functional import one_hot
 
 from xkd.attention.maps import METHODS, attention_map
 from xkd.batch import Batch, View
-from xkd.branch import example_batch
-from xkd.build import build
+from xkd.builder import build
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_distiller
 from xkd.engine.student import Student, load_student
+from xkd.graph.branch import example_batch
 from xkd.tasks import Classification, Segmentation, Task
 from xkd.visualise import Panel, Row
 

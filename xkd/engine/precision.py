@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
-from xkd.bfloat16 import bfloat16_pays
+from xkd.graph.bfloat16 import bfloat16_pays
 
 
 class StepOptimWrapper(OptimWrapper):

@@ -10,10 +10,10 @@ from typing import Any, Final
 import torch
 from mmengine.optim import OptimWrapper
 
-from xkd.bfloat16 import bfloat16_pays
-from xkd.distiller import Distiller
 from xkd.engine.memory import keeps_freed
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
+from xkd.graph.bfloat16 import bfloat16_pays
+from xkd.graph.distiller import Distiller
 
 AUTO: Final = "auto"
 _MOST_WORKERS: Final = 8  # of one process: more of them wait for the disk and fill the memory

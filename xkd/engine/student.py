@@ -8,12 +8,12 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from xkd.batch import View
-from xkd.branch import Branch
-from xkd.build import build
+from xkd.builder import build
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
+from xkd.graph.branch import Branch
+from xkd.graph.weights import Checkpoint, load_file
 from xkd.tasks import Task
-from xkd.weights import Checkpoint, load_file
 
 
 @dataclass(frozen=True)

@@ -23,17 +23,17 @@ from torch.utils.data import DataLoader
 
 import xkd
 from xkd.batch import Batch
-from xkd.branch import Branch
-from xkd.build import build
+from xkd.builder import build
 from xkd.data.cache import Shards, TeacherCache
 from xkd.data.identity import identity
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
-from xkd.distiller import Distiller
 from xkd.engine.config import as_names, as_plain
 from xkd.engine.hooks import distiller_of
 from xkd.engine.settings import workers_of
 from xkd.files import sweep
+from xkd.graph.branch import Branch
+from xkd.graph.distiller import Distiller
 
 _BATCHES = 16  # of a shard; what a kill may lose
 _MOST = 64 * 2**20  # bytes of a shard, which is held in memory before it is written

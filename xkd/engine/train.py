@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.progress import Progress
 from torch.utils.data import DataLoader
 
-from xkd.distiller import Distiller
 from xkd.engine import launch
 from xkd.engine.broken_rows import BrokenRowsHook
 from xkd.engine.checks import check_together
@@ -41,7 +40,8 @@ from xkd.engine.progress import ProgressHook
 from xkd.engine.settings import told, workers_of
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
-from xkd.weights import load_file
+from xkd.graph.distiller import Distiller
+from xkd.graph.weights import load_file
 
 
 class QuietRunner(Runner):

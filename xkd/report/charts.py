@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xkd.compare import Estimate
+from xkd.statistics import Estimate
 
 NUM_TICKS = 5
 NUM_COLOURS, NUM_DASHES = 6, 3  # classes c0.. and d0.. of style.html: so many lines can be told apart by both

@@ -12,9 +12,9 @@ from typing import Literal
 
 import jinja2
 
-from xkd.compare import Estimate
 from xkd.files import write_atomically
 from xkd.report.charts import Chart, Span, Tick, draw_lines, draw_spans, ink, is_known
+from xkd.statistics import Estimate
 
 Style = Literal["percent", "number", "times", "points"]
 Verdict = Literal["gain", "none", "loss"]
@@ -31,7 +31,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Finding:
-    """The top of the page: `xkd.compare.Summary` in short."""
+    """The top of the page: `xkd.statistics.Summary` in short."""
 
     sentence: str
     metric: str  # a person's word for it: "accuracy"

@@ -1,0 +1,118 @@
+"""A gate keeps rows out of a term: out of its value, and out of its gradient exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from core_models import TASK, make_batch, rgb_branch, thermal_branch, unchecked
+from torch import Tensor
+from torch.nn import functional as F
+
+from xkd.batch import Batch
+from xkd.graph.distiller import Distiller
+from xkd.graph.gates import Confident, Right
+from xkd.graph.term import Readings, Term
+from xkd.losses import KD, FitNet
+
+VIEWS = {"rgb": "rgb", "thermal": "thermal"}
+
+
+def readings(batch: Batch, teacher: Tensor) -> Readings:
+    torch.manual_seed(0)
+    student = {"output": torch.randn(len(batch), 3, requires_grad=True), "mid": torch.randn(len(batch), 5, 4, 4, requires_grad=True)}
+    return Readings({"rgb": student, "thermal": {"output": teacher, "mid": torch.randn(len(batch), 5, 4, 4)}}, batch, VIEWS)
+
+
+def test_only_where_the_teacher_is_right() -> None:
+    batch = make_batch(6)  # classes 0 1 2 0 1 2
+    batch.labelled[3] = False
+    teacher = 5.0 * F.one_hot(torch.tensor([0, 2, 2, 0, 0, 2]), 3).float()
+    found = readings(batch, teacher)
+    value = Term(FitNet(), "rgb.mid", "thermal.mid", gate=Right("thermal.output"))(found, batch)
+    kept = [0, 2, 5]
+    assert value.item() == pytest.approx(F.mse_loss(found["rgb.mid"][kept], found["thermal.mid"][kept]).item())
+    value.backward()
+    gradient = found["rgb.mid"].grad
+    assert gradient[kept].abs().amax((1, 2, 3)).min() > 0
+    assert not gradient[[1, 3, 4]].any(), "exactly zero"
+
+
+def test_only_where_the_teacher_is_confident() -> None:
+    batch = make_batch(4)
+    batch.labelled[:] = False  # it needs no label
+    teacher = torch.tensor([[4.0, 0, 0], [1.0, 0, 0], [0, 0, 9.0], [0, 0.1, 0]])
+    found = readings(batch, teacher)
+    term = Term(KD(), "rgb.output", "thermal.output", gate=Confident("thermal.output", 0.9))
+    assert term.opened(found, batch).tolist() == [True, False, True, False]
+    term(found, batch).backward()
+    assert found["rgb.output"].grad.abs().sum(1).gt(0).tolist() == [True, False, True, False]
+
+
+def test_a_gate_that_keeps_all_out_leaves_zero_and_the_graph() -> None:
+    batch = make_batch(4)
+    found = readings(batch, torch.zeros(4, 3))
+    value = Term(KD(), "rgb.output", "thermal.output", gate=Confident("thermal.output", 0.9))(found, batch)
+    assert value.item() == 0
+    value.backward()
+    assert not found["rgb.output"].grad.any()
+
+
+def test_rows_without_the_gates_sensor_are_kept_out() -> None:
+    batch = make_batch(4)
+    batch.present["thermal"][2] = False
+    found = readings(batch, torch.tensor([[9.0, 0, 0]]).expand(4, 3))
+    term = Term(FitNet(), "rgb.mid", "rgb.mid", gate=Confident("thermal.output", 0.5))
+    assert (term.rows(found, batch) & term.opened(found, batch)).tolist() == [True, True, False, True]
+
+
+def test_the_dry_run_tries_the_loss_whatever_the_gate_says() -> None:
+    branches = {"rgb": rgb_branch(), "thermal": thermal_branch(frozen=True)}
+    wrong = Term(FitNet(), "rgb.output", "thermal.output", gate=Confident("thermal.output", 1.0))
+    Distiller(branches, {"kd": wrong}, "rgb", TASK).bind()
+
+    class Breaks(FitNet):
+        def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+            raise ValueError("no such comparison")
+
+    broken = Term(Breaks(), "rgb.output", "thermal.output", gate=Confident("thermal.output", 1.0))
+    with pytest.raises(ValueError, match=r"term 'kd' cannot compare .*no such comparison"):
+        Distiller(branches, {"kd": broken}, "rgb", TASK).bind()
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        (Right("thermal.outputt"), r"term 'kd' reads 'thermal.outputt': no tap 'outputt'; thermal has \['output'\]"),
+        (Right("lidar.output"), r"term 'kd' reads 'lidar.output': no branch 'lidar'"),
+    ],
+)
+def test_a_gates_reading_is_checked_like_the_others(gate: Any, message: str) -> None:
+    branches = {"rgb": rgb_branch(), "thermal": thermal_branch(frozen=True)}
+    with pytest.raises(KeyError, match=message):
+        Distiller(branches, {"kd": Term(KD(), "rgb.output", "thermal.output", gate=gate)}, "rgb", TASK)
+
+
+def test_mistakes() -> None:
+    with pytest.raises(ValueError, match="threshold is a probability, 0 to 1, got 90"):
+        Confident("thermal.output", 90)
+    number: Any = 0.5
+    with unchecked(), pytest.raises(ValueError, match=r"a gate is Right\('branch.output'\), Confident"):
+        Term(KD(), "rgb.output", "thermal.output", gate=number)
+    batch = make_batch(2)
+    with unchecked(), pytest.raises(ValueError, match=r"Right\('thermal.mid'\) needs logits \(B, K\) of whole images, got \(2, 5, 4, 4\)"):
+        Term(KD(), "rgb.output", "thermal.output", gate=Right("thermal.mid"))(readings(batch, torch.zeros(2, 3)), batch)
+    with unchecked(), pytest.raises(ValueError, match=r"Right\('a.b'\) needs one class per sample, got targets \(2, 3\)"):
+        Right("a.b")(torch.zeros(2, 3), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("gate", [Right("thermal.output"), Confident("thermal.output", 0.9)])
+def test_scores_that_are_broken_are_not_kept_out_of_sight(gate: Any) -> None:
+    batch = make_batch(4)
+    teacher = torch.zeros(4, 3)
+    teacher[2] = torch.nan
+    term = Term(KD(), "rgb.output", "thermal.output", gate=gate)
+    assert term.opened(readings(batch, teacher), batch)[2]
+    with pytest.raises(ValueError, match=r"'thermal.output' \(\d, 3\) is not finite: look for bad pixels"):
+        term(readings(batch, teacher), batch)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import timm
+from core_models import unchecked
+
+from xkd.builder import build, check_arguments
+from xkd.losses import KD
+from xkd.taps import Tap
+
+ORDER: list[str] = []
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    inner: Any = None
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        ORDER.append(self.name)
+
+
+def opened(first: int, **rest: int) -> dict[str, int]:
+    return {"first": first, **rest}
+
+
+def test_it_calls_innermost_first_at_any_depth() -> None:
+    ORDER.clear()
+    built = build({"type": Part, "name": "outer", "inner": {"list": [{"type": Part, "name": "deep"}, ({"type": Part, "name": "deeper"},)]}})
+    assert ORDER == ["deep", "deeper", "outer"]
+    assert built == Part("outer", {"list": [Part("deep"), (Part("deeper"),)]})
+
+
+def test_what_has_no_type_is_kept_as_it_is() -> None:
+    assert build({"a": [1, "x", (2.0, None)], "b": {}}) == {"a": [1, "x", (2.0, None)], "b": {}}
+    tap = Tap("layer4")
+    assert build([tap])[0] is tap
+
+
+def test_a_config_is_not_changed_by_being_built() -> None:
+    config = {"type": Part, "name": "a", "inner": {"type": Part, "name": "b"}}
+    build(config)
+    assert config == {"type": Part, "name": "a", "inner": {"type": Part, "name": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"type": KD, "tua": 4.0}, r"^config: KD takes no argument 'tua' \(did you mean 'tau'\?\); it takes \['tau', 'standardize'\]"),
+        ({"type": KD, "zzz": 4.0}, r"^config: KD takes no argument 'zzz'; it takes \['tau', 'standardize'\]"),
+        ({"type": Part}, r"^config: Part needs \['name'\]; it takes \['name', 'inner', 'weight'\]"),
+        ({"terms": [{"type": KD}, {"type": KD, "tauu": 1}]}, r"^config.terms\[1\]: KD takes no argument 'tauu'"),
+        ({"type": "KD"}, r"^config: type must be a class or a function, got 'KD'"),
+        ({"a": {"type": None}}, r"^config.a: type must be a class or a function, got None"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_its_place_and_the_legal_ones(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        build(config)
+
+
+def test_a_function_that_takes_anything_is_given_anything() -> None:
+    assert build({"type": opened, "first": 1, "other": 2}) == {"first": 1, "other": 2}
+
+
+def test_errors_of_the_callables_say_where_they_stood() -> None:
+    with pytest.raises(ValueError, match=r"^config\.terms\.kd: tau must be positive"):
+        build({"terms": {"kd": {"type": KD, "tau": -1.0}}})
+    with unchecked(), pytest.raises(TypeError, match=r"^config\.terms\.kd: KD: .*not supported between"):
+        build({"terms": {"kd": {"type": KD, "tau": "hot"}}})
+
+
+def test_timms_word_for_an_unknown_model_is_a_users_mistake() -> None:
+    with pytest.raises(ValueError, match=r"^model: create_model: Unknown model \(resnet99\); near it: \['.*resnet.*'\]$"):
+        build({"type": timm.create_model, "model_name": "resnet99"}, "model")
+
+
+def test_the_whole_config_is_checked_before_anything_is_called() -> None:
+    ORDER.clear()
+    config = {"first": {"type": Part, "name": "made"}, "second": {"type": KD, "tua": 1.0}}
+    with pytest.raises(TypeError, match=r"^config.second: KD takes no argument 'tua'"):
+        check_arguments(config)
+    check_arguments({"first": config["first"]})
+    assert ORDER == []

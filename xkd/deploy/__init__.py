@@ -1,0 +1,1 @@
+"""A trained student without xkd: export."""

@@ -1,0 +1,1 @@
+"""Trained runs compared: arms, controls, answers, diagnosis, and the page that shows them."""

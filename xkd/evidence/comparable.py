@@ -1,0 +1,124 @@
+"""Whether the arms can be compared, asked before anything is trained: one task, one set of classes, test rows that all have, a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from xkd.batch import View
+from xkd.builder import build
+from xkd.engine.config import as_plain
+from xkd.engine.loaders import build_loader
+from xkd.evidence.answers import CLUSTER
+from xkd.evidence.arms import Arm
+from xkd.graph.class_map import ClassMap
+from xkd.statistics import metrics_for
+from xkd.tasks import Task
+
+_TOLD = 3  # rows, at most, that a message names
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What an arm answers, and to what; `rows` holds each labelled test row's target and cluster."""
+
+    task: Task
+    size: tuple[int, int]
+    rows: dict[str, tuple[Any, str]]
+
+
+def check_comparable(arms: Sequence[Arm]) -> None:
+    """`ValueError` where arms answer in other classes, of another grid, or where no labelled test row has the sensors of all."""
+    asked = {arm.name: _asked(arm) for arm in arms}
+    ours = asked["alone"]
+    for arm in arms:
+        _check_classes(arm, ours.task)
+        theirs = asked[arm.name]
+        if _kind(theirs.task) == 3 and theirs.size != ours.size:
+            raise ValueError(
+                f"arm '{arm.name}' is tested on pixels of {theirs.size}, the student alone on {ours.size}; views need one size"
+            )
+        for row in theirs.rows.keys() & ours.rows.keys():
+            if theirs.rows[row] != ours.rows[row]:
+                raise ValueError(
+                    f"test row '{row}' has (label, cluster) {theirs.rows[row]} for arm '{arm.name}' and {ours.rows[row]} for the student"
+                    " alone: the configs must name the same test data"
+                )
+    if not set.intersection(*(set(one.rows) for one in asked.values())):
+        raise ValueError(f"no labelled test row has the sensors of all arms {list(asked)}, so they cannot be compared")
+
+
+def check_readable(arms: Sequence[Arm]) -> None:
+    """`ValueError` with the test rows that cannot be read, which would be told when the arms have been trained."""
+    seen: list[tuple[str, View]] = []
+    for arm in arms:
+        config, view = _eats(arm)
+        section = as_plain(config.test_dataloader)
+        if (place := (str(section["dataset"]["root"]), view)) in seen:
+            continue
+        seen.append(place)
+        section["dataset"] = {**section["dataset"], "on_broken": "skip"}
+        if broken := [told for batch in build_loader(section, 0, views=[view]) for told in batch.broken]:
+            raise ValueError(
+                f"{len(broken)} test rows cannot be read, and arms are compared on the same ones: {'; '.join(broken[:_TOLD])}"
+                f"{'; ...' if len(broken) > _TOLD else ''}. Mend the files, or empty their cells in the manifest; nothing was trained"
+            )
+
+
+def chosen_metric(arms: Sequence[Arm], metric: str) -> str:
+    """What the finding is about: the named one, or the task's first. `ValueError` where the task is not judged by it."""
+    (alone,) = [arm for arm in arms if arm.name == "alone"]
+    known = list(metrics_for(_kind(_task(alone.config()))))
+    if metric and metric not in known:
+        raise ValueError(f"this task is not judged by --metric {metric}; there are {known}")
+    return metric or known[0]
+
+
+def _check_classes(arm: Arm, ours: Task) -> None:
+    own, (config, branch) = _task(arm.config()), arm.tested()
+    plain = as_plain(config.distiller.branches[branch]).get("class_map")
+    class_map: ClassMap | None = build(plain, f"distiller.branches.{branch}.class_map") if plain and arm.through else None
+    if (type(own), _kind(own)) != (type(ours), _kind(ours)):
+        raise ValueError(f"arm '{arm.name}' has the task {own}, the student {ours}: answers of two kinds cannot be compared")
+    if class_map is None and own.classes != ours.classes:
+        raise ValueError(
+            f"arm '{arm.name}' answers in the classes {list(own.classes)}, the student in {list(ours.classes)}: say which means which with"
+            " Branch(class_map=ClassMap(own=..., to=...))"
+        )
+    if class_map is not None:
+        if class_map.own != own.classes:
+            raise ValueError(
+                f"arm '{arm.name}' is trained on the classes {list(own.classes)}; the class_map of branch '{branch}' has"
+                f" {list(class_map.own)}"
+            )
+        class_map.columns(ours.classes)
+
+
+def _asked(arm: Arm) -> _Asked:
+    config, view = _eats(arm)
+    dataset: Any = build_loader(config.test_dataloader, 0, views=[view]).dataset
+    cluster = as_plain(config.get("compare") or {}).get("cluster", CLUSTER)
+    targets = [np.asarray(target).tolist() for target in dataset.targets]
+    rows = zip(dataset.rows, targets, strict=True)
+    return _Asked(_task(config), view.size, {row.id: (target, row.meta[cluster]) for row, target in rows if row.labels is not None})
+
+
+def _eats(arm: Arm) -> tuple[Config, View]:
+    """The config that an arm is tested by, and what its network sees."""
+    config, branch = arm.tested()
+    view: View = build(as_plain(config.distiller.branches[branch].view), f"distiller.branches.{branch}.view")
+    return config, view
+
+
+def _task(config: Config) -> Task:
+    task: Task = build(as_plain(config.distiller.task), "distiller.task")
+    return task
+
+
+def _kind(task: Task) -> int:
+    """Dimensions of its target: 1 of one class, 2 of several labels, 3 of pixels."""
+    return task.example_target(1, (8, 8)).ndim

@@ -1,0 +1,238 @@
+"""Before the long run: do the pairs fit, is the teacher better, can it tell what labels do not? On val, never on test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+
+from xkd.batch import Batch
+from xkd.builder import build
+from xkd.data.check.brief import brief
+from xkd.data.check.residual import MAX_RESIDUAL, registration_findings
+from xkd.data.manifest import Manifest
+from xkd.engine.config import as_plain
+from xkd.engine.loaders import build_loader
+from xkd.engine.student import Student, load_student
+from xkd.evidence.answers import CLUSTER
+from xkd.evidence.arms import Arm, train_arm
+from xkd.graph.branch import Branch
+from xkd.statistics import FEW_CLUSTERS, Comparison, Estimate, TestRun, metrics_of
+from xkd.statistics.dependence import Dependence, dependence_within
+from xkd.taps import Tap, Taps, stage_names
+
+Verdict = Literal["for", "against", "unclear"]
+SIGNIFICANT = 0.05
+NUM_ROWS = 1000  # of val, at most, for the permutations
+LEAST_EPOCHS = 4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question, what speaks for or against distillation, and why."""
+
+    question: str
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """`advice` is "against" where one answer is, "for" where all are, else "unclear"."""
+
+    answers: tuple[Answer, ...]
+
+    @property
+    def advice(self) -> Verdict:
+        verdicts = {answer.verdict for answer in self.answers}
+        return "against" if "against" in verdicts else "for" if verdicts == {"for"} else "unclear"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A network on the val rows that both sensors have: its answers, and its last stage averaged over positions (N, D)."""
+
+    run: TestRun
+    deep: NDArray[np.float32]
+
+
+def diagnose(arms: list[Arm], share: float, root: Path, console: Console, progress: Progress) -> Diagnosis:
+    """Train teachers and the student alone for `share` of their epochs (what is there is reused), and look at them on val."""
+    named = {arm.name: arm for arm in arms}
+    distilled = named["distilled"]
+    config = distilled.config()
+    folders = {}
+    for name in (*distilled.teachers.values(), "alone"):
+        short = shortened(named[name], share)
+        folders[name] = train_arm(short, 0, root, {}, {"amp": False, "smoke": False}, console, progress)
+    student = load_student(config, str(folders["alone"] / "best.pth"), distilled.branch)
+    pairs: Any = build_loader(config.train_dataloader, 0).dataset
+    unlabelled = sum(row.labels is None for row in pairs.rows), len(pairs)
+    answers = []
+    for branch, source in distilled.teachers.items():
+        teacher = load_student(config, str(folders[source] / "best.pth"), branch)
+        ours, theirs = both_on_val(config, student, teacher)
+        answers += [_pairs(config, branch), _better(branch, ours.run, theirs.run), _tells(branch, ours, theirs, unlabelled)]
+    return Diagnosis(tuple(answers))
+
+
+def shortened(arm: Arm, share: float) -> Arm:
+    """The same arm for a share of its epochs, with its schedules; the whole of it is the arm itself, which a comparison may have run."""
+    if not 0 < share <= 1:
+        raise ValueError(f"the share of the epochs to train for a diagnosis is above 0 and at most 1, got {share}")
+
+    def config() -> Config:
+        made = arm.config()
+        whole = made.train_cfg.max_epochs
+        epochs = min(whole, max(LEAST_EPOCHS, round(share * whole)))
+        limits = {"max_epochs": epochs, "val_begin": 1, "val_interval": min(made.train_cfg.get("val_interval", 1), epochs)}
+        made.train_cfg.update(limits)
+        for schedule in made.get("param_scheduler") or []:
+            for key in ("begin", "end", "T_max") if schedule.get("by_epoch", True) else ():
+                if key in schedule:
+                    schedule[key] = max(round(schedule[key] * epochs / whole), int(key != "begin"))
+            if schedule.get("by_epoch", True) and "end" in schedule:
+                schedule.end = max(schedule.end, schedule.get("begin", 0) + 1)
+        return made
+
+    return arm if share == 1 else replace(arm, config=config)
+
+
+def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[Seen, Seen]:
+    """Each network on its own view of the labelled val rows that have both."""
+    section = as_plain(config.get("compare") or {})
+    views = {of.branch.view.name: of.branch.view for of in (student, teacher)}
+    columns: dict[str, list[Any]] = {name: [] for name in ("rows", "target", "clusters", "student", "teacher", "ours", "theirs")}
+    for batch in build_loader(config.val_dataloader, 0, views=list(views.values())):
+        kept = torch.stack([batch.present[name] for name in views]).all(0) & batch.labelled
+        columns["rows"] += [meta["id"] for meta, keep in zip(batch.meta, kept, strict=True) if keep]
+        columns["clusters"] += [meta[section.get("cluster", CLUSTER)] for meta, keep in zip(batch.meta, kept, strict=True) if keep]
+        columns["target"].append(batch.target[kept])
+        for of, answers, deep in ((student, "student", "ours"), (teacher, "teacher", "theirs")):
+            output, reading = look(of.branch, batch.to(of.branch.mean.device), of)
+            columns[answers].append(of.task.predict(output).cpu()[kept])
+            columns[deep].append(reading.cpu()[kept])
+    if not columns["rows"]:
+        raise ValueError(f"no labelled row of the val split has both sensors, {list(views)}")
+    whole = {name: torch.cat(columns[name]).numpy() for name in ("student", "teacher", "ours", "theirs")}
+    target = torch.cat(columns["target"]).numpy().astype(np.int64)
+    rows, clusters = np.array(columns["rows"]), np.array(columns["clusters"])
+    found = [
+        Seen(TestRun(rows, whole[answers], target, clusters), whole[deep]) for answers, deep in (("student", "ours"), ("teacher", "theirs"))
+    ]
+    return found[0], found[1]
+
+
+def look(branch: Branch, batch: Batch, student: Student) -> tuple[torch.Tensor, torch.Tensor]:
+    """The output, and the last stage averaged over positions; of a network without stages, the output once more."""
+    images = batch.views[branch.view.name]
+    taps = Taps(branch.model, {"deep": Tap("stage:-1")} if stage_names(branch.model) else {})
+    try:
+        with torch.no_grad():
+            output = branch.eval().call(taps, images, batch, student.task)
+        deep = taps.read(images.shape).get("deep", output)
+    finally:
+        taps.close()
+    return output, (deep.mean((2, 3)) if deep.ndim == 4 else deep).float()
+
+
+def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:
+    metric, measure = next(iter(metrics_of(student).items()))
+    comparison = Comparison({"teacher": [teacher], "alone": [student]})
+    gap: Estimate = comparison.difference("teacher", "alone", measure)
+    verdict: Verdict = "for" if gap.low > 0 else "against" if gap.high <= 0 else "unclear"
+    told = f"{metric} {measure(teacher):.3f} on {branch}, {measure(student):.3f} for the student alone:"
+    reason = f"{told} {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] on {len(student.rows)} rows of val"
+    if comparison.num_clusters < FEW_CLUSTERS:
+        few = f" in only {comparison.num_clusters} groups, too few to tell"
+        return Answer(f"Is the teacher on {branch} better?", "unclear", reason + few)
+    none = "; a worse teacher takes away" if gap.mean < 0 else "; there is no gap to close"
+    worse = {"for": "", "against": none, "unclear": "; there may be no gap to close"}
+    return Answer(f"Is the teacher on {branch} better?", verdict, reason + worse[verdict])
+
+
+def _tells(branch: str, student: Seen, teacher: Seen, unlabelled: tuple[int, int]) -> Answer:
+    """Within a class, does the student's sensor say anything about the teacher's answer? Where labels lack, does it without the class?
+
+    `unlabelled` pairs of all in training.
+    """
+    question = f"Can the teacher on {branch} tell the student what its labels do not?"
+    if student.run.target.ndim != 1:
+        return Answer(question, "unclear", "to ask it holds each row's class fixed, and this task's rows have no one class")
+    logits = np.log(np.maximum(teacher.run.probabilities, 1e-12))
+    ours, theirs, classes = by_group(student.run, student.deep, logits)
+    chosen = np.random.default_rng(0).permutation(len(ours))[:NUM_ROWS]
+    found: Dependence = dependence_within(ours[chosen], theirs[chosen], classes[chosen])
+    significant = found.p < SIGNIFICANT  # not where it is not a number
+    if not np.isfinite(found.p):
+        told = "within the classes one of the networks says the same of every row"
+    else:
+        told = f"alignment within classes {_told(found)} of {len(chosen)} groups"
+        told += "" if significant else ": no sign that it tells more than the class"
+    few = f"{unlabelled[0]} of {unlabelled[1]} training pairs carry no label"
+    if not unlabelled[0]:
+        noise = "" if significant else ", which every training pair carries: its soft targets may be noise to the student"
+        return Answer(question, "for" if significant else "unclear", told + noise)
+    if significant:
+        return Answer(question, "for", f"{told}; {few}, and there its class is news")
+    # without a label the class itself would be news, if the student's sensor shows any of it
+    free = dependence_within(ours[chosen], theirs[chosen], np.zeros(len(chosen), np.int64))
+    if free.p < SIGNIFICANT:
+        return Answer(question, "for", f"{told}; {few}, and there its class is news: without holding it {_told(free)}")
+    blind = f"; without holding it {_told(free)}" if np.isfinite(free.p) else ""
+    return Answer(question, "unclear", f"{told}; {few}, but the student's sensor shows no sign of what the teacher says{blind}")
+
+
+def _told(found: Dependence) -> str:
+    return f"{found.cka:.3f}, by chance {found.chance:.3f}; p = {found.p:.3f} by permutation"
+
+
+def by_group(
+    run: TestRun, ours: NDArray[np.float32], theirs: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Means over the rows of one group and class: rows of one plant, scene or drive are no independent witnesses."""
+    units, place = np.unique(np.stack([run.clusters, run.target.astype(str)], 1), axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    counts = np.bincount(place)[:, None]
+    means = []
+    for reading in (ours, theirs):
+        flat = reading.reshape(len(reading), -1).astype(np.float64)
+        sums = np.zeros((len(units), flat.shape[1]))
+        np.add.at(sums, place, flat)
+        means.append(sums / counts)
+    return means[0], means[1], units[:, 1].astype(np.int64)
+
+
+def _pairs(config: Config, branch: str) -> Answer:
+    """The student's sensors and this teacher's, in train and val."""
+    branches = as_plain(config.distiller.branches)
+    sensors = {name: {sensor.name for sensor in build(branches[name]["view"]).sensors} for name in (config.distiller.student, branch)}
+    ours, theirs = sensors.values()
+    question = f"Do the pairs of {branch} fit?"
+    found = brief(Manifest.load(config.train_dataloader.dataset.root), splits=("train", "val"))
+    pairs = [one for one in found.registrations if {one.first, one.second} & ours and {one.first, one.second} & theirs - ours]
+    if not pairs:
+        return Answer(
+            question,
+            "for" if theirs <= ours else "unclear",
+            "one sensor, so there is nothing to align" if theirs <= ours else "no row has both",
+        )
+    said = [finding for one in pairs for finding in registration_findings(one, MAX_RESIDUAL)]
+    text = "; ".join(finding.text for finding in said)
+    if all(finding.severity == "note" for finding in said):
+        return Answer(question, "for", text)
+    return Answer(
+        question, "unclear" if all("not measurable" in finding.text for finding in said if finding.severity != "note") else "against", text
+    )
+
+
+def as_json(diagnosis: Diagnosis) -> Mapping[str, Any]:
+    return {"advice": diagnosis.advice, "answers": [answer.__dict__ for answer in diagnosis.answers]}

@@ -1,0 +1,1 @@
+"""The page of a comparison: what its tables, charts and warnings say."""

@@ -1,0 +1,204 @@
+"""The page of a comparison: its tables, charts and panels, gathered from the finished runs."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from mmengine.config import Config
+from rich.console import Console
+
+import xkd
+from xkd.data.check.brief import brief
+from xkd.data.manifest import Manifest
+from xkd.data.rows import SPLITS
+from xkd.engine.config import as_plain
+from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
+from xkd.engine.student import load_student
+from xkd.evidence.answers import CLUSTER
+from xkd.evidence.arms import Arm, ArmRun
+from xkd.evidence.flips import Flips
+from xkd.evidence.page.caveats import CAVEAT_SMOKE, caveats
+from xkd.evidence.page.charts import curves, descent, gradient_shares, reliability
+from xkd.evidence.page.flips import changes, flips_note
+from xkd.evidence.page.tables import class_gains, report_arm, tables
+from xkd.evidence.particulars import Particulars
+from xkd.report import page
+from xkd.statistics import BEYOND, Estimate, Summary, confusion
+from xkd.visualise import draw_folder
+
+NUM_PANELS, NUM_FLIPS = 8, 6
+PICTURE_NOTE = "Student's input, teacher's sensor, then where each network looks, or what it says of each pixel; the outline is the mask."
+INTRODUCTION = "Every arm is measured on the same test images, each network on its own sensor alone."
+TILES: Mapping[str, tuple[str, str]] = {
+    "shuffled": ("The pairing's part", "distilled against the student on shuffled pairs"),
+    "shuffled_within": ("The very pair's part", "distilled against pairs shuffled within their class: what pairs tell beyond it"),
+    "masks": ("The teacher's part", "distilled against the student alone with the same masks"),
+    "same_sensor": ("The second sensor's part", "distilled against the student taught by its own sensor"),
+    "self_taught": ("Beyond its own teacher", "distilled against the student that is its own teacher"),
+    "smoothed": ("Beyond smoothed labels", "distilled against the student alone with smoothed labels"),
+}
+
+
+def write_page(
+    path: Path,
+    config: Config,
+    arms: list[Arm],
+    runs: Mapping[str, list[ArmRun]],
+    summary: Summary,
+    found: Particulars,
+    command: str,
+    console: Console,
+) -> None:
+    """Write `path` (HTML) and the pictures below `panels/` and `flips/` beside it."""
+    manifest = Manifest.load(config.test_dataloader.dataset.root)
+    classes = tuple(as_plain(config.distiller.task)["classes"])  # of pixels they are not the manifest's
+    unit = resampled(config, runs["alone"][0])
+    pictured = [arm for arm in arms if not arm.variant]  # twenty lines in one chart tell nobody anything
+    drawn = [arm for arm in pictured if arm.name != "shuffled" and not arm.control]
+    report = page.Report(
+        title=f"{manifest.name}: does the teacher help?",
+        introduction=f"{INTRODUCTION} {labels_note(arms)}",
+        finding=finding(summary),
+        classes=classes,
+        arms=(*(report_arm(arm, found.costs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
+        tables=tables(summary, classes, unit, arms[0].title),
+        made=made(manifest, config, runs["alone"], unit, command),
+        pictures=tuple(pictures(path.parent, config, drawn, runs, found.changed)),
+        charts=tuple(
+            chart
+            for chart in (curves(pictured, runs), descent(arms, runs), gradient_shares(runs["distilled"][0]), reliability(pictured, runs))
+            if chart.lines
+        ),
+        confusions=tuple(confusions(arms, runs, manifest)),
+        lists=(*changes(found.changed, runs, classes), alikeness(found.likeness)),
+        data=data_facts(manifest, config),
+        caveats=(*[CAVEAT_SMOKE] * ("--smoke" in command.split()), *caveats(manifest, len(runs["alone"]), arms, summary)),
+    )
+    page.write_report(path, report)
+    console.print(f"page: {path}")
+
+
+def made(manifest: Manifest, config: Config, runs: list[ArmRun], unit: str, command: str) -> page.Made:
+    """How to get the numbers again."""
+    return page.Made(
+        command=command,
+        config=config.pretty_text,
+        data=manifest.name,
+        licence=manifest.licence,
+        seeds=tuple(range(len(runs))),
+        date=datetime.date.today().isoformat(),
+        versions={
+            "xkd": xkd.__version__,
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "python": platform.python_version(),
+        },
+        facts={"test rows": str(len(runs[0].test.rows)), "resampled": unit},
+    )
+
+
+def finding(summary: Summary) -> page.Finding:
+    scores = [summary.scores[arm].get("epg") for arm in ("alone", "distilled")]
+    attention = (scores[0], scores[1]) if scores[0] and scores[1] and scores[1].defined else None
+    controls = []
+    for control, baseline in ((summary.control, "the student alone"), (summary.control_smoothed, "smoothed labels")):
+        if control is not None:
+            helps = f"better than {baseline}, so what helps is not the pairing" if control.low > 0 else "pairs mixed up must not help"
+            controls.append(page.Control(f"Shuffled pairs against {baseline}", control, helps))
+    controls += [page.Control(*_tile(arm, summary.beyond[arm])) for arm in BEYOND if arm in summary.beyond]
+    metric = summary.metric.replace("_", " ")
+    return page.Finding(
+        summary.finding, metric, summary.gain, summary.share, attention, tuple(controls), summary.gain_p, bool(summary.objections)
+    )
+
+
+def _tile(arm: str, difference: Estimate) -> tuple[str, Estimate, str]:
+    title, note = TILES[arm]
+    return title, difference, note
+
+
+def pictures(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]], changed: Flips) -> list[page.Picture]:
+    """Contact sheets with the networks of the first seed: test images of each class, and those that distillation changed."""
+    lookers = []
+    for arm in arms:
+        source, branch = arm.tested()
+        student = load_student(source, str(runs[arm.name][0].checkpoint), branch)
+        lookers.append(Looker(arm.title, student, picture_method(source, branch)))
+    classes = lookers[-1].student.task.classes
+    ids = [*list(changed.gained)[:NUM_FLIPS], *list(changed.lost)[:NUM_FLIPS]]
+    wanted = {"panels": test_samples(config, "test", NUM_PANELS)} | ({"flips": named_samples(config, "test", ids)} if ids else {})
+    told = {
+        "panels": ("What they see", PICTURE_NOTE),
+        "flips": ("What distillation changed", flips_note(changed)),
+    }
+    found = []
+    for name, (samples, views) in wanted.items():
+        sheet = draw_folder(panel_rows(samples, views, lookers, classes), folder / name, classes)
+        found.append(page.Picture(*told[name], sheet))
+    return found
+
+
+def alikeness(found: Mapping[str, tuple[float, float]]) -> page.Listing:
+    """CKA of what the terms compare."""
+    rows = tuple((name, *(f"{value:.3f}" for value in values)) for name, values in found.items())
+    note = "centred kernel alignment of the readings that terms compare, test split, first seed; 1 is the same arrangement of the rows"
+    return page.Listing("How alike student and teacher see", note, ("readings", "alone", "distilled"), rows)
+
+
+def data_facts(manifest: Manifest, config: Config) -> dict[str, str]:
+    """Who has what, which share is labelled, how far the pairs of some rows lie apart."""
+    found = brief(manifest)
+    rows = found.balance.rows
+    facts = {"rows": ", ".join(f"{split} {rows[split]}" for split in SPLITS)}
+    for name in ("a label", "a mask", *found.balance.sensors):
+        have = found.balance.have[name]
+        if sum(have.values()):
+            facts[f"rows with {name}"] = ", ".join(f"{split} {have[split]}" for split in SPLITS)
+    dataset = as_plain(config.train_dataloader.dataset)
+    trained = [row for row in Manifest.load(dataset["root"]).rows if row.split == "train"]
+    if drawn := sum(bool(row.scores) for row in trained):
+        facts["training rows with scored boxes"] = f"{drawn} of {len(trained)}"
+    if Manifest.load(dataset["root"]).root != manifest.root:
+        facts["training reads another data set"] = f"{dataset['root']}; the rows counted here are those of {manifest.name}"
+    for key, word in (("label_fraction", "labels"), ("mask_fraction", "masks")):
+        if dataset.get(key, 1.0) < 1:
+            facts[f"{word} that training keeps"] = f"{100 * dataset[key]:g} %"
+    said: dict[str, list[str]] = {}
+    for finding in found.findings:
+        said.setdefault(f"{finding.subject} ({finding.severity})", []).append(finding.text)
+    return facts | {subject: "; ".join(texts) for subject, texts in said.items()}
+
+
+def labels_note(arms: list[Arm]) -> str:
+    """Whether all arms learned from the same labels."""
+    shares = {}
+    for arm in arms:
+        dataset = arm.config().train_dataloader.dataset
+        # boxes that a detector drew make another data set, not other labels
+        labels = frozenset((row.id, row.labels) for row in Manifest.load(dataset.root).rows if row.split == "train")
+        shares[arm.title] = (float(dataset.get("label_fraction", 1.0)), int(dataset.get("label_seed", 0)), labels)
+    usual = Counter(shares.values()).most_common(1)[0][0]
+    others = [f"{title} ({100 * of[0]:.0f} %)" for title, of in shares.items() if of != usual]
+    same = f"All arms have the same labels, {100 * usual[0]:.0f} % of those of the training rows"
+    return f"{same}, except that these have others: {', '.join(others)}." if others else f"{same}."
+
+
+def confusions(arms: list[Arm], runs: Mapping[str, list[ArmRun]], manifest: Manifest) -> list[page.Confusion]:
+    if manifest.multilabel:
+        return []
+    shown = [arm for arm in arms if arm.name in ("alone", "distilled")]
+    return [page.Confusion(arm.title, np.sum([confusion(run.test) for run in runs[arm.name]], axis=0).tolist()) for arm in shown]
+
+
+def resampled(config: Config, run: ArmRun) -> str:
+    """What the bootstrap draws: "410 test rows" or "50 values of 'frame' of 410 test rows"."""
+    cluster = as_plain(config.get("compare") or {}).get("cluster", CLUSTER)
+    rows, number = len(run.test.rows), len(set(run.test.clusters.tolist()))
+    return f"{rows} test rows" if number == rows else f"{number} values of '{cluster}' of {rows} test rows"

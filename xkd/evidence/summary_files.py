@@ -1,0 +1,108 @@
+"""The numbers of a comparison in files: summary.json holds everything, summary.csv a line for each arm and number."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from xkd.evidence.arms import Arm, ArmRun
+from xkd.evidence.page.charts import losses
+from xkd.evidence.particulars import Particulars
+from xkd.statistics import Estimate, Summary, confidence_bins
+
+COLUMNS = ("arm", "number", "mean", "std", "low", "high", "undefined")
+_Line = tuple[str, Estimate, float]  # a number's name, its estimate, the share of rows without it
+
+
+def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary, found: Particulars, seeds: int) -> dict[str, Any]:
+    """Everything that the table and the page say, and where the checkpoints are."""
+    return {
+        "finding": summary.finding,
+        "metric": summary.metric,
+        "seeds": seeds,
+        "gain": _plain(summary.gain),
+        "gain_p": _number(summary.gain_p),
+        "recall_gain": [_plain(change) for change in summary.recall_gain],
+        "share_of_gap": _plain(summary.share),
+        "shuffled_minus_alone": _plain(summary.control),
+        "shuffled_minus_smoothed": _plain(summary.control_smoothed),
+        "distilled_minus": {name: _plain(difference) for name, difference in summary.beyond.items()},
+        "minus_alone": {name: _plain(difference) for name, difference in summary.minus_alone.items()},
+        "minus_alone_p": {name: _number(p) for name, p in summary.minus_alone_p.items()},
+        # seeds in which each sample flipped, or of pixels the change of the image's own accuracy
+        "flips": {"gained": found.changed.gained, "lost": found.changed.lost},
+        "cka": {readings: {"alone": _number(alone), "distilled": _number(after)} for readings, (alone, after) in found.likeness.items()},
+        "arms": {arm.name: _arm(arm, runs[arm.name], summary, found) for arm in arms},
+    }
+
+
+def as_csv(summary: Summary, classes: Sequence[str]) -> str:
+    """One line for each arm and number; an undefined one is empty."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for arm in summary.arms:
+        for name, of, undefined in _lines(arm, summary, classes):
+            values = (of.mean, of.std, of.low, of.high) if of.defined else (math.nan,) * 4
+            table.writerow([arm, name, *("" if value != value else f"{value:.6g}" for value in (*values, undefined))])
+    return text.getvalue()
+
+
+def _lines(arm: str, summary: Summary, classes: Sequence[str]) -> Iterator[_Line]:
+    scores, undefined = summary.scores[arm], summary.undefined[arm]
+    per_class = {"recall": summary.recall[arm], **summary.class_scores.get(arm, {})}
+    if arm == "distilled":
+        yield "gain", summary.gain, math.nan
+        yield "share_of_gap", summary.share, math.nan
+        per_class["recall_gain"] = summary.recall_gain
+    if arm in summary.minus_alone:
+        yield "minus_alone", summary.minus_alone[arm], math.nan
+        yield "minus_alone_p", _exact(summary.minus_alone_p[arm]), math.nan
+    yield from ((name, of, math.nan) for name, of in summary.arms[arm].items())
+    yield from ((name, of, undefined[name]) for name, of in scores.items())
+    for key, each in per_class.items():
+        for of_class, estimate in zip(classes, each, strict=True):
+            yield f"{key} {of_class}", estimate, math.nan
+
+
+def _arm(arm: Arm, runs: list[ArmRun], summary: Summary, found: Particulars) -> dict[str, Any]:
+    return {
+        "title": arm.title,
+        "metrics": {name: _plain(value) for name, value in summary.arms[arm.name].items()},
+        "recall": [_plain(value) for value in summary.recall[arm.name]],
+        "scores": {name: _plain(value) for name, value in summary.scores[arm.name].items()},
+        "class_scores": {name: [_plain(value) for value in each] for name, each in summary.class_scores.get(arm.name, {}).items()},
+        "undefined": summary.undefined[arm.name],
+        "calibration": calibration(runs),
+        "cost": asdict(found.costs[arm.name]),
+        "training_loss": [losses(run) for run in runs],
+        "validation": [run.validation for run in runs],
+        "seconds": [run.seconds for run in runs],
+        "peak_memory": [run.peak_memory for run in runs],
+        "checkpoints": [str(run.checkpoint) for run in runs],
+    }
+
+
+def calibration(runs: Sequence[ArmRun]) -> list[dict[str, float]]:
+    """The bins of confidence that have answers, all seeds together: how many, their mean confidence, the share of them that is right."""
+    bins = np.sum([confidence_bins(run.test).sum(0) for run in runs], axis=0)
+    return [{"count": count, "confidence": sure / count, "right": right / count} for count, sure, right in bins.tolist() if count]
+
+
+def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else {key: _number(value) for key, value in asdict(estimate).items()}
+
+
+def _number(value: float) -> float | None:
+    """JSON has no word for what is not a number."""
+    return None if value != value else value
+
+
+def _exact(value: float) -> Estimate:
+    return Estimate(value, math.nan, math.nan, math.nan, defined=value == value)

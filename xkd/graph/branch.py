@@ -1,0 +1,289 @@
+"""A branch: a network, the view it eats, the taps it is read at, its extra heads and its explanations; it is frozen or it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, cast
+
+import torch
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from xkd.batch import Batch, View
+from xkd.graph.bfloat16 import bfloat16_pays
+from xkd.graph.class_map import ClassMap
+from xkd.graph.explanation import GradCAM, class_scores, map_of_scores, the_one, watched
+from xkd.graph.weights import EMA, Checkpoint, Random, Weights
+from xkd.projectors import Projector
+from xkd.taps import Tap, Taps, find_module
+from xkd.tasks.task import Task
+
+Capture = dict[str, Tensor]  # readings of one forward pass: "output", each tap, each head, each explanation
+Classes = Mapping[str, Int[Tensor, " b"] | None]  # of each explanation the class that it explains; None: the likeliest of the branch's own
+
+
+@dataclass(frozen=True)
+class Head:
+    """An extra output on a tap, of the network's own output shape: a shallow exit, an auxiliary classifier."""
+
+    tap: str
+    module: Projector
+
+
+class Branch(nn.Module):
+    """`forward(batch, task)` gives the readings. Inputs are normalised here, on the device, by the weights' own statistics.
+
+    `channels_last` is the order of memory in which convolutions are fastest (values are the same but for rounding); "auto" takes it for a
+    network that convolves more than once, a transformer's patches being one convolution. `compiled` runs the network, with its taps, by
+    `torch.compile` in training steps, after a dry run without it; evaluation, and copies, are as they would be without. `bfloat16` is for
+    a frozen branch.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: nn.Module,
+        view: View,
+        weights: Weights,
+        taps: Mapping[str, Tap] | None = None,
+        heads: Mapping[str, Head] | None = None,
+        frozen: bool = False,
+        channels_last: bool | Literal["auto"] = "auto",
+        class_map: ClassMap | None = None,
+        explanations: Mapping[str, GradCAM] | None = None,
+        bfloat16: bool = False,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__()
+        self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
+        self._check_weights(bfloat16)
+        self.in_bfloat16 = bfloat16 and bfloat16_pays()  # a teacher's scores need no more digits
+        if channels_last == "auto":
+            channels_last = sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = model.to(memory_format=self.memory_format)
+        mean, std = weights.load(model, view)
+        if len(mean) != view.modality.channels:  # would broadcast
+            raise ValueError(f"the weights normalise {len(mean)} channels, the sensor of view '{view.name}' has {view.modality.channels}")
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, -1, 1, 1))
+        self.class_map = class_map  # of a network that knows other classes than the task
+        self.taps = Taps(model, taps or {})
+        heads = heads or {}
+        for name, head in heads.items():
+            if head.tap not in self.taps.taps:
+                raise KeyError(f"head '{name}' sits on no tap '{head.tap}'; this branch has {sorted(self.taps.taps)}")
+        self.head_taps = {name: head.tap for name, head in heads.items()}
+        modules = nn.ModuleDict({name: _as_module(head.module, name) for name, head in heads.items()})
+        self.heads = cast("Mapping[str, Projector]", modules)  # registered as modules, typed as what they hold
+        self.explanations = dict(explanations or {})
+        if compiled and self.explanations:
+            raise ValueError(f"branch on view '{view.name}': an explanation is a derivative that is learned by, so it cannot be compiled")
+        self.compiled = compiled
+        self._compiled: Callable[..., Any] | None = None
+        self._steps = False  # whether this pass is part of a training step
+        for explanation in self.explanations.values():
+            find_module(model, explanation.path)
+        twice = sorted({name for name in self.readings if self.readings.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"branch on view '{view.name}': two readings named '{twice[0]}'; 'output', taps, heads and explanations share one space"
+            )
+        self.shapes: dict[str, torch.Size] = {}  # of each reading, without the batch; filled by the dry run
+        if self.frozen:
+            self.requires_grad_(False)
+        self.train()
+
+    def _check_weights(self, bfloat16: bool) -> None:
+        if not isinstance(self.weights, Weights):
+            legal = "Checkpoint(path), Pretrained(), EMA(name) or Random()"
+            raise ValueError(f"weights of the branch on view '{self.view.name}' must be {legal}, got {self.weights!r}")
+        if self.frozen and self.weights == Random():
+            raise ValueError(
+                f"a frozen branch on view '{self.view.name}' has random weights: give it weights=Checkpoint(path) or"
+                " Pretrained(), or Random(frozen=True) if you mean it"
+            )
+        if bfloat16 and not self.frozen:
+            raise ValueError(f"bfloat16 is for a frozen branch; view '{self.view.name}' learns, and how is the optimiser's matter (--amp)")
+
+    @property
+    def readings(self) -> list[str]:
+        return ["output", *self.taps.taps, *self.heads, *self.explanations]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": None}  # a copy's would run the original's network
+
+    def train(self, mode: bool = True) -> Branch:
+        # a teacher in train mode would make its targets random: dropout, drop path and batch statistics alike
+        super().train(mode and not self.frozen)
+        return self
+
+    def forward(self, batch: Batch, task: Task, classes: Classes | None = None) -> Capture:
+        """The readings; explanations only where `classes` says of which class each is, since nothing but training needs them."""
+        if self.view.name not in batch.views:
+            raise KeyError(f"no view '{self.view.name}' in the batch; it has {sorted(batch.views)}")
+        present = batch.present[self.view.name]
+        images = batch.views[self.view.name]
+        if self.frozen and any(module.training for module in self.modules()):
+            self.eval()  # somebody called train() on a module inside
+        classes = classes or {}
+        self._steps = torch.is_grad_enabled()
+        half = torch.autocast(images.device.type, torch.bfloat16) if self.in_bfloat16 else nullcontext()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen), half:
+            if present.all():
+                return self.run(images, batch, task, classes)
+            if not present.any():
+                return self._absent(images)
+            # absent rows would enter the batch statistics, so the network sees only the rows that are there
+            rows = present.nonzero().flatten().to(images.device)
+            chosen = {name: None if of is None else of[rows] for name, of in classes.items()}
+            return {name: _scatter(reading, rows, len(batch)) for name, reading in self.run(images[rows], batch, task, chosen).items()}
+
+    def run(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task, classes: Classes = MappingProxyType({})) -> Capture:
+        capture = self._explained(images, batch, task, classes) if classes else self._read(images, batch, task)
+        if self.shapes and tuple(images.shape[2:]) == self.view.size:
+            self._check_shapes(capture)
+        return capture
+
+    def _read(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Capture:
+        network = self._compiled if self._compiled is not None and self._steps else self.taps
+        capture = {"output": self.call(network, images, batch, task)}
+        capture.update(self.taps.read(images.shape))
+        for name, head in self.heads.items():
+            capture[name] = head(capture[self.head_taps[name]])
+        return capture
+
+    def _explained(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task, classes: Classes, check: bool = False) -> Capture:
+        """The readings with the explanations of `classes`; they can be learned from where the branch learns."""
+        learns = torch.is_grad_enabled() and not self.frozen
+        size = (images.shape[2], images.shape[3])
+        paths = {name: self.explanations[name].path for name in classes}
+        # the fused kernels of attention know no second derivative
+        attention = sdpa_kernel(SDPBackend.MATH) if learns else nullcontext()
+        with torch.enable_grad(), watched(self.model, paths) as seen, attention:
+            if not learns:  # the images carry the graph, so that parameters need no gradient
+                images = images.detach().to(self.mean.dtype, copy=True).requires_grad_()
+            capture = self._read(images, batch, task)
+            for name, path in paths.items():
+                score = class_scores(capture["output"], classes[name])
+                found = map_of_scores(self.model, the_one(seen[name], path), score, size, path, learns, check)
+                capture[name] = found if self.explanations[name].signed else found.clamp(min=0)
+        return capture if learns else {name: reading.detach() for name, reading in capture.items()}
+
+    def _check_shapes(self, capture: Capture) -> None:
+        for name, reading in capture.items():
+            known = 1 if name == "output" else None  # of pixels it is on the grid of the batch's masks
+            if reading.shape[1:][:known] != self.shapes[name][:known]:
+                raise ValueError(
+                    f"view '{self.view.name}': '{name}' is {tuple(reading.shape[1:])}, in the dry run it was {tuple(self.shapes[name])};"
+                    " a network that drops tokens while it trains (patch_drop_rate) cannot be tapped"
+                )
+
+    def call(self, network: Callable[[Tensor], Any], images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Tensor:
+        """The output for images in the sensor's unit, by the model itself or by what stands in for it, such as its taps."""
+
+        def answer(inputs: Tensor) -> Any:
+            output = network(inputs)
+            return output if self.class_map is None else self.class_map(output, task.classes)
+
+        return task.call(answer, self.normalise(images), batch)
+
+    def normalise(self, images: Shaped[Tensor, "b c h w"]) -> Tensor:
+        normalised: Tensor = (images.to(self.mean.dtype) - self.mean) / self.std
+        return normalised.contiguous(memory_format=self.memory_format)
+
+    def bind(self, task: Task, rows: int = 2, mask_size: tuple[int, int] | None = None) -> Capture:
+        """The dry run of this branch on its own view: sizes the heads, learns the shapes of the readings.
+
+        `mask_size` is that of the masks, where it is not the view's: outputs of pixels are on their grid.
+        """
+        self._check_classes(task)
+        batch = example_batch([self.view], task, rows, self.mean.device, mask_size)
+        training = self.training
+        self.eval()
+        with torch.no_grad():
+            images = batch.views[self.view.name]
+            try:
+                output = self.call(self.taps, images, batch, task)
+            except (AssertionError, RuntimeError, TypeError) as error:  # the network's own words
+                raise ValueError(
+                    f"view '{self.view.name}' gives {tuple(images.shape[1:])}, which {type(self.model).__name__} cannot take: {error}"
+                ) from error
+            taps = self.taps.read(images.shape)
+            for name, head in self.heads.items():
+                head.bind(tuple(taps[self.head_taps[name]].shape[1:]), tuple(output.shape[1:]))
+                self._check_trained(name, head)
+            self.to(self.mean.device)
+            own = dict.fromkeys(self.explanations)
+            capture = self._explained(images, batch, task, own, check=True) if own else self._read(images, batch, task)
+        if self.frozen:
+            self.requires_grad_(False)
+        self.train(training)
+        self._compiled = torch.compile(self.taps.__call__) if self.compiled else None
+        self.shapes = {name: reading.shape[1:] for name, reading in capture.items()}
+        return capture
+
+    def _check_trained(self, name: str, head: Projector) -> None:
+        """Weights are of the network alone: nobody would ever have trained the layers of a frozen branch's head."""
+        if self.frozen and not isinstance(self.weights, EMA | Random) and any(True for _ in cast("nn.Module", head).parameters()):
+            raise ValueError(
+                f"branch on view '{self.view.name}': head '{name}' has layers, which are not in {self.weights} and which a frozen branch"
+                " does not learn: read the tap itself, or put the head's layers into the network"
+            )
+
+    def _check_classes(self, task: Task) -> None:
+        """Outputs in another order would teach nonsense; a learning branch may get a new classifier."""
+        if not self.frozen or not isinstance(self.weights, Checkpoint):
+            return
+        trained, expected = self.weights.classes(), task.classes if self.class_map is None else self.class_map.own
+        if trained and trained != expected:
+            raise ValueError(
+                f"{self.weights.path} was trained on classes {list(trained)}, "
+                f"{'the task' if self.class_map is None else 'its class_map'} has {list(expected)}: say which means which with"
+                " Branch(class_map=ClassMap(own=..., to=...))"
+            )
+
+    def _absent(self, images: Tensor) -> Capture:
+        if not self.shapes:
+            raise ValueError(f"no row of the batch has view '{self.view.name}' and the branch was not bound; call Distiller.bind() first")
+        # zero, but attached to every parameter, so that distributed training sees all of them in every step
+        anchor = sum((p.sum() * 0 for p in self.parameters() if p.requires_grad), images.new_zeros((), dtype=self.mean.dtype))
+        return {name: anchor.expand(len(images), *shape) for name, shape in self.shapes.items()}
+
+
+def example_batch(views: list[View], task: Task, rows: int, device: torch.device, mask_size: tuple[int, int] | None = None) -> Batch:
+    """Full rows of plausible noise, for a dry run: every view present, labelled and masked, masks as large as the first view by default."""
+    mask_size = mask_size or views[0].size
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(view: View) -> Tensor:
+        mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (view.modality.mean, view.modality.std))
+        return (torch.randn((rows, view.modality.channels, *view.size), generator=generator) * std + mean).to(device)
+
+    everything: Bool[Tensor, " b"] = torch.ones(rows, dtype=torch.bool)
+    return Batch(
+        views={view.name: noise(view) for view in views},
+        present={view.name: everything for view in views},
+        target=task.example_target(rows, mask_size).to(device),
+        labelled=everything,
+        mask=torch.ones((rows, 1, *mask_size), device=device),
+        masked=everything,
+        index=torch.arange(rows, device=device),
+        draw=torch.zeros(rows, dtype=torch.long, device=device),
+    )
+
+
+def _as_module(head: Projector, name: str) -> nn.Module:
+    if not isinstance(head, nn.Module):
+        raise ValueError(f"head '{name}' must be a module, got {type(head).__name__}")
+    return head
+
+
+def _scatter(reading: Tensor, rows: Tensor, total: int) -> Tensor:
+    return reading.new_zeros((total, *reading.shape[1:])).index_copy(0, rows, reading)

@@ -1,0 +1,271 @@
+"""The distiller: branches are nodes, terms are edges; `forward` is the whole training step up to the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from xkd.batch import Batch
+from xkd.graph.branch import Branch, Capture, example_batch
+from xkd.graph.explanation import TARGET
+from xkd.graph.processes import are_several, shares_of_rows
+from xkd.graph.term import BATCH_READINGS, Readings, Term
+from xkd.graph.weights import EMA
+from xkd.losses.learned import LearnedLoss
+from xkd.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a training step gives: `loss` to call backward on, `parts` the unweighted value of each term."""
+
+    loss: Float[Tensor, ""]
+    parts: dict[str, Tensor]
+
+
+class Distiller(nn.Module):
+    """One branch is named the student: it alone is evaluated, visualised and exported. Call `bind()` before you make the optimiser.
+
+    In a loop of your own, call `after_step()` after the optimiser's, and set `epoch` (a number, with fractions) where weights have
+    schedules: it is 0 until you do.
+    """
+
+    def __init__(self, branches: Mapping[str, Branch], terms: Mapping[str, Term], student: str, task: Task) -> None:
+        super().__init__()
+        if student not in branches:
+            raise KeyError(f"no branch '{student}' to be the student; there are {sorted(branches)}")
+        if branches[student].frozen:
+            raise ValueError(f"the student '{student}' is frozen, so there is nothing to train")
+        owners: dict[int, str] = {}
+        for name, term in terms.items():
+            for module in (term.projector, term.loss if isinstance(term.loss, LearnedLoss) else None):
+                if module is not None and owners.setdefault(id(module), name) != name:
+                    raise ValueError(f"terms '{owners[id(module)]}' and '{name}' share one {type(module).__name__}: each needs its own")
+        if not terms:
+            raise ValueError("a distiller needs at least one term, such as Term(CrossEntropy(), 'rgb.output', 'batch.target')")
+        # registered as modules, typed as what they hold
+        self.branches = cast("Mapping[str, Branch]", nn.ModuleDict(branches))
+        self.terms = cast("Mapping[str, Term]", nn.ModuleDict(terms))
+        self.student_name, self.task = student, task
+        self.epoch = 0.0  # weights with a schedule read it
+        self.term_flops: dict[str, int] = {}  # of projector and loss for one image, as `count_flops`; filled by the dry run
+        self.compares: dict[str, str] = {}  # what each term reads, with shapes; filled by the dry run
+        self._bound = False
+        self._order = self._ordered()
+        self._read = {reading for term in terms.values() for reading in term.readings}  # what nobody reads is not explained
+        for name, term in terms.items():
+            for reading in term.readings:
+                self._check(name, reading)
+        self.needed = {name: self._needed(name) for name in branches}
+        for name, branch in branches.items():
+            others = sorted(set(branches) - {name})
+            if isinstance(branch.weights, EMA) and branch.weights.of not in others:
+                raise KeyError(f"branch '{name}' averages '{branch.weights.of}'; it can average {others}")
+
+    @property
+    def student(self) -> Branch:
+        return self.branches[self.student_name]
+
+    def forward(self, batch: Batch) -> Step:
+        """The step's loss. Where several processes train, each term's mean is over the rows of all of them once gradients are averaged."""
+        readings, together = self.read(batch), self.training and are_several()
+        parts = {name: self.part(name, readings, batch, together) for name in self.terms}
+        if together:
+            shares = shares_of_rows([1 if term.gather else term.num_rows for term in self.terms.values()], batch.index.device)
+            parts = {name: part * share for (name, part), share in zip(parts.items(), shares, strict=True)}
+        loss = torch.stack([term.weight_at(self.epoch) * parts[name] for name, term in self.terms.items()]).sum()
+        return Step(loss, {name: part.detach() for name, part in parts.items()})
+
+    def read(self, batch: Batch) -> Readings:
+        """Every branch's readings of the batch; a branch that explains another's class comes after it."""
+        captures: dict[str, Capture] = {}
+        for name in self._order:
+            captures[name] = self._capture(name, captures, batch)
+        return self._readings(captures, batch)
+
+    def answers(self, name: str, batch: Batch) -> Capture:
+        """What a branch that `stands_alone` answers: the readings that training asks for, which `Batch.cached` may hold instead."""
+        capture = self._capture(name, {}, batch)
+        return {reading: capture[reading] for reading in self.needed[name]}
+
+    def stands_alone(self, name: str) -> bool:
+        """Whether a branch answers a row and a draw alike throughout a run: it is frozen, no average, and explains no class but its own."""
+        branch = self.branches[name]
+        explained = [of.classes for reading, of in branch.explanations.items() if reading in self.needed[name]]
+        return branch.frozen and not isinstance(branch.weights, EMA) and set(explained) <= {f"{name}.output"}
+
+    def _capture(self, name: str, captures: Mapping[str, Capture], batch: Batch) -> Capture:
+        branch = self.branches[name]
+        held = {reading: batch.cached[f"{name}.{reading}"] for reading in self.needed[name] if f"{name}.{reading}" in batch.cached}
+        if branch.frozen and held and len(held) == len(self.needed[name]):
+            return held
+        wanted = {reading: of for reading, of in branch.explanations.items() if f"{name}.{reading}" in self._read}
+        classes = {reading: self._classes(name, of.classes, captures, batch) for reading, of in wanted.items()}
+        capture: Capture = branch(batch, self.task, classes)
+        return capture
+
+    def _needed(self, name: str) -> list[str]:
+        """The readings of a branch that a training step asks for: by terms, or to know whose class is explained."""
+        asked = self._read | {of.classes for branch in self.branches.values() for of in branch.explanations.values()}
+        return [reading for reading in self.branches[name].readings if f"{name}.{reading}" in asked]
+
+    def _classes(self, name: str, reading: str, captures: Mapping[str, Capture], batch: Batch) -> Tensor | None:
+        """The class that a branch's explanation is of in each row; a term leaves out the rows that have none."""
+        of = reading.split(".")[0]
+        if of == name:
+            return None
+        if reading == TARGET and batch.target.ndim != 1:
+            raise ValueError(
+                f"branch '{name}' explains the class of '{TARGET}', and a mixed sample has no one class: explain '{name}.output', or take"
+                " mix out of the train_dataloader"
+            )
+        return batch.target.clamp(min=0) if reading == TARGET else captures[of]["output"].detach().argmax(1)
+
+    def part(self, name: str, readings: Readings, batch: Batch, together: bool = False) -> Float[Tensor, ""]:
+        """The unweighted value of a term; one without weight, such as one that a schedule has stopped, is 0 and not computed."""
+        term = self.terms[name]
+        if not term.weight_at(self.epoch):
+            return term.zero(readings)
+        try:
+            part: Tensor = term(readings, batch, together=together)
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"term '{name}' cannot compare {self.compares.get(name) or term.readings}: {error}") from error
+        return part
+
+    def predict(self, batch: Batch) -> Tensor:
+        """Probabilities by the student, from its own view alone."""
+        return self.task.predict(self.student(batch, self.task)["output"])
+
+    def after_step(self) -> None:
+        """Call after `optimizer.step()`: branches with EMA weights follow the branch they average."""
+        for branch in self.branches.values():
+            if isinstance(branch.weights, EMA):
+                _follow(branch, self.branches[branch.weights.of], branch.weights.decay)
+
+    def bind(self) -> None:
+        """The dry run: each branch gets its own view, heads and projectors learn their shapes, each loss is tried once.
+
+        A second call changes nothing: layers may have been trained by then.
+        """
+        if self._bound:
+            return
+        self._check_explained()
+        captures = {name: self._bind_branch(name, branch) for name, branch in self.branches.items()}
+        views = {branch.view.name: branch.view for branch in self.branches.values()}
+        batch = example_batch(list(views.values()), self.task, 2, self.student.mean.device, self.student.view.size)
+        readings = self._readings(captures, batch)
+        for name, term in self.terms.items():
+            self._bind_term(name, term, readings, batch)
+        for branch in self.branches.values():
+            if isinstance(branch.weights, EMA):
+                _check_alike(branch, self.branches[branch.weights.of], branch.weights.of)
+                _follow(branch, self.branches[branch.weights.of], decay=0.0)
+        self._bound = True
+
+    def _bind_branch(self, name: str, branch: Branch) -> Capture:
+        readers = [term for term, of in self.terms.items() if any(reading.startswith(f"{name}.") for reading in of.readings)]
+        try:
+            return branch.bind(self.task, mask_size=self.student.view.size)
+        except ValueError as error:
+            raise ValueError(f"branch '{name}', read by terms {readers}: {error}") from error
+
+    def _bind_term(self, name: str, term: Term, readings: Readings, batch: Batch) -> None:
+        shapes = self.compares[name] = " and ".join(f"{r} {tuple(readings[r].shape[1:])}" for r in term.readings)
+        training = term.training
+        for reading in term.readings:
+            if not torch.isfinite(readings[reading]).all():
+                raise ValueError(f"term '{name}' compares {shapes}, but '{reading}' is not finite: are its weights?")
+        try:
+            term.bind(readings)
+            with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+                term.eval()(readings, batch, gated=False)
+            if term.gate is not None:
+                term.opened(readings, batch)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise ValueError(f"term '{name}' cannot compare {shapes}: {error}") from error
+        term.train(training)
+        self.term_flops[name] = int(counter.get_total_flops()) // len(batch)
+
+    def _check_explained(self) -> None:
+        example = self.task.example_target(1, self.student.view.size)
+        for name, branch in self.branches.items():
+            for reading, of in branch.explanations.items():
+                if of.classes == TARGET and example.ndim != 1:
+                    raise ValueError(
+                        f"'{name}.{reading}' explains the class of '{TARGET}', and this task's targets are {tuple(example.shape[1:])} per"
+                        f" row, not one class: name an output, '{name}.output'"
+                    )
+
+    def _ordered(self) -> list[str]:
+        """Branches as they stand, but each after those whose classes it explains."""
+        asked: dict[str, set[str]] = {}
+        for name, branch in self.branches.items():
+            asked[name] = {of.classes.split(".")[0] for of in branch.explanations.values()} - {name, "batch"}
+            if missing := asked[name] - set(self.branches):
+                raise KeyError(f"branch '{name}' explains the class of no branch '{missing.pop()}'; there are {list(self.branches)}")
+        try:
+            return list(TopologicalSorter(asked).static_order())
+        except CycleError as error:
+            raise ValueError(f"branches explain each other's classes in a circle: {' -> '.join(error.args[1])}") from error
+
+    def _check(self, term: str, reading: str) -> None:
+        branch, name = reading.split(".", 1)
+        if branch == "batch":
+            legal: list[str] = list(BATCH_READINGS)
+        elif branch in self.branches:
+            legal = self.branches[branch].readings
+        else:
+            raise KeyError(f"term '{term}' reads '{reading}': no branch '{branch}'; there are {[*self.branches, 'batch']}")
+        if name not in legal:
+            raise KeyError(f"term '{term}' reads '{reading}': no tap '{name}'; {branch} has {legal}")
+
+    def _readings(self, captures: Mapping[str, Capture], batch: Batch) -> Readings:
+        views = {name: branch.view.name for name, branch in self.branches.items()}
+        explains = {
+            f"{name}.{reading}": of.classes for name, branch in self.branches.items() for reading, of in branch.explanations.items()
+        }
+        return Readings(captures, batch, views, explains)
+
+
+def _check_alike(average: nn.Module, source: nn.Module, name: str) -> None:
+    of = source.state_dict()
+    unlike = [key for key, value in average.state_dict().items() if key not in of or of[key].shape != value.shape]
+    if unlike:
+        raise ValueError(f"an average of '{name}' needs the same network, sensor and heads; '{unlike[0]}' is not alike")
+
+
+def _follow(average: nn.Module, source: nn.Module, decay: float) -> None:
+    """average <- decay * average + (1 - decay) * source; integer buffers are copied."""
+    with torch.no_grad():
+        of = source.state_dict()
+        for key, value in average.state_dict().items():
+            if value.is_floating_point():
+                # statistics of a step that was left out are not finite until the log interval; they would stay in the average
+                new = of[key].to(value.dtype)
+                value.copy_(torch.where(new.isfinite(), value.lerp(new, 1 - decay), value))
+            else:
+                value.copy_(of[key])
+
+
+def count_flops(branch: Branch, task: Task) -> int:
+    """Floating-point operations of one forward pass for one image, multiply and add counted as two.
+
+    Those of matrix products, convolutions and attention; not of what is done element by element.
+    """
+    batch = example_batch([branch.view], task, 1, branch.mean.device)
+    training = branch.training
+    with torch.no_grad():
+        branch.eval()(batch, task)  # the first pass of all also checks the taps, which costs more passes
+        # the counter of torch 2.12 does not know a processor's fused attention
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            branch(batch, task)
+    branch.train(training)
+    return int(counter.get_total_flops())

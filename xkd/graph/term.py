@@ -1,0 +1,232 @@
+"""A term: one edge of the graph, `weight * loss(projector(student reading), teacher reading)`, over the rows that have both."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from xkd.batch import Batch
+from xkd.graph.branch import Capture
+from xkd.graph.explanation import TARGET
+from xkd.graph.gates import Gate
+from xkd.graph.processes import gathered
+from xkd.graph.schedules import Schedule
+from xkd.losses.learned import LearnedLoss
+from xkd.losses.precision import widen
+from xkd.projectors import Projector
+
+Reading = str | tuple[str, ...]  # "branch.tap", "branch.output", "branch.head", "batch.target", "batch.mask", or several of them
+
+BATCH_READINGS = ("target", "mask")
+MASK = "batch.mask"
+EXTRAS = ("target", "mask", "index")  # what a loss may ask for by naming a third parameter
+
+
+class Term(nn.Module):
+    """Readings are named; rows are chosen here, so a loss stays plain: `(student, teacher) -> scalar`, mean over the rows it gets.
+
+    The teacher's side is detached. Half precision is widened to float32 and autocast is off for the loss; float64 stays. Where no row is
+    left the term is zero; so is a loss on relations among rows where one is left. `gate` chooses among the rows, such as those where the
+    teacher is right. `mask` is what a loss that asks for a mask gets: the annotated one, or a reading such as a head `AttentionMask`.
+    `gather` is for losses on relations among rows where several processes train: each sees the rows of all, as one process would.
+    """
+
+    def __init__(
+        self,
+        loss: nn.Module,
+        student: Reading,
+        teacher: Reading,
+        projector: nn.Module | None = None,
+        weight: float | Schedule = 1.0,
+        gate: Gate | None = None,
+        mask: str = MASK,
+        gather: bool = False,
+    ) -> None:
+        super().__init__()
+        if projector is not None and not isinstance(projector, Projector):
+            raise ValueError(f"{type(projector).__name__} has no bind(source, target), so it cannot be a projector")
+        self.gather = gather
+        self.num_rows = 0  # that the last call had in this process
+        self.strict = True  # whether a teacher's side that is not finite is an error at once, or shows in the loss alone
+        self.loss, self.projector = loss, projector
+        self.student, self.teacher, self.weight, self.gate = _names(student), _names(teacher), weight, gate
+        if not isinstance(loss, nn.Module):
+            raise ValueError(f"the loss of a term must be a module, such as KD(), got {loss!r}")
+        parameters = list(inspect.signature(loss.forward).parameters)
+        self.extras = parameters[2:]
+        if len(parameters) < 2 or not set(self.extras) <= set(EXTRAS):
+            raise ValueError(f"{type(loss).__name__}.forward must take (student, teacher) and may take {list(EXTRAS)}; it has {parameters}")
+        if not self.student or not self.teacher:
+            raise ValueError(f"a term needs at least one reading on each side, got {self.student} and {self.teacher}")
+        for name in self.student:
+            if name.startswith("batch."):
+                raise ValueError(f"the student's side of a term must be a branch's reading, got '{name}'")
+        self.mask = _names(mask)[0]
+        if self.mask != MASK and "mask" not in self.extras:
+            raise ValueError(f"{type(loss).__name__}.forward takes no mask beside {parameters}, so it has no use for mask='{mask}'")
+        if gate is not None and (not isinstance(gate, Gate) or not callable(gate)):
+            raise ValueError(f"a gate is Right('branch.output'), Confident('branch.output', 0.9) or something of their form, got {gate!r}")
+        self.gate_reading = () if gate is None else _names(gate.reading)
+        self.gate_extras = [] if gate is None else list(inspect.signature(gate).parameters)[1:]
+        if not set(self.gate_extras) <= {"target"}:
+            raise ValueError(f"a gate takes its reading and may take target, {type(gate).__name__} takes {self.gate_extras}")
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        return self.student + self.teacher + self.gate_reading + self.mask_reading
+
+    @property
+    def mask_reading(self) -> tuple[str, ...]:
+        """The network's reading that serves as mask, if one does."""
+        return () if self.mask == MASK else (self.mask,)
+
+    def weight_at(self, epoch: float) -> float:
+        return self.weight(epoch) if callable(self.weight) else self.weight
+
+    def needs(self, field: str) -> bool:
+        asked = field in self.extras and not (field == "mask" and self.mask_reading)
+        return f"batch.{field}" in self.teacher or asked or field in self.gate_extras
+
+    def forward(self, readings: Readings, batch: Batch, gated: bool = True, together: bool = False) -> Float[Tensor, ""]:
+        """The loss of the rows that are left; a dry run lets those through that the gate would keep out.
+
+        `together` says that all processes are in this call, so that rows can be gathered.
+        """
+        rows = self.rows(readings, batch)
+        if gated and self.gate is not None:
+            rows = rows & self.opened(readings, batch)
+        self.num_rows = int(rows.sum())
+        gather = self.gather and together
+        if not self.num_rows and not gather:
+            return self.zero(readings)
+        chosen = None if rows.all() else rows.nonzero().flatten().to(batch.index.device, non_blocking=True)
+
+        def read(name: str) -> Tensor:
+            return readings[name] if chosen is None else readings[name][chosen]
+
+        student = [read(name) for name in self.student]
+        if self.projector is not None:
+            student = [self.projector(reading) if self.num_rows else self._no_rows(reading) for reading in student]
+        teacher = [read(name).detach() for name in self.teacher]
+        if self.strict:
+            _check_finite(self.teacher, teacher, student)
+        given = {"target": batch.target, "mask": readings[self.mask].detach(), "index": batch.index}
+        extras = [given[name] if chosen is None else given[name][chosen] for name in self.extras]
+        if gather:
+            student, teacher, extras = ([gathered(of) for of in side] for side in (student, teacher, extras))
+            if not len(student[0]):
+                return self.zero(readings)
+        with torch.autocast(batch.index.device.type, enabled=False):  # anyone's loss, not ours alone
+            value: Tensor = self.loss(widen(_one_or_all(student)), widen(_one_or_all(teacher)), *extras)
+        return value if self.num_rows else value + self.zero(readings)
+
+    def _no_rows(self, reading: Tensor) -> Tensor:
+        """What the projector would give for none: layers that norm a batch cannot be asked."""
+        return reading.new_zeros((0, *self._projected_shape(reading.new_zeros((1, *reading.shape[1:])))))
+
+    def zero(self, readings: Readings) -> Float[Tensor, ""]:
+        """Attached to every parameter, so that distributed training sees all of them in every step."""
+        attached: list[Tensor] = [*(readings[name] for name in self.student), *self.parameters()]
+        return torch.stack([widen(tensor).sum() * 0 for tensor in attached]).sum()
+
+    def rows(self, readings: Readings, batch: Batch) -> Bool[Tensor, " b"]:
+        """The one row mask: both sides are present, with a label and a mask where the loss needs them. On the CPU."""
+        self._check_rows(readings, batch)
+        rows = torch.ones(len(batch), dtype=torch.bool)
+        asked = {*self.readings, *(readings.explains[name] for name in self.readings if name in readings.explains)}
+        for name in asked:
+            if not name.startswith("batch."):
+                rows = rows & batch.present[readings.views[name.split(".")[0]]]
+        if self.needs("target") or TARGET in asked:
+            rows = rows & batch.labelled
+        if self.needs("mask"):
+            rows = rows & batch.masked
+        return rows
+
+    def _check_rows(self, readings: Readings, batch: Batch) -> None:
+        """What has other rows than the batch would be indexed all the same."""
+        needed = [f"batch.{field}" for field in ("target", "mask") if self.needs(field)]
+        for name in (*self.readings, *needed):
+            if len(readings[name]) != len(batch):
+                raise ValueError(f"'{name}' is {tuple(readings[name].shape)}, and the batch has {len(batch)} rows")
+
+    def opened(self, readings: Readings, batch: Batch) -> Bool[Tensor, " b"]:
+        """Which rows the gate lets through. On the CPU: choosing them waits for the accelerator."""
+        gate: Any = self.gate
+        rows: Tensor = gate(readings[self.gate_reading[0]].detach(), *[getattr(batch, name) for name in self.gate_extras])
+        return rows.cpu()
+
+    def bind(self, readings: Readings) -> None:
+        """Size the projector, and a loss that has layers of its own, by the shapes of a dry run."""
+        if self.projector is None and not isinstance(self.loss, LearnedLoss):
+            return
+        if len(self.student) != 1 or len(self.teacher) != 1:
+            raise ValueError("a projector, or a loss with layers, serves a term with one reading on each side")
+        student, target = readings[self.student[0]], tuple(readings[self.teacher[0]].shape[1:])
+        if self.projector is not None:
+            self.projector.bind(tuple(student.shape[1:]), target)
+            self.projector.to(student.device)
+        if isinstance(self.loss, LearnedLoss):
+            self.loss.bind(self._projected_shape(student), target)
+            self.loss.to(student.device)
+
+    def _projected_shape(self, student: Tensor) -> tuple[int, ...]:
+        """Without the batch; in eval mode, since a dry run leaves no trace in running statistics."""
+        if self.projector is None:
+            return tuple(student.shape[1:])
+        training = self.projector.training
+        with torch.no_grad():
+            shape = self.projector.eval()(student).shape
+        self.projector.train(training)
+        return tuple(shape[1:])
+
+
+@dataclass(frozen=True)
+class Readings:
+    """All readings of one step by name; `views` says which view each branch ate, `explains` whose class an explanation is of."""
+
+    captures: Mapping[str, Capture]
+    batch: Batch
+    views: Mapping[str, str]
+    explains: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Tensor:
+        branch, reading = name.split(".", 1)
+        if branch == "batch":
+            return self.batch.target if reading == "target" else self.batch.mask
+        return self.captures[branch][reading]
+
+
+def _check_finite(names: tuple[str, ...], teacher: list[Tensor], student: list[Tensor]) -> None:
+    """On the processor alone: an accelerator would be waited for in every step.
+
+    Where the student is broken too, whatever broke it comes first, and a peer or an average has it from there.
+    """
+    if torch.compiler.is_compiling() or student[0].device.type != "cpu":
+        return
+    for name, reading in zip(names, teacher, strict=True):
+        if not _is_finite(reading) and all(map(_is_finite, student)):
+            raise ValueError(f"'{name}' {tuple(reading.shape)} is not finite: look for bad pixels, or for weights that diverged")
+
+
+def _is_finite(reading: Tensor) -> bool:
+    # a sum costs a fortieth of the look at each value, and is finite only where all of them are; one of large values may overflow
+    return bool(reading.sum().isfinite()) or bool(reading.isfinite().all())
+
+
+def _names(reading: Reading) -> tuple[str, ...]:
+    names = (reading,) if isinstance(reading, str) else tuple(reading)
+    for name in names:
+        if "." not in name:
+            raise ValueError(f"a reading is 'branch.tap', 'branch.output', 'branch.head', 'batch.target' or 'batch.mask', got '{name}'")
+    return names
+
+
+def _one_or_all(readings: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    return readings[0] if len(readings) == 1 else tuple(readings)

@@ -1,0 +1,122 @@
+"""All arms on the same test rows: means over seeds, intervals by a bootstrap over rows and seeds, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import ttest_rel
+
+from xkd.statistics.metrics import Statistic
+from xkd.statistics.runs import TestRun
+
+NUM_RESAMPLES = 2000
+CONFIDENCE = 0.95
+ROUNDING = 1e-12  # shares that differ by less are the same
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with their standard deviation and a 95 % bootstrap interval; `defined` false means that it means nothing."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    defined: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]" if self.defined else "undefined"
+
+
+UNDEFINED = Estimate(np.nan, np.nan, np.nan, np.nan, defined=False)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All arms on the same test rows; resampled together, so differences are paired."""
+
+    arms: Mapping[str, Sequence[TestRun]]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = {name: len(runs) for name, runs in self.arms.items()}
+        if len(set(sizes.values())) != 1 or not next(iter(sizes.values())):
+            raise ValueError(f"every arm needs the same seeds, at least one; got {sizes}")
+        first = next(iter(self.arms.values()))[0]
+        for name, runs in self.arms.items():
+            known = (first.rows, first.target, first.clusters)
+            if not all(all(map(np.array_equal, (run.rows, run.target, run.clusters), known)) for run in runs):
+                raise ValueError(f"arm '{name}' was tested on other rows than '{next(iter(self.arms))}', so they cannot be compared")
+
+    @property
+    def num_seeds(self) -> int:
+        return len(next(iter(self.arms.values())))
+
+    @property
+    def num_clusters(self) -> int:
+        return len(self._clusters[0])
+
+    @cached_property
+    def resamples(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """How often each cluster, and which seed, is drawn in each resample: (R, clusters) and (R, seeds)."""
+        rng = np.random.default_rng(self.seed)
+        clusters = self.num_clusters
+        weights = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=NUM_RESAMPLES).astype(np.float64)
+        return weights, rng.integers(self.num_seeds, size=(NUM_RESAMPLES, self.num_seeds))
+
+    def values(self, arm: str, statistic: Statistic) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The statistic per seed (S,), and per resample averaged over its seeds (R,)."""
+        weights, seeds = self.resamples
+        sums = [statistic.sums(run) for run in self.arms[arm]]
+        per_seed = statistic.value(np.stack([of.sum(0) for of in sums]))
+        drawn = np.stack([statistic.value(np.tensordot(weights, self._by_cluster(of), 1)) for of in sums])
+        return per_seed, np.take_along_axis(drawn.T, seeds, axis=1).mean(1)
+
+    def estimate(self, arm: str, statistic: Statistic) -> Estimate:
+        return interval(*self.values(arm, statistic))
+
+    def difference(self, arm: str, other: str, statistic: Statistic) -> Estimate:
+        (a, a_drawn), (b, b_drawn) = self.values(arm, statistic), self.values(other, statistic)
+        return interval(a - b, a_drawn - b_drawn)
+
+    def paired_test(self, arm: str, other: str, statistic: Statistic) -> float:
+        """Two-sided p of a paired t-test over the seeds; not a number for one seed, or where all differences are the same."""
+        a, b = (statistic.value(np.stack([statistic.sums(run).sum(0) for run in self.arms[name]])) for name in (arm, other))
+        return float(ttest_rel(a, b).pvalue) if len(a) > 1 and np.ptp(a - b) > ROUNDING else float("nan")
+
+    def gap_share(self, alone: str, distilled: str, teacher: str, statistic: Statistic) -> Estimate:
+        """(distilled - alone) / (teacher - alone) of the means; undefined where the gap's own interval touches zero."""
+        names = (alone, distilled, teacher)
+        (a, a_drawn), (d, d_drawn), (t, t_drawn) = (self.values(name, statistic) for name in names)
+        gap = interval(t - a, t_drawn - a_drawn)
+        if gap.low <= 0:
+            return UNDEFINED
+        with np.errstate(invalid="ignore", divide="ignore"):  # one seed, or one resample, may have no gap
+            estimate = interval((d - a) / (t - a), (d_drawn - a_drawn) / (t_drawn - a_drawn))
+        return replace(estimate, mean=float((d.mean() - a.mean()) / (t.mean() - a.mean())))
+
+    @cached_property
+    def _clusters(self) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+        """Their names, and which of them each row is of."""
+        names, rows = np.unique(next(iter(self.arms.values()))[0].clusters, return_inverse=True)
+        return names, rows
+
+    def _by_cluster(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        names, rows = self._clusters
+        found = np.zeros((len(names), *sums.shape[1:]))
+        np.add.at(found, rows, sums)
+        return found
+
+
+def interval(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
+    """Undefined where no resample gives a number, as the recall of a class that no test row has."""
+    if not np.isfinite(drawn).any():
+        return UNDEFINED
+    tail = (1 - CONFIDENCE) / 2 * 100
+    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+    std = float(per_seed.std(ddof=1)) if len(per_seed) > 1 else float("nan")
+    return Estimate(float(per_seed.mean()), std, float(low), float(high))
