@@ -74,7 +74,7 @@ def test_the_tested_versions_are_the_installed_ones() -> None:
 
 
 def modules() -> set[str]:
-    return {f"xkd.{path.stem}" for path in (ROOT / "xkd").iterdir() if path.stem not in ("__init__", "__pycache__", "py")}
+    return {f"xkd.{path.stem}" for path in (ROOT / "xkd").iterdir() if path.stem not in ("__init__", "__main__", "__pycache__", "py")}
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from xkd.data.prepare.make import Link, Order, make
 from xkd.data.prepare.nuscenes import Frame, Record, Tables, find_frames, follow, outline, read_tables
-from xkd.data.prepare.records import Found, Table
-from xkd.data.prepare.records import Record as Row
+from xkd.data.prepare.records import Found, Record as Row, Table
 from xkd.data.prepare.split import split_by_group
 from xkd.geometry import Box, overlap, square
 from xkd.modalities.scans import read_scan

@@ -16,8 +16,7 @@ import laspy
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 from plyfile import PlyData, PlyElement
 from pypcd4.pypcd4 import PointCloud

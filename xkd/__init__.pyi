@@ -1,0 +1,65 @@
+"""What a person types: each name is imported from here when it is first used, so `import xkd` stays fast. This is the one list of them."""
+
+from .batch import Batch as Batch, View as View
+from .builder import build as build
+from .data.augment import Augment as Augment
+from .data.loader import DrawSampler as DrawSampler, collate as collate
+from .data.manifest import Manifest as Manifest, sensor as sensor
+from .data.mix import Mix as Mix
+from .data.paired import PairedDataset as PairedDataset
+from .engine.precision import BF16OptimWrapper as BF16OptimWrapper
+from .engine.student import Student as Student, load_student as load_student
+from .graph.branch import Branch as Branch, Head as Head
+from .graph.class_map import ClassMap as ClassMap
+from .graph.distiller import Distiller as Distiller, Step as Step
+from .graph.explanation import GradCAM as GradCAM
+from .graph.gates import Confident as Confident, Right as Right
+from .graph.schedules import Cosine as Cosine, Ramp as Ramp, StopAt as StopAt
+from .graph.term import Term as Term
+from .graph.weights import EMA as EMA, Checkpoint as Checkpoint, Pretrained as Pretrained, Random as Random
+from .losses import (
+    AT as AT,
+    CRD as CRD,
+    CWD as CWD,
+    DIST as DIST,
+    DKD as DKD,
+    FSP as FSP,
+    KD as KD,
+    MGD as MGD,
+    NST as NST,
+    OFA as OFA,
+    PKT as PKT,
+    RKD as RKD,
+    SP as SP,
+    AttentionCosine as AttentionCosine,
+    AttentionKL as AttentionKL,
+    BinaryCrossEntropy as BinaryCrossEntropy,
+    CrossEntropy as CrossEntropy,
+    FitNet as FitNet,
+    MaskedFeature as MaskedFeature,
+    MaskEnergy as MaskEnergy,
+    ModalityDiscriminator as ModalityDiscriminator,
+    NormalizedDistance as NormalizedDistance,
+    SigmoidKD as SigmoidKD,
+    TokenSimilarity as TokenSimilarity,
+)
+from .modalities import RGB as RGB, Depth as Depth, LiDAR as LiDAR, Multispectral as Multispectral, Thermal as Thermal
+from .modality import Modality as Modality, Stack as Stack
+from .projectors import (
+    MLP as MLP,
+    AttentionMask as AttentionMask,
+    Conv1x1 as Conv1x1,
+    GroupLinear as GroupLinear,
+    Identity as Identity,
+    OFAHead as OFAHead,
+    Orthogonal as Orthogonal,
+    PartialCrossAttention as PartialCrossAttention,
+    PooledLinear as PooledLinear,
+    Projector as Projector,
+    Resize as Resize,
+    Translator as Translator,
+)
+from .taps import Tap as Tap
+from .tasks import Classification as Classification, PixelHead as PixelHead, Segmentation as Segmentation
+
+__version__: str
