@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -129,6 +130,26 @@ class Stack:
     def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """The first sensor's picture."""
         return self.sensors[0].show(image[..., : self.sensors[0].channels])
+
+
+def check_finite(settings: Any, here: str) -> None:
+    """`ValueError` for a number of a dataclass that is NaN or infinite, `here` says whose.
+
+    A NaN is not equal to itself, so a sensor that holds one would not be equal to its copy, nor a view of it.
+    """
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        if not all(map(isfinite, _floats(value))):
+            raise ValueError(f"{here}: {setting.name} must be finite, got {value}")
+
+
+def _floats(value: Any) -> Iterator[float]:
+    """What a setting holds of them, tuples of tuples included."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _floats(part)
 
 
 def filled(image: NDArray[Any], modality: Modality) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from xkd.data.manifest import sensor
 from xkd.geometry import IDENTITY, Box
 from xkd.modalities import Multispectral
 from xkd.modalities.raster import warp_seen
@@ -145,3 +146,18 @@ def test_bands_that_do_not_fit_are_named(tmp_path: Path) -> None:
         Multispectral().read(Shot((tmp_path / "cut.tif",)))
     with pytest.raises(ValueError, match="raw bands need mean and std"):
         Multispectral(outputs=("nir",))
+
+
+def test_a_nodata_of_nan_is_none(tmp_path: Path) -> None:
+    (tmp_path / "manifest.toml").write_text(
+        'name = "field"\nclasses = ["crop"]\n[modalities.ndvi]\nsensor = "multispectral"\n'
+        'bands = ["red", "nir"]\noutputs = ["ndvi"]\nnodata = nan\n',
+        "utf-8",
+    )
+    found = sensor(str(tmp_path), "ndvi")
+    assert found == sensor(str(tmp_path), "ndvi") == Multispectral()
+    assert Multispectral(nodata=float("nan")).nodata is None
+    assert np.isfinite(found.read(_bands(tmp_path, _random(0), _random(1)))).all()
+    assert sensor(str(tmp_path), "ndvi", {"nodata": -9999}) == Multispectral(nodata=-9999.0)
+    with pytest.raises(ValueError, match=r"\[modalities\.ndvi\]: nodata must be a number, got 'none'"):
+        sensor(str(tmp_path), "ndvi", {"nodata": "none"})

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix, to_output
+from xkd.modality import check_finite
 
 _SIGNS: Final = np.array([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])  # into a box, from each of its `corners`
 _SUBPIXELS: Final = 4  # per side, where boxes are drawn as area shares
@@ -39,6 +40,7 @@ class Augment:
     jitter: float = 1.0
 
     def __post_init__(self) -> None:
+        check_finite(self, "augment")
         for name in ("flip", "vertical_flip", "jitter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability, 0..1; got {getattr(self, name)}")

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xkd.data.sample import NO_DRAW, Sample
+from xkd.modality import check_finite
 
 _Edges = tuple[float, float, float, float]  # x1 y1 x2 y2 of a rectangle, 0..1
 
@@ -39,6 +40,7 @@ class Mix:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_finite(self, "mix")
         if self.num_classes < 1 or not 0 <= self.probability <= 1 or not 0 <= self.cutmix_share <= 1 or self.alpha <= 0:
             raise ValueError(f"probability and cutmix_share are 0..1, alpha is above 0, num_classes 1 or more; got {self}")
 

@@ -27,7 +27,7 @@ class Registration:
 
     `matrix` is a homography of pixel indices, a pixel's centre on whole numbers as in OpenCV; `size` and `sensor_size` are
     (width, height) of the two frames that it holds for. The rest says how it came about: the model, the pairs that it was estimated
-    from, and the residual on other pairs, in pixels of the reference, NaN where it was not measured or not measurable.
+    from, and the residual on other pairs, in pixels of the reference, None where it was not measured or not measurable.
     """
 
     reference: str
@@ -36,8 +36,8 @@ class Registration:
     sensor_size: tuple[int, int]
     model: str = "homography"
     pairs: int = 0
-    residual_before: float = float("nan")
-    residual_after: float = float("nan")
+    residual_before: float | None = None
+    residual_after: float | None = None
 
     def __post_init__(self) -> None:
         """`ValueError` where the matrix is not finite, singular, folds the frame, or shows nothing of the sensor's image."""

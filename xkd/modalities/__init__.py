@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from xkd.modalities.depth import Depth
@@ -56,8 +56,10 @@ def _frozen(value: Any) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a TOML value can be given to a field of this type; a whole number serves as a float."""
+    """Whether a TOML value can be given to a field of this type; a whole number serves as a float, and TOML has no None."""
     arguments = get_args(hint)
+    if NoneType in arguments:
+        return _fits(value, arguments[0])
     if get_origin(hint) is tuple:
         if not isinstance(value, tuple) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):
             return False
@@ -71,6 +73,8 @@ def _fits(value: Any, hint: Any) -> bool:
 def _words(hint: Any) -> str:
     """What a field of this type is, to a person."""
     arguments = get_args(hint)
+    if NoneType in arguments:
+        return _words(arguments[0])
     if get_origin(hint) is tuple:
         if get_origin(arguments[0]) is tuple:
             return f"lists of {_words(arguments[0])}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xkd.geometry import Box, Matrix
 from xkd.modalities.files import read_image
 from xkd.modalities.raster import warp_seen
-from xkd.modality import Shot
+from xkd.modality import Shot, check_finite
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Depth:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        check_finite(self, f"depth '{self.name}'")
         if not 0 < self.limits[0] < self.limits[1] or self.scale <= 0 or self.noise < 0 or not 0 <= self.dropout <= 1:
             raise ValueError(f"depth '{self.name}': limits rise from above 0, scale is above 0, dropout a share; got {self}")
         low, high = self.range

@@ -13,7 +13,7 @@ from xkd.geometry import Box, Matrix
 from xkd.modalities.calibration import read_calibration
 from xkd.modalities.points import Points, densify, splat, unoccluded
 from xkd.modalities.scans import read_scan
-from xkd.modality import Shot
+from xkd.modality import Shot, check_finite
 
 OUTPUTS: Final = ("range", "height", "intensity", "density", "valid")
 _FEWEST: Final = 10  # points in view below which the calibration is more likely wrong than the scene empty
@@ -60,6 +60,7 @@ class LiDAR:
 
     def __post_init__(self) -> None:
         here = f"lidar '{self.name}'"
+        check_finite(self, here)
         low, high = self.range
         if not self.outputs or not set(self.outputs) <= set(OUTPUTS) or len(set(self.outputs)) < len(self.outputs):
             raise ValueError(f"{here}: outputs are some of {list(OUTPUTS)}, each once; got {list(self.outputs)}")

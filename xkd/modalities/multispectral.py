@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from xkd.geometry import Box, Matrix
 from xkd.modalities.files import read_bands
 from xkd.modalities.raster import warp_seen
-from xkd.modality import Shot
+from xkd.modality import Shot, check_finite
 
 # normalised differences (a - b) / (a + b)
 # NDVI: Rouse et al. 1974; GNDVI: Gitelson, Kaufman & Merzlyak 1996; NDRE: Gitelson & Merzlyak 1994
@@ -34,8 +35,8 @@ class Multispectral:
     alike: say `gains` if they are not. `shifts` (x, y per band, in pixels) is where a band's image lies against the first
     one's: the bands are registered by it.
 
-    Not seen: counts of `saturated` and more (0: none are), the `nodata` value (also a GeoTIFF's own),
-    and for an index pixels where both bands are 0 or darker. `range` is for raw bands, an index has -1..1. The jitter
+    Not seen: values that are not finite, counts of `saturated` and more (0: none are), the `nodata` value (also a GeoTIFF's own; NaN
+    is none), and for an index pixels where both bands are 0 or darker. `range` is for raw bands, an index has -1..1. The jitter
     changes each band's gain by up to `gain` (the illumination's colour, which an index feels) and the light as a whole by
     up to `light` (which it does not).
     """
@@ -47,7 +48,7 @@ class Multispectral:
     offsets: tuple[float, ...] = ()
     shifts: tuple[tuple[float, float], ...] = ()
     saturated: float = 0.0
-    nodata: float = float("nan")
+    nodata: float | None = None
     range: tuple[float, float] = (-1.0, 1.0)
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
@@ -56,6 +57,9 @@ class Multispectral:
 
     def __post_init__(self) -> None:
         here = f"multispectral '{self.name}'"
+        if self.nodata is not None and not isfinite(self.nodata):
+            object.__setattr__(self, "nodata", None)
+        check_finite(self, here)
         if not self.bands or len(set(self.bands)) < len(self.bands) or set(self.bands) & set(INDICES):
             raise ValueError(f"{here}: bands need different names, at least one and none of an index; got {list(self.bands)}")
         legal = [name for name, needed in INDICES.items() if set(needed) <= set(self.bands)] + list(self.bands)
@@ -139,7 +143,9 @@ class Multispectral:
 
     def _band(self, number: int, counts: NDArray[Any], nodata: float) -> NDArray[np.float32]:
         values = counts.astype(np.float32)
-        missing = ~np.isfinite(values) | (values == np.float32(nodata)) | (values == np.float32(self.nodata))
+        missing = ~np.isfinite(values) | (values == np.float32(nodata))
+        if self.nodata is not None:
+            missing |= values == np.float32(self.nodata)
         if self.saturated > 0:
             missing |= values >= self.saturated
         if self.offsets:

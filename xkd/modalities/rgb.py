@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xkd.geometry import Box, Matrix
 from xkd.modalities.files import jpeg_frame, read_image
 from xkd.modalities.raster import warp
-from xkd.modality import Shot
+from xkd.modality import Shot, check_finite
 
 _MEAN = (123.675, 116.28, 103.53)  # ImageNet's, torchvision's values times 255
 _STD = (58.395, 57.12, 57.375)
@@ -51,6 +51,7 @@ class RGB:
     cast: float = 0.06
 
     def __post_init__(self) -> None:
+        check_finite(self, f"rgb '{self.name}'")
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise ValueError(f"rgb '{self.name}': mean and std need three values each, std above 0; got {self.mean}, {self.std}")
         if self.encoding not in ("srgb", "linear") or self.white <= 0:

@@ -13,7 +13,7 @@ from xkd.geometry import Box, Matrix
 from xkd.modalities.files import read_image
 from xkd.modalities.palette import invert_palette
 from xkd.modalities.raster import warp, warp_seen
-from xkd.modality import Shot
+from xkd.modality import Shot, check_finite
 
 _BYTE_STD = (256**2 / 12) ** 0.5
 AUTOMATIC_GAIN = "share of the image's own span (automatic gain)"
@@ -54,6 +54,7 @@ class Thermal:
     nonuniformity: float = 0.0
 
     def __post_init__(self) -> None:
+        check_finite(self, f"thermal '{self.name}'")
         if self.encoding == "percentile":
             first, second = self.percentiles
             if not 0 <= first < second <= 100:

@@ -62,7 +62,7 @@ def register_pairs(
         _check_gain(before, after)
     except ValueError as error:
         raise ValueError(f"{manifest.root}: '{sensor}' cannot be registered to '{reference}': {error}") from error
-    was = round(before.paired.median, 2) if measurable(before) else float("nan")
+    was = round(before.paired.median, 2) if measurable(before) else None
     return Found(replace(found, residual_before=was, residual_after=round(after.paired.median, 2)), before, after, len(second.pairs))
 
 

@@ -26,7 +26,7 @@ def store(path: Path, sensor: str, registration: Registration) -> None:
 
 def with_block(path: Path, text: str, sensor: str, registration: Registration) -> str:
     """The text of manifest.toml with the block; `path` is for the message alone."""
-    entry = {key: value for key, value in asdict(registration).items() if value == value}
+    entry = {key: value for key, value in asdict(registration).items() if value is not None}
     comment = f"from a pixel of {registration.reference} to the pixel of {sensor} that sees the same, centres on whole numbers"
     section = to_toml({"registration": {sensor: entry}}, {}).strip()
     head, _, body = section.partition("\n")
