@@ -26,7 +26,7 @@ from rich.console import Console
 
 from xkd.engine import train as engine_train
 from xkd.engine.hooks import PlainCheckpointHook, StepHook
-from xkd.graph.weights import load_file
+from xkd.graph.state_dicts import load_file
 
 
 def interrupted(config: Callable[[], Any], work_dir: Path, epoch: int) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from xkd.batch import View
 from xkd.graph.branch import Branch
-from xkd.graph.weights import EMA, Checkpoint, Pretrained, Random, Weights, load_file
+from xkd.graph.state_dicts import load_file
+from xkd.graph.weights import EMA, Checkpoint, Pretrained, Random, Weights
 
 
 @pytest.fixture

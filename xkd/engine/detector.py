@@ -29,7 +29,7 @@ from xkd.data.redraw import Detections
 from xkd.data.sample import Sample
 from xkd.data.shots import has
 from xkd.geometry import Box
-from xkd.graph.weights import load_file
+from xkd.graph.state_dicts import load_file
 
 SMALL = "fcos_resnet18"
 REGION = 1  # the one class; 0 is the background

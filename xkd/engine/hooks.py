@@ -18,7 +18,8 @@ from torch import nn
 
 from xkd.files import write_atomically
 from xkd.graph.distiller import Distiller
-from xkd.graph.weights import EMA, load_file
+from xkd.graph.state_dicts import load_file
+from xkd.graph.weights import EMA
 
 
 def distiller_of(runner: Any) -> Distiller:

@@ -12,7 +12,8 @@ from xkd.builder import build
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
 from xkd.graph.branch import Branch
-from xkd.graph.weights import Checkpoint, load_file
+from xkd.graph.state_dicts import load_file
+from xkd.graph.weights import Checkpoint
 from xkd.tasks import Task
 
 

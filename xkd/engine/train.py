@@ -41,7 +41,7 @@ from xkd.engine.settings import told, workers_of
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
 from xkd.graph.distiller import Distiller
-from xkd.graph.weights import load_file
+from xkd.graph.state_dicts import load_file
 
 
 class QuietRunner(Runner):

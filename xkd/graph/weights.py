@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 from xkd.batch import View
+from xkd.graph.channels import adapt_channels, spread
+from xkd.graph.state_dicts import load_counted, load_file
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std per channel, in the sensor's unit
 
@@ -78,7 +75,7 @@ class Pretrained:
             state[first] = adapt_channels(state[first], view.modality.channels, self.channels)
         load_counted(model, state, may_miss, source=f"pretrained {config['architecture']}")
         spans = [sensor.range for sensor in view.sensors for _ in range(sensor.channels)]
-        mean, std = (_spread(config[key], view.modality.channels) for key in ("mean", "std"))
+        mean, std = (spread(config[key], view.modality.channels) for key in ("mean", "std"))
         return (
             tuple(low + (high - low) * value for (low, high), value in zip(spans, mean, strict=True)),
             tuple((high - low) * value for (low, high), value in zip(spans, std, strict=True)),
@@ -121,60 +118,3 @@ class Checkpoint:
         statistics = (tuple(own["mean"].flatten().tolist()), tuple(own["std"].flatten().tolist()))
         state = {key.removeprefix("model."): value for key, value in own.items() if key.startswith("model.")}
         return state, statistics
-
-
-def load_file(path: str) -> dict[str, Any]:
-    """A checkpoint as plain data; `FileNotFoundError` or `ValueError` names the file, also one of which a bit has flipped."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint {path}")
-    try:
-        check_sums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen unrelated types for a damaged or pickled file
-        held = re.search(r"Unsupported (?:global|class)\S* (?:GLOBAL )?(\S+)", str(error))
-        reason = f"it pickles {held[1]}, which could run code" if held else (str(error).splitlines() or ["it is empty"])[0]
-        raise ValueError(f"{path} is not a readable weights-only checkpoint: {reason}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds {type(content).__name__}, not a checkpoint (a dict)")
-    return content
-
-
-def check_sums(path: str) -> None:
-    """`BadZipFile` where a file of torch, a zip archive, is not what was written: torch writes its checksums and does not look at them."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-        if broken:
-            raise zipfile.BadZipFile(f"the checksum of {broken} does not fit, it has changed since it was written")
-
-
-def load_counted(model: nn.Module, state: Mapping[str, Tensor], may_miss: Sequence[str], source: str) -> None:
-    """Load what fits in name and shape; `ValueError` with the count unless all tensors but the `may_miss` patterns matched."""
-    own = model.state_dict()
-    fitting = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
-    missing = [key for key in own if key not in fitting and not any(fnmatch.fnmatch(key, pattern) for pattern in may_miss)]
-    if missing:
-        key = missing[0]
-        found = f"has shape {tuple(state[key].shape)}, the model {tuple(own[key].shape)}" if key in state else "is not in it"
-        raise ValueError(
-            f"{source}: {len(fitting)} of {len(own)} tensors match {type(model).__name__}; '{key}' {found}"
-            f" ({len(missing)} such). Give the model that these weights were trained with, or list what may miss in may_miss"
-        )
-    model.load_state_dict(fitting, strict=False)
-
-
-def adapt_channels(weight: Tensor, channels: int, policy: str) -> Tensor:
-    """A first convolution (O, I, H, W) for another number of input channels."""
-    given = weight.shape[1]
-    if policy == "average":
-        return weight.mean(1, keepdim=True).expand(-1, channels, -1, -1) * (given / channels)
-    if policy == "inflate" and channels > given:
-        repeated = torch.arange(channels) % given
-        return weight[:, repeated] / repeated.bincount()[repeated].reshape(1, -1, 1, 1)
-    if policy == "inflate":
-        raise ValueError(f"'inflate' repeats {given} channels, the sensor has {channels}; say Pretrained(channels='average')")
-    raise ValueError(f"the weights expect {given} channels, the sensor has {channels}; say Pretrained(channels='average') or 'inflate'")
-
-
-def _spread(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
