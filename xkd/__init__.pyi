@@ -45,6 +45,7 @@ from .losses import (
 )
 from .modalities import RGB as RGB, Depth as Depth, LiDAR as LiDAR, Multispectral as Multispectral, Thermal as Thermal
 from .modality import Modality as Modality, Stack as Stack
+from .networks import Logits as Logits
 from .projectors import (
     MLP as MLP,
     AttentionMask as AttentionMask,

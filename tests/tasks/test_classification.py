@@ -42,7 +42,7 @@ def test_an_output_that_is_no_tensor() -> None:
         def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"out": images}
 
-    with pytest.raises(ValueError, match=r"the network gives dict, classification into 3"):
+    with pytest.raises(ValueError, match=r"the network gives dict with the tensors \['out'\]: .* xkd.Logits\(network, key='out'\)"):
         SINGLE.call(Dict(), torch.zeros(2, 3, 16, 16), make_batch(2))
 
 

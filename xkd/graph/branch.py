@@ -190,7 +190,8 @@ class Branch(nn.Module):
 
         def answer(inputs: Tensor) -> Any:
             output = network(inputs)
-            return output if self.class_map is None else self.class_map(output, task.classes)
+            # what is no tensor is the task's to refuse
+            return self.class_map(output, task.classes) if self.class_map and isinstance(output, Tensor) else output
 
         return task.call(answer, self.normalise(images), batch)
 

@@ -17,6 +17,7 @@ from torchmetrics.classification import (
 )
 
 from xkd.batch import Batch
+from xkd.networks.logits import no_tensor
 from xkd.tasks.measures import BalancedAccuracy, MeanAveragePrecision, MultilabelMacroF1
 
 
@@ -37,10 +38,11 @@ class Classification:
 
     def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k"]:
         output = model(images)
-        if not isinstance(output, Tensor) or output.shape[1:] != (len(self.classes),):
-            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        if not isinstance(output, Tensor):
+            raise ValueError(no_tensor(output))
+        if output.shape[1:] != (len(self.classes),):
             raise ValueError(
-                f"the network gives {got}, classification into {len(self.classes)} classes"
+                f"the network gives {tuple(output.shape)}, classification into {len(self.classes)} classes"
                 f" {list(self.classes)} needs (batch, {len(self.classes)}): make it with num_classes={len(self.classes)}, or, if it knows"
                 " other classes, give its branch class_map=ClassMap(own=..., to=...)"
             )

@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassJaccardIndex
 
 from xkd.batch import Batch
+from xkd.networks.logits import no_tensor
 
 _UNKNOWN: Final = -1  # target of a pixel that nobody labelled
 
@@ -58,10 +59,11 @@ class Segmentation:
 
     def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k y x"]:
         output = model(images)
-        if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != len(self.classes):
-            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        if not isinstance(output, Tensor):
+            raise ValueError(no_tensor(output))
+        if output.ndim != 4 or output.shape[1] != len(self.classes):
             raise ValueError(
-                f"the network gives {got}, segmentation into {len(self.classes)} classes {list(self.classes)} needs"
+                f"the network gives {tuple(output.shape)}, segmentation into {len(self.classes)} classes {list(self.classes)} needs"
                 f" (batch, {len(self.classes)}, height, width); PixelHead makes it of a backbone"
             )
         return F.interpolate(output, size=batch.mask.shape[-2:], mode="bilinear", align_corners=False)

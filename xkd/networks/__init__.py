@@ -1,0 +1,5 @@
+"""Small wrappers that give a network another shape: one per file."""
+
+from xkd.networks.logits import Logits
+
+__all__ = ["Logits"]
