@@ -83,9 +83,9 @@ def _trial(name: str, table: Table) -> tuple[Modality, dict[str, Any]]:
 
 
 def with_place(table: Table) -> dict[str, Any]:
-    """The table with a mean and std to be measured, where it has none: not a number, so that what was not seen is not counted."""
+    """The table with a mean and std that stand in for those to be measured, where it has none."""
     channels = len(table.get("outputs", ())) or {"rgb": 3}.get(str(table.get("sensor")), 1)
-    place = {"mean": [float("nan")] * channels, "std": [1.0] * channels}
+    place = {"mean": [0.0] * channels, "std": [1.0] * channels}
     return {**place, **table}
 
 
