@@ -1,11 +1,12 @@
 # `make demo` and `make test` do all that is needed, from a fresh clone on. `make PYTHON=/path/to/python3.12 ...` chooses the interpreter.
 
-PYTHON := python3.13 python3.12 python3.11 python3
+# the tested ones, as in pyproject.toml, then whatever the system has
+PYTHON := python3.14 python3.13 python3.12 python3.11 python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-USABLE := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-NO_PYTHON := Python 3.11, 3.12 or 3.13 with its venv module is needed, found none among: $(PYTHON). \
+USABLE := import sys, ensurepip; sys.exit(sys.version_info < (3, 11))
+NO_PYTHON := Python 3.11 or later with its venv module is needed, found none among: $(PYTHON). \
 	Do 'apt install python3-venv' (for another Python than the system's: python3.12-venv, say) or name one, 'make PYTHON=/path/to/python3.12'.
 # the tests that say that what is installed is what constraints.txt has
 PINNED := --deselect tests/test_packaging.py::test_the_tested_versions_are_the_installed_ones \

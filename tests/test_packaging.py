@@ -147,6 +147,25 @@ def test_what_pip_cannot_bring_is_named(library: str) -> None:
     assert "apt" not in install.advice("ModuleNotFoundError: No module named 'cv2'")
 
 
+def test_every_place_names_the_same_pythons() -> None:
+    tested = [".".join(map(str, version)) for version in install.tested_pythons()]
+    oldest, newest = tested[0], tested[-1]
+    (listed,) = re.findall(r"^PYTHON := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert listed.split() == [*(f"python{version}" for version in reversed(tested)), "python3"]
+    assert PROJECT["project"]["requires-python"] == f">={oldest}"
+    for name in ("README.md", "CONTRIBUTING.md", "constraints.txt"):
+        assert f"ython {oldest} to {newest}" in (ROOT / name).read_text("utf-8"), name
+    assert f"({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_a_python_newer_than_the_tested_ones_is_tried_with_a_warning() -> None:
+    *_, (major, minor) = install.tested_pythons()
+    assert install.untested((major, minor)) == install.untested((3, 11)) == ""
+    said = install.untested((major, minor + 1))
+    assert said.startswith(f"Python {major}.{minor + 1} is newer than the tested ones, up to {major}.{minor}: ")
+    assert f"make PYTHON=python{major}.{minor}" in said
+
+
 def test_a_half_made_environment_is_an_error_and_stays(tmp_path: Path) -> None:
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()

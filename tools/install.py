@@ -11,12 +11,32 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TICK = 0.5  # seconds between two looks at pip's log
 LINE_EVERY = 20.0  # seconds between two lines where there is no terminal to redraw
+
+
+def tested_pythons() -> list[tuple[int, int]]:
+    """(3, 11), ...: those that pyproject.toml's classifiers name, the newest last."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["classifiers"]
+    found = (re.fullmatch(r"Programming Language :: Python :: (\d+)\.(\d+)", line) for line in named)
+    return sorted((int(match[1]), int(match[2])) for match in found if match)
+
+
+def untested(version: tuple[int, int]) -> str:
+    """A warning about a Python that is newer than the tested ones, or ""."""
+    *_, newest = tested_pythons()
+    if version <= newest:
+        return ""
+    newer, name = (".".join(map(str, each)) for each in (version, newest))
+    return (
+        f"Python {newer} is newer than the tested ones, up to {name}: what is built for each Python, such as torch, may not be there"
+        f" for it yet; with another one: make PYTHON=python{name} ..."
+    )
 
 
 def make_environment(folder: Path) -> Path:
@@ -95,6 +115,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Install xkd and its tools into a virtual environment.")
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / ".venv")
     folder: Path = parser.parse_args().folder
+    warning = untested(sys.version_info[:2])
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
     try:
         python = make_environment(folder)
         print(f"installing xkd and the tested versions of what it needs into {folder}: about two minutes, about 6 GB", flush=True)
@@ -103,6 +126,8 @@ def main() -> int:
         print(f"for the command xkd in this shell: source {os.path.relpath(folder)}/bin/activate", flush=True)
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
         print(f"install: {error}", file=sys.stderr)
+        if warning:
+            print(f"install: {warning}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninstall: interrupted; run it again to go on", file=sys.stderr)
