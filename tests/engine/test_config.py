@@ -76,6 +76,14 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         r"batch_size must be a whole number from 1 on, got 'eight'",
     ),
     "workers": ({"val_dataloader.num_workers": -1}, r"num_workers must be a whole number from 0 on or auto, got -1"),
+    "start of workers": (
+        {"val_dataloader.multiprocessing_context": "thread"},
+        r"val_dataloader.multiprocessing_context says how workers start, \['fork', 'forkserver', 'spawn'\]; got 'thread'",
+    ),
+    "start of processes": (
+        {"env_cfg": {"mp_cfg": {"mp_start_method": "fork"}}},
+        r"env_cfg.mp_cfg.mp_start_method: each loader says how its workers start, train_dataloader.multiprocessing_context",
+    ),
     "mixing in evaluation": ({"val_dataloader.mix": {"type": Mix, "num_classes": 3}}, r"samples are mixed in train_dataloader alone"),
     "mixing": ({"train_dataloader.mix": {"type": Mix, "classes": 3}}, r"Mix takes no argument 'classes' \(did you mean 'num_classes'\?\)"),
     "sampler": ({"train_dataloader.sampler.balance": 1}, r"sampler has no key 'balance' \(did you mean 'balanced'\?\)"),

@@ -30,7 +30,9 @@ def test_workers_by_the_machine(there: int, gpu: bool, count: int, ahead: int | 
 
 def test_what_the_config_says_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "cores", lambda: 8)
-    assert settings.workers_of({**SHUFFLED, "num_workers": 3, "prefetch_factor": 7}) == settings.Workers(3, 7, "as the config says")
+    chosen = settings.workers_of({**SHUFFLED, "num_workers": 3, "prefetch_factor": 7, "multiprocessing_context": "spawn"})
+    assert chosen == settings.Workers(3, 7, "spawn", "as the config says")
+    assert settings.workers_of({**SHUFFLED, "num_workers": 1}).start == settings.START
     assert settings.workers_of({**SHUFFLED, "num_workers": 0}).ahead is None
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import re
+from multiprocessing import get_all_start_methods, get_start_method, set_start_method
 from pathlib import Path
 from typing import Any
 
+import cv2
 import engine_runs as runs
 import numpy as np
 import pytest
@@ -57,12 +59,27 @@ def test_a_term_called_loss_counts_once(steps: Steps, tmp_path: Path) -> None:
 
 def test_mixed_batches_are_the_same_whoever_makes_them_and_train_to_the_end(steps: Steps, tmp_path: Path) -> None:
     mixed = {"train_dataloader.mix": {"type": Mix, "num_classes": 3}, "train_cfg.max_epochs": 1}
-    for workers in (0, 1):
+    starts = get_all_start_methods()
+    for start in ["alone", *starts]:
+        workers = {"train_dataloader.multiprocessing_context": start, "train_dataloader.num_workers": 1} if start in starts else {}
+        runs.run_training(runs.config_of(tmp_path, runs.GRAPH, {**mixed, **workers}), tmp_path / start, seed=3)
+    alone = steps[:4]
+    assert steps[4:] == len(starts) * alone
+    assert all(np.isfinite(step["term_ce"]) for step in alone)
+
+
+@pytest.mark.parametrize("start", get_all_start_methods())
+def test_a_run_leaves_it_to_the_process_how_it_starts_others(start: str, tmp_path: Path) -> None:
+    before = get_start_method()
+    try:
+        set_start_method(start, force=True)
         runs.run_training(
-            runs.config_of(tmp_path, runs.GRAPH, {**mixed, "train_dataloader.num_workers": workers}), tmp_path / str(workers), seed=3
+            runs.config_of(tmp_path, runs.PLAIN, {"env_cfg": {"mp_cfg": {"opencv_num_threads": 1}}}), tmp_path / "run", smoke=True
         )
-    assert steps[:4] == steps[4:]
-    assert all(np.isfinite(step["term_ce"]) for step in steps)
+        assert get_start_method() == start
+        assert cv2.getNumThreads() == 1
+    finally:
+        set_start_method(before, force=True)
 
 
 def test_what_is_logged_is_the_mean_of_the_interval(steps: Steps, tmp_path: Path) -> None:

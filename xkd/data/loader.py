@@ -12,6 +12,7 @@ from torch import Tensor, distributed
 from torch.utils.data import Sampler
 
 from xkd.batch import Batch
+from xkd.data.mix import Mix
 from xkd.data.paired import PairedDataset
 from xkd.data.sample import NO_DRAW, Sample
 
@@ -131,6 +132,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
         meta=[sample.meta for sample in samples],
         broken=[sample.broken for sample in samples if sample.broken],
     )
+
+
+def collate_mixed(mix: Mix, samples: Sequence[Sample]) -> Batch:
+    """Here, since a worker that is not forked imports all that its functions come with: the engine would take it seconds."""
+    return collate(mix(samples))
 
 
 def _stack(images: Sequence[Tensor], present: Sequence[bool]) -> Tensor:

@@ -7,6 +7,7 @@ import difflib
 import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +40,17 @@ SECTIONS: Final = {
 REQUIRED = ("distiller", "train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "train_cfg", "save_best")
 
 
-LOADER_KEYS = ("batch_size", "dataset", "drop_last", "mix", "num_workers", "persistent_workers", "prefetch_factor", "sampler")
+LOADER_KEYS = (
+    "batch_size",
+    "dataset",
+    "drop_last",
+    "mix",
+    "multiprocessing_context",
+    "num_workers",
+    "persistent_workers",
+    "prefetch_factor",
+    "sampler",
+)
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -97,16 +108,14 @@ def check_section(name: str, section: Any, path: str) -> None:
     """The arguments of every `type`, and of the sections that have none; `KeyError` or `TypeError` names the legal ones."""
     where = f"{path}: {name}"
     if name.endswith("_dataloader"):
-        check_keys(section, LOADER_KEYS, where)
         if "mix" in section and name != "train_dataloader":
             raise KeyError(f"{where}: samples are mixed in train_dataloader alone, evaluation sees them as they are")
-        if missing := [key for key in ("dataset", "batch_size") if key not in section]:
-            raise KeyError(f"{where} needs {missing}; it takes {list(LOADER_KEYS)}")
-        for key, least in (("batch_size", 1), ("num_workers", 0), ("prefetch_factor", 1)):
-            value, words = section.get(key, least), () if key == "batch_size" else ("auto",)
-            if value not in words and (not isinstance(value, int) or value < least):
-                raise ValueError(f"{where}.{key} must be a whole number from {least} on{' or auto' if words else ''}, got {value!r}")
-        check_keys(section.get("sampler", {}), _parameters(DrawSampler, "dataset", "seed", "rank", "world_size"), f"{where}.sampler")
+        _check_loader(section, where)
+    elif name == "env_cfg":
+        if "mp_start_method" in ((section or {}).get("mp_cfg") or {}):
+            raise KeyError(
+                f"{where}.mp_cfg.mp_start_method: each loader says how its workers start, train_dataloader.multiprocessing_context"
+            )
     elif name == "train_cfg":
         check_keys(section, ["by_epoch", *_parameters(EpochBasedTrainLoop, "runner", "dataloader")], where)
         if "max_epochs" not in section:
@@ -135,6 +144,20 @@ def check_section(name: str, section: Any, path: str) -> None:
         hooks = section.items() if isinstance(section, Mapping) else enumerate(section or [])
         section = {str(at): {k: v for k, v in hook.items() if k != "priority"} for at, hook in hooks}
     check_arguments(section, where)
+
+
+def _check_loader(section: Any, where: str) -> None:
+    check_keys(section, LOADER_KEYS, where)
+    if missing := [key for key in ("dataset", "batch_size") if key not in section]:
+        raise KeyError(f"{where} needs {missing}; it takes {list(LOADER_KEYS)}")
+    for key, least in (("batch_size", 1), ("num_workers", 0), ("prefetch_factor", 1)):
+        value, words = section.get(key, least), () if key == "batch_size" else ("auto",)
+        if value not in words and (not isinstance(value, int) or value < least):
+            raise ValueError(f"{where}.{key} must be a whole number from {least} on{' or auto' if words else ''}, got {value!r}")
+    starts = sorted(get_all_start_methods())
+    if section.get("multiprocessing_context", starts[0]) not in starts:
+        raise ValueError(f"{where}.multiprocessing_context says how workers start, {starts}; got {section['multiprocessing_context']!r}")
+    check_keys(section.get("sampler", {}), _parameters(DrawSampler, "dataset", "seed", "rank", "world_size"), f"{where}.sampler")
 
 
 def check_keys(section: Iterable[str], legal: Sequence[str], where: str) -> None:

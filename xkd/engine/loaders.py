@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from xkd.batch import Batch, View
+from xkd.batch import View
 from xkd.builder import build
-from xkd.data.loader import DrawSampler, collate
+from xkd.data.loader import DrawSampler, collate, collate_mixed
 from xkd.data.mix import Mix
 from xkd.data.paired import PairedDataset
-from xkd.data.sample import Sample
 from xkd.engine.config import as_plain
 from xkd.engine.settings import NO_WORKERS, workers_of
 from xkd.graph.distiller import Distiller
@@ -60,15 +59,11 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
         prefetch_factor=workers.ahead,
         drop_last=drop_last,
         pin_memory=torch.cuda.is_available(),
-        collate_fn=partial(_mix_and_collate, mix) if mix else collate,
-        multiprocessing_context="fork" if workers.count else None,
+        collate_fn=partial(collate_mixed, mix) if mix else collate,
+        multiprocessing_context=workers.start,
         # its own, or starting workers would draw from the model's randomness, once in a run and once more in a resumed one
         generator=torch.Generator().manual_seed(seed),
     )
-
-
-def _mix_and_collate(mix: Mix, samples: Sequence[Sample]) -> Batch:
-    return collate(mix(samples))
 
 
 def build_distiller(section: Any, seed: int, smoke: bool = False) -> Distiller:

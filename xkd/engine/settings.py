@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,20 +20,24 @@ from xkd.graph.distiller import Distiller
 AUTO: Final = "auto"
 _MOST_WORKERS: Final = 8  # of one process: more of them wait for the disk and fill the memory
 _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")  # of a container (cgroup v2): microseconds of each period, or "max"
+# a forked worker starts at once and shares the rows of the manifest; others import torch and get a copy. Forking beside threads is safe for
+# what workers do, and torch's loaders did so for years; macOS' own libraries do not survive it, so elsewhere it is the platform's default
+START: Final = "fork" if sys.platform == "linux" else get_all_start_methods()[0]
 _AHEAD: Final = 2  # batches that each worker has ready; torch's own default
 _AHEAD_OF_GPU: Final = 4  # a GPU is through with a batch before a worker has decoded the next
 
 
 @dataclass(frozen=True)
 class Workers:
-    """How a loader reads: `count` processes beside the training one, each `ahead` batches ahead (None without workers)."""
+    """How a loader reads: `count` processes beside the training one, each `ahead` batches ahead, and how they start (None without)."""
 
     count: int
     ahead: int | None
+    start: str | None
     reason: str
 
 
-NO_WORKERS: Final = Workers(0, None, "a smoke run")
+NO_WORKERS: Final = Workers(0, None, None, "a smoke run")
 
 
 def cores() -> int:
@@ -44,7 +50,7 @@ def cores() -> int:
 
 
 def workers_of(section: dict[str, Any]) -> Workers:
-    """The loader section's `num_workers` and `prefetch_factor`, or what is in their place where they are "auto" or not said."""
+    """The loader section's `num_workers`, `prefetch_factor` and `multiprocessing_context`, or what is in the place of what is not said."""
     said, ahead = section.get("num_workers", AUTO), section.get("prefetch_factor", AUTO)
     there, gpu = cores(), torch.cuda.is_available()
     if said != AUTO:
@@ -61,12 +67,15 @@ def workers_of(section: dict[str, Any]) -> Workers:
         reason = f"networks compute on the {there} cores too" if count else "one core: a second process would only take turns"
     if ahead == AUTO:
         ahead = _AHEAD_OF_GPU if gpu else _AHEAD
-    return Workers(count, int(ahead) if count else None, reason)
+    if count == 0:
+        return Workers(0, None, None, reason)
+    return Workers(count, int(ahead), section.get("multiprocessing_context", START), reason)
 
 
 def told(distiller: Distiller, optim_wrapper: dict[str, Any], workers: Workers, amp: bool) -> list[str]:
     """A line for each choice."""
-    lines = [f"workers: {workers.count}{f', {workers.ahead} batches ahead each' if workers.count else ''} ({workers.reason})"]
+    reading = f", started by {workers.start}, {workers.ahead} batches ahead each" if workers.count else ""
+    lines = [f"workers: {workers.count}{reading} ({workers.reason})"]
     lines.append(f"precision: {_precision(optim_wrapper, amp)}")
     orders = {True: "channels-last", False: "contiguous"}
     named = [f"{name} {orders[branch.memory_format == torch.channels_last]}" for name, branch in distiller.branches.items()]

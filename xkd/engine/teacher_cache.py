@@ -91,7 +91,7 @@ class Answers:
     def __init__(self, name: str, cache: TeacherCache, distiller: Distiller, dataset: PairedDataset, config: Config) -> None:
         self.name, self.cache, self.distiller, self.dataset = name, cache, distiller, dataset
         self.batch_size = int(config.train_dataloader.batch_size)
-        self.workers = workers_of(as_plain(config.train_dataloader)).count
+        self.workers = workers_of(as_plain(config.train_dataloader))
         self.readings, compact = self._example()
         self.row_bytes = sum(tensor[0].nbytes for tensor in compact.values())
         size = self.batch_size * max(1, min(_BATCHES, _MOST // (self.row_bytes * self.batch_size)))
@@ -141,7 +141,7 @@ class Answers:
         for draw, first in places:
             rows = self.shards.rows(first)
             keys += [(rows[at % len(rows)], draw) for at in range(-(-len(rows) // self.batch_size) * self.batch_size)]
-        options: dict[str, Any] = {"num_workers": self.workers, "multiprocessing_context": "fork" if self.workers else None}
+        options: dict[str, Any] = {"num_workers": self.workers.count, "multiprocessing_context": self.workers.start}
         # a generator of its own, or starting workers would draw from the model's randomness
         return iter(DataLoader(self.dataset, self.batch_size, sampler=keys, collate_fn=collate, generator=torch.Generator(), **options))
 

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from multiprocessing import get_start_method
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def make_runner(
         load_from=last,
         resume=last is not None,
         launcher=launcher,
-        env_cfg={"dist_cfg": {"backend": "nccl"}, **as_plain(config.get("env_cfg") or {})},
+        env_cfg=environment_of(config),
         # mmengine averages all that has "loss" in its name over ten entries; an entry is the mean of an interval already
         log_processor={"mean_pattern": "(^|/)(time|data_time)$"},
         visualizer={"type": Visualizer, "vis_backends": backends(config)},
@@ -181,6 +182,13 @@ def make_runner(
         experiment_name=experiment,
         cfg=settle(config, settings),
     )
+
+
+def environment_of(config: Config) -> dict[str, Any]:
+    """The config's `env_cfg`; mmengine would make "fork" the whole process' way to start others, whatever it was."""
+    own = as_plain(config.get("env_cfg") or {})
+    started = {"mp_start_method": get_start_method(), **(own.get("mp_cfg") or {})}
+    return {"dist_cfg": {"backend": "nccl"}, **own, "mp_cfg": started}
 
 
 def backends(config: Config) -> list[Any]:

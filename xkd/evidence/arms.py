@@ -200,7 +200,7 @@ def fingerprint(config: Config, seed: int, teachers: list[str], settings: Mappin
     sections["custom_hooks"] = [hook for hook in sections["custom_hooks"] or [] if hook.get("type") is not PanelHook]
     (sections["teacher_cache"] or {}).pop("folder", None)  # where answers are kept changes none
     for loader in [of for name, of in sections.items() if name.endswith("_dataloader")]:
-        for read in ("num_workers", "persistent_workers", "prefetch_factor"):
+        for read in ("multiprocessing_context", "num_workers", "persistent_workers", "prefetch_factor"):
             loader.pop(read, None)  # rows and draws are the same whoever reads them
     text = json.dumps(sections, default=_name, sort_keys=True)
     digest = hashlib.sha256(f"{text} {seed} {teachers} {sorted(settings.items())} {xkd.__version__}".encode())
