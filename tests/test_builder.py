@@ -24,6 +24,15 @@ class Part:
         ORDER.append(self.name)
 
 
+DEFAULT = Part("default")
+
+
+@dataclass(frozen=True)
+class Whole:
+    part: Part = DEFAULT
+    weight: float = 1.0
+
+
 def opened(first: int, **rest: int) -> dict[str, int]:
     return {"first": first, **rest}
 
@@ -55,6 +64,8 @@ def test_a_config_is_not_changed_by_being_built() -> None:
         ({"type": Part}, r"^config: Part needs \['name'\]; it takes \['name', 'inner', 'weight'\]"),
         ({"terms": [{"type": KD}, {"type": KD, "tauu": 1}]}, r"^config.terms\[1\]: KD takes no argument 'tauu'"),
         ({"type": "KD"}, r"^config: type must be a class or a function, got 'KD'"),
+        ({"type": Whole, "weigth": 4.0}, r"^config: Whole takes no argument 'weigth' \(did you mean 'weight'\?\)"),
+        ({"type": Whole, "part_weight": 4.0}, r"\(did you mean 'part\.weight', in a config part=dict\(type=Part, weight=\.\.\.\)\?\)"),
         ({"a": {"type": None}}, r"^config.a: type must be a class or a function, got None"),
     ],
 )
@@ -85,4 +96,11 @@ def test_the_whole_config_is_checked_before_anything_is_called() -> None:
     with pytest.raises(TypeError, match=r"^config.second: KD takes no argument 'tua'"):
         check_arguments(config)
     check_arguments({"first": config["first"]})
+    check_arguments({"type": Whole, "part": {"type": Part, "name": "made"}})
     assert ORDER == []
+
+
+@pytest.mark.parametrize("wrong", ["boxes", {"weight": 2.0}])
+def test_a_part_is_made_by_its_class(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"^config\.part is made by dict\(type=Part, \.\.\.\), got "):
+        check_arguments({"type": Whole, "part": wrong})

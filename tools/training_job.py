@@ -30,6 +30,7 @@ import timm
 from torch.optim import AdamW
 from xkd.batch import View
 from xkd.graph.branch import Branch
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.cache import TeacherCache
 from xkd.data.manifest import sensor
@@ -44,7 +45,8 @@ from xkd.graph.weights import Random
 
 rgb = dict(type=View, name="rgb", modality=dict(type=sensor, root={root!r}, column="rgb"), size=({size}, {size}))
 taps = dict(at1=dict(type=Tap, path="stage:-2"), at2=dict(type=Tap, path="stage:-1"))
-data = dict(type=PairedDataset, root={root!r}, views=[rgb], augment=dict(type=Augment, flip=0.0, jitter=0.0), mask="none", cache=True)
+masks = dict(type=Masks, source="none")
+data = dict(type=PairedDataset, root={root!r}, views=[rgb], augment=dict(type=Augment, flip=0.0, jitter=0.0), cache=True, masks=masks)
 train_dataloader = dict(batch_size={batch}, num_workers=0, drop_last=True, sampler=dict(shuffle=True), dataset=dict(data, split="train"))
 val_dataloader = test_dataloader = dict(batch_size={batch}, dataset=dict(data, split="val"))
 distiller = dict(

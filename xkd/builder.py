@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import timm
@@ -42,6 +43,10 @@ def check_arguments(config: Any, where: str = "config") -> None:
             check_arguments(config[key], f"{where}.{key}")
         if "type" in config and not isinstance(config["type"], str):
             check_names(config["type"], [key for key in config if key != "type"], where, complete=False)
+            for key, default in default_parts(config["type"]).items():
+                value = config.get(key, default)
+                if not isinstance(value, type(default)) and not (isinstance(value, Mapping) and "type" in value):
+                    raise TypeError(f"{where}.{key} is made by dict(type={type(default).__name__}, ...), got {value!r}")
     elif isinstance(config, list | tuple):
         for position, value in enumerate(config):
             check_arguments(value, f"{where}[{position}]")
@@ -58,9 +63,20 @@ def check_names(target: Any, names: Iterable[str], where: str, complete: bool = 
     given = list(names)
     for key in given:
         if key not in legal and not open_ended:
-            near = difflib.get_close_matches(key, legal, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
+            meant = {name: f"'{name}'" for name in legal}
+            for name, part in default_parts(target).items():
+                for field in fields(part):
+                    place = f"{name}.{field.name}"
+                    meant[place] = f"'{place}', in a config {name}=dict(type={type(part).__name__}, {field.name}=...)"
+            near = difflib.get_close_matches(key, meant, n=1)
+            hint = f" (did you mean {meant[near[0]]}?)" if near else ""
             raise TypeError(f"{where}: {called} takes no argument '{key}'{hint}; it takes {legal}")
     missing = [key for key in legal if parameters[key].default is inspect.Parameter.empty and key not in given]
     if missing and complete:
         raise TypeError(f"{where}: {called} needs {missing}; it takes {legal}")
+
+
+def default_parts(target: Any) -> dict[str, Any]:
+    """The arguments of `target` whose default is an object with fields of its own, a dataclass's, by name."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(target).parameters.items()}
+    return {name: default for name, default in defaults.items() if is_dataclass(default) and not isinstance(default, type)}

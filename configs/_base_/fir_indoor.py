@@ -3,6 +3,7 @@
 import timm
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
@@ -16,6 +17,8 @@ task = dict(type=Classification, classes=("upright", "sit", "lie", "transition")
 thermal_teacher = dict(type=timm.create_model, model_name="resnet18", in_chans=1, num_classes=4)
 rgb_teacher = dict(type=timm.create_model, model_name="resnet18", in_chans=3, num_classes=4)
 
+no_masks = dict(type=Masks, source="none")
+
 train_dataloader = dict(
     batch_size=64,
     drop_last=True,
@@ -26,15 +29,15 @@ train_dataloader = dict(
         split="train",
         views=[rgb, thermal],
         augment=dict(type=Augment, flip=0.5, vertical_flip=0.5, rotate=10.0, scale=(0.85, 1.1), shift=0.05),
-        mask="none",
+        masks=no_masks,
         cache=True,
     ),
 )
 val_dataloader = dict(
     batch_size=128,
-    dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
+    dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), masks=no_masks, cache=True),
 )
 test_dataloader = dict(
     batch_size=128,
-    dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
+    dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), masks=no_masks, cache=True),
 )

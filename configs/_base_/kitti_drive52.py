@@ -3,6 +3,7 @@
 import timm
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
@@ -15,6 +16,8 @@ task = dict(type=Classification, classes=("background", "car", "van", "truck"))
 # the teacher's network, for the run that trains it and for those that it teaches
 teacher_network = dict(type=timm.create_model, model_name="resnet18", in_chans=4, num_classes=4)
 
+no_masks = dict(type=Masks, source="none")
+
 train_dataloader = dict(
     batch_size=64,
     drop_last=True,
@@ -25,15 +28,15 @@ train_dataloader = dict(
         split="train",
         views=[rgb, lidar],
         augment=dict(type=Augment, flip=0.5, rotate=5.0, scale=(0.8, 1.1), shift=0.08),
-        mask="none",
+        masks=no_masks,
         cache=True,
     ),
 )
 val_dataloader = dict(
     batch_size=128,
-    dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
+    dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), masks=no_masks, cache=True),
 )
 test_dataloader = dict(
     batch_size=128,
-    dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
+    dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), masks=no_masks, cache=True),
 )

@@ -6,6 +6,7 @@ A tenth of the training rows is labelled, alike for all; half of each step is la
 import timm
 
 from xkd.batch import View
+from xkd.data.annotations import Labels
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
@@ -44,7 +45,7 @@ train_dataloader = dict(
         split="train",
         views=[rgb, thermal],
         augment=dict(type=Augment, flip=0.5, vertical_flip=0.5, rotate=45.0, scale=(0.85, 1.1), shift=0.06),
-        label_fraction=0.1,
+        labels=dict(type=Labels, fraction=0.1),
         cache=True,
     ),
 )

@@ -3,6 +3,7 @@
 import timm
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
@@ -30,6 +31,8 @@ teacher_transformer = dict(
     num_classes=3,
 )
 
+no_masks = dict(type=Masks, source="none")
+
 train_dataloader = dict(
     batch_size=64,
     drop_last=True,
@@ -40,15 +43,15 @@ train_dataloader = dict(
         split="train",
         views=[rgb, thermal],
         augment=dict(type=Augment, flip=0.5, rotate=5.0, scale=(0.8, 1.1), shift=0.08),
-        mask="none",
+        masks=no_masks,
         cache=True,
     ),
 )
 val_dataloader = dict(
     batch_size=128,
-    dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
+    dataset=dict(type=PairedDataset, root=data_root, split="val", views=[rgb], augment=dict(type=Augment), masks=no_masks, cache=True),
 )
 test_dataloader = dict(
     batch_size=128,
-    dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), mask="none", cache=True),
+    dataset=dict(type=PairedDataset, root=data_root, split="test", views=[rgb], augment=dict(type=Augment), masks=no_masks, cache=True),
 )

@@ -29,6 +29,6 @@ compare.merge(
         teachers=dict(vit="coffee_steered_teacher.py"),
         attention=dict(cnn="grad_cam:stage:2", vit="tap:attention"),
         object=("leaf", "lesion"),
-        variants={name: {"train_dataloader.dataset.mask_fraction": share} for name, share in shares.items()},
+        variants={name: {"train_dataloader.dataset.masks.fraction": share} for name, share in shares.items()},
     )
 )

@@ -2,7 +2,9 @@
 
 from mmengine.config import read_base
 
+from xkd.data.annotations import Labels
+
 with read_base():
     from .roadscene_vit_teacher import *
 
-train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(label_fraction=0.2)))
+train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(labels=dict(type=Labels, fraction=0.2))))

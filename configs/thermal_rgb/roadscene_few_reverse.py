@@ -3,6 +3,7 @@
 import timm
 from mmengine.config import read_base
 
+from xkd.data.annotations import Labels
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
 from xkd.graph.term import Term
@@ -41,7 +42,7 @@ distiller = dict(
     ),
 )
 train_cfg.merge(dict(max_epochs=24))
-train_dataloader.merge(dict(sampler=dict(labelled_share=0.5), dataset=dict(label_fraction=0.2)))
+train_dataloader.merge(dict(sampler=dict(labelled_share=0.5), dataset=dict(labels=dict(type=Labels, fraction=0.2))))
 val_dataloader.merge(dict(dataset=dict(views=[thermal])))
 test_dataloader.merge(dict(dataset=dict(views=[thermal])))
 compare = dict(teachers=dict(rgb="roadscene_few_reverse_teacher.py"), cluster="frame")

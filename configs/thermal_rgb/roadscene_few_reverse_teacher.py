@@ -2,6 +2,7 @@
 
 from mmengine.config import read_base
 
+from xkd.data.annotations import Labels
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
 from xkd.graph.term import Term
@@ -28,4 +29,4 @@ distiller = dict(
     ),
     terms=dict(ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target")),
 )
-train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(views=[rgb], label_fraction=0.2)))
+train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(views=[rgb], labels=dict(type=Labels, fraction=0.2))))

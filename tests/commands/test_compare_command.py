@@ -90,7 +90,7 @@ def test_a_variant_is_an_arm_beside_the_others(trained: Path, tmp_path: Path, ca
 
 
 def test_controls_are_run_where_they_are_asked_for(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--cfg-options", "train_dataloader.dataset.label_fraction=0.5"]
+    few = ["--cfg-options", "train_dataloader.dataset.labels.fraction=0.5"]
     assert (
         cli.run("compare", [str(trained / "student.py"), "--smoke", "--seeds", "1", "--work-dir", str(tmp_path), "--controls", *few]) == 0
     )

@@ -9,38 +9,42 @@ import pytest
 import torch
 from tiny_pairs import make
 
-from xkd.data import choose
+from xkd.data import shuffle
+from xkd.data.annotations import Labels, Masks
 from xkd.data.paired import PairedDataset
+from xkd.data.shuffle import Shuffle
 
 
-def test_label_fraction_is_stratified_nested_and_free_of_order(copy: Path) -> None:
-    few, more = make(copy, split="train", label_fraction=0.3), make(copy, split="train", label_fraction=0.6)
+def test_the_share_of_labels_is_stratified_nested_and_free_of_order(copy: Path) -> None:
+    few, more = make(copy, split="train", labels=Labels(0.3)), make(copy, split="train", labels=Labels(0.6))
 
     def kept(dataset: PairedDataset) -> set[str]:
         return {row.id for row in dataset.rows if row.labels is not None}
 
     assert kept(few) < kept(more) < kept(make(copy, split="train"))
-    tiny_share = make(copy, split="train", label_fraction=0.01)
+    tiny_share = make(copy, split="train", labels=Labels(0.01))
     assert sorted(tiny_share.targets[tiny_share.targets >= 0]) == [0, 1, 2]
-    assert kept(make(copy, split="train", label_fraction=0.3, label_seed=1)) != kept(few)
+    assert kept(make(copy, split="train", labels=Labels(0.3, seed=1))) != kept(few)
     header, *lines = (copy / "manifest.csv").read_text("utf-8").splitlines()
     (copy / "manifest.csv").write_text("\n".join([header, *lines[::-1]]), "utf-8")
-    assert kept(make(copy, split="train", label_fraction=0.3)) == kept(few)
-    assert kept(make(copy, "thermal", split="train", label_fraction=0.3)) | {"train-3"} >= kept(few)
-    with pytest.raises(ValueError, match="below 1 only in split 'train'"):
-        make(copy, label_fraction=0.5)
+    assert kept(make(copy, split="train", labels=Labels(0.3))) == kept(few)
+    assert kept(make(copy, "thermal", split="train", labels=Labels(0.3))) | {"train-3"} >= kept(few)
+    with pytest.raises(ValueError, match=r"labels\.fraction is below 1 only in split 'train'"):
+        make(copy, labels=Labels(0.5))
+    with pytest.raises(ValueError, match="fraction is above 0 and at most 1, got 0"):
+        Labels(0)
 
 
 @pytest.mark.parametrize("kind", ["mask", "boxes"])
-def test_mask_fraction_is_nested_takes_the_classes_in_turn_and_leaves_labels(kind: str, copy: Path) -> None:
+def test_the_share_of_masks_is_nested_takes_the_classes_in_turn_and_leaves_labels(kind: str, copy: Path) -> None:
     def shown(fraction: float, seed: int = 0) -> set[str]:
-        dataset = make(copy, split="train", mask=kind, mask_fraction=fraction, mask_seed=seed)
+        dataset = make(copy, split="train", masks=Masks(kind, fraction, seed))
         told = {row.id for index, row in enumerate(dataset.rows) if dataset[index].masked}
         assert len(told) == dataset.num_masked
         assert (dataset.targets == everything.targets).all(), "a label is no mask"
         return told
 
-    everything = make(copy, split="train", mask=kind)
+    everything = make(copy, split="train", masks=Masks(kind))
     whole = {row.id for index, row in enumerate(everything.rows) if everything[index].masked}
     assert shown(0.3) < shown(0.6) < whole == shown(1.0)
     assert len(shown(0.3)) == round(0.3 * len(whole))
@@ -48,14 +52,14 @@ def test_mask_fraction_is_nested_takes_the_classes_in_turn_and_leaves_labels(kin
     assert shown(0.3, seed=1) != shown(0.3)
     labels = {row.id: row.labels for row in everything.rows}
     assert len({labels[name] for name in shown(3 / len(whole))}) == 3
-    with pytest.raises(ValueError, match=r"mask_fraction is above 0 and at most 1, and below 1 only in split 'train'; got 0\.5 in 'val'"):
-        make(copy, mask_fraction=0.5)
-    with pytest.raises(ValueError, match=r"target='mask' needs .*mask_fraction=1 here; fewer labels are label_fraction"):
-        make(copy, split="train", target="mask", mask_fraction=0.5)
+    with pytest.raises(ValueError, match=r"masks\.fraction is below 1 only in split 'train'; got 0\.5 in 'val'"):
+        make(copy, masks=Masks(fraction=0.5))
+    with pytest.raises(ValueError, match=r"target='mask' needs .*masks\.fraction=1 here; fewer labels are labels\.fraction"):
+        make(copy, split="train", target="mask", masks=Masks(fraction=0.5))
 
 
 def test_shuffled_pairs_leave_the_named_view_with_its_label(tiny_dataset: Path) -> None:
-    plain, shuffled = make(tiny_dataset), make(tiny_dataset, shuffle_pairs_except="rgb")
+    plain, shuffled = make(tiny_dataset), make(tiny_dataset, shuffle=Shuffle("rgb"))
     thermals = [plain[index].views["thermal"] for index in range(len(plain))]
     for index in range(len(plain)):
         one, other = plain[index, 1], shuffled[index, 1]
@@ -66,18 +70,18 @@ def test_shuffled_pairs_leave_the_named_view_with_its_label(tiny_dataset: Path) 
         sources = [number for number, thermal in enumerate(thermals) if torch.equal(thermal, strange)]
         assert len(sources) == 1
         assert sources != [index]
-    plain, shuffled = make(tiny_dataset, split="train"), make(tiny_dataset, split="train", shuffle_pairs_except="rgb")
+    plain, shuffled = make(tiny_dataset, split="train"), make(tiny_dataset, split="train", shuffle=Shuffle("rgb"))
     all_thermals = {plain[index].views["thermal"].numpy().tobytes() for index in range(len(plain))}
     for index in range(len(shuffled)):
         assert shuffled[index].views["thermal"].numpy().tobytes() in all_thermals, "a stranger comes with its own crop"
     assert shuffled.left_out == {"no rgb": 2}
-    assert sorted(choose.derangement(50, 3)) == list(range(50))
-    assert (choose.derangement(50, 3) != np.arange(50)).all()
+    assert sorted(shuffle.derangement(50, 3)) == list(range(50))
+    assert (shuffle.derangement(50, 3) != np.arange(50)).all()
 
 
 def test_pairs_may_be_shuffled_within_their_class_whoever_is_told_of_it(copy: Path) -> None:
     plain = make(copy, split="train")
-    shuffled = make(copy, split="train", shuffle_pairs_except="rgb", shuffle_within="class", label_fraction=0.3)
+    shuffled = make(copy, split="train", shuffle=Shuffle("rgb", within="class"), labels=Labels(0.3))
     whole = {row.id: row for row in plain.rows}
     thermals = {plain[at].views["thermal"].numpy().tobytes(): row for at, row in enumerate(plain.rows) if "thermal" in row.files}
     strange = 0
@@ -89,7 +93,7 @@ def test_pairs_may_be_shuffled_within_their_class_whoever_is_told_of_it(copy: Pa
             strange += source.id != row.id
     assert strange > 10
     kinds = np.array([0, 1, 1, 2, 2, 2])
-    order = choose.derangement_within(kinds, 0)
+    order = shuffle.derangement_within(kinds, 0)
     assert (kinds[order] == kinds).all()
     assert (order[1:] != np.arange(6)[1:]).all()
     assert order[0] == 0, "alone of its kind"

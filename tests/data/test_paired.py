@@ -13,6 +13,7 @@ import torch
 from tiny_pairs import WILD, make
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
@@ -126,20 +127,20 @@ def test_rows_say_what_is_missing(tiny_dataset: Path) -> None:
 
 
 def test_boxes_make_a_mask(tiny_dataset: Path) -> None:
-    from_boxes, from_masks = make(tiny_dataset, mask="boxes"), make(tiny_dataset)
+    from_boxes, from_masks = make(tiny_dataset, masks=Masks("boxes")), make(tiny_dataset)
     for index in (2, 5, 8, 11):  # bars fill their boxes
         for draw in range(5):
             drawn, read = from_boxes[index, draw].mask, from_masks[index, draw].mask
             assert (drawn - read).abs().mean() < 0.012
     assert from_boxes[0].masked
     assert from_boxes[0].mask.sum() == 0
-    assert not make(tiny_dataset, mask="none")[1].masked
+    assert not make(tiny_dataset, masks=Masks("none"))[1].masked
 
 
 def test_other_sensors_files_are_never_touched(copy: Path) -> None:
     shutil.rmtree(copy / "thermal")
     shutil.rmtree(copy / "mask")
-    assert make(copy, "rgb", mask="none")[0].present == {"rgb": True}
+    assert make(copy, "rgb", masks=Masks("none"))[0].present == {"rgb": True}
     with pytest.raises(FileNotFoundError, match=r"thermal/24\.png: no such file; row 'val-0' .*24 of 36"):
         make(copy)
 

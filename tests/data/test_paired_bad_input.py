@@ -11,9 +11,11 @@ import pytest
 from tiny_pairs import WILD, make
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest
 from xkd.data.paired import PairedDataset
+from xkd.data.shuffle import Shuffle
 from xkd.modalities import RGB, LiDAR
 
 
@@ -49,16 +51,14 @@ def test_unreadable_files_name_file_and_row(copy: Path) -> None:
 def test_wrong_arguments(tiny_dataset: Path) -> None:
     with pytest.raises(ValueError, match=r"unknown split 'tset'; legal are"):
         make(tiny_dataset, split="tset")
-    with pytest.raises(ValueError, match="mask must be"):
-        make(tiny_dataset, mask="lesion")
+    with pytest.raises(ValueError, match=r"source must be one of \['mask', 'boxes', 'none'\], got 'lesion'"):
+        Masks("lesion")
     with pytest.raises(ValueError, match=r"target must be one of \['label', 'mask'\], got 'masks'"):
         make(tiny_dataset, target="masks")
-    with pytest.raises(ValueError, match=r"shuffle_within must be one of \['all', 'class'\], got 'classes'"):
-        make(tiny_dataset, shuffle_pairs_except="rgb", shuffle_within="classes")
-    with pytest.raises(ValueError, match="shuffle_within='class' needs shuffle_pairs_except"):
-        make(tiny_dataset, shuffle_within="class")
-    with pytest.raises(KeyError, match=r"names view 'rbg'; there are \['rgb', 'thermal'\]"):
-        make(tiny_dataset, shuffle_pairs_except="rbg")
+    with pytest.raises(ValueError, match=r"^within must be one of \['all', 'class'\], got 'classes'"):
+        Shuffle("rgb", within="classes")
+    with pytest.raises(KeyError, match=r"shuffle\.anchor names view 'rbg'; there are \['rgb', 'thermal'\]"):
+        make(tiny_dataset, shuffle=Shuffle("rbg"))
     with pytest.raises(KeyError, match=r"view 'eye' wants modality 'lidar'; it has \['rgb', 'thermal'\]"):
         PairedDataset(str(tiny_dataset), "val", [View("eye", RGB(name="lidar"), (8, 8))], WILD)
     with pytest.raises(ValueError, match="different names"):

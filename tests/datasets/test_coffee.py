@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -66,7 +67,7 @@ def test_made_up_leaves(script: ModuleType, source: Path, tmp_path: Path) -> Non
     view = View("rgb", sensor(str(out), "rgb"), (32, 64))
     sample = PairedDataset(str(out), "train", [view], Augment())[1]
     assert sample.mask.sum() == 80
-    drawn = PairedDataset(str(out), "train", [view], Augment(), mask="boxes")[1]
+    drawn = PairedDataset(str(out), "train", [view], Augment(), masks=Masks("boxes"))[1]
     assert (drawn.mask - sample.mask).abs().max() == 0
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -69,7 +70,7 @@ def test_made_up_sequences(script: ModuleType, source: Path, tmp_path: Path) -> 
     assert thermal.mean[0] == pytest.approx(frames[::2].astype(float).mean(), abs=0.01)
     assert thermal.std[0] == pytest.approx(frames[::2].astype(float).std(), abs=0.01)
     views = [View("rgb", sensor(str(out), "rgb"), (48, 64)), View("thermal", sensor(str(out), "thermal"), (24, 32))]
-    sample = PairedDataset(str(out), "train", views, Augment(), mask="none")[2]
+    sample = PairedDataset(str(out), "train", views, Augment(), masks=Masks("none"))[2]
     assert np.allclose(sample.views["thermal"][0], frames[4].astype(np.float32), atol=0.0051)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -153,7 +154,7 @@ def test_the_reduced_image_has_its_own_camera(script: ModuleType, source: Path, 
     after, _ = camera.project(np.array([[10.0, 1.0, 0.5]]))
     assert np.allclose(after, before / 2)
     views = [View("rgb", sensor(str(tmp_path / "out"), "rgb"), (48, 48)), View("lidar", sensor(str(tmp_path / "out"), "lidar"), (48, 48))]
-    scan = PairedDataset(str(tmp_path / "out"), "train", views, Augment(), mask="boxes")[0].views["lidar"]
+    scan = PairedDataset(str(tmp_path / "out"), "train", views, Augment(), masks=Masks("boxes"))[0].views["lidar"]
     hit = scan[0, 12:36, 12:36][scan[3, 12:36, 12:36] == 1]
     assert hit.min() > 9
     assert hit.median() < 11.2  # the car, not the wall behind it

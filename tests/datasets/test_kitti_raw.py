@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -77,7 +78,7 @@ def test_made_up_drives(script: ModuleType, source: Path, tmp_path: Path) -> Non
     assert depth == pytest.approx([7.7])
     assert pixels[0] == pytest.approx([30 + 2.4 / 7.7, 12 - 40 * 0.1 / 7.7])
     views = [View(name, sensor(str(out), name), (24, 60)) for name in ("rgb", "lidar")]
-    samples = PairedDataset(str(out), "train", views, Augment(), mask="none")
+    samples = PairedDataset(str(out), "train", views, Augment(), masks=Masks("none"))
     assert [samples[index].present["lidar"] for index in range(3)] == [True, False, True]
 
 

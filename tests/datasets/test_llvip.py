@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -94,7 +95,7 @@ def test_crops_of_persons_and_background(script: ModuleType, source: Path, tmp_p
     assert first.meta["frame"] == "010001"
     assert not (out / "rgb/010002.jpg").exists()  # shows nobody
     views = [View(name, sensor(str(out), name), (32, 32)) for name in ("rgb", "thermal")]
-    sample = PairedDataset(str(out), "train", views, Augment(), mask="boxes")[0, 1]
+    sample = PairedDataset(str(out), "train", views, Augment(), masks=Masks("boxes"))[0, 1]
     assert sample.present == {"rgb": True, "thermal": True}
     assert sample.mask.mean() > 0.2
 
@@ -127,7 +128,7 @@ def test_whole_frames(script: ModuleType, source: Path, tmp_path: Path) -> None:
     assert {row.labels for row in manifest.rows} == {None}
     assert manifest.rows[0].boxes == ((Box(20, 30, 44, 70), "person"), (Box(30, 40, 60, 100), "person"))
     assert manifest.rows[1].boxes == ()
-    assert len(PairedDataset(str(out), "train", [View("rgb", sensor(str(out), "rgb"), (32, 40))], Augment(), mask="boxes")) == 4
+    assert len(PairedDataset(str(out), "train", [View("rgb", sensor(str(out), "rgb"), (32, 40))], Augment(), masks=Masks("boxes"))) == 4
 
 
 def test_val_is_drawn_by_location_where_none_is_named(script: ModuleType, source: Path) -> None:

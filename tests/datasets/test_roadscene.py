@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -76,7 +77,7 @@ def test_made_up_frames(script: ModuleType, source: Path, tmp_path: Path) -> Non
     assert rows["A-0000"].meta == {"id": "A-0000", "group": "0", "frame": "A", "day_night": "day"}
     assert len(manifest.modalities["rgb"].mean) == 3
     views = [View(name, sensor(str(out), name), (64, 64)) for name in ("rgb", "thermal")]
-    sample = PairedDataset(str(out), "train", views, Augment(), mask="boxes")[0, 1]
+    sample = PairedDataset(str(out), "train", views, Augment(), masks=Masks("boxes"))[0, 1]
     assert sample.present == {"rgb": True, "thermal": True}
     assert sample.mask.mean() > 0.2
 

@@ -10,9 +10,12 @@ import engine_runs as runs
 import pytest
 import torch
 
+from xkd.data.annotations import Labels, Masks
 from xkd.data.mix import Mix
+from xkd.data.shuffle import Shuffle
 from xkd.engine.checks import check_classes
-from xkd.engine.config import SECTIONS, load_config, parse_options
+from xkd.engine.config import SECTIONS, as_plain, load_config, parse_options
+from xkd.engine.loaders import build_loader
 from xkd.tasks import Classification
 
 
@@ -87,6 +90,19 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "mixing in evaluation": ({"val_dataloader.mix": {"type": Mix, "num_classes": 3}}, r"samples are mixed in train_dataloader alone"),
     "mixing": ({"train_dataloader.mix": {"type": Mix, "classes": 3}}, r"Mix takes no argument 'classes' \(did you mean 'num_classes'\?\)"),
     "sampler": ({"train_dataloader.sampler.balance": 1}, r"sampler has no key 'balance' \(did you mean 'balanced'\?\)"),
+    "an argument that became a part": (
+        {"train_dataloader.dataset.label_fraction": 0.5},
+        r"PairedDataset takes no argument 'label_fraction' \(did you mean 'labels\.fraction', in a config labels=dict\(type=L",
+    ),
+    "part without its class": ({"train_dataloader.dataset.masks": "boxes"}, r"dataset\.masks is made by dict\(type=Masks, \.\.\.\), got"),
+    "argument of a part": (
+        {"val_dataloader.dataset.masks.fracton": 0.5},
+        r"Masks takes no argument 'fracton' \(did you mean 'fraction'\?\)",
+    ),
+    "part that is left out": (
+        {"train_dataloader.dataset.shuffle.anchor": "rgb"},
+        r"no key 'train_dataloader\.dataset\.shuffle'; .* it is left out, so name all of it: train_dataloader\.dataset\.shuffle=\{'type': ",
+    ),
     "dataset": ({"train_dataloader.dataset.splitt": 1}, r"PairedDataset takes no argument 'splitt' \(did you mean 'split'\?\)"),
 }
 
@@ -126,6 +142,18 @@ def test_a_section_of_another_kind_is_an_error(section: str, tmp_path: Path) -> 
 def test_hooks_are_dicts(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"custom_hooks must be a list of dicts, got \['x'\]"):
         runs.config_of(tmp_path, runs.GRAPH, {"custom_hooks": ["x"]})
+
+
+def test_options_reach_into_what_a_file_leaves_to_its_default(tmp_path: Path) -> None:
+    shuffle = {"type": "xkd.data.shuffle.Shuffle", "anchor": "rgb"}
+    options = {"train_dataloader.dataset.labels.fraction": 0.5, "train_dataloader.dataset.shuffle": shuffle}
+    config = runs.config_of(tmp_path, runs.GRAPH, options)
+    assert as_plain(config.train_dataloader.dataset)["labels"] == {"type": Labels, "fraction": 0.5}
+    assert "labels" not in config.val_dataloader.dataset
+    dataset: Any = build_loader(config.train_dataloader, 7).dataset
+    assert (dataset.labels, dataset.masks, dataset.shuffle) == (Labels(0.5, 7), Masks(seed=7), Shuffle("rgb"))
+    named = runs.config_of(tmp_path, runs.GRAPH, {"train_dataloader.dataset.labels.seed": 3})
+    assert build_loader(named.train_dataloader, 7).dataset.labels == Labels(seed=3)
 
 
 def test_a_merge_into_a_branch_that_is_not_there(tmp_path: Path) -> None:

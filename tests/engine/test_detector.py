@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -33,7 +34,7 @@ def quiet(epoch: int, loss: float) -> None:
 
 
 def test_targets_are_pixels_of_the_view(manifest: Manifest, view: View) -> None:
-    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), mask="boxes")
+    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), masks=Masks("boxes"))
     index = next(at for at, row in enumerate(dataset.rows) if row.boxes)
     image, target = as_target(dataset[index], view)
     assert image.shape == (3, 64, 64)
@@ -44,7 +45,7 @@ def test_targets_are_pixels_of_the_view(manifest: Manifest, view: View) -> None:
 
 
 def test_a_frame_is_the_crop_or_the_whole_image(manifest: Manifest, view: View) -> None:
-    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), mask="none")
+    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), masks=Masks("none"))
     cropped = next(at for at, row in enumerate(dataset.rows) if row.crop is not None)
     assert dataset.frame(cropped) == dataset.rows[cropped].crop
     whole = next(at for at, row in enumerate(dataset.rows) if row.crop is None)
@@ -79,7 +80,7 @@ def test_boxes_are_told_in_pixels_of_the_full_image(manifest: Manifest, view: Vi
         def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
             return [{"boxes": torch.tensor([[16.0, 16, 48, 48], [0, 0, 64, 64], [5, 5, 5, 9]]), "scores": torch.tensor([0.3, 0.9, 0.99])}]
 
-    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), mask="none")
+    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), masks=Masks("none"))
     found = dict(detect(Middle(), manifest, view, "train", 0.2))
     for index, row in enumerate(dataset.rows):
         frame = dataset.frame(index)
@@ -97,7 +98,7 @@ def test_what_is_found_is_judged_by_area(score: float, threshold: float, manifes
         def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
             return [{"boxes": torch.tensor([[0.0, 0, 64, 64]]), "scores": torch.tensor([score])}]
 
-    dataset = PairedDataset(str(manifest.root), "val", [view], Augment(), mask="boxes")
+    dataset = PairedDataset(str(manifest.root), "val", [view], Augment(), masks=Masks("boxes"))
     masks = [dataset[index].mask for index, row in enumerate(dataset.rows) if row.boxes is not None]
     quality = judge(Whole(), manifest, view, "val", threshold)
     assert quality.rows == len(masks) > 0
@@ -109,7 +110,7 @@ def test_what_is_found_is_judged_by_area(score: float, threshold: float, manifes
 
 
 def test_boxes_that_are_hit_and_missed_are_told_apart(manifest: Manifest, view: View) -> None:
-    dataset = PairedDataset(str(manifest.root), "val", [view], Augment(), mask="boxes")
+    dataset = PairedDataset(str(manifest.root), "val", [view], Augment(), masks=Masks("boxes"))
     samples = iter([dataset[index] for index in range(len(dataset.rows))])
 
     class Knows(torch.nn.Module):
@@ -134,7 +135,7 @@ def test_a_data_set_with_other_boxes_shares_files_and_rows(manifest: Manifest, v
     assert rows[other.id].boxes == ()
     kept = [row for row in manifest.rows if row.id not in (one.id, other.id)]
     assert all(rows[row.id] == row for row in kept)
-    sample = PairedDataset(str(out), "train", [view], Augment(), mask="boxes")
+    sample = PairedDataset(str(out), "train", [view], Augment(), masks=Masks("boxes"))
     index = next(at for at, row in enumerate(sample.rows) if row.id == one.id)
     assert sample[index].mask.max() <= 0.63
     with pytest.raises(FileExistsError, match="is there already; remove it to make it anew, or name another folder"):

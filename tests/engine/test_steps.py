@@ -185,10 +185,10 @@ def test_accumulation_takes_fewer_optimiser_steps(tmp_path: Path, monkeypatch: p
 def test_the_rows_are_counted_aloud(tmp_path: Path) -> None:
     page = io.StringIO()
     console = Console(file=page, width=200)
-    options = {"train_cfg.max_epochs": 1, "train_dataloader.dataset.label_fraction": 0.5}
+    options = {"train_cfg.max_epochs": 1, "train_dataloader.dataset.labels.fraction": 0.5}
     runs.run_training(runs.config_of(tmp_path, runs.PLAIN, options), tmp_path / "run", console)
     said = page.getvalue()
-    assert re.search(r"train: 23 rows, \d of them labelled \(label_fraction 0.5\)", said)
+    assert re.search(r"train: 23 rows, \d of them labelled \(labels.fraction 0.5\)", said)
     assert re.search(r"val: \d+ rows, \d+ of them labelled\n", said)
 
 

@@ -73,8 +73,8 @@ def test_codes_that_are_not_there_are_told_before_anything_is_trained(data_root:
     path = runs.write(tmp_path, student=runs.STUDENT)
     with pytest.raises(KeyError, match=r"no code 'leaf' in \[mask\]; there are \['background', 'object'\]"):
         check_questions(runs.load_config(path, {"compare.object": ("leaf",)}))
-    with pytest.raises(ValueError, match=r"names codes of masks; the test split's regions are made of boxes"):
-        check_questions(runs.load_config(path, {"compare.object": ("object",), "test_dataloader.dataset.mask": "boxes"}))
+    with pytest.raises(ValueError, match=r"names codes of masks; the test split has regions of boxes"):
+        check_questions(runs.load_config(path, {"compare.object": ("object",), "test_dataloader.dataset.masks.source": "boxes"}))
     check_questions(runs.load_config(path, {"compare.object": ("object",)}))
 
 

@@ -48,7 +48,7 @@ def test_the_arms_in_the_order_to_be_run(student: Path) -> None:
 
 
 def test_a_seed_draws_labels_pairs_and_augmentation_alike_for_all_arms(student: Path) -> None:
-    options = {"train_dataloader.dataset.label_fraction": 0.5}
+    options = {"train_dataloader.dataset.labels.fraction": 0.5}
     made = {arm.name: arm for arm in make_arms(student, options)}
     distilled, shuffled = made["distilled"], made["shuffled"]
 

@@ -38,7 +38,7 @@ def test_whether_the_arms_learn_from_the_same_labels(data_root: Path, tmp_path: 
     train = next(at for at, line in enumerate(lines) if ",train," in line)
     table.write_text("".join(lines[:train] + lines[train + 1 :]), "utf-8")
     assert "except that these have others: " in page.labels_note(make_arms(path, boxes))
-    half = make_arms(path, {"train_dataloader.dataset.label_fraction": 0.5})
+    half = make_arms(path, {"train_dataloader.dataset.labels.fraction": 0.5})
     others = "teacher on thermal (100 %), student alone, all labels (100 %)"
     assert page.labels_note(half) == same.replace("100", "50").replace(".", f", except that these have others: {others}.")
 

@@ -110,7 +110,7 @@ def test_masks_without_a_teacher_are_an_arm_where_the_student_has_masks(tmp_path
 
 def test_shuffled_pairs_keep_the_students_view_with_its_label(student: Path) -> None:
     distilled, shuffled = named(student, {}, "distilled", "shuffled")
-    assert shuffled.config().train_dataloader.dataset.shuffle_pairs_except == "rgb"
+    assert shuffled.config().train_dataloader.dataset.shuffle.anchor == "rgb"
     paired, strange = (build_loader(arm.config().train_dataloader, 0).dataset for arm in (distilled, shuffled))
     row = strange[0].meta["id"]
     own = next(sample for sample in (paired[at] for at in range(len(paired))) if sample.meta["id"] == row)
@@ -137,11 +137,12 @@ def test_smoothed_labels_are_those_of_the_student_alone(student: Path, tmp_path:
 
 
 def test_all_labels_are_an_arm_where_training_throws_some_away(student: Path) -> None:
-    few = {"train_dataloader.dataset.label_fraction": 0.5}
+    few = {"train_dataloader.dataset.labels.fraction": 0.5}
     alone, ceiling = (arm.config() for arm in named(student, few, "alone", "all_labels"))
-    assert (alone.train_dataloader.dataset.label_fraction, "label_fraction" in ceiling.train_dataloader.dataset) == (0.5, False)
+    assert (alone.train_dataloader.dataset.labels.fraction, "fraction" in ceiling.train_dataloader.dataset.labels) == (0.5, False)
     assert as_plain(alone.distiller) == as_plain(ceiling.distiller)
-    assert "all_labels" not in [arm.name for arm in make_arms(student, {})]
+    for options in ({}, {"train_dataloader.dataset.labels.fraction": 1.0}):
+        assert "all_labels" not in [arm.name for arm in make_arms(student, options)]
 
 
 def test_a_student_is_its_own_teacher_by_the_terms_that_it_has_readings_for(student: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_attention_that_nobody_asked_for_is_told_where_it_could_be_measured(data
     assert told == page_caveats.CAVEAT_ATTENTION.format(12, "rgb")
     assert "compare.attention" in told
     assert page_caveats.caveats(manifest, 3, arms, summary_of(arms, epg=0.5)) == []
-    boxes, none = (make_arms(path, {"test_dataloader.dataset.mask": of}) for of in ("boxes", "none"))
+    boxes, none = (make_arms(path, {"test_dataloader.dataset.masks.source": of}) for of in ("boxes", "none"))
     assert "though 8 test rows" in page_caveats.caveats(manifest, 3, boxes, summary_of(arms))[0]
     assert page_caveats.caveats(manifest, 3, none, summary_of(arms)) == []
 

@@ -15,6 +15,7 @@ from core_models import RGB, RGB_VIEW, TASK, THERMAL, unchecked
 
 from xkd import statistics
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.loader import collate
 from xkd.data.manifest import Manifest, sensor
@@ -58,7 +59,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _dataset(root: Path, size: tuple[int, int] = (40, 60), mask: Literal["mask", "none"] = "mask") -> PairedDataset:
     view = View("rgb", sensor(str(root), "rgb"), size)
-    return PairedDataset(str(root), "train", [view], Augment(rotate=30, scale=(0.7, 1.2), jitter=0), mask=mask, target="mask")
+    return PairedDataset(str(root), "train", [view], Augment(rotate=30, scale=(0.7, 1.2), jitter=0), masks=Masks(mask), target="mask")
 
 
 def test_targets_are_the_masks_classes(root: Path) -> None:
@@ -86,7 +87,7 @@ def test_targets_follow_the_draw_and_end_where_the_image_does(root: Path) -> Non
 
 
 def test_a_dataset_without_masks_cannot_make_targets_of_them(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"target='mask' needs \[mask\] in manifest.toml, mask='mask' and mask_fraction=1 here"):
+    with pytest.raises(ValueError, match=r"target='mask' needs \[mask\] in manifest.toml, masks.source='mask' and masks.fraction=1 here"):
         _dataset(root, mask="none")
     shutil.copytree(root, tmp_path / "set")
     text = (tmp_path / "set/manifest.toml").read_text("utf-8")

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     drawn = {name: boxes for name, boxes in found.items() if name not in shown}
     console.print(
         f"{len(drawn)} rows with {sum(map(len, drawn.values()))} detected boxes, {len(shown)} as they were annotated: {out}. Train with"
-        " dataset=dict(mask='boxes')",
+        " dataset=dict(masks=dict(type=Masks, source='boxes'))",
     )
     return 0
 

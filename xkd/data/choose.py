@@ -1,4 +1,4 @@
-"""Choosing rows by seed: who keeps a label, who is in a small subset, who is paired with a stranger.
+"""Choosing rows by seed: who keeps a label, who keeps a mask, who is in a small subset.
 
 Choices go by a hash of the row's id, never by its place in the file, so that they survive added rows and are the same
 for every dataset made from one manifest.
@@ -60,38 +60,6 @@ def subset(rows: Sequence[Row], classes: Sequence[str], count: int, seed: int) -
         taken[groups[row.id]] += 1
     chosen = set(sorted(turns, key=lambda row_id: turns[row_id])[:count])
     return [row for row in rows if row.id in chosen]
-
-
-def strangers(rows: Sequence[Row], whole: Sequence[Row], classes: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """Another row's place for each; of its class as `whole` knows it, labels that training does not see included, where that is given."""
-    if not whole:
-        return derangement(len(rows), seed)
-    known = {row.id: row for row in whole}
-    return derangement_within(strata([known[row.id] for row in rows], classes), seed)
-
-
-def derangement(count: int, seed: int) -> NDArray[np.int64]:
-    """A random permutation of `count` places that leaves none in place: one cycle (Sattolo 1986)."""
-    if count < 2:
-        raise ValueError(f"shuffled pairs need at least two rows, got {count}")
-    return _cycle(np.arange(count), np.random.default_rng([seed, 0x5A77]))
-
-
-def derangement_within(kinds: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The same within each kind; the one row of a kind stays in place."""
-    order, rng = np.arange(len(kinds)), np.random.default_rng([seed, 0x5A77])
-    for kind in np.unique(kinds):
-        members = np.flatnonzero(kinds == kind)
-        order[members] = _cycle(members, rng)
-    return order
-
-
-def _cycle(places: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    order = places.copy()
-    for last in range(len(order) - 1, 0, -1):
-        other = int(rng.integers(last))
-        order[last], order[other] = order[other], order[last]
-    return order
 
 
 def _lot(row_id: str, seed: int) -> bytes:

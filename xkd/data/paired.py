@@ -17,16 +17,18 @@ from torch.utils.data import Dataset, get_worker_info
 
 from xkd.batch import View
 from xkd.data import choose
+from xkd.data.annotations import Labels, Masks
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.cache import Shards
 from xkd.data.frame import crop_of, frame_shape
 from xkd.data.manifest import Manifest
 from xkd.data.reading import Files, Readings
 from xkd.data.region import one_hot, positive_names, read_codes, region
-from xkd.data.request import check_choice, check_classes, check_draws, check_request
+from xkd.data.request import check_choice, check_classes, check_draws, check_fractions, check_views
 from xkd.data.rows import Row
 from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
 from xkd.data.shots import check_files, has
+from xkd.data.shuffle import Shuffle
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
 from xkd.modality import filled
@@ -41,18 +43,13 @@ class PairedDataset(Dataset[Sample]):
     photometric jitter once more per view name, so a view that is added or left out changes nothing in the others.
     `dataset[index]` is the row without augmentation (draw -1).
 
-    A row that has none of the views is left out and counted in `left_out` (reason -> number). `label_fraction` keeps the
-    labels, masks and boxes of that share of each class among all labelled rows of the train split, chosen by `label_seed`;
-    `mask_fraction` keeps masks and boxes of that share of the rows that then have what `mask` names, chosen by `mask_seed`.
-    `shuffle_pairs_except="rgb"` is the negative control: label, mask, boxes and view `rgb` stay together, every other view
-    comes from another row of the dataset, always the same (of the row's class, whoever is told of it, with
-    `shuffle_within="class"`); rows without `rgb` are left out. `mask` says what the region of
-    interest is made of, `positive` which names of its codes, if not the manifest's. `target="mask"` makes the mask's classes
-    the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is then unlabelled. `subset` > 0
-    keeps that many rows, every class among them. `cache` keeps what was read in memory, once per process (for small data
-    sets, and where rows are crops of shared images); without it a photograph is decoded at a fraction of its size where a draw sees no
-    more of it, which rounds pixels otherwise. A row that cannot be read is an error, or with `on_broken="skip"` has no view, no
-    label and no mask and says why.
+    A row that has none of the views is left out and counted in `left_out` (reason -> number). `labels` says which labels are kept,
+    `masks` what the region of interest is made of and which masks are kept, `shuffle` whose views stay together (None: all of a row).
+    `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is
+    then unlabelled. `subset` > 0 keeps that many rows, every class among them. `cache` keeps what was read in memory, once per process
+    (for small data sets, and where rows are crops of shared images); without it a photograph is decoded at a fraction of its size where a
+    draw sees no more of it, which rounds pixels otherwise. A row that cannot be read is an error, or with `on_broken="skip"` has no view,
+    no label and no mask and says why.
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
@@ -64,76 +61,60 @@ class PairedDataset(Dataset[Sample]):
         split: str,
         views: Sequence[View],
         augment: Augment,
+        *,
         seed: int = 0,
-        mask: Literal["mask", "boxes", "none"] = "mask",
-        label_fraction: float = 1.0,
-        label_seed: int = 0,
-        mask_fraction: float = 1.0,
-        mask_seed: int = 0,
-        shuffle_pairs_except: str = "",
-        shuffle_within: Literal["all", "class"] = "all",
+        target: Literal["label", "mask"] = "label",
+        labels: Labels = Labels(),
+        masks: Masks = Masks(),
+        shuffle: Shuffle | None = None,
         subset: int = 0,
         cache: bool = False,
-        target: Literal["label", "mask"] = "label",
-        positive: Sequence[str] = (),
         on_broken: Literal["stop", "skip"] = "stop",
     ) -> None:
         self.manifest = Manifest.load(root)
-        self.views = tuple(views)
-        self.augment, self.seed, self.mask, self.split, self.label_fraction = augment, seed, mask, split, label_fraction
-        self.target, self.mask_fraction, self.on_broken = target, mask_fraction, on_broken
-        check_draws(self.views, augment)
-        check_choice("mask", mask, ("mask", "boxes", "none"))
-        check_choice("target", target, ("label", "mask"))
-        check_choice("on_broken", on_broken, ("stop", "skip"))
-        check_choice("shuffle_within", shuffle_within, ("all", "class"))
-        fractions = {"label_fraction": label_fraction, "mask_fraction": mask_fraction}
-        check_request(self.manifest, split, self.views, fractions, shuffle_pairs_except)
-        if shuffle_within == "class" and not shuffle_pairs_except:
-            raise ValueError("shuffle_within='class' needs shuffle_pairs_except='<view>': without it no pair is shuffled")
-        if target == "mask" and (self.manifest.mask is None or mask != "mask" or mask_fraction < 1):
-            raise ValueError(
-                f"{self.manifest.root}: target='mask' needs [mask] in manifest.toml, mask='mask' and mask_fraction=1 here; fewer labels are"
-                " label_fraction"
-            )
-        if split == "train" and target == "label":
-            check_classes(self.manifest)
-        self.positive = positive_names(self.manifest, positive)
-        rows = self._annotated(label_seed, mask_seed)
-        columns = {sensor.name for view in self.views for sensor in view.sensors}
-        wanted = [view for view in self.views if view.name == shuffle_pairs_except] or self.views
-        usable = [row for row in rows if any(has(row, view) for view in wanted)]
-        names = " and no ".join(sorted({view.modality.name for view in wanted}))
-        self.left_out = {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
-        if not usable:
-            raise ValueError(f"{self.manifest.root}: no row to use: all {len(rows)} rows of split '{split}' have no {names}")
+        self.split, self.views, self.augment, self.seed, self.target = split, tuple(views), augment, seed, target
+        self.labels, self.masks, self.shuffle, self.cache, self.on_broken = labels, masks, shuffle, cache, on_broken
+        self._check()
+        self._positive = positive_names(self.manifest, masks.positive)
+        usable, self.left_out = self._usable()
         self.rows = choose.subset(usable, self.classes, subset, seed) if subset else usable
-        check_files(self.manifest.root, self.rows, columns, masks=mask == "mask")
+        columns = {sensor.name for view in self.views for sensor in view.sensors}
+        check_files(self.manifest.root, self.rows, columns, masks=masks.source == "mask")
         self.strata = choose.strata(self.rows, self.classes)
         self.targets = choose.label_sets(self.rows, self.classes) if self.multilabel else self.strata
-        self._anchor = shuffle_pairs_except
-        whole = self.manifest.rows if shuffle_within == "class" else ()
-        self._strangers = choose.strangers(self.rows, whole, self.manifest.classes, seed) if shuffle_pairs_except else None
-        self.cache = cache
+        self._strangers = shuffle.strangers(self.rows, self.manifest, seed) if shuffle else np.arange(len(self.rows))
         self._files = Files(self.manifest, cache)
         self._shards: Sequence[Shards] = ()
         self._unread: frozenset[str] = frozenset()  # views whose pixels nobody needs
 
-    def _annotated(self, label_seed: int, mask_seed: int) -> list[Row]:
-        """The split's rows, with the labels and masks that are kept."""
+    def _check(self) -> None:
+        check_choice("target", self.target, ("label", "mask"))
+        check_choice("on_broken", self.on_broken, ("stop", "skip"))
+        check_draws(self.views, self.augment)
+        check_views(self.manifest, self.split, self.views)
+        check_fractions(self.split, labels=self.labels.fraction, masks=self.masks.fraction)
+        if self.shuffle and self.shuffle.anchor not in (names := [view.name for view in self.views]):
+            raise KeyError(f"shuffle.anchor names view '{self.shuffle.anchor}'; there are {names}")
+        if self.target == "mask" and (self.manifest.mask is None or self.masks.source != "mask" or self.masks.fraction < 1):
+            raise ValueError(
+                f"{self.manifest.root}: target='mask' needs [mask] in manifest.toml, masks.source='mask' and masks.fraction=1 here;"
+                " fewer labels are labels.fraction"
+            )
+        if self.split == "train" and self.target == "label":
+            check_classes(self.manifest)
+
+    def _usable(self) -> tuple[list[Row], dict[str, int]]:
+        """The split's rows that can be shown, with the labels and masks that are kept; and how many are left out, by reason."""
         rows = [row for row in self.manifest.rows if row.split == self.split]
         if self.target == "mask":
             rows = [replace(row, labels=() if row.mask else None) for row in rows]  # what is learned is in the mask, or nowhere
-        if self.label_fraction < 1:
-            kept = choose.labelled_share(rows, self.manifest.classes, self.label_fraction, label_seed)
-            # a mask is an annotation too: rows without a label keep their pixels alone
-            # what a detector drew is no annotation
-            rows = [row if row.id in kept else replace(row, labels=None, mask="", boxes=row.boxes if row.scores else None) for row in rows]
-        if self.mask_fraction < 1:
-            shown = [row for row in rows if self._shows(row)]
-            kept = choose.shown_share(shown, self.manifest.classes, self.mask_fraction, mask_seed)
-            rows = [row if row.id in kept else replace(row, mask="", boxes=None) for row in rows]
-        return rows
+        rows = self.masks.kept(self.labels.kept(rows, self.manifest.classes), self.manifest.classes)
+        wanted = [view for view in self.views if self.shuffle is None or view.name == self.shuffle.anchor]
+        usable = [row for row in rows if any(has(row, view) for view in wanted)]
+        names = " and no ".join(sorted({view.modality.name for view in wanted}))
+        if not usable:
+            raise ValueError(f"{self.manifest.root}: no row to use: all {len(rows)} rows of split '{self.split}' have no {names}")
+        return usable, {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
 
     def serve(self, shards: Sequence[Shards], unread: Collection[str]) -> None:
         """From now on samples carry the readings in `shards`, and the pixels of the views `unread` are left where they are."""
@@ -150,10 +131,7 @@ class PairedDataset(Dataset[Sample]):
     @property
     def num_masked(self) -> int:
         """Rows that say where their region of interest is."""
-        return sum(map(self._shows, self.rows))
-
-    def _shows(self, row: Row) -> bool:
-        return row.boxes is not None if self.mask == "boxes" else bool(row.mask) and self.mask == "mask"
+        return sum(map(self.masks.shows, self.rows))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -240,9 +218,8 @@ class PairedDataset(Dataset[Sample]):
 
     def source(self, index: int, view: View) -> Row:
         """The row that a view is read from: its own, or a stranger's in the negative control."""
-        if self._strangers is None or view.name == self._anchor:
-            return self.rows[index]
-        return self.rows[int(self._strangers[index])]
+        anchored = self.shuffle is None or view.name == self.shuffle.anchor
+        return self.rows[index if anchored else int(self._strangers[index])]
 
     def _geometry(self, row: Row, draw: int, aspect: float) -> Matrix:
         return IDENTITY if draw == NO_DRAW else self.augment.geometry(self._rng(row, draw, _GEOMETRY), aspect)
@@ -270,14 +247,14 @@ class PairedDataset(Dataset[Sample]):
     def _region(self, row: Row, shape: tuple[int, int], matrix: Matrix) -> tuple[NDArray[np.float32], bool]:
         """The region of interest as area shares (H, W, 1), and whether the row says where it is."""
         size = self.views[0].size
-        if not self._shows(row):
+        if not self.masks.shows(row):
             return np.zeros((*size, 1), np.float32), False
-        if self.mask == "boxes":
+        if self.masks.source == "boxes":
             boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
             return draw_boxes(boxes, matrix, crop_of(self.manifest, row, shape), size, row.scores), True
         codes = self._codes(row, shape)
         assert self.manifest.mask is not None  # verified with the header
-        share = warp(region(codes, self.manifest.mask, self.positive), matrix, size, crop_of(self.manifest, row, codes.shape))
+        share = warp(region(codes, self.manifest.mask, self._positive), matrix, size, crop_of(self.manifest, row, codes.shape))
         if np.isnan(share).any():
             found, legal = np.unique(codes).tolist(), dict(self.manifest.mask.values)
             path = self.manifest.root / row.mask

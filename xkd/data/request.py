@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from xkd.batch import View
 from xkd.data.augment import Augment
@@ -36,14 +36,7 @@ def check_choice(name: str, value: str, legal: Sequence[str]) -> None:
         raise ValueError(f"{name} must be one of {list(legal)}, got '{value}'")
 
 
-def check_request(
-    manifest: Manifest,
-    split: str,
-    views: Sequence[View],
-    fractions: Mapping[str, float],
-    shuffle_pairs_except: str,
-) -> None:
-    """`fractions` by the name of the argument, such as label_fraction: of what the train split keeps."""
+def check_views(manifest: Manifest, split: str, views: Sequence[View]) -> None:
     names = [view.name for view in views]
     if split not in SPLITS:
         raise ValueError(f"unknown split '{split}'; legal are {list(SPLITS)}")
@@ -52,8 +45,10 @@ def check_request(
     for view in views:
         if unknown := [sensor.name for sensor in view.sensors if sensor.name not in manifest.modalities]:
             raise KeyError(f"{manifest.root}: view '{view.name}' wants modality '{unknown[0]}'; it has {sorted(manifest.modalities)}")
+
+
+def check_fractions(split: str, **fractions: float) -> None:
+    """`fractions` by whose they are, "labels" or "masks"."""
     for name, fraction in fractions.items():
-        if not 0 < fraction <= 1 or (fraction < 1 and split != "train"):
-            raise ValueError(f"{name} is above 0 and at most 1, and below 1 only in split 'train'; got {fraction} in '{split}'")
-    if shuffle_pairs_except and shuffle_pairs_except not in names:
-        raise KeyError(f"shuffle_pairs_except names view '{shuffle_pairs_except}'; there are {names}")
+        if fraction < 1 and split != "train":
+            raise ValueError(f"{name}.fraction is below 1 only in split 'train'; got {fraction} in '{split}'")

@@ -16,7 +16,7 @@ from mmengine.config.utils import ConfigParsingError
 from mmengine.runner import EpochBasedTrainLoop
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from xkd.builder import check_arguments
+from xkd.builder import check_arguments, default_parts
 from xkd.data.loader import DrawSampler
 
 _DICT, _DICTS, _EITHER = "a dict", "a list of dicts", "a dict or a list of dicts"
@@ -202,7 +202,7 @@ def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def override(config: Config, key: str, value: Any, where: str) -> None:
-    """Set one value; every part of the dotted key but the last must exist."""
+    """Set one value; every part of the dotted key but the last must exist, or be an object that its owner makes by default."""
     *parents, last = key.split(".")
     if key.split(".")[0] not in SECTIONS:
         near = difflib.get_close_matches(key.split(".")[0], SECTIONS, n=1)
@@ -232,7 +232,13 @@ def _child(node: Any, part: str, path: str, where: str) -> Any:
         return node[int(part)]
     if hasattr(node, "keys") and part in node:
         return node[part]
-    raise KeyError(f"{where}: no key '{path}'; there are {_keys(node)}")
+    called = as_plain(node).get("type") if hasattr(node, "keys") else None
+    if called and (default := default_parts(called).get(part)):
+        node[part] = as_names({"type": type(default)})  # what the file leaves to its default, to be changed in parts
+        return node[part]
+    left_out = called and part in _parameters(called)
+    whole = f"; it is left out, so name all of it: {path}={{'type': 'package.Class', ...}}" if left_out else ""
+    raise KeyError(f"{where}: no key '{path}'; there are {_keys(node)}{whole}")
 
 
 def _keys(node: Any) -> list[str]:

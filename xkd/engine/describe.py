@@ -20,8 +20,8 @@ def print_rows(loaders: Mapping[str, Any], console: Console) -> None:
     """What there is to learn from, and what is left out: nothing is dropped silently."""
     for split, loader in loaders.items():
         dataset: PairedDataset = loader.dataset
-        share = f" (label_fraction {dataset.label_fraction:g})" if dataset.label_fraction < 1 else ""
-        masks = f", {dataset.num_masked} with a mask (mask_fraction {dataset.mask_fraction:g})" if dataset.mask_fraction < 1 else ""
+        share = f" (labels.fraction {dataset.labels.fraction:g})" if dataset.labels.fraction < 1 else ""
+        masks = f", {dataset.num_masked} with a mask (masks.fraction {dataset.masks.fraction:g})" if dataset.masks.fraction < 1 else ""
         console.print(f"{split}: {len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}{masks}")
         for reason, count in dataset.left_out.items():
             console.print(f"{split}: {count} rows left out ({reason})")

@@ -22,6 +22,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 
 from xkd.batch import View
 from xkd.data import choose
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment, draw_boxes
 from xkd.data.manifest import Manifest
 from xkd.data.paired import PairedDataset
@@ -110,7 +111,7 @@ def train_detector(
     none of the chosen ones holds one.
     """
     augment = Augment(flip=0.5, vertical_flip=0.5, rotate=10.0, scale=(0.8, 1.1), shift=0.05)
-    dataset = PairedDataset(str(manifest.root), "train", [view], augment, seed=recipe.seed, mask="boxes", cache=True)
+    dataset = PairedDataset(str(manifest.root), "train", [view], augment, seed=recipe.seed, masks=Masks("boxes"), cache=True)
     annotated = [row for row in dataset.rows if row.boxes is not None]
     if not annotated:
         raise ValueError(f"{manifest.root}: no training row has boxes, so a detector has nothing to learn from")
@@ -166,7 +167,7 @@ class Quality:
 def judge(detector: nn.Module, manifest: Manifest, view: View, split: str, threshold: float) -> Quality:
     if not any(row.split == split and has(row, view) for row in manifest.rows):
         return Quality(0, None, None)
-    dataset = PairedDataset(str(manifest.root), split, [view], Augment(), mask="boxes")
+    dataset = PairedDataset(str(manifest.root), split, [view], Augment(), masks=Masks("boxes"))
     annotated = {row.id: index for index, row in enumerate(dataset.rows) if row.boxes is not None}
     true = found = both = covered = 0.0
     for name, boxes in detect(detector, manifest, view, split, threshold):
@@ -195,7 +196,7 @@ def normalised(sample: Sample, view: View) -> Tensor:
 
 def detect(detector: nn.Module, manifest: Manifest, view: View, split: str, threshold: float) -> Iterator[tuple[str, Detections]]:
     """Row by row, boxes in pixels of the full image with scores of at least `threshold`, the surest first."""
-    dataset = PairedDataset(str(manifest.root), split, [view], Augment(), mask="none")
+    dataset = PairedDataset(str(manifest.root), split, [view], Augment(), masks=Masks("none"))
     # torchvision leaves out what is below a score of its own
     told: Any = getattr(detector, "roi_heads", detector)
     told.score_thresh = threshold

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from xkd.batch import View
 from xkd.builder import build
+from xkd.data.annotations import Labels, Masks
 from xkd.data.loader import DrawSampler, collate, collate_mixed
 from xkd.data.mix import Mix
 from xkd.data.paired import PairedDataset
@@ -30,7 +31,7 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
     """
     plain = as_plain(section)
     if plain["dataset"].get("split") == "train":
-        plain["dataset"] = {"seed": seed, "label_seed": seed, "mask_seed": seed, **plain["dataset"]}
+        plain["dataset"] = _seeded(plain["dataset"], seed)
     if views:
         plain["dataset"] = {**plain["dataset"], "views": list(views)}
     dataset: PairedDataset = build(plain["dataset"], "dataset")
@@ -64,6 +65,11 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
         # its own, or starting workers would draw from the model's randomness, once in a run and once more in a resumed one
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _seeded(dataset: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    parts = {name: {"type": kind, "seed": seed, **dataset.get(name, {})} for name, kind in (("labels", Labels), ("masks", Masks))}
+    return {"seed": seed, **dataset, **parts}
 
 
 def build_distiller(section: Any, seed: int, smoke: bool = False) -> Distiller:

@@ -19,6 +19,7 @@ from torch import Tensor
 from xkd.attention import NUM_DRAWS, attention_map, attention_scores, insertion_deletion, lift_within, randomised, unlearned_correlation
 from xkd.batch import Batch
 from xkd.data import choose
+from xkd.data.annotations import Masks
 from xkd.data.paired import PairedDataset
 from xkd.data.region import positive_names
 from xkd.engine.config import as_plain
@@ -58,7 +59,8 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
 def _loader_of(config: Config, student: Student, seed: int, codes: Any) -> Any:
     """The same rows with another region of interest."""
     section = as_plain(config.test_dataloader)
-    section["dataset"] = {**section["dataset"], "positive": tuple(codes)}
+    masks = {"type": Masks, **section["dataset"].get("masks", {}), "positive": tuple(codes)}
+    section["dataset"] = {**section["dataset"], "masks": masks}
     return build_loader(section, seed, views=[student.branch.view])
 
 
@@ -117,8 +119,8 @@ def check_questions(config: Config) -> None:
     columns = dataset.rows[0].meta
     if cluster not in columns:
         raise KeyError(f"compare.cluster = '{cluster}' is no column of the manifest; there are {sorted(columns)}")
-    if around and dataset.mask != "mask":
-        raise ValueError(f"compare.object = {list(around)} names codes of masks; the test split's regions are made of {dataset.mask}")
+    if around and dataset.masks.source != "mask":
+        raise ValueError(f"compare.object = {list(around)} names codes of masks; the test split has regions of {dataset.masks.source}")
     positive_names(dataset.manifest, around)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from xkd.data.shuffle import Shuffle
 from xkd.engine.config import as_names, as_plain
 from xkd.graph.weights import Checkpoint
 from xkd.losses import CrossEntropy
@@ -54,13 +55,13 @@ def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
 def shuffled(config: Config) -> Config:
     """The negative control: every view but the student's comes from another row."""
     student = as_plain(config.distiller.branches)[config.distiller.student]
-    config.train_dataloader.dataset.shuffle_pairs_except = student["view"]["name"]
+    config.train_dataloader.dataset.shuffle = as_names({"type": Shuffle, "anchor": student["view"]["name"]})
     return config
 
 
 def shuffled_within(config: Config) -> Config:
     """The same within each class: what is lost is the very pair, and nothing of its class."""
-    shuffled(config).train_dataloader.dataset.shuffle_within = "class"
+    shuffled(config).train_dataloader.dataset.shuffle.within = "class"
     return config
 
 
@@ -73,8 +74,10 @@ def smoothed(config: Config) -> Config:
 
 
 def all_labels(config: Config) -> Config:
-    """The student alone with every label there is: the ceiling of its own sensor."""
-    alone(config).train_dataloader.dataset.pop("label_fraction", None)
+    """The student alone with every label there is: the ceiling of its own sensor. The same config where it has them all."""
+    labels = alone(config).train_dataloader.dataset.get("labels", {})
+    if labels.get("fraction", 1) < 1:
+        labels.pop("fraction")
     return config
 
 

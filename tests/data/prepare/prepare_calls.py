@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -45,4 +46,4 @@ def first_sample(root: Path, split: str = "train", mask: Literal["boxes", "mask"
     """The manifest, and the first sample of a split with all of its sensors."""
     manifest = Manifest.load(root)
     views = [View(name, sensor(str(root), name), (16, 16)) for name in manifest.modalities]
-    return manifest, PairedDataset(str(root), split, views, Augment(), mask=mask)[0, 1]
+    return manifest, PairedDataset(str(root), split, views, Augment(), masks=Masks(mask))[0, 1]

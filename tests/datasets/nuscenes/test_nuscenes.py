@@ -13,6 +13,7 @@ import nuscenes_street as street
 import pytest
 
 from xkd.batch import View
+from xkd.data.annotations import Masks
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -42,7 +43,7 @@ def test_made_up_scenes(script: ModuleType, source: Path, tmp_path: Path) -> Non
     assert manifest.pairs.max_time_offset == 0.06
     assert len(list((out / "lidar").rglob("*.bin"))) == 6
     views = [View(name, sensor(str(out), name), (32, 32)) for name in ("rgb", "lidar")]
-    sample = PairedDataset(str(out), "train", views, Augment(), mask="boxes")[0, 1]
+    sample = PairedDataset(str(out), "train", views, Augment(), masks=Masks("boxes"))[0, 1]
     assert sample.present == {"rgb": True, "lidar": True}
 
 

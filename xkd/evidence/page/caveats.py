@@ -65,7 +65,7 @@ def _of_attention(manifest: Manifest, arms: list[Arm], summary: Summary) -> list
 def num_regions(manifest: Manifest, arm: Arm) -> int:
     """Test rows that say where their region of interest is; none where the mask is what is learned."""
     dataset = as_plain(arm.config().test_dataloader.dataset)
-    source = dataset.get("mask", "mask")
+    source = dataset.get("masks", {}).get("source", "mask")
     if dataset.get("target", "label") == "mask" or source == "none":
         return 0
     return sum(bool(row.mask if source == "mask" else row.boxes) for row in manifest.rows if row.split == "test")

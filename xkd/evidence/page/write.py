@@ -167,9 +167,9 @@ def data_facts(manifest: Manifest, config: Config) -> dict[str, str]:
         facts["training rows with scored boxes"] = f"{drawn} of {len(trained)}"
     if Manifest.load(dataset["root"]).root != manifest.root:
         facts["training reads another data set"] = f"{dataset['root']}; the rows counted here are those of {manifest.name}"
-    for key, word in (("label_fraction", "labels"), ("mask_fraction", "masks")):
-        if dataset.get(key, 1.0) < 1:
-            facts[f"{word} that training keeps"] = f"{100 * dataset[key]:g} %"
+    for kind in ("labels", "masks"):
+        if (fraction := dataset.get(kind, {}).get("fraction", 1.0)) < 1:
+            facts[f"{kind} that training keeps"] = f"{100 * fraction:g} %"
     said: dict[str, list[str]] = {}
     for finding in found.findings:
         said.setdefault(f"{finding.subject} ({finding.severity})", []).append(finding.text)
@@ -181,9 +181,10 @@ def labels_note(arms: list[Arm]) -> str:
     shares = {}
     for arm in arms:
         dataset = arm.config().train_dataloader.dataset
+        labels = dataset.get("labels", {})
         # boxes that a detector drew make another data set, not other labels
-        labels = frozenset((row.id, row.labels) for row in Manifest.load(dataset.root).rows if row.split == "train")
-        shares[arm.title] = (float(dataset.get("label_fraction", 1.0)), int(dataset.get("label_seed", 0)), labels)
+        known = frozenset((row.id, row.labels) for row in Manifest.load(dataset.root).rows if row.split == "train")
+        shares[arm.title] = (float(labels.get("fraction", 1.0)), int(labels.get("seed", 0)), known)
     usual = Counter(shares.values()).most_common(1)[0][0]
     others = [f"{title} ({100 * of[0]:.0f} %)" for title, of in shares.items() if of != usual]
     same = f"All arms have the same labels, {100 * usual[0]:.0f} % of those of the training rows"
