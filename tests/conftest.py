@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -98,3 +99,11 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "manifest.csv").write_text("\n".join(lines) + "\n", "utf-8")
     (root / "manifest.toml").write_text(_TOML, "utf-8")
     return root
+
+
+@pytest.fixture(scope="module")
+def data_root(tiny_dataset: Path) -> Iterator[Path]:
+    """`root="tiny"` is the session's data set, as the configs of engine_runs.py name it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XKD_DATA_ROOT", str(tiny_dataset.parent))
+        yield tiny_dataset

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import engine_runs as runs
@@ -11,11 +10,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True, scope="module")
-def data_root(tiny_dataset: Path) -> Iterator[Path]:
-    """`root="tiny"` is the session's data set."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XKD_DATA_ROOT", str(tiny_dataset.parent))
-        yield tiny_dataset
+def _found(data_root: Path) -> None:
+    """Every test here finds the tiny data set by its name."""
 
 
 @pytest.fixture
