@@ -2,11 +2,13 @@
 
 from .batch import Batch as Batch, View as View
 from .builder import build as build
+from .data.annotations import Labels as Labels, Masks as Masks
 from .data.augment import Augment as Augment
 from .data.loader import DrawSampler as DrawSampler, collate as collate
 from .data.manifest import Manifest as Manifest, sensor as sensor
 from .data.mix import Mix as Mix
 from .data.paired import PairedDataset as PairedDataset
+from .data.shuffle import Shuffle as Shuffle
 from .engine.precision import BF16OptimWrapper as BF16OptimWrapper
 from .engine.student import Student as Student, load_student as load_student
 from .graph.branch import Branch as Branch, Head as Head

@@ -63,17 +63,21 @@ def check_names(target: Any, names: Iterable[str], where: str, complete: bool = 
     given = list(names)
     for key in given:
         if key not in legal and not open_ended:
-            meant = {name: f"'{name}'" for name in legal}
-            for name, part in default_parts(target).items():
-                for field in fields(part):
-                    place = f"{name}.{field.name}"
-                    meant[place] = f"'{place}', in a config {name}=dict(type={type(part).__name__}, {field.name}=...)"
-            near = difflib.get_close_matches(key, meant, n=1)
-            hint = f" (did you mean {meant[near[0]]}?)" if near else ""
-            raise TypeError(f"{where}: {called} takes no argument '{key}'{hint}; it takes {legal}")
+            raise TypeError(f"{where}: {called} takes no argument '{key}'{_hint(key, legal, target)}; it takes {legal}")
     missing = [key for key in legal if parameters[key].default is inspect.Parameter.empty and key not in given]
     if missing and complete:
         raise TypeError(f"{where}: {called} needs {missing}; it takes {legal}")
+
+
+def _hint(key: str, legal: Iterable[str], target: Any) -> str:
+    """The legal argument that is nearest to `key`, be it an argument of a part."""
+    meant = {name: f"'{name}'" for name in legal}
+    for name, part in default_parts(target).items():
+        for field in fields(part):
+            place = f"{name}.{field.name}"
+            meant[place] = f"'{place}', in a config {name}=dict(type={type(part).__name__}, {field.name}=...)"
+    near = difflib.get_close_matches(key, meant, n=1)
+    return f" (did you mean {meant[near[0]]}?)" if near else ""
 
 
 def default_parts(target: Any) -> dict[str, Any]:
