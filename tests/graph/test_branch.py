@@ -115,7 +115,7 @@ class TestFrozen:
         assert not any(module.training for module in self.frozen().train().modules())
 
     def test_nor_do_heads_that_are_sized_later(self) -> None:
-        branch = Branch(CNN(), RGB_VIEW, Random(frozen=True), TAPS, {"exit": Head("deep", PooledLinear())}, frozen=True)
+        branch = Branch(CNN(), RGB_VIEW, Random(frozen=True), TAPS, heads={"exit": Head("deep", PooledLinear())}, frozen=True)
         branch.bind(TASK)
         assert not any(parameter.requires_grad for parameter in branch.parameters())
 

@@ -32,7 +32,7 @@ def test_one_from_half_of_the_range_on() -> None:
 def make(term: Term) -> Distiller:
     torch.manual_seed(0)
     taps = {"look": Tap("stem", kind="energy"), "deep": Tap("deep")}
-    teacher = Branch(CNN(1, 20), SQUARE, Random(frozen=True), taps, {"region": Head("look", AttentionMask())}, frozen=True)
+    teacher = Branch(CNN(1, 20), SQUARE, Random(frozen=True), taps, heads={"region": Head("look", AttentionMask())}, frozen=True)
     student = rgb_branch({"look": Tap("stem", kind="energy"), "deep": Tap("deep")})
     distiller = Distiller({"rgb": student, "thermal": teacher}, {"steer": term}, "rgb", TASK)
     distiller.bind()

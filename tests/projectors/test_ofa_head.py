@@ -84,7 +84,7 @@ def test_it_is_an_exit_on_every_stage_of_any_architecture(name: str) -> None:
     view = View("rgb", RGB_VIEW.modality, (64, 64) if name.startswith("gmlp") else (64, 96))
     stages = range(len(model.feature_info))
     taps, heads = {f"stage{k}": Tap(f"stage:{k}") for k in stages}, {f"exit{k}": Head(f"stage{k}", OFAHead()) for k in stages}
-    branch = Branch(model, view, Random(), taps, heads)
+    branch = Branch(model, view, Random(), taps, heads=heads)
     branch.bind(TASK)
     capture = branch(make_batch(2, views=(view,)), TASK)
     assert len(stages) > 1

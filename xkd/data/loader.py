@@ -38,6 +38,7 @@ class DrawSampler(Sampler[tuple[int, int]]):
     def __init__(
         self,
         dataset: PairedDataset,
+        *,
         shuffle: bool = True,
         seed: int = 0,
         num_draws: int = 0,

@@ -52,6 +52,7 @@ class Branch(nn.Module):
         view: View,
         weights: Weights,
         taps: Mapping[str, Tap] | None = None,
+        *,
         heads: Mapping[str, Head] | None = None,
         frozen: bool = False,
         channels_last: bool | Literal["auto"] = "auto",

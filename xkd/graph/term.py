@@ -43,6 +43,7 @@ class Term(nn.Module):
         student: Reading,
         teacher: Reading,
         projector: nn.Module | None = None,
+        *,
         weight: float | Schedule = 1.0,
         gate: Gate | None = None,
         mask: str = MASK,
