@@ -39,6 +39,11 @@ class Sensor:
     std: tuple[float, ...] = (50.0, 55.0, 60.0)
 
     row_keys: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        return self.mean
 
     def read(self, shot: Shot) -> NDArray[Any]:
         raise FileNotFoundError(shot.only)

@@ -18,25 +18,19 @@ from rich.progress import Progress
 
 from xkd.builder import build
 from xkd.data.manifest import sensor
+from xkd.data.prepare.guess import called_so
+from xkd.data.prepare.toml import to_toml
 from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import build_distiller
 from xkd.engine.train import train
 from xkd.evidence.arms import make_arms
-from xkd.modalities.calibration import Camera, write_calibration
+from xkd.modalities import SENSORS
 from xkd.tasks import Segmentation
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 SHIPPED = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
 
-# what a manifest.toml says of each sensor, and its files of noise; a new sensor is a line here and a case in `write_noise`
-SENSORS = {
-    "rgb": 'sensor = "rgb"',
-    "thermal": 'sensor = "thermal"\nunit = "K"\nscale = 0.01\nrange = [285.0, 310.0]',
-    "ndvi": 'sensor = "multispectral"\nbands = ["red", "nir"]\noutputs = ["ndvi"]',
-    "lidar": 'sensor = "lidar"\noutputs = ["range", "height", "intensity", "valid"]\nrange = [0.0, 80.0]',
-}
 SIDE = 72  # pixels
-AHEAD = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])  # a scanner at the camera
 
 
 def columns_of(node: Any) -> Iterator[str]:
@@ -51,21 +45,14 @@ def columns_of(node: Any) -> Iterator[str]:
             yield from columns_of(value)
 
 
-def write_noise(root: Path, column: str, number: int, rng: np.random.Generator) -> str:
-    """The files of one row in one column; returns its cell."""
-    (root / column).mkdir(parents=True, exist_ok=True)
-    if column == "lidar":
-        rng.uniform((2, -30, -30, 0), (60, 30, 30, 1), (2000, 4)).astype(np.float32).tofile(root / column / f"{number}.bin")
-        return f"{column}/{number}.bin"
-    if column == "thermal":
-        images = {"": rng.integers(29000, 29256, (SIDE, SIDE), dtype=np.uint16)}
-    elif column == "ndvi":
-        images = {band: rng.integers(0, 256, (SIDE, SIDE), dtype=np.uint8) for band in ("-red", "-nir")}
-    else:
-        images = {"": rng.integers(0, 2 if column == "mask" else 256, (SIDE, SIDE, 3 if column == "rgb" else 1), dtype=np.uint8)}
-    for suffix, image in images.items():
-        cv2.imwrite(str(root / column / f"{number}{suffix}.png"), image)
-    return ";".join(f"{column}/{number}{suffix}.png" for suffix in images)
+def write_noise(root: Path, column: str, number: int, rng: np.random.Generator) -> tuple[dict[str, Any], str, str]:
+    """An example of the sensor that the column is a name for: its table, and the row's cell and calibration."""
+    folder = root / column / str(number)
+    folder.mkdir(parents=True)
+    [kind] = called_so(column)
+    table, shot = SENSORS[kind].example(folder, (SIDE, SIDE), rng)
+    cell = ";".join(path.relative_to(root).as_posix() for path in shot.paths)
+    return {"sensor": kind, **table}, cell, shot.calibration.relative_to(root).as_posix() if shot.calibration else ""
 
 
 def make_data(config: Config, folder: Path) -> None:
@@ -79,22 +66,23 @@ def make_data(config: Config, folder: Path) -> None:
 
 def write_data(config: Config, root: Path, classes: Sequence[str], columns: list[str]) -> None:
     header = ["id", "split", "group", *columns, "mask", "boxes", "label", "calibration", "frame", "bout"]
-    rng, rows = np.random.default_rng(0), [",".join(header)]
+    rng, rows, tables = np.random.default_rng(0), [",".join(header)], {}
+    (root / "mask").mkdir(parents=True)
     for number in range(4 * 3 * len(classes)):
         split, label = ("train", "val", "test")[number % 3], classes[number // 3 % len(classes)]
-        cells = [write_noise(root, column, number, rng) for column in [*columns, "mask"]]
-        calibration = "calibration.json" if "lidar" in columns else ""
-        more = [f"8 8 40 40 {label}", label, calibration, f"frame-{number}", f"bout-{number}"]
+        noise = {column: write_noise(root, column, number, rng) for column in columns}
+        tables = {column: table for column, (table, _, _) in noise.items()}
+        cv2.imwrite(str(root / f"mask/{number}.png"), rng.integers(0, 2, (SIDE, SIDE), dtype=np.uint8))
+        cells = [cell for _, cell, _ in noise.values()]
+        calibration = "".join(name for _, _, name in noise.values())
+        more = [f"mask/{number}.png", f"8 8 40 40 {label}", label, calibration, f"frame-{number}", f"bout-{number}"]
         rows.append(",".join([str(number), split, f"group-{number}", *cells, *more]))
-    pinhole = np.array([[SIDE / 2, 0, SIDE / 2, 0], [0, SIDE / 2, SIDE / 2, 0], [0, 0, 1, 0]])
-    write_calibration(root / "calibration.json", Camera(pinhole, AHEAD, (), (SIDE, SIDE)))
-    tables = "".join(f"[modalities.{column}]\n{SENSORS[column]}\n" for column in columns)
     pixels = as_plain(config.distiller.task)["type"] is Segmentation
     codes = {name: code for code, name in enumerate(classes if pixels else ("background", "object"))}
     values = ", ".join(f"{name} = {code}" for name, code in codes.items())
     mask = f'[mask]\nvalues = {{ {values} }}\npositive = ["{list(codes)[-1]}"]\n'
     about = f'name = "noise"\nlicence = "Apache-2.0"\nsource = "made by the tests"\nclasses = {list(classes)}\n'
-    (root / "manifest.toml").write_text(about + tables + mask, "utf-8")
+    (root / "manifest.toml").write_text(about + to_toml({"modalities": tables}, {}) + mask, "utf-8")
     (root / "manifest.csv").write_text("\n".join(rows) + "\n", "utf-8")
 
 

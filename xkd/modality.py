@@ -1,17 +1,20 @@
-"""What a sensor is: how its files are read, placed under a draw, varied and shown."""
+"""What a sensor is: how its files are known, read, placed under a draw, varied and shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
+
+Settings = Mapping[str, Any]  # of a sensor: its table [modalities.NAME] of a manifest.toml without `sensor`, or a part of it
+Likeness = Literal["no", "if so called", "yes"]
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,14 @@ class Modality(Channels, Protocol):
     """One sensor: what its files hold, in which unit; `name` is the manifest's column that it is read from.
 
     A pixel that the sensor did not see (outside its image, no return, no data) is placed as NaN by a sensor whose readings have holes,
-    and as `mean` by the others. A `Batch` holds `mean` in any case (see `filled`): 0 once it is normalised.
+    and as `outside` by the others. A `Batch` holds `outside` in any case (see `filled`).
     """
+
+    suffixes: ClassVar[tuple[str, ...]]  # of its files, in lower case
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        """What stands, per channel, where the sensor saw nothing: its `mean` (0 once normalised), unless nothing has a value of its own."""
 
     @property
     def row_keys(self) -> tuple[str, ...]:
@@ -86,6 +95,76 @@ class Shrinks(Protocol):
 
     def frame(self, shot: Shot) -> tuple[int, int] | None:
         """(height, width) by the file's header; None where the whole file has to be decoded in any case."""
+
+
+@runtime_checkable
+class Scans(Protocol):
+    """A sensor whose readings are points, drawn into a view of any size: most of its pixels hold none.
+
+    The row's calibration puts them into the camera's frame, where they need no registration.
+    """
+
+    @property
+    def above(self) -> bool:
+        """Whether they are seen from above instead, in a frame of their own."""
+
+    @property
+    def counted(self) -> tuple[bool, ...]:
+        """Of each channel, whether it says how a pixel was hit and not by what: then it is 0 where nothing was seen, never NaN."""
+
+    def ranges(self, spread: int) -> Modality:
+        """The same scanner with one channel, metres, each point spread over `spread` pixels."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a file is like, before anybody has said which sensor made it."""
+
+    suffix: str  # in lower case
+    dtype: str = ""  # of its numbers, such as "uint16"; empty where the suffix is all that is known
+    shape: tuple[int, ...] = ()  # (H, W, C) of an image, C = 1 where its colours are all grey; of an array its own
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a few files say of settings that their table lacks.
+
+    `settings` are known now. Others are not in the files: then `seen` says what is, and `readings` how it may be meant, each in words
+    and as the settings to give.
+    """
+
+    settings: Settings = field(default_factory=dict)
+    seen: str = ""
+    readings: tuple[tuple[str, Settings], ...] = ()
+
+
+class Sensor(Modality, Protocol):
+    """A kind of sensor, which a manifest can name: a frozen dataclass in a file of its own and a line of `xkd.modalities.SENSORS`.
+
+    Its fields are the keys of [modalities.NAME]; all of them have defaults. What stands here serves those who make a data set of its
+    files, and the tests, which find it by that line.
+    """
+
+    names: ClassVar[tuple[str, ...]]  # words, in lower case, by which people call its columns and folders
+
+    @classmethod
+    def requires(cls, table: Settings) -> tuple[str, ...]:
+        """Settings that a table like this one must have, because no default could be right."""
+
+    @classmethod
+    def recognise(cls, look: Look) -> Likeness:
+        """Whether a file of its suffixes that looks like this is its own: if it is so called, or whatever it is called."""
+
+    @classmethod
+    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+        """What these shots say of settings that the table lacks: of `requires`, and of others that depend on the files.
+
+        `mean` and `std` are measured by others. `ValueError` names a file where none can be read.
+        """
+
+    @classmethod
+    def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
+        """A table, and a shot of noise of (height, width) `size` that is written into the folder."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +232,7 @@ def _floats(value: Any) -> Iterator[float]:
 
 
 def filled(image: NDArray[Any], modality: Modality) -> NDArray[Any]:
-    """A placed image with `mean` where the sensor saw nothing."""
+    """A placed image with `outside` where the sensor saw nothing."""
     if image.dtype.kind in "ui":
         return image
-    return np.where(np.isnan(image), np.asarray(modality.mean, image.dtype), image)
+    return np.where(np.isnan(image), np.asarray(modality.outside, image.dtype), image)

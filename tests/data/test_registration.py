@@ -225,7 +225,7 @@ def test_a_lidar_and_a_chain_are_refused(copy: Path) -> None:
     text = (copy / "manifest.toml").read_text("utf-8")
     lidar = two.block(two.planted(2.0, 0.0)).replace("registration.thermal", "registration.lidar")
     (copy / "manifest.toml").write_text(text + LIDAR + lidar, "utf-8")
-    with pytest.raises(ValueError, match="'lidar' is a LiDAR: its points are projected by the row's calibration"):
+    with pytest.raises(ValueError, match="'lidar' is a scanner: its points are projected by the row's calibration"):
         Manifest.load(copy)
     back = two.block(two.planted(2.0, 0.0), reference='"thermal"').replace("registration.thermal", "registration.rgb")
     (copy / "manifest.toml").write_text(text + two.block(two.planted(2.0, 0.0)) + back, "utf-8")

@@ -22,7 +22,7 @@ from plyfile import PlyData, PlyElement
 from pypcd4.pypcd4 import PointCloud
 
 from xkd.data.manifest import Manifest
-from xkd.modalities import RGB, Depth, Multispectral, Thermal
+from xkd.modalities import RGB, SENSORS, Depth, Multispectral, Thermal, modality
 from xkd.modalities.calibration import Camera, read_calibration, write_calibration
 from xkd.modalities.scans import read_scan
 from xkd.modality import Shot
@@ -92,14 +92,11 @@ def calibration(folder: Path) -> bytes:
 
 PLANE: dict[str, Any] = {"photometric": "minisblack"}
 
-# what is read, by a file's name: how, and a file that is whole
+# what is read beside the sensors' own examples, by a file's name: how, and a file that is whole
 READERS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], bytes]]] = {
     "rgb.jpg": (lambda path: RGB().read(Shot((path,))), lambda _: encoded(".jpg", COLOUR)),
-    "rgb.png": (lambda path: RGB().read(Shot((path,))), lambda _: encoded(".png", COLOUR)),
     "rgb.webp": (lambda path: RGB().read(Shot((path,))), lambda _: encoded(".webp", COLOUR)),
     "rgb.bmp": (lambda path: RGB().read(Shot((path,))), lambda _: encoded(".bmp", COLOUR)),
-    "thermal.png": (lambda path: Thermal().read(Shot((path,))), lambda _: encoded(".png", DEEP)),
-    "depth.png": (lambda path: Depth().read(Shot((path,))), lambda _: encoded(".png", DEEP)),
     "bands.tif": (
         lambda path: Multispectral(bands=("red", "nir")).read(Shot((path,))),
         lambda _: tiff(np.dstack([DEEP, DEEP]), **PLANE, planarconfig="contig"),
@@ -117,6 +114,20 @@ READERS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], bytes]]] = {
     "manifest.toml": (manifest, lambda _: HEADER),
     "manifest.csv": (manifest, lambda _: b"id,split,group,rgb,label\n1,train,g,rgb/1.png,a\n2,val,h,rgb/2.png,b\n"),
 }
+
+NAMES = (*SENSORS, *READERS)
+
+
+def whole_file(name: str, folder: Path) -> tuple[Callable[[Path], Any], Path]:
+    """How a file is read, and one that is whole, with what belongs to it beside it."""
+    if name in SENSORS:
+        table, shot = SENSORS[name].example(folder, (20, 24), np.random.default_rng(0))
+        sensor = modality("eye", {"sensor": name, **table})
+        return lambda _: sensor.read(shot), shot.paths[0]
+    read, make = READERS[name]
+    (folder / name).write_bytes(make(folder))
+    return read, folder / name
+
 
 # one change: where, as a share of the file, what is done there, and with which bytes
 Change = tuple[float, str, bytes]
@@ -154,11 +165,10 @@ def message_of(read: Callable[[Path], Any], path: Path) -> str:
 
 def fuzz(name: str, folder: Path, times: int) -> int:
     """Reads `times` changed files; how many of them gave something."""
-    read, make = READERS[name]
-    whole, path, given_back = make(folder), folder / name, [0]
-    (folder / "manifest.toml").write_bytes(HEADER)
-    (folder / "manifest.csv").write_bytes(READERS["manifest.csv"][1](folder))
-    path.write_bytes(whole)
+    for part in ("manifest.toml", "manifest.csv"):
+        whole_file(part, folder)
+    read, path = whole_file(name, folder)
+    whole, given_back = path.read_bytes(), [0]
     read(path)
 
     @settings(max_examples=times, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
@@ -175,7 +185,7 @@ def fuzz(name: str, folder: Path, times: int) -> int:
     return given_back[0]
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_broken_file_is_an_error_that_names_it(name: str, tmp_path: Path) -> None:
     assert fuzz(name, tmp_path, 40) < 40
 
@@ -183,12 +193,12 @@ def test_a_broken_file_is_an_error_that_names_it(name: str, tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_hundred_thousand_broken_files_leave_nothing_behind(tmp_path: Path) -> None:
-    for name in READERS:
+    for name in NAMES:
         (tmp_path / name).mkdir()
         fuzz(name, tmp_path / name, 200)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for name in READERS:
-        fuzz(name, tmp_path / name, 100_000 // len(READERS) + 1)
+    for name in NAMES:
+        fuzz(name, tmp_path / name, 100_000 // len(NAMES) + 1)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 300, f"{grown:.0f} MiB more than before"
 

@@ -8,10 +8,8 @@ import numpy as np
 import torch
 
 from xkd.batch import View
-from xkd.data.prepare.listing import IMAGES, SCANS
 from xkd.data.sample import Sample
 from xkd.geometry import IDENTITY, Box
-from xkd.modalities import LiDAR
 from xkd.modality import Shot, filled
 
 
@@ -20,7 +18,7 @@ def find_images(places: list[str], view: View) -> dict[Path, Path]:
 
     `FileNotFoundError` for a place that is not there or holds nothing that the view's sensor could have made.
     """
-    suffixes = SCANS if isinstance(view.modality, LiDAR) else IMAGES
+    suffixes = sorted({suffix for sensor in view.sensors for suffix in sensor.suffixes})
     found: dict[Path, Path] = {}
     for place in map(Path, places):
         if not place.exists():

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rich.console import Console
+from rich.markup import escape
+
 from xkd.commands.screen import Screen
 from xkd.data.prepare.arguments import named, parse_masks, parse_numbers, parse_sources, with_settings
 from xkd.data.prepare.clocks import Clock
@@ -48,16 +51,21 @@ def main(arguments: Sequence[str]) -> int:
     order = order_of(a)
     if order.out.exists():
         raise FileExistsError(f"{order.out}: is there already; remove it to make it anew")
-    show(make(find(a), order), Screen())
+    console = Screen()
+    show(make(find(a, console), order), console)
     return 0
 
 
-def find(a: argparse.Namespace) -> Found:
-    """What the layout finds."""
+def find(a: argparse.Namespace, console: Console) -> Found:
+    """What the layout finds; sensors that were guessed are told at once, since what comes next may fail by it."""
     if a.layout == "kitti":
         found = find_in_kitti(Kitti(a.root, tuple(a.classes), a.crops))
         return replace(found, sensors=with_settings(found.sensors, a.set))
     sources = parse_sources(a.sensor, a.set)
+    for column, source in sources.items():
+        if source.why:
+            said = f"{column} is read as sensor '{source.table['sensor']}': {source.why}. If it is another, write {column}=DIR:SENSOR"
+            console.print(escape(said))
     if a.layout == "coco":
         return find_in_coco(Coco(a.json, tuple(a.classes), tuple(a.mask_positive), a.multilabel, a.unannotated), sources, a.strip)
     if a.layout == "folders":
@@ -106,7 +114,7 @@ def add_order(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sensors(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sensor", action="append", required=True, metavar="COLUMN=DIR:SENSOR", help="rgb=photos:rgb; once per sensor")
+    parser.add_argument("--sensor", action="append", required=True, metavar="COLUMN=DIR[:SENSOR]", help="rgb=photos; once per sensor")
     add_set(parser)
     parser.add_argument("--strip", default="", metavar="REGEX", help="taken out of stems, so that they pair: '_rgb$|_thermal$'")
 

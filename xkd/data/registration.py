@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Matrix
-from xkd.modalities import LiDAR
 from xkd.modalities.raster import warp_plane
-from xkd.modality import Modality, Shot
+from xkd.modality import Modality, Scans, Shot
 
 MODELS: Final = ("translation", "affine", "homography")
 _GRID: Final = 33  # points per side at which a transformation is looked at
@@ -122,8 +121,8 @@ def check_sensors(name: str, reference: Any, modalities: Mapping[str, Modality])
     for one in (name, reference):
         if one not in modalities:
             raise ValueError(f"no sensor {one!r}; there are {sorted(modalities)}")
-        if isinstance(modalities[one], LiDAR):
-            raise ValueError(f"'{one}' is a LiDAR: its points are projected by the row's calibration, correct that instead")
+        if isinstance(modalities[one], Scans):
+            raise ValueError(f"'{one}' is a scanner: its points are projected by the row's calibration, correct that instead")
     if name == reference:
         raise ValueError(f"'{name}' cannot be registered to itself; there are {sorted(modalities)}")
 
@@ -132,7 +131,7 @@ def read_registered(modality: Modality, shot: Shot, registration: Registration |
     """What the files hold, in the reference's frame where the sensor is registered.
 
     There it is resampled once, so a draw or a crop treats it as it treats any other file. What the sensor does not see of that frame
-    is NaN, or `mean` in a reading of `uint8` counts. `ValueError` names a file of another size than was registered.
+    is NaN, or `outside` in a reading of `uint8` counts. `ValueError` names a file of another size than was registered.
     """
     reading = modality.read(shot)
     if registration is None:
@@ -146,7 +145,7 @@ def read_registered(modality: Modality, shot: Shot, registration: Registration |
     placed = warp_plane(reading, registration.to_sensor, registration.size[::-1])
     if reading.dtype.kind not in "ui":
         return placed
-    return np.rint(np.where(np.isnan(placed), np.asarray(modality.mean, np.float32), placed)).astype(reading.dtype)
+    return np.rint(np.where(np.isnan(placed), np.asarray(modality.outside, np.float32), placed)).astype(reading.dtype)
 
 
 def unlike_sizes(sizes: Mapping[str, tuple[int, int]], same_size: bool, registrations: Mapping[str, Registration]) -> str:

@@ -8,12 +8,12 @@ from xkd.batch import View
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest
 from xkd.data.rows import SPLITS
-from xkd.modalities.lidar import LiDAR
+from xkd.modality import Scans
 
 
 def check_draws(views: Sequence[View], augment: Augment) -> None:
     """A draw has the proportions of the camera's frame: turned by it, a bird's-eye view would be sheared."""
-    above = [view.name for view in views for sensor in view.sensors if isinstance(sensor, LiDAR) and sensor.project == "above"]
+    above = [view.name for view in views for sensor in view.sensors if isinstance(sensor, Scans) and sensor.above]
     if above and augment.rotate > 0:
         raise ValueError(
             f"view '{above[0]}' is a bird's-eye view, which the camera's rotation would shear: rotate must be 0, got {augment.rotate:g}"

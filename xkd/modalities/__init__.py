@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from types import MappingProxyType, NoneType
+from types import NoneType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from xkd.modalities.depth import Depth
@@ -12,20 +12,17 @@ from xkd.modalities.lidar import LiDAR
 from xkd.modalities.multispectral import Multispectral
 from xkd.modalities.rgb import RGB
 from xkd.modalities.thermal import Thermal
-from xkd.modality import Modality
+from xkd.modality import Modality, Sensor, Shot, Told
 
-__all__ = ["RGB", "SENSORS", "Depth", "LiDAR", "Multispectral", "Thermal", "modality"]
+__all__ = ["RGB", "SENSORS", "Depth", "LiDAR", "Multispectral", "Thermal", "modality", "told"]
 
-# sensor of a manifest.toml -> its class, and the keys that the file must give because no default could be right
-SENSORS: Final[Mapping[str, tuple[type, tuple[str, ...]]]] = MappingProxyType(
-    {
-        "rgb": (RGB, ()),
-        "thermal": (Thermal, ("unit", "scale", "range")),
-        "multispectral": (Multispectral, ("bands", "outputs")),
-        "lidar": (LiDAR, ("outputs", "range")),
-        "depth": (Depth, ("scale", "limits")),
-    }
-)
+SENSORS: Final[Mapping[str, type[Sensor]]] = {  # as a manifest.toml names them
+    "rgb": RGB,
+    "thermal": Thermal,
+    "multispectral": Multispectral,
+    "lidar": LiDAR,
+    "depth": Depth,
+}
 
 
 def modality(name: str, table: Mapping[str, Any]) -> Modality:
@@ -33,10 +30,27 @@ def modality(name: str, table: Mapping[str, Any]) -> Modality:
 
     Raises `ValueError` for an unknown sensor or key and for a missing key, naming the legal ones.
     """
+    sensor, values = _settings(name, table)
+    required = sensor.requires(values)
+    if missing := [key for key in required if key not in values]:
+        raise ValueError(f"[modalities.{name}]: sensor '{table['sensor']}' needs {missing[0]!r} (and {list(required)} in all)")
+    build: Any = sensor
+    built: Modality = build(name=name, **values)
+    return built
+
+
+def told(name: str, table: Mapping[str, Any], shots: Sequence[Shot]) -> Told:
+    """What some shots say of settings that their `[modalities.NAME]` table lacks; raises what `modality` does, but for missing keys."""
+    sensor, values = _settings(name, table)
+    return sensor.told(values, shots)
+
+
+def _settings(name: str, table: Mapping[str, Any]) -> tuple[type[Sensor], dict[str, Any]]:
+    """The table's sensor, and its settings as the class takes them."""
     kind = str(table.get("sensor"))
     if kind not in SENSORS:
         raise ValueError(f"[modalities.{name}]: unknown sensor {kind!r}; sensors are {sorted(SENSORS)}")
-    sensor, required = SENSORS[kind]
+    sensor: Any = SENSORS[kind]
     legal = [field.name for field in fields(sensor) if field.name != "name"]
     values = {key: _frozen(value) for key, value in table.items() if key != "sensor"}
     if unknown := [key for key in values if key not in legal]:
@@ -45,10 +59,7 @@ def modality(name: str, table: Mapping[str, Any]) -> Modality:
     for key, value in values.items():
         if not _fits(value, hints[key]):
             raise ValueError(f"[modalities.{name}]: {key} must be {_words(hints[key])}, got {table[key]!r}")
-    if missing := [key for key in required if key not in values]:
-        raise ValueError(f"[modalities.{name}]: sensor '{kind}' needs {missing[0]!r} (and {list(required)} in all)")
-    built: Modality = sensor(name=name, **values)
-    return built
+    return sensor, values
 
 
 def _frozen(value: Any) -> Any:

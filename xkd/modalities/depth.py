@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.files import read_image
+from xkd.modalities.counts import counts_of, widened
+from xkd.modalities.files import IMAGES, read_image
 from xkd.modalities.raster import warp_seen
-from xkd.modality import Shot, check_finite
+from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
+
+# what counts of cameras may be, in metres: OpenNI's and RealSense's, KITTI's, TUM's
+_READINGS: Final = {"millimetres": 0.001, "1/256 of a metre": 1 / 256, "1/5000 of a metre": 1 / 5000, "centimetres": 0.01, "metres": 1.0}
+_ORDINARY: Final = (0.05, 300.0)  # metres that depth cameras measure
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,9 @@ class Depth:
     `noise` is the jitter's standard deviation at one metre; it grows with the square of depth, as a stereo camera's does.
     `dropout` is the largest share of pixels that are lost.
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = IMAGES
+    names: ClassVar[tuple[str, ...]] = ("depth", "tof")
 
     name: str = "depth"
     scale: float = 0.001
@@ -45,9 +55,42 @@ class Depth:
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise ValueError(f"depth '{self.name}': mean and std need one value each, std above 0; got {self.mean}, {self.std}")
 
+    @classmethod
+    def requires(cls, table: Settings) -> tuple[str, ...]:
+        return ("scale", "limits")
+
+    @classmethod
+    def recognise(cls, look: Look) -> Likeness:
+        return "if so called" if look.shape[2] == 1 and look.dtype != "uint8" else "no"
+
+    @classmethod
+    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+        missing = [key for key in cls.requires(table) if key not in table]
+        if not missing:
+            return Told()
+        counts = counts_of(shots, holes=True)
+        readings: dict[str, Settings] = {}
+        given = {f"{table['scale']:g} metres each": float(table["scale"])} if "scale" in table else _READINGS
+        for words, scale in given.items():
+            low, high = counts.low * scale, counts.high * scale
+            if "scale" in table or (_ORDINARY[0] <= low and high <= _ORDINARY[1]):
+                near, far = widened(low, high)
+                full = {"scale": scale, "limits": [near or float(f"{low:.3g}"), far]}
+                readings[words] = {key: full[key] for key in missing}
+        return Told({}, str(counts), tuple(readings.items()))
+
+    @classmethod
+    def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
+        cv2.imwrite(str(folder / "millimetres.png"), rng.integers(500, 8000, size, dtype=np.uint16))
+        return {"scale": 0.001, "limits": [0.5, 8.0]}, Shot((folder / "millimetres.png",))
+
     @property
     def channels(self) -> int:
         return 1
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        return self.mean
 
     @property
     def unit(self) -> str:
@@ -92,5 +135,5 @@ class Depth:
         low, high = self.range
         grey = np.clip((image[..., 0] - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
         picture = cv2.applyColorMap(grey if self.inverse else 255 - grey, cv2.COLORMAP_PLASMA)[..., ::-1].copy()
-        picture[image[..., 0] == np.float32(self.mean[0])] = 0
+        picture[image[..., 0] == np.float32(self.outside[0])] = 0
         return np.ascontiguousarray(picture, np.uint8)

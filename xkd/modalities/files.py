@@ -6,7 +6,7 @@ import io
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -15,6 +15,8 @@ from PIL import Image
 
 from xkd.modalities.tiff import UPRIGHT, read_tiff
 
+IMAGES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".jp2")  # suffixes of what is decoded here
+
 _JPEG_START = b"\xff\xd8"
 _JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
@@ -22,6 +24,7 @@ _PNG_START = b"\x89PNG"
 _PNG_SIGNATURE = 8  # bytes
 _PNG_CHUNK = 12  # bytes beside what it holds: length, kind, checksum
 _ORIENTATION = 0x0112  # EXIF's and TIFF's tag
+_GREY_TOLERANCE = 4  # counts by which the channels of a grey picture stored as colour may differ after JPEG
 _EIGHTH = 8  # the smallest fraction that a JPEG is decoded at
 _LYING = (5, 6, 7, 8)  # orientations that exchange width and height
 # pixels that a byte can hold at most: deflate makes 1032 bytes of one, of 8 pixels each; a block of 64 takes a bit at least
@@ -101,6 +104,11 @@ def read_bands(path: Path) -> tuple[NDArray[Any], float]:
             image = image[..., [2, 1, 0, 3][: image.shape[2]]]
         return (image if image.ndim == 3 else image[..., None]), float("nan")
     return read_tiff(path)
+
+
+def is_grey(image: NDArray[Any]) -> bool:
+    """Whether all channels of a picture (H, W, C) hold the same, but for what JPEG does to them."""
+    return bool(np.ptp(image.astype(np.float32), axis=2).max() <= _GREY_TOLERANCE)
 
 
 def is_whole(data: bytes) -> bool:

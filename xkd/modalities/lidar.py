@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.calibration import read_calibration
+from xkd.modalities.calibration import Camera, read_calibration, write_calibration
+from xkd.modalities.counts import read_few, widened
 from xkd.modalities.points import Points, densify, splat, unoccluded
-from xkd.modalities.scans import read_scan
-from xkd.modality import Shot, check_finite
+from xkd.modalities.scans import SCANS, read_scan
+from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
 
 OUTPUTS: Final = ("range", "height", "intensity", "density", "valid")
+_AHEAD: Final = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])  # a scanner in the camera's place, x upon z
 _FEWEST: Final = 10  # points in view below which the calibration is more likely wrong than the scene empty
 
 
@@ -40,6 +44,9 @@ class LiDAR:
     number of floats per point in a `.bin` file (KITTI 4, nuScenes 5). The jitter drops returns (`dropout`, the largest
     share) and shifts ranges (`noise`, metres, one sigma).
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = SCANS
+    names: ClassVar[tuple[str, ...]] = ("lidar", "velodyne", "scan", "scans", "points")
 
     name: str = "lidar"
     outputs: tuple[str, ...] = ("range", "intensity", "valid")
@@ -82,9 +89,55 @@ class LiDAR:
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise ValueError(f"{here}: mean and std need {self.channels} values each, std above 0; got {self.mean}, {self.std}")
 
+    @classmethod
+    def requires(cls, table: Settings) -> tuple[str, ...]:
+        return ("outputs", "range")
+
+    @classmethod
+    def recognise(cls, look: Look) -> Likeness:
+        if look.suffix != ".npy":
+            return "yes"
+        return "if so called" if len(look.shape) == 2 and look.shape[1] >= 3 else "no"
+
+    @classmethod
+    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+        known: dict[str, Any] = {}
+        if "project" not in table and not any(shot.calibration for shot in shots):
+            known["project"] = "above"  # what would put them into a camera's picture is not there
+        if set(cls.requires(table)) <= table.keys():
+            return Told(known)
+        scans = read_few(shots, lambda shot: read_scan(shot.only, table.get("columns", cls.columns)))
+        if "outputs" not in table:
+            intensities = np.concatenate([scan[:, 3] for scan in scans])
+            known["outputs"] = ("range", "intensity", "valid") if np.ptp(intensities) > 0 else ("range", "valid")
+        if "range" not in table:
+            known["range"] = widened(0.0, max(float(np.linalg.norm(scan[:, :3], axis=1).max()) for scan in scans))
+        return Told(known)
+
+    @classmethod
+    def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
+        height, width = size
+        pinhole = np.array([[width / 2, 0, width / 2, 0], [0, width / 2, height / 2, 0], [0, 0, 1, 0]])
+        write_calibration(folder / "calibration.json", Camera(pinhole, _AHEAD, (), (width, height)))
+        rng.uniform((2, -30, -30, 0), (60, 30, 30, 1), (2000, 4)).astype(np.float32).tofile(folder / "points.bin")
+        table = {"outputs": ["range", "height", "intensity", "valid"], "range": [0.0, 80.0]}
+        return table, Shot((folder / "points.bin",), folder / "calibration.json")
+
     @property
     def channels(self) -> int:
         return len(self.outputs)
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        return tuple(0.0 if counted else mean for counted, mean in zip(self.counted, self.mean, strict=True))
+
+    @property
+    def above(self) -> bool:
+        return self.project == "above"
+
+    @property
+    def counted(self) -> tuple[bool, ...]:
+        return tuple(name in ("density", "valid") for name in self.outputs)
 
     @property
     def unit(self) -> str:
@@ -99,7 +152,7 @@ class LiDAR:
         scan = read_scan(path, self.columns)
         xyz = scan[:, :3]
         distance = np.linalg.norm(xyz, axis=1)
-        pixels, depth, (width, height) = self._from_above(xyz) if self.project == "above" else self._seen(xyz, shot)
+        pixels, depth, (width, height) = self._from_above(xyz) if self.above else self._seen(xyz, shot)
         pixels = pixels.astype(np.float32)  # first: rounding takes a position just inside the right edge onto it
         kept = (depth > 0) & (distance >= self.range[0]) & (distance <= self.range[1])
         kept &= ((pixels >= 0) & (pixels < (width, height))).all(1)
@@ -110,10 +163,10 @@ class LiDAR:
             )
         values = np.stack([distance, xyz[:, 2], scan[:, 3] * self.intensity_scale], 1).astype(np.float32)
         points = Points(pixels[kept], depth[kept].astype(np.float32), values[kept], (height, width))
-        return unoccluded(points, self.occlusion, 0.1) if self.occlusion and self.project == "camera" else points
+        return unoccluded(points, self.occlusion, 0.1) if self.occlusion and not self.above else points
 
     def place(self, reading: Points, matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        if self.project == "above" and crop != (0, 0, reading.shape[1], reading.shape[0]):
+        if self.above and crop != (0, 0, reading.shape[1], reading.shape[0]):
             raise ValueError(f"lidar '{self.name}': a bird's-eye view has no crop, crops are in the camera's frame; got {crop}")
         drawn = splat(reading, matrix, size, crop)
         valid = densify(drawn, self.densify)
@@ -128,7 +181,7 @@ class LiDAR:
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """Lost returns and range noise."""
-        empty = np.array([0.0 if name in ("density", "valid") else np.nan for name in self.outputs], np.float32)
+        empty = np.where(self.counted, np.float32(0), np.float32(np.nan))
         lost = rng.random(image.shape[:2], np.float32) < self.dropout * rng.random()
         changed = image.copy()
         if "range" in self.outputs:
@@ -144,9 +197,12 @@ class LiDAR:
         low, high = self.range if self.outputs[0] == "range" else (self.mean[0] - 2 * self.std[0], self.mean[0] + 2 * self.std[0])
         grey = 255 - np.clip((channel - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
         picture = cv2.applyColorMap(grey, cv2.COLORMAP_PLASMA)[..., ::-1].copy()
-        unseen = image[..., self.outputs.index("valid")] == 0 if "valid" in self.outputs else channel == np.float32(self.mean[0])
+        unseen = image[..., self.outputs.index("valid")] == 0 if "valid" in self.outputs else channel == np.float32(self.outside[0])
         picture[unseen] = 0
         return np.ascontiguousarray(picture, np.uint8)
+
+    def ranges(self, spread: int) -> LiDAR:
+        return replace(self, outputs=("range",), mean=(), std=(), densify=spread)
 
     def _seen(self, xyz: NDArray[np.float64], shot: Shot) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
         if shot.calibration is None:

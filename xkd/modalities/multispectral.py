@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.files import read_bands
+from xkd.modalities.counts import read_few, usual_span, widened
+from xkd.modalities.files import IMAGES, read_bands
 from xkd.modalities.raster import warp_seen
-from xkd.modality import Shot, check_finite
+from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
 
 # normalised differences (a - b) / (a + b)
 # NDVI: Rouse et al. 1974; GNDVI: Gitelson, Kaufman & Merzlyak 1996; NDRE: Gitelson & Merzlyak 1994
 INDICES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {"ndvi": ("nir", "red"), "gndvi": ("nir", "green"), "ndre": ("nir", "rededge")}
 )
+_COLOURS: Final = 4  # channels of a picture at most, alpha among them
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,9 @@ class Multispectral:
     changes each band's gain by up to `gain` (the illumination's colour, which an index feels) and the light as a whole by
     up to `light` (which it does not).
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = IMAGES
+    names: ClassVar[tuple[str, ...]] = ("multispectral", "ndvi", "gndvi", "ndre", "nir", "bands")
 
     name: str = "ndvi"
     bands: tuple[str, ...] = ("red", "nir")
@@ -73,16 +79,54 @@ class Multispectral:
         low, high = self.range
         if high <= low or not 0 <= self.gain < 1 or not 0 <= self.light < 1:
             raise ValueError(f"{here}: range must rise, gain and light are 0 or more and below 1")
-        if not self.mean and not set(self.outputs) <= set(INDICES):
-            raise ValueError(f"{here}: raw bands need mean and std, one value per output {list(self.outputs)}")
-        object.__setattr__(self, "mean", self.mean or (0.0,) * self.channels)
-        object.__setattr__(self, "std", self.std or (0.5,) * self.channels)
+        usual = [(0.0, 0.5) if name in INDICES else ((low + high) / 2, (high - low) / 4) for name in self.outputs]
+        object.__setattr__(self, "mean", self.mean or tuple(mean for mean, _ in usual))
+        object.__setattr__(self, "std", self.std or tuple(std for _, std in usual))
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise ValueError(f"{here}: mean and std need {self.channels} values each, std above 0; got {self.mean}, {self.std}")
+
+    @classmethod
+    def requires(cls, table: Settings) -> tuple[str, ...]:
+        return ("bands", "outputs") if set(table.get("outputs", ())) <= set(INDICES) else ("bands", "outputs", "range")
+
+    @classmethod
+    def recognise(cls, look: Look) -> Likeness:
+        return "yes" if look.shape[2] > _COLOURS else "if so called"
+
+    @classmethod
+    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+        """Folders of one band each are called like their bands; indices that the bands allow are its outputs, else the bands."""
+        known: dict[str, Any] = {}
+        if "bands" not in table:
+            number = read_few(shots, lambda shot: sum(read_bands(path)[0].shape[2] for path in shot.paths))[0]
+            folders = tuple(path.parent.name for path in shots[0].paths)
+            if not number == len(set(folders)) > 1:
+                return Told({}, f"{number} bands, without names", (_naming(number),))
+            known["bands"] = folders
+        full = {**table, **known}
+        if "outputs" not in table:
+            indices = tuple(name for name, needed in INDICES.items() if set(needed) <= set(full["bands"]))
+            known["outputs"] = full["outputs"] = indices or full["bands"]
+        if "range" in cls.requires(full) and "range" not in table:
+            sensor = cls(**full)
+            raw = [channel for channel, name in enumerate(sensor.outputs) if name not in INDICES]
+            known["range"] = widened(*usual_span(read_few(shots, lambda shot: sensor.read(shot)[..., raw])))
+        return Told(known)
+
+    @classmethod
+    def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
+        paths = (folder / "red.png", folder / "nir.png")
+        for path in paths:
+            cv2.imwrite(str(path), rng.integers(1, 256, size, dtype=np.uint8))
+        return {"bands": ["red", "nir"], "outputs": ["ndvi"]}, Shot(paths)
 
     @property
     def channels(self) -> int:
         return len(self.outputs)
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        return self.mean
 
     @property
     def unit(self) -> str:
@@ -165,3 +209,11 @@ class Multispectral:
         first, second = (np.maximum(bands[band], 0) for band in INDICES[name])  # NaN stays NaN
         total = first + second
         return np.asarray(np.divide(first - second, total, out=np.full_like(total, np.nan), where=total > 0))
+
+
+def _naming(number: int) -> tuple[str, Settings]:
+    """Names for so many bands, to copy."""
+    if number == 2:
+        return "red and near infrared, in this order", {"bands": ["red", "nir"], "outputs": ["ndvi"]}
+    names = [f"band{place}" for place in range(1, number + 1)]
+    return "to be learned as they are, under names of yours", {"bands": names, "outputs": names}

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.files import jpeg_frame, read_image
+from xkd.modalities.counts import counts_of
+from xkd.modalities.files import IMAGES, jpeg_frame, read_image
 from xkd.modalities.raster import warp
-from xkd.modality import Shot, check_finite
+from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
 
 _MEAN = (123.675, 116.28, 103.53)  # ImageNet's, torchvision's values times 255
 _STD = (58.395, 57.12, 57.375)
 _WHITE = 255.0
+_BITS = (10, 12, 14, 16)  # of cameras that write 16-bit files
 _LEVELS = np.linspace(0.0, 1.0, 256)
 # OpenCV's REDUCED_COLOR flags say blue first
 _SHRUNK = {
@@ -39,6 +43,9 @@ class RGB:
     each channel's gain (white balance); 0 turns one off.
     """
 
+    suffixes: ClassVar[tuple[str, ...]] = IMAGES
+    names: ClassVar[tuple[str, ...]] = ("rgb", "colour", "color", "photo", "photos", "visible", "vis")
+
     name: str = "rgb"
     mean: tuple[float, ...] = _MEAN
     std: tuple[float, ...] = _STD
@@ -57,6 +64,28 @@ class RGB:
         if self.encoding not in ("srgb", "linear") or self.white <= 0:
             raise ValueError(f"rgb '{self.name}': encoding is 'srgb' or 'linear' and white above 0; got '{self.encoding}' and {self.white}")
 
+    @classmethod
+    def requires(cls, table: Settings) -> tuple[str, ...]:
+        return ()
+
+    @classmethod
+    def recognise(cls, look: Look) -> Likeness:
+        colours = look.shape[2] in (3, 4)
+        return "yes" if colours and look.dtype == "uint8" else "if so called" if look.dtype in ("uint8", "uint16") else "no"
+
+    @classmethod
+    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+        if "white" in table or (counts := counts_of(shots)).dtype != np.uint16:
+            return Told()
+        fit = [bits for bits in _BITS if counts.most < 2**bits]
+        readings = tuple((f"counts of {bits} bits", {"white": float(2**bits - 1)}) for bits in fit)
+        return Told({}, f"{counts}, none above {counts.most:,g}", readings)
+
+    @classmethod
+    def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
+        cv2.imwrite(str(folder / "colours.png"), rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+        return {}, Shot((folder / "colours.png",))
+
     @property
     def channels(self) -> int:
         return 3
@@ -68,6 +97,10 @@ class RGB:
     @property
     def range(self) -> tuple[float, float]:
         return (0.0, 255.0)
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        return self.mean
 
     @property
     def row_keys(self) -> tuple[str, ...]:
@@ -99,7 +132,7 @@ class RGB:
         return np.asarray(table[image])
 
     def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        return warp(reading, matrix, size, crop, self.mean)
+        return warp(reading, matrix, size, crop, self.outside)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """One look-up table per channel (gamma, then contrast about mid-grey, gain and cast), then a mix with the luma."""

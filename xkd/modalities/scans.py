@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xkd.modalities.claims import check_las, check_ply
 
-_SUFFIXES: Final = (".bin", ".npy", ".pcd", ".ply", ".las", ".laz")
+SCANS: Final = (".bin", ".npy", ".pcd", ".ply", ".las", ".laz")  # suffixes of what is read here
 _EXTRA: Final = "pip install 'xkd[lidar]'"
 
 
@@ -22,8 +22,8 @@ def read_scan(path: Path, columns: int) -> NDArray[np.float64]:
     anywhere else it is an error. Raises `ValueError` and `FileNotFoundError`, which name the file.
     """
     suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise ValueError(f"{path}: a scan is one of {list(_SUFFIXES)}")
+    if suffix not in SCANS:
+        raise ValueError(f"{path}: a scan is one of {list(SCANS)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if suffix == ".bin":

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.files import read_image
+from xkd.modalities.counts import Counts, counts_of, widened
+from xkd.modalities.files import IMAGES, is_grey, read_image
 from xkd.modalities.palette import invert_palette
 from xkd.modalities.raster import warp, warp_seen
-from xkd.modality import Shot, check_finite
+from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
 
 _BYTE_STD = (256**2 / 12) ** 0.5
 AUTOMATIC_GAIN = "share of the image's own span (automatic gain)"
 _FLAT = 1e-6  # an image without contrast stays dark
-_GREY_TOLERANCE = 4  # counts by which the channels of a grey picture stored as colour may differ after JPEG
+_RENDERED: Final[Settings] = {"unit": "8-bit counts", "scale": 1.0, "range": [0.0, 255.0]}
+# what counts of cameras may be: unit, scale, and what is added to get degrees Celsius
+_READINGS: Final = {
+    "hundredths of a kelvin": ("K", 0.01, -273.15),
+    "1/64 of a kelvin": ("K", 1 / 64, -273.15),
+    "tenths of a kelvin": ("K", 0.1, -273.15),
+    "kelvin": ("K", 1.0, -273.15),
+    "hundredths of a degree Celsius": ("degC", 0.01, 0.0),
+    "tenths of a degree Celsius": ("degC", 0.1, 0.0),
+    "degrees Celsius": ("degC", 1.0, 0.0),
+}
+_ORDINARY: Final = (-60.0, 150.0)  # degrees Celsius of what thermal cameras look at
+_USUAL: Final = 20.0  # degrees Celsius: of several meanings the one that comes nearest is the first
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,9 @@ class Thermal:
     of its white noise and `nonuniformity` the largest one of a pattern that differs from column to column, all but the
     first as shares of `range`: what an uncooled camera does between two shutter calibrations.
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = IMAGES
+    names: ClassVar[tuple[str, ...]] = ("thermal", "therm", "ir", "infrared", "flir", "lwir", "fir", "tir")
 
     name: str = "thermal"
     unit: str = "K"
@@ -71,9 +89,37 @@ class Thermal:
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
             raise ValueError(f"thermal '{self.name}': mean and std need one value each, std above 0; got {self.mean}, {self.std}")
 
+    @classmethod
+    def requires(cls, table: Settings) -> tuple[str, ...]:
+        return () if table.get("encoding") == "percentile" else ("unit", "scale", "range")  # each image has a scale of its own then
+
+    @classmethod
+    def recognise(cls, look: Look) -> Likeness:
+        return "if so called" if look.shape[2] == 1 or look.dtype == "uint8" else "no"  # colours may be a palette's
+
+    @classmethod
+    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+        missing = [key for key in cls.requires(table) if key not in table]
+        if not missing:
+            return Told()
+        counts = counts_of(shots)
+        if counts.dtype == np.uint8 and not {"unit", "scale"} & table.keys():
+            return Told({key: _RENDERED[key] for key in missing})  # no camera's temperatures have 8 bits
+        readings = _plausible(counts, table)
+        return Told({}, str(counts), tuple((words, {key: full[key] for key in missing}) for words, full in readings.items()))
+
+    @classmethod
+    def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
+        cv2.imwrite(str(folder / "counts.png"), rng.integers(28500, 31000, size, dtype=np.uint16))
+        return {"unit": "K", "scale": 0.01, "range": [285.0, 310.0]}, Shot((folder / "counts.png",))
+
     @property
     def channels(self) -> int:
         return 1
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        return self.mean
 
     @property
     def row_keys(self) -> tuple[str, ...]:
@@ -85,7 +131,7 @@ class Thermal:
         if image.ndim == 3:
             if self.palette:
                 image = invert_palette(path, image, self.palette)
-            elif np.ptp(image.astype(np.int32), axis=2).max() > _GREY_TOLERANCE:
+            elif not is_grey(image):
                 raise ValueError(
                     f"{path}: a false-colour (palette) thermal picture has no readable counts; export grey 8 or 16 bits, "
                     "or name the OpenCV colour map that it was made with: palette = 'inferno'"
@@ -114,7 +160,7 @@ class Thermal:
     def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
         if np.isnan(reading).any():
             return warp_seen(reading, matrix, size, crop)
-        return warp(reading, matrix, size, crop, self.mean)
+        return warp(reading, matrix, size, crop, self.outside)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         low, high = self.range
@@ -136,3 +182,21 @@ class Thermal:
         low, high = self.range
         grey = np.clip((image[..., 0] - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
         return np.ascontiguousarray(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)[..., ::-1], np.uint8)
+
+
+def _plausible(counts: Counts, table: Settings) -> dict[str, Settings]:
+    """In words, the settings under which the counts are temperatures as they occur, the likeliest first; last, as plain counts."""
+    offset = float(table.get("offset", 0.0))
+    found: list[tuple[float, str, Settings]] = []
+    for words, (unit, scale, to_celsius) in _READINGS.items():
+        low, high = (end * scale + offset + to_celsius for end in (counts.low, counts.high))
+        given = table.get("unit", unit) == unit and table.get("scale", scale) == scale
+        if given and _ORDINARY[0] <= low <= high <= _ORDINARY[1]:
+            away = abs((low + high) / 2 - _USUAL)
+            found.append((away, words, {"unit": unit, "scale": scale, "range": widened(low - to_celsius, high - to_celsius)}))
+    ways = {words: settings for _, words, settings in sorted(found, key=lambda way: way[0])}
+    if not ways or not {"unit", "scale"} & table.keys():
+        unit, scale = table.get("unit", "counts"), float(table.get("scale", 1.0))
+        span = widened(*sorted((counts.low * scale + offset, counts.high * scale + offset)))
+        ways[f"{scale:g} {unit} each" if "unit" in table else "counts of no known unit"] = {"unit": unit, "scale": scale, "range": span}
+    return ways

@@ -45,7 +45,7 @@ def test_profiles_and_orientations_are_noted(copy: Path) -> None:
     assert not graver(found)  # the turned file has the size of its pair once it is turned back
     notes = [finding.text for finding in found.findings if finding.subject == "files"]
     assert "profile, which is not applied: rgb/0.png" in notes[0]
-    assert "EXIF orientation when they are read: rgb/1.jpg" in notes[1]
+    assert "stored turned (EXIF orientation): reading turns them back or refuses them; rgb/1.jpg" in notes[1]
 
 
 def test_images_and_masks_of_other_proportions_are_told(copy: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
-from xkd.data.prepare.measure import check_complete, measure
+from xkd.data.prepare.measure import complete, measure
 from xkd.modality import Shot
 
 
@@ -32,13 +34,16 @@ def test_a_table_with_a_mean_is_not_measured(depth: Shot) -> None:
 
 
 def test_limits_are_asked_for_with_what_was_measured(depth: Shot) -> None:
-    with pytest.raises(ValueError, match=r"needs \['limits'\].*1 % lie below 1 and 99 % below 3 \(unit 'm'\).*'depth.limits=\[1, 3\]'"):
-        check_complete("depth", {"sensor": "depth", "scale": 0.001}, [depth])
+    with pytest.raises(ValueError, match=r"needs \['limits'\].* from 1,000 to 3,000 .*0\.001 metres each: --set 'depth.limits=\[1, 3\]'"):
+        complete("depth", {"sensor": "depth", "scale": 0.001}, [depth])
 
 
-def test_millimetres_are_known_by_their_size(depth: Shot) -> None:
-    with pytest.raises(ValueError, match=r"of millimetres --set depth.scale=0.001 'depth.limits=\[1, 3\]'"):
-        check_complete("depth", {"sensor": "depth"}, [depth])
+def test_scales_of_depth_are_offered_where_they_make_distances(depth: Shot) -> None:
+    with pytest.raises(ValueError, match=r"needs \['scale', 'limits'\]") as asked:
+        complete("depth", {"sensor": "depth"}, [depth])
+    assert "if these are millimetres: --set depth.scale=0.001 'depth.limits=[1, 3]'; if" in str(asked.value)
+    assert "1/256 of a metre: --set depth.scale=0.00390625 'depth.limits=[3.9, 11.8]'" in str(asked.value)
+    assert "these are metres: " not in str(asked.value), "three kilometres are no depth"
 
 
 def test_the_range_of_a_scanner_is_its_distances(tmp_path: Path) -> None:
@@ -47,9 +52,93 @@ def test_the_range_of_a_scanner_is_its_distances(tmp_path: Path) -> None:
     points = np.column_stack([distance * np.cos(angle), distance * np.sin(angle), np.full(500, 70.0), np.ones(500)])
     points[:, 2] = 0
     points.astype(np.float32).tofile(tmp_path / "scan.bin")
-    table = {"sensor": "lidar", "project": "above", "outputs": ["intensity", "range", "valid"], "mean": [1.0, 1.0, 1.0]}
-    with pytest.raises(ValueError, match=r"needs \['range'\].*1 % lie below 5\..*99 % below 24\."):
-        check_complete("lidar", table, [Shot((tmp_path / "scan.bin",))])
+    table, note = complete("lidar", {"sensor": "lidar"}, [Shot((tmp_path / "scan.bin",))])
+    assert table == {"sensor": "lidar", "project": "above", "outputs": ("range", "valid"), "range": [0.0, 25.0]}
+    assert note == (
+        'lidar: its files tell project = "above", outputs = ["range", "valid"], range = [0.0, 25.0]; --set lidar.KEY=VALUE says otherwise'
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "meanings"),
+    [
+        (28900, 31240, ["hundredths of a kelvin"]),
+        (18500, 20000, ["1/64 of a kelvin"]),
+        (2930, 3100, ["tenths of a kelvin", "hundredths of a degree Celsius"]),
+        (150, 380, ["tenths of a degree Celsius", "hundredths of a degree Celsius"]),
+        (7000, 8200, ["hundredths of a degree Celsius"]),
+        (50000, 60000, []),
+    ],
+)
+def test_units_of_a_thermal_camera_are_offered_where_they_make_temperatures(
+    low: int, high: int, meanings: list[str], tmp_path: Path
+) -> None:
+    counts = np.linspace(low, high, 600).reshape(20, 30).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), counts)
+    with pytest.raises(ValueError, match=r"needs \['unit', 'scale', 'range'\]") as asked:
+        complete("thermal", {"sensor": "thermal"}, [Shot((tmp_path / "a.png",))])
+    said = str(asked.value)
+    offered = re.findall(r"if these are ([^:]+): --set thermal.unit=\S+ thermal.scale=\S+ 'thermal.range=\[[-\d., ]+\]'", said)
+    assert offered == [*meanings, "counts of no known unit"], said
+
+
+def test_what_is_set_already_is_not_asked_for(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.linspace(29000, 31000, 600).reshape(20, 30).astype(np.uint16))
+    shots = [Shot((tmp_path / "a.png",))]
+    with pytest.raises(ValueError, match=r"needs \['scale', 'range'\].*kelvin: --set thermal.scale=0.01 'thermal.range=\[290, 310\]'$"):
+        complete("thermal", {"sensor": "thermal", "unit": "K"}, shots)
+    with pytest.raises(ValueError, match=r"needs \['range'\].*if these are 0.02 F each: --set 'thermal.range=\[580, 620\]'$"):
+        complete("thermal", {"sensor": "thermal", "unit": "F", "scale": 0.02}, shots)
+    assert complete("thermal", {"sensor": "thermal", "encoding": "percentile"}, shots)[1] == ""
+
+
+def test_a_rendered_thermal_picture_has_counts(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.arange(240, dtype=np.uint8).reshape(12, 20))
+    table, note = complete("thermal", {"sensor": "thermal"}, [Shot((tmp_path / "a.png",))])
+    assert table == {"sensor": "thermal", "unit": "8-bit counts", "scale": 1.0, "range": [0.0, 255.0]}
+    assert 'thermal: its files tell unit = "8-bit counts", scale = 1.0' in note
+    with pytest.raises(ValueError, match=r"needs \['unit', 'range'\].*8-bit counts"):
+        complete("thermal", {"sensor": "thermal", "scale": 0.5}, [Shot((tmp_path / "a.png",))])
+
+
+def test_deep_colours_are_asked_for_their_white(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 4000, (9, 7, 3), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    with pytest.raises(
+        ValueError, match=r"needs \['white'\].*if these are counts of 12 bits: --set rgb.white=4095; if .* 14 bits"
+    ) as asked:
+        complete("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "a.png",))])
+    assert "10 bits" not in str(asked.value)
+    assert complete("rgb", {"sensor": "rgb", "white": 4095.0}, [Shot((tmp_path / "a.png",))])[1] == ""
+
+
+def test_bands_are_counted_and_called_like_their_folders(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.random.default_rng(0).integers(0, 60000, (6, 20, 30), dtype=np.uint16), photometric="minisblack"
+    )
+    with pytest.raises(ValueError, match=r"needs \['bands', 'outputs'\].* they hold 6 bands, without names; .*\"band6\"\]' 'ms.outputs="):
+        complete("ms", {"sensor": "multispectral"}, [Shot((tmp_path / "a.tif",))])
+    for band in ("red", "nir", "blue"):
+        (tmp_path / band).mkdir()
+        cv2.imwrite(str(tmp_path / band / "1.png"), np.arange(200, 800, dtype=np.uint16).reshape(20, 30))
+    shot = Shot((tmp_path / "red/1.png", tmp_path / "nir/1.png"))
+    assert complete("ms", {"sensor": "multispectral"}, [shot])[0] == {
+        "sensor": "multispectral",
+        "bands": ("red", "nir"),
+        "outputs": ("ndvi",),
+    }
+    blue = Shot((tmp_path / "red/1.png", tmp_path / "blue/1.png"))
+    table, _ = complete("ms", {"sensor": "multispectral", "gains": [0.001, 0.001]}, [blue])
+    assert (table["bands"], table["outputs"], table["range"]) == (("red", "blue"), ("red", "blue"), [0.2, 0.8])
+
+
+def test_files_that_cannot_be_read_tell_nothing_and_others_do(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    cv2.imwrite(str(tmp_path / "a.png"), np.arange(240, dtype=np.uint8).reshape(12, 20))
+    shots = [Shot((tmp_path / name,)) for name in ("broken.png", "a.png")]
+    assert complete("thermal", {"sensor": "thermal"}, shots)[0]["unit"] == "8-bit counts"
+    with pytest.raises(ValueError, match=r"broken\.png"):
+        complete("thermal", {"sensor": "thermal"}, shots[:1])
 
 
 def test_a_sensor_that_saw_nothing_but_one_value_is_refused(tmp_path: Path) -> None:

@@ -13,15 +13,13 @@ from xkd.data.check.finding import Finding, listed
 from xkd.data.check.frames import Frame, seen
 from xkd.data.frame import crop_of
 from xkd.data.manifest import Manifest
-from xkd.modalities import LiDAR
-from xkd.modality import Modality
+from xkd.modality import Modality, Scans
 
 FARTHEST: Final = 4.0  # robust standard deviations from the median of a sensor's images
 CLIPPED: Final = 0.25  # share of an image's pixels at one end of the range
 _EVEN: Final = 1e-3  # standard deviation over the range, below which an image shows nothing
 _TO_SIGMA: Final = 1.4826  # median absolute deviation to the standard deviation of a normal distribution
 DIFFERENCE: Final = 0.5  # of the manifest's std, by which the measured mean or std may differ
-_ABOUT_PIXELS: Final = ("density", "valid")  # outputs that have a value in every pixel, and depend on how large pixels are
 _LONGEST: Final = 640  # pixels; enough for shares and means
 _SPREAD_LEAST: Final = 0.01  # of the range: images whose means hardly vary have no outliers
 
@@ -57,7 +55,7 @@ class Normalisation:
 def expose(manifest: Manifest, frame: Frame, name: str) -> Exposure:
     sensor = frame.readings[name][0]
     own = frame.size(name)
-    factor = max(1.0, max(own) / _LONGEST) if not isinstance(sensor, LiDAR) else 1.0  # fewer pixels hold more returns
+    factor = max(1.0, max(own) / _LONGEST) if not isinstance(sensor, Scans) else 1.0  # fewer pixels hold more returns
     placed = frame.placed(name, (round(own[0] / factor), round(own[1] / factor)))
     there = seen(sensor, placed)
     values = (placed if placed.dtype == np.uint8 else placed[..., :1])[there].astype(np.float64)
@@ -67,7 +65,7 @@ def expose(manifest: Manifest, frame: Frame, name: str) -> Exposure:
     x1, y1, x2, y2 = (max(int(edge / factor), 0) for edge in crop_of(manifest, frame.row, own))
     part, inside = (pixels[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)] for pixels in (placed, there))
     pixels = part.reshape(-1, sensor.channels).astype(np.float64)
-    counted = inside.reshape(-1, 1) | np.array([output in _ABOUT_PIXELS for output in _outputs(sensor)])
+    counted = inside.reshape(-1, 1) | np.array(_counted(sensor))
     counted &= np.isfinite(pixels)
     pixels = np.where(counted, pixels, 0.0)
     return Exposure(
@@ -82,8 +80,9 @@ def expose(manifest: Manifest, frame: Frame, name: str) -> Exposure:
     )
 
 
-def _outputs(sensor: Modality) -> tuple[str, ...]:
-    return sensor.outputs if isinstance(sensor, LiDAR) else ("",) * sensor.channels
+def _counted(sensor: Modality) -> tuple[bool, ...]:
+    """Channels that have a value in every pixel, which depends on how large pixels are."""
+    return sensor.counted if isinstance(sensor, Scans) else (False,) * sensor.channels
 
 
 def outliers(means: NDArray[np.float64], span: float) -> NDArray[np.bool_]:
@@ -111,12 +110,16 @@ def exposure_findings(sensors: Mapping[str, Modality], exposures: Mapping[str, S
         low, high = sensors[name].range
         odd: dict[str, list[Any]] = {
             "show nothing: all pixels alike": [one for one in images if one.std < _EVEN * (high - low)],
-            f"have a quarter of their pixels or more at the low end of the range ({low:g})": [one for one in images if one.low >= CLIPPED],
+            f"have a quarter of their pixels or more at the low end of the range ({low:g})": [
+                one
+                for one in images
+                if one.low >= CLIPPED and low < sensors[name].outside[0]  # else it is what nothing looks like
+            ],
             f"have a quarter of their pixels or more at the high end of the range ({high:g})": [
                 one for one in images if one.high >= CLIPPED
             ],
             "see nothing in more than half of their pixels": [
-                one for one in images if one.unseen > 0.5 and not isinstance(sensors[name], LiDAR)
+                one for one in images if one.unseen > 0.5 and not isinstance(sensors[name], Scans)
             ],
         }
         far = outliers(np.array([one.mean for one in images]), high - low)
@@ -135,7 +138,7 @@ def normalisation_findings(sensors: Mapping[str, Modality], measured: Mapping[st
     for name, own in measured.items():
         means = np.abs(np.subtract(own.mean, own.stated_mean)) / own.stated_std
         spreads = np.abs(np.subtract(own.std, own.stated_std)) / own.stated_std
-        judged = np.array([output not in _ABOUT_PIXELS for output in _outputs(sensors[name])])
+        judged = ~np.array(_counted(sensors[name]))
         if (np.maximum(means, spreads)[judged] > DIFFERENCE).any():
             text = (
                 f"{name}: it is normalised by mean {_few(own.stated_mean)} and std {_few(own.stated_std)} (of manifest.toml, or the"

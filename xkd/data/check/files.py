@@ -19,8 +19,8 @@ from PIL import Image, UnidentifiedImageError
 from xkd.data.check.finding import Finding, listed
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
-from xkd.modalities import RGB, Depth, LiDAR, Multispectral
 from xkd.modalities.files import is_whole
+from xkd.modality import Scans
 
 _ORIENTATION: Final = 0x0112  # EXIF
 _TURNED: Final = (5, 6, 7, 8)  # orientations that swap height and width
@@ -58,15 +58,12 @@ def scan_files(manifest: Manifest, tick: Callable[[], None]) -> dict[tuple[str, 
     """Facts of every file that a sensor reads; `tick` is called after each."""
     facts = {}
     for name, path in users(manifest.rows):
-        kind = manifest.modalities[name]
-        # what those sensors read ignores the orientation; OpenCV honours it for all others
-        turns = not isinstance(kind, (Depth, Multispectral, LiDAR))
-        facts[name, path] = _facts(manifest.root / path, turns, isinstance(kind, LiDAR))
+        facts[name, path] = _facts(manifest.root / path, isinstance(manifest.modalities[name], Scans))
         tick()
     return facts
 
 
-def _facts(path: Path, turns: bool, scan: bool) -> FileFacts:
+def _facts(path: Path, scan: bool) -> FileFacts:
     if not path.is_file():
         return FileFacts(problem="no such file")
     data = path.read_bytes()
@@ -80,7 +77,9 @@ def _facts(path: Path, turns: bool, scan: bool) -> FileFacts:
     try:
         with Image.open(io.BytesIO(data)) as header:
             size, profile = header.size, "icc_profile" in header.info
-            orientation = int(header.getexif().get(_ORIENTATION, 1)) if turns else 1
+            # Pillow would decode all of a PNG, to look for the tag behind the pixels
+            told = header.format != "PNG" or b"eXIf" in data
+            orientation = int(header.getexif().get(_ORIENTATION, 1)) if told else 1
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         size, profile, orientation = (0, 0), False, 1  # its sensor may still read it: see `frames`
     thumbnail = thumbnail_of(data, path, size)
@@ -131,15 +130,11 @@ def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
         )
         found.append(Finding("error", "files", text))
     found += _size_findings(manifest, facts)
-    colour = [key for key in used if isinstance(manifest.modalities[key[0]], RGB)]
-    if profiles := [path for name, path in colour if facts[name, path].profile]:
-        found.append(
-            Finding("note", "files", f"{len(profiles)} colour images have an embedded profile, which is not applied: {listed(profiles)}")
-        )
+    if profiles := [path for name, path in used if facts[name, path].profile]:
+        found.append(Finding("note", "files", f"{len(profiles)} images have an embedded profile, which is not applied: {listed(profiles)}"))
     if turned := [path for name, path in used if facts[name, path].orientation != 1]:
-        found.append(
-            Finding("note", "files", f"{len(turned)} images are turned by their EXIF orientation when they are read: {listed(turned)}")
-        )
+        text = f"{len(turned)} images are stored turned (EXIF orientation): reading turns them back or refuses them; {listed(turned)}"
+        found.append(Finding("note", "files", text))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -17,8 +17,7 @@ from xkd.data.registration import read_registered, unlike_sizes
 from xkd.data.rows import SPLITS, Row
 from xkd.data.shots import shot_of
 from xkd.geometry import IDENTITY, Box
-from xkd.modalities import Depth, LiDAR
-from xkd.modality import Modality
+from xkd.modality import Modality, Scans
 
 _REACH = 3  # pixels over which a scan's returns are spread, and a depth camera's thin holes filled, so that range has edges
 
@@ -92,20 +91,20 @@ def _check_mask(manifest: Manifest, row: Row, shape: tuple[int, int]) -> None:
 def grey(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.float32]:
     """(H, W) of one sensor at `size`, NaN where it saw nothing: mean of colours, the first channel of others, log range of a scan."""
     sensor, reading = frame.readings[name]
-    if isinstance(sensor, LiDAR):
-        sensor = replace(sensor, outputs=("range",), mean=(), std=(), densify=max(sensor.densify, _REACH))
-        return np.asarray(np.log(np.maximum(Frame(frame.row, {name: (sensor, reading)}).placed(name, size)[..., 0], np.float32(0.1))))
+    if isinstance(sensor, Scans):
+        metres = Frame(frame.row, {name: (sensor.ranges(_REACH), reading)}).placed(name, size)[..., 0]
+        return np.asarray(np.log(np.maximum(metres, np.float32(0.1))))
     placed = frame.placed(name, size)
     if placed.dtype == np.uint8:
         return np.asarray(placed.mean(2), np.float32)
     image = np.where(seen(sensor, placed), placed[..., 0], np.float32(np.nan))
-    return _with_outlines(image) if isinstance(sensor, Depth) else image
+    return _with_outlines(image)
 
 
 def _with_outlines(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """A depth camera loses the pixels where depth jumps, which are its edges: holes so thin take the nearest pixel's value."""
     there = np.isfinite(image).astype(np.uint8)
-    if not there.any():
+    if there.all() or not there.any():
         return image
     _, nearest = cv2.distanceTransformWithLabels(1 - there, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
     values = np.zeros(int(nearest.max()) + 1, np.float32)
@@ -115,7 +114,7 @@ def _with_outlines(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def seen(sensor: Modality, placed: NDArray[Any]) -> NDArray[np.bool_]:
-    """(H, W): whether the sensor saw something there, in the first channel."""
-    if isinstance(sensor, LiDAR) and "valid" in sensor.outputs:
-        return np.asarray(placed[..., sensor.outputs.index("valid")] > 0, np.bool_)
+    """(H, W): whether the sensor saw something there, a scanner in any channel, others in the first."""
+    if isinstance(sensor, Scans):
+        return np.asarray(np.where(sensor.counted, placed > 0, ~np.isnan(placed)).any(2), np.bool_)
     return np.asarray(~np.isnan(placed[..., 0]), np.bool_)

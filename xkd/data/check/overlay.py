@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xkd.data.check.frames import Frame, grey, read_frame, seen
+from xkd.data.check.frames import Frame, grey, read_frame
 from xkd.data.manifest import Manifest
 from xkd.data.region import read_codes, region
 from xkd.data.rows import Row
-from xkd.modalities import LiDAR
-from xkd.modality import filled
+from xkd.modality import Scans, filled
 
 _WIDTH: Final = 480  # pixels of a picture,
 _WIDE: Final = 960  # of one that is more than twice as wide as high
@@ -43,7 +42,7 @@ def draw_overlays(manifest: Manifest, rows: Sequence[Row], notes: Sequence[str])
 def in_camera(frame: Frame, name: str) -> bool:
     """Whether the sensor's frame is the camera's: a bird's-eye view is not."""
     sensor = frame.readings[name][0]
-    return not (isinstance(sensor, LiDAR) and sensor.project == "above")
+    return not (isinstance(sensor, Scans) and sensor.above)
 
 
 def _overlay(manifest: Manifest, frame: Frame, note: str) -> Overlay:
@@ -106,13 +105,15 @@ def _points_on(frame: Frame, name: str, picture: NDArray[np.uint8], size: tuple[
 def _scan_picture(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A scan's range as dots of two pixels, so that they are seen in a small picture; black where there is none."""
     sensor, reading = frame.readings[name]
-    assert isinstance(sensor, LiDAR)
-    dots = replace(sensor, outputs=("range", "valid"), mean=(), std=(), densify=0)
+    assert isinstance(sensor, Scans)
+    dots = sensor.ranges(0)
     placed = Frame(frame.row, {name: (dots, reading)}).placed(name, size)
-    there = seen(dots, placed)
-    near = float(np.percentile(placed[there][:, 0], 5)) if there.any() else dots.range[0]
-    far = float(np.percentile(placed[there][:, 0], 95)) if there.any() else dots.range[1]
-    picture = (replace(dots, range=(near, far)) if far > near else dots).show(filled(placed, dots))
+    there = ~np.isnan(placed[..., 0])
+    near, far = np.percentile(placed[there], (5, 95)) if there.any() else dots.range
+    low, high = dots.range
+    if far > near:  # from near to far, whatever the ordinary range
+        placed = low + (placed - near) * np.float32((high - low) / (far - near))
+    picture = dots.show(filled(placed, dots))
     picture[~there] = 0
     return np.asarray(cv2.dilate(picture, np.ones((2, 2), np.uint8)), np.uint8)
 
@@ -138,7 +139,7 @@ def _annotated(manifest: Manifest, frame: Frame, name: str, picture: NDArray[np.
 
 
 def _is_scan(frame: Frame, name: str) -> bool:
-    return isinstance(frame.readings[name][0], LiDAR) and in_camera(frame, name)
+    return isinstance(frame.readings[name][0], Scans) and in_camera(frame, name)
 
 
 def _picture_size(size: tuple[int, int]) -> tuple[int, int]:

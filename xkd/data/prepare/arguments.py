@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xkd.data.prepare.guess import guess
 from xkd.data.prepare.listing import Source
 from xkd.data.prepare.masks import Colour, MaskFolder
 from xkd.data.prepare.records import Table
@@ -14,19 +16,23 @@ from xkd.modalities import SENSORS
 
 
 def parse_sources(words: Sequence[str], settings: Sequence[str]) -> dict[str, Source]:
-    """`COLUMN=FOLDER:SENSOR` (`COLUMN=FOLDER,FOLDER:SENSOR` for one file per band) with the settings of their tables."""
+    """`COLUMN=FOLDER` or `COLUMN=FOLDER:SENSOR` (`COLUMN=FOLDER,FOLDER` for one file per band) with the settings of their tables."""
     sources: dict[str, Source] = {}
     for column, rest in named(words, "--sensor"):
-        folders, colon, kind = rest.rpartition(":")
-        if not colon or not folders or kind not in SENSORS:
+        folders, _, kind = rest.rpartition(":")
+        named_so = bool(folders) and kind in SENSORS
+        if not named_so and ":" in rest and not Path(rest).is_dir():
             raise ValueError(f"--sensor {column}={rest}: write COLUMN=FOLDER:SENSOR; sensors are {sorted(SENSORS)}")
         if not (column.isascii() and column.isidentifier()):
             raise ValueError(f"--sensor {column}={rest}: a column is plain letters, digits and _, not first a digit")
         if column in sources:
             raise ValueError(f"--sensor {column} is there twice")
-        sources[column] = Source(tuple(map(Path, folders.split(","))), {"sensor": kind})
+        paths, why = tuple(map(Path, (folders if named_so else rest).split(","))), ""
+        if not named_so:
+            kind, why = guess(column, paths)
+        sources[column] = Source(paths, {"sensor": kind}, why)
     tables = with_settings({column: source.table for column, source in sources.items()}, settings)
-    return {column: Source(source.folders, tables[column]) for column, source in sources.items()}
+    return {column: replace(source, table=tables[column]) for column, source in sources.items()}
 
 
 def with_settings(tables: Mapping[str, Table], settings: Sequence[str]) -> dict[str, Table]:

@@ -12,10 +12,11 @@ from typing import Final
 import cv2
 
 from xkd.data.prepare.labels import check_classes
-from xkd.data.prepare.listing import IMAGES, SCANS, list_files
+from xkd.data.prepare.listing import list_files
 from xkd.data.prepare.records import File, Found, Record, Table
 from xkd.data.text import read_text
 from xkd.geometry import Box, overlap, square
+from xkd.modalities import RGB, LiDAR
 from xkd.modalities.calibration import Camera, read_calibration
 from xkd.modalities.files import read_image
 
@@ -51,8 +52,8 @@ def find_in_kitti(kitti: Kitti) -> Found:
     The calibration becomes a `.json` that states its image's size too. A scan without a calibration is left out.
     """
     folders = {part: _folder(kitti.root, names) for part, names in _FOLDERS.items()}
-    images, other_images = list_files(folders["images"], IMAGES)
-    scans, other_scans = list_files(folders["scans"], SCANS)
+    images, other_images = list_files(folders["images"], RGB.suffixes)
+    scans, other_scans = list_files(folders["scans"], LiDAR.suffixes)
     left_out = Counter({"file that is no image or scan": other_images + other_scans})
     annotated = {path.stem: read_boxes(path) for path in sorted(folders["labels"].glob("*.txt"))}
     found = {name for boxes in annotated.values() for _, name in boxes if name != _NO_OBJECT}

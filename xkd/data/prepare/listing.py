@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from xkd.data.prepare.records import File, Table
-
-IMAGES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".jp2")
-SCANS: Final = (".bin", ".npy", ".pcd", ".ply", ".las", ".laz")
+from xkd.modalities import SENSORS
 
 
 @dataclass(frozen=True)
 class Source:
-    """A sensor on the disk: its folder, or one folder per file of a row (a band each), and its table of manifest.toml."""
+    """A sensor on the disk: its folder, or one folder per file of a row (a band each), and its table of manifest.toml.
+
+    `why` says how the sensor was guessed, and is empty where somebody named it.
+    """
 
     folders: tuple[Path, ...]
     table: Table
+    why: str = ""
+
+
+def visible_files(folder: Path) -> Iterator[Path]:
+    """All below the folder, sorted, without hidden ones; `NotADirectoryError` where there is none."""
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: no such folder")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def list_files(folder: Path, suffixes: Sequence[str], strip: str = "") -> tuple[dict[str, File], int]:
@@ -29,14 +39,10 @@ def list_files(folder: Path, suffixes: Sequence[str], strip: str = "") -> tuple[
     A stem is the path below `folder` without its suffix and without what the regular expression `strip` matches.
     Raises `NotADirectoryError`, and `ValueError` where two files have one stem or a file has none.
     """
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: no such folder")
     found: dict[str, File] = {}
     others = 0
-    for path in sorted(folder.rglob("*")):
+    for path in visible_files(folder):
         name = path.relative_to(folder)
-        if not path.is_file() or any(part.startswith(".") for part in name.parts):
-            continue
         if path.suffix.lower() not in suffixes:
             others += 1
             continue
@@ -63,7 +69,7 @@ def list_sources(sources: Mapping[str, Source], strip: str) -> tuple[dict[str, d
     found: dict[str, dict[str, tuple[File, ...]]] = {}
     left_out: Counter[str] = Counter()
     for column, source in sources.items():
-        suffixes = SCANS if source.table["sensor"] == "lidar" else IMAGES
+        suffixes = SENSORS[source.table["sensor"]].suffixes
         parts = []
         for number, folder in enumerate(source.folders, 1):
             files, others = list_files(folder, suffixes, strip)

@@ -8,13 +8,14 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 import cv2
 
+from xkd.data.prepare.header import completed, measured
 from xkd.data.prepare.labels import group_of
-from xkd.data.prepare.measure import MOST_ROWS, Normalisation, check_complete, measure
 from xkd.data.prepare.readable import readable
 from xkd.data.prepare.records import File, Found, Record
 from xkd.data.prepare.split import split_by_group
@@ -27,7 +28,6 @@ from xkd.modalities.calibration import write_calibration
 from xkd.modality import Shot
 
 Link = Literal["copy", "symlink", "hardlink"]
-Size = tuple[int, int]  # (width, height)
 _MASKS: Final = "mask"
 _CALIBRATIONS: Final = "calibration"
 
@@ -76,10 +76,12 @@ def make(found: Found, order: Order) -> Made:
     with new_dataset(order.out) as draft:
         for record in records:
             _write_made(draft, record)
+        shot = partial(_shot, draft)
+        found = completed(found, train, shot, notes)
         if order.on_broken == "skip":
-            records = readable(found, records, lambda record, column: _shot(record, column, draft), left_out, notes)
+            records = readable(found, records, shot, left_out, notes)
             train = [record for record in records if record.split == "train"]
-        tables, comments, pairs = _measured(found, train, draft, notes)
+        tables, comments, pairs = measured(found, train, shot, notes)
         _write_toml(draft, found, order, tables, comments, pairs)
         _place(draft, records, order.link)
         write_rows(draft, _cells(found, records))
@@ -173,64 +175,10 @@ def _calibration_name(record: Record) -> str:
     return f"{_CALIBRATIONS}/{safe(record.frame)}.json"
 
 
-def _measured(
-    found: Found, train: Sequence[Record], draft: Path, notes: list[str]
-) -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, Any]]:
-    """The sensors' tables with their normalisation, comments for them, and [pairs]."""
-    sample = train[:: -(-len(train) // MOST_ROWS)]
-    tables, comments = {}, {}
-    sizes: dict[str, dict[str, Size]] = {}  # row -> sensor -> (width, height)
-    for column, table in found.sensors.items():
-        rows = [record for record in sample if column in record.files]
-        if not rows:
-            raise ValueError(
-                f"no row of split 'train' has '{column}'; it cannot be normalised or learned from. If it should, see --strip, or for times"
-                " --tolerance, --offset and --estimate-offset"
-            )
-        shots = [_shot(record, column, draft) for record in rows]
-        check_complete(column, table, shots)
-        normalisation, measured = measure(column, table, shots)
-        for record, size in zip(rows, measured, strict=True):
-            sizes.setdefault(record.id, {})[column] = size
-        tables[column] = {**table} | ({"mean": normalisation.mean, "std": normalisation.std} if normalisation else {})
-        if normalisation:
-            comments[f"modalities.{column}"] = _measured_on(normalisation, sum(column in record.files for record in train))
-    return tables, comments, _pairs(found, sizes, notes)
-
-
-def _measured_on(normalisation: Normalisation, total: int) -> str:
-    return f"mean and std were measured on {normalisation.num_rows} of the {total} train rows"
-
-
-def _shot(record: Record, column: str, draft: Path) -> Shot:
+def _shot(draft: Path, record: Record, column: str) -> Shot:
     return Shot(
         tuple(file.path for file in record.files[column]), draft / _calibration_name(record) if record.calibration is not None else None
     )
-
-
-def _pairs(found: Found, sizes: Mapping[str, Mapping[str, Size]], notes: list[str]) -> dict[str, Any]:
-    """[pairs]: how far apart in time, and whether the sensors' images have one size."""
-    pairs: dict[str, Any] = {}
-    if found.max_time_offset < float("inf"):
-        pairs["max_time_offset"] = found.max_time_offset
-    unlike = [row for row, of_row in sizes.items() if len(set(of_row.values())) > 1]
-    if not unlike:
-        return pairs
-    listed = ", ".join(f"{column} {width}x{height}" for column, (width, height) in sizes[unlike[0]].items())
-    pairs["same_size"] = False
-    frames = {of_row[first] for of_row in sizes.values() if (first := next(iter(found.sensors))) in of_row}
-    if len(frames) == 1:
-        pairs["size"] = list(frames.pop())
-    elif any(record.boxes or record.crop for record in found.records):
-        raise ValueError(
-            f"row '{unlike[0]}': sizes differ within the pair ({listed}) and from row to row; "
-            "boxes need one frame: bring the files to one size"
-        )
-    notes.append(
-        f"sizes differ within {len(unlike)} of {len(sizes)} pairs that were looked at, as in '{unlike[0]}' ({listed}): "
-        "both must show the same field of view; two fixed cameras that do not are registered by xkd register-pairs"
-    )
-    return pairs
 
 
 def _write_toml(

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.manifest import Mask
-from xkd.data.prepare.listing import IMAGES, list_files
+from xkd.data.prepare.listing import list_files
 from xkd.data.prepare.records import Record
 from xkd.data.region import read_codes
-from xkd.modalities.files import read_image
+from xkd.modalities.files import IMAGES, read_image
 
 Colour = tuple[int, int, int]  # red, green, blue
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from xkd.data.prepare.measure import sensor_of
+from xkd.data.prepare.header import ShotOf
 from xkd.data.prepare.records import Found, Record
-from xkd.modality import Shot
+from xkd.modalities import modality
 
 
-def readable(
-    found: Found, records: Sequence[Record], shot: Callable[[Record, str], Shot], left_out: Counter[str], notes: list[str]
-) -> list[Record]:
+def readable(found: Found, records: Sequence[Record], shot: ShotOf, left_out: Counter[str], notes: list[str]) -> list[Record]:
     """The rows without the files that cannot be read, each counted; the first of each sensor is told."""
-    sensors = {column: sensor_of(column, table) for column, table in found.sensors.items()}
+    sensors = {column: modality(column, table) for column, table in found.sensors.items()}
     kept: list[Record] = []
     told: dict[str, str] = {}
     for record in records:

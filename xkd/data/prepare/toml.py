@@ -15,7 +15,7 @@ def to_toml(table: Mapping[str, Any], comments: Mapping[str, str], section: str 
     """
     # a bare value after a [section] would belong to it, so tables come last
     values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
-    lines = [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
+    lines = [f"{_key(key)} = {to_value(value)}" for key, value in values.items()]
     if section:
         lines.insert(0, f"[{section}]")
     lines[:0] = [f"# {line}" for line in comments.get(section, "").splitlines()]
@@ -35,7 +35,8 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _value(value: Any) -> str:
+def to_value(value: Any) -> str:
+    """What stands behind the `=` of a key."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -43,5 +44,5 @@ def _value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(to_value, value)) + "]"
     raise TypeError(f"{value!r} has no place in a TOML file of ours")

@@ -1,0 +1,97 @@
+"""Which sensor made the files of a folder: from what it is called, and from what the files are like."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from xkd.data.prepare.listing import visible_files
+from xkd.modalities import SENSORS
+from xkd.modalities.files import IMAGES, is_grey, read_image
+from xkd.modalities.tiff import read_tiff
+from xkd.modality import Likeness, Look
+
+_FEW: Final = 5  # files are looked at
+_GRADES: Final[Sequence[Likeness]] = ("no", "if so called", "yes")
+
+
+def guess(column: str, folders: Sequence[Path]) -> tuple[str, str]:
+    """The sensor, and why it is this one; `ValueError` asks for it where nothing says so."""
+    looks = _look_at_some(folders[0])
+    likeness = {kind: min((_likeness(kind, look) for look in looks), key=_GRADES.index) for kind in SENSORS}
+    like = sorted(kind for kind, grade in likeness.items() if grade != "no")
+    files, ask = _words(looks[0]), f"write {column}={','.join(map(str, folders))}:SENSOR, SENSOR one of {like or sorted(SENSORS)}"
+    for name in (column, folders[0].name):
+        called = called_so(name)
+        if len(called) > 1:
+            raise ValueError(f"--sensor {column}: '{name}' may be each of {called}; {ask}")
+        if called and likeness[called[0]] == "no":
+            raise ValueError(f"--sensor {column}: '{name}' is a name for sensor '{called[0]}', which does not make {files}; {ask}")
+        if called:
+            return called[0], f"'{name}' is a name for it, and it makes {files}"
+    sure = [kind for kind, grade in likeness.items() if grade == "yes"]
+    if len(sure) == 1:
+        return sure[0], f"its files are {files}"
+    raise ValueError(f"--sensor {column}: its files are {files}; which sensor made them? {ask}")
+
+
+def called_so(name: str) -> list[str]:
+    """Sensors that a column or a folder of this name may hold."""
+    words = set(re.findall("[a-z]+", name.lower()))
+    return [kind for kind, sensor in SENSORS.items() if words & {kind, *sensor.names}]
+
+
+def look_at(path: Path) -> Look:
+    """`ValueError` names a file that cannot be read."""
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # for a damaged header also what Python's own parser raises
+            raise ValueError(f"{path}: cannot be read: {error}") from error
+        return Look(suffix, array.dtype.name, tuple(array.shape))
+    if suffix not in IMAGES:
+        return Look(suffix)
+    image = read_tiff(path)[0] if suffix in (".tif", ".tiff") else read_image(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+    channels = 1 if image.ndim == 2 or (image.shape[2] in (3, 4) and is_grey(image[..., :3])) else image.shape[2]
+    return Look(suffix, image.dtype.name, (image.shape[0], image.shape[1], channels))
+
+
+def _look_at_some(folder: Path) -> list[Look]:
+    """Of a few files of the suffix that most have, those that can be read."""
+    known = {suffix for sensor in SENSORS.values() for suffix in sensor.suffixes}
+    of_suffix = {path: path.suffix.lower() for path in visible_files(folder) if path.suffix.lower() in known}
+    if not of_suffix:
+        raise ValueError(f"{folder}: no file that ends in {sorted(known)}")
+    [(most, _)] = Counter(of_suffix.values()).most_common(1)
+    paths = [path for path, suffix in of_suffix.items() if suffix == most]
+    looks, problem = [], None
+    for path in paths[:: -(-len(paths) // _FEW)]:
+        try:
+            looks.append(look_at(path))
+        except ValueError as error:
+            problem = error
+    if not looks and problem is not None:
+        raise problem
+    return looks
+
+
+def _likeness(kind: str, look: Look) -> Likeness:
+    return SENSORS[kind].recognise(look) if look.suffix in SENSORS[kind].suffixes else "no"
+
+
+def _words(look: Look) -> str:
+    """What such files are, to a person."""
+    if not look.shape:
+        return f"{look.suffix} files"
+    if look.suffix == ".npy":
+        return f".npy files of {look.dtype} {look.shape}"
+    bits = {"uint8": "8-bit", "uint16": "16-bit"}.get(look.dtype, look.dtype)
+    channels = {1: "grey", 3: "colour", 4: "colour"}.get(look.shape[2], f"{look.shape[2]}-channel")
+    return f"{bits} {channels} images ({look.suffix})"
