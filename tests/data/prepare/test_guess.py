@@ -33,18 +33,18 @@ def write(path: Path, what: object) -> None:
 @pytest.mark.parametrize(
     ("column", "file", "what", "kind", "why"),
     [
-        ("rgb", "a.jpg", COLOUR, "rgb", "'rgb' is a name for it, and it makes 8-bit colour images (.jpg)"),
-        ("left", "a.jpg", COLOUR, "rgb", "its files are 8-bit colour images (.jpg)"),
-        ("rgb", "a.png", GREY, "rgb", "'rgb' is a name for it, and it makes 8-bit grey images (.png)"),
-        ("thermal", "a.png", DEEP, "thermal", "'thermal' is a name for it, and it makes 16-bit grey images (.png)"),
-        ("flir_2", "a.jpg", np.dstack([GREY] * 3), "thermal", "'flir_2' is a name for it, and it makes 8-bit grey images (.jpg)"),
-        ("lwir", "a.tif", DEEP.astype(np.float32), "thermal", "'lwir' is a name for it, and it makes float32 grey images (.tif)"),
-        ("depth", "a.png", DEEP, "depth", "'depth' is a name for it, and it makes 16-bit grey images (.png)"),
-        ("ndvi", "a.png", COLOUR, "multispectral", "'ndvi' is a name for it, and it makes 8-bit colour images (.png)"),
-        ("field", "a.tif", BANDS, "multispectral", "its files are 16-bit 6-channel images (.tif)"),
-        ("top", "a.bin", None, "lidar", "its files are .bin files"),
-        ("top", "a.LAS", None, "lidar", "its files are .las files"),
-        ("lidar", "a.npy", np.zeros((50, 4), np.float32), "lidar", "'lidar' is a name for it, and it makes .npy files of float32 (50, 4)"),
+        ("rgb", "a.jpg", COLOUR, "rgb", "called 'rgb', it holds 8-bit colour images (.jpg)"),
+        ("left", "a.jpg", COLOUR, "rgb", "it holds 8-bit colour images (.jpg)"),
+        ("rgb", "a.png", GREY, "rgb", "called 'rgb', it holds 8-bit grey images (.png)"),
+        ("thermal", "a.png", DEEP, "thermal", "called 'thermal', it holds 16-bit grey images (.png)"),
+        ("flir_2", "a.jpg", np.dstack([GREY] * 3), "thermal", "called 'flir_2', it holds 8-bit grey images (.jpg)"),
+        ("lwir", "a.tif", DEEP.astype(np.float32), "thermal", "called 'lwir', it holds float32 grey images (.tif)"),
+        ("depth", "a.png", DEEP, "depth", "called 'depth', it holds 16-bit grey images (.png)"),
+        ("ndvi", "a.png", COLOUR, "multispectral", "called 'ndvi', it holds 8-bit colour images (.png)"),
+        ("field", "a.tif", BANDS, "multispectral", "it holds 16-bit 6-channel images (.tif)"),
+        ("top", "a.bin", None, "lidar", "it holds .bin files"),
+        ("top", "a.LAS", None, "lidar", "it holds .las files"),
+        ("lidar", "a.npy", np.zeros((50, 4), np.float32), "lidar", "called 'lidar', it holds .npy files of float32 (50, 4)"),
     ],
 )
 def test_what_is_known(column: str, file: str, what: object, kind: str, why: str, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_what_is_known(column: str, file: str, what: object, kind: str, why: str
             "left",
             "a.png",
             DEEP,
-            r"its files are 16-bit grey images \(.png\); which sensor made them\? write left=\S+recorded:SENSOR, SENSOR one of"
+            r"holds 16-bit grey images \(.png\); which sensor made them\? write left=\S+recorded:SENSOR, SENSOR one of"
             r" \['depth', 'multispectral', 'rgb', 'thermal'\]",
         ),
         ("depth", "a.png", GREY, r"'depth' is a name for sensor 'depth', which does not make 8-bit grey images \(.png\); write depth="),
@@ -67,10 +67,10 @@ def test_what_is_known(column: str, file: str, what: object, kind: str, why: str
             "thermal",
             "a.npy",
             np.zeros((9, 24, 32), np.float16),
-            r"'thermal', which does not make .npy files of float16 \(9, 24, 32\); write",
+            r"no sensor reads .npy files of float16 \(9, 24, 32\); their files are rgb: .png",
         ),
         ("rgb_depth", "a.png", DEEP, r"'rgb_depth' may be each of \['rgb', 'depth'\]; write rgb_depth="),
-        ("left", "a.npy", np.zeros((9, 4), np.float32), r"its files are .npy files of float32 \(9, 4\); which .* one of \['lidar'\]"),
+        ("left", "a.npy", np.zeros((9, 4), np.float32), r"holds .npy files of float32 \(9, 4\); which .* one of \['lidar'\]"),
         ("left", "a.txt", None, r"recorded: no file that ends in \['.bin'"),
     ],
 )
@@ -115,8 +115,8 @@ def test_a_guess_is_told_and_an_order_is_not_guessed(tmp_path: Path, prepare: Pr
     words = ("--classes", "leaf", "--sensor", f"thermal={tmp_path / 'seen:8'}", "--sensor")
     answer = prepare("folders", *words, f"a={tmp_path / 'seen'}", "--out", tmp_path / "one")
     assert answer.code == 0, answer.error
-    assert "a is read as sensor 'rgb': its files are 8-bit colour images (.png). If it is another, write a=DIR:SENSOR" in answer.out
-    assert "thermal is read as sensor 'thermal': 'thermal' is a name for it, and it makes 8-bit grey images (.jpg)" in answer.out
+    assert "a is read as sensor 'rgb': it holds 8-bit colour images (.png). If it is another, write a=DIR:SENSOR" in answer.out
+    assert "thermal is read as sensor 'thermal': called 'thermal', it holds 8-bit grey images (.jpg)" in answer.out
     assert 'note: thermal: its files tell unit = "8-bit counts", scale = 1.0, range = [0.0, 255.0]; --set' in answer.out
     answer = prepare("folders", *words, f"a={tmp_path / 'seen'}:rgb", "--out", tmp_path / "two")
     assert "a is read" not in answer.out

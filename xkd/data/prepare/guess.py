@@ -26,19 +26,22 @@ def guess(column: str, folders: Sequence[Path]) -> tuple[str, str]:
     looks = _look_at_some(folders[0])
     likeness = {kind: min((_likeness(kind, look) for look in looks), key=_GRADES.index) for kind in SENSORS}
     like = sorted(kind for kind, grade in likeness.items() if grade != "no")
-    files, ask = _words(looks[0]), f"write {column}={','.join(map(str, folders))}:SENSOR, SENSOR one of {like or sorted(SENSORS)}"
+    here, files = f"--sensor {column}={','.join(map(str, folders))}", _words(looks[0])
+    if not like:
+        raise ValueError(f"{here}: no sensor reads {files}; their files are {_formats()}")
+    ask = f"write {here.removeprefix('--sensor ')}:SENSOR, SENSOR one of {like}"
     for name in (column, folders[0].name):
         called = called_so(name)
         if len(called) > 1:
-            raise ValueError(f"--sensor {column}: '{name}' may be each of {called}; {ask}")
-        if called and likeness[called[0]] == "no":
-            raise ValueError(f"--sensor {column}: '{name}' is a name for sensor '{called[0]}', which does not make {files}; {ask}")
+            raise ValueError(f"{here}: '{name}' may be each of {called}; {ask}")
+        if called and called[0] not in like:
+            raise ValueError(f"{here}: '{name}' is a name for sensor '{called[0]}', which does not make {files}; {ask}")
         if called:
-            return called[0], f"'{name}' is a name for it, and it makes {files}"
+            return called[0], f"called '{name}', it holds {files}"
     sure = [kind for kind, grade in likeness.items() if grade == "yes"]
     if len(sure) == 1:
-        return sure[0], f"its files are {files}"
-    raise ValueError(f"--sensor {column}: its files are {files}; which sensor made them? {ask}")
+        return sure[0], f"it holds {files}"
+    raise ValueError(f"{here}: holds {files}; which sensor made them? {ask}")
 
 
 def called_so(name: str) -> list[str]:
@@ -95,3 +98,7 @@ def _words(look: Look) -> str:
     bits = {"uint8": "8-bit", "uint16": "16-bit"}.get(look.dtype, look.dtype)
     channels = {1: "grey", 3: "colour", 4: "colour"}.get(look.shape[2], f"{look.shape[2]}-channel")
     return f"{bits} {channels} images ({look.suffix})"
+
+
+def _formats() -> str:
+    return "; ".join(f"{kind}: {' '.join(sensor.suffixes)}" for kind, sensor in SENSORS.items())
