@@ -14,8 +14,9 @@ from xkd.data.annotations import Labels, Masks
 from xkd.data.mix import Mix
 from xkd.data.shuffle import Shuffle
 from xkd.engine.checks import check_classes
-from xkd.engine.config import SECTIONS, as_plain, load_config, parse_options
+from xkd.engine.config import as_plain, load_config, parse_options
 from xkd.engine.loaders import build_loader
+from xkd.engine.sections import SECTIONS
 from xkd.tasks import Classification
 
 

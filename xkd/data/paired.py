@@ -55,7 +55,7 @@ class PairedDataset(Dataset[Sample]):
     arguments and missing files here, for unreadable or mismatched images when they are read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a key of a config; what belongs together is an object
         self,
         root: str,
         split: str,

@@ -1,56 +1,19 @@
-"""Configs: new-style Python files, overridden on the command line; an unknown key is an error that names the legal ones."""
+"""Configs: new-style Python files, read and overridden on the command line; sections as plain dicts."""
 
 from __future__ import annotations
 
 import ast
 import difflib
-import inspect
 import pkgutil
-from collections.abc import Iterable, Mapping, Sequence
-from multiprocessing import get_all_start_methods
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
-from mmengine.runner import EpochBasedTrainLoop
-from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from xkd.builder import check_arguments, default_parts
-from xkd.data.loader import DrawSampler
-
-_DICT, _DICTS, _EITHER = "a dict", "a list of dicts", "a dict or a list of dicts"
-SECTIONS: Final = {
-    "compare": _DICT,
-    "custom_hooks": _DICTS,
-    "default_hooks": _DICT,
-    "distiller": _DICT,
-    "env_cfg": _DICT,
-    "log_interval": "a whole number",
-    "optim_wrapper": _DICT,
-    "param_scheduler": _EITHER,
-    "save_best": "text",
-    "teacher_cache": _DICT,
-    "test_dataloader": _DICT,
-    "train_cfg": _DICT,
-    "train_dataloader": _DICT,
-    "val_dataloader": _DICT,
-    "vis_backends": _DICTS,
-}
-REQUIRED = ("distiller", "train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "train_cfg", "save_best")
-
-
-LOADER_KEYS = (
-    "batch_size",
-    "dataset",
-    "drop_last",
-    "mix",
-    "multiprocessing_context",
-    "num_workers",
-    "persistent_workers",
-    "prefetch_factor",
-    "sampler",
-)
+from xkd.builder import default_parts
+from xkd.engine.sections import REQUIRED, SECTIONS, check_kind, check_schedule, check_section, parameters_of
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -65,111 +28,29 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         raise ValueError(f"{path}: not a config that can be read: {error}") from error
     for key, value in (options or {}).items():
         override(config, key, value, str(path))
+    return checked(config, str(path))
+
+
+def checked(config: Config, where: str) -> Config:
+    """The config itself, whose sections and arguments are all legal, without the names that its sections are made of."""
     for name in config:
         near = difflib.get_close_matches(name, SECTIONS, n=1, cutoff=0.8)
         if near and name not in SECTIONS and not callable(config[name]):  # an imported class is a name of the config too
-            raise KeyError(f"{path}: unknown section '{name}' (did you mean '{near[0]}'?); the sections are {list(SECTIONS)}")
+            raise KeyError(f"{where}: unknown section '{name}' (did you mean '{near[0]}'?); the sections are {list(SECTIONS)}")
     missing = [name for name in REQUIRED if config.get(name) is None]
     if missing:
-        raise KeyError(f"{path}: sections {missing} are missing; it has {[name for name in config if name in SECTIONS]}")
+        raise KeyError(f"{where}: sections {missing} are missing; it has {[name for name in config if name in SECTIONS]}")
     for name, kind in SECTIONS.items():
-        check_kind(config.get(name), kind, f"{path}: {name}")
+        check_kind(config.get(name), kind, f"{where}: {name}")
     if isinstance(config.get("param_scheduler"), Mapping):
         config.param_scheduler = [config.param_scheduler]
     config.train_cfg.setdefault("by_epoch", True)
     for name in SECTIONS:
-        check_section(name, as_plain(config.get(name)), str(path))
-    check_schedule(as_plain(config.get("param_scheduler") or []), config.train_cfg.get("max_epochs"), str(path))
+        check_section(name, as_plain(config.get(name)), where)
+    check_schedule(as_plain(config.get("param_scheduler") or []), config.train_cfg.get("max_epochs"), where)
     for name in [name for name in config if name not in SECTIONS]:
         config.pop(name)  # what the sections are made of stands in them
     return config
-
-
-def check_kind(section: Any, kind: str, where: str) -> None:
-    """`TypeError` where a section that is there is not of its kind."""
-    is_dict = isinstance(section, Mapping)
-    are_dicts = isinstance(section, list | tuple) and all(isinstance(entry, Mapping) for entry in section)
-    fits = {_DICT: is_dict, _DICTS: are_dicts, _EITHER: is_dict or are_dicts, "text": isinstance(section, str)}
-    if section is not None and not fits.get(kind, type(section) is int):
-        raise TypeError(f"{where} must be {kind}, got {section!r}")
-
-
-def check_schedule(schedulers: Any, epochs: int, path: str) -> None:
-    """A schedule that begins when training has ended; mmengine says no more than "end should be larger than begin"."""
-    for position, entry in enumerate(schedulers):
-        if entry.get("by_epoch", True) and entry.get("begin", 0) >= epochs:
-            raise ValueError(
-                f"{path}: param_scheduler[{position}] begins at epoch {entry['begin']}, but train_cfg.max_epochs is {epochs}; "
-                f"train for longer or let it begin earlier"
-            )
-
-
-def check_section(name: str, section: Any, path: str) -> None:
-    """The arguments of every `type`, and of the sections that have none; `KeyError` or `TypeError` names the legal ones."""
-    where = f"{path}: {name}"
-    if name.endswith("_dataloader"):
-        if "mix" in section and name != "train_dataloader":
-            raise KeyError(f"{where}: samples are mixed in train_dataloader alone, evaluation sees them as they are")
-        _check_loader(section, where)
-    elif name == "env_cfg":
-        if "mp_start_method" in ((section or {}).get("mp_cfg") or {}):
-            raise KeyError(
-                f"{where}.mp_cfg.mp_start_method: each loader says how its workers start, train_dataloader.multiprocessing_context"
-            )
-    elif name == "train_cfg":
-        check_keys(section, ["by_epoch", *_parameters(EpochBasedTrainLoop, "runner", "dataloader")], where)
-        if "max_epochs" not in section:
-            raise KeyError(f"{where} needs max_epochs; it has {list(section)}")
-        if not section.get("by_epoch", True):
-            raise ValueError(f"{where}: runs are counted in epochs, by_epoch must be True")
-        for key in ("max_epochs", "val_interval", "val_begin"):
-            if (value := section.get(key, 1)) is not None and (type(value) is not int or value < 1):
-                raise ValueError(f"{where}.{key} must be a whole number from 1 on, got {value!r}")
-        if section.get("val_begin", 1) > section["max_epochs"]:
-            raise ValueError(
-                f"{where}: val_begin {section['val_begin']} lies after max_epochs {section['max_epochs']}: nothing would be chosen"
-            )
-    elif name == "optim_wrapper":
-        clip = section.get("clip_grad") or {}
-        function = clip_grad_value_ if clip.get("type") == "value" else clip_grad_norm_
-        check_keys(clip, ["type", *_parameters(function, "parameters")], f"{where}.clip_grad")
-        section = {key: value for key, value in section.items() if key not in ("constructor", "paramwise_cfg")}
-    elif name == "param_scheduler":
-        for position, entry in enumerate(section or []):
-            # mmengine's schedulers hand their arguments up with **kwargs, so the legal ones are those of all parents
-            parents = getattr(entry.get("type"), "__mro__", ())
-            legal = {key: None for parent in parents for key in _parameters(parent, "self", "optimizer", "args", "kwargs")}
-            check_keys(entry if parents else (), ["type", *legal, "convert_to_iter_based"], f"{where}[{position}]")
-    elif name in ("custom_hooks", "default_hooks"):
-        hooks = section.items() if isinstance(section, Mapping) else enumerate(section or [])
-        section = {str(at): {k: v for k, v in hook.items() if k != "priority"} for at, hook in hooks}
-    check_arguments(section, where)
-
-
-def _check_loader(section: Any, where: str) -> None:
-    check_keys(section, LOADER_KEYS, where)
-    if missing := [key for key in ("dataset", "batch_size") if key not in section]:
-        raise KeyError(f"{where} needs {missing}; it takes {list(LOADER_KEYS)}")
-    for key, least in (("batch_size", 1), ("num_workers", 0), ("prefetch_factor", 1)):
-        value, words = section.get(key, least), () if key == "batch_size" else ("auto",)
-        if value not in words and (not isinstance(value, int) or value < least):
-            raise ValueError(f"{where}.{key} must be a whole number from {least} on{' or auto' if words else ''}, got {value!r}")
-    starts = sorted(get_all_start_methods())
-    if section.get("multiprocessing_context", starts[0]) not in starts:
-        raise ValueError(f"{where}.multiprocessing_context says how workers start, {starts}; got {section['multiprocessing_context']!r}")
-    check_keys(section.get("sampler", {}), _parameters(DrawSampler, "dataset", "seed", "rank", "world_size"), f"{where}.sampler")
-
-
-def check_keys(section: Iterable[str], legal: Sequence[str], where: str) -> None:
-    for key in section:
-        if key not in legal:
-            near = difflib.get_close_matches(key, legal, n=1)
-            hint = f" (did you mean '{near[0]}'?)" if near else ""
-            raise KeyError(f"{where} has no key '{key}'{hint}; it takes {list(legal)}")
-
-
-def _parameters(function: Any, *without: str) -> list[str]:
-    return [name for name in inspect.signature(function).parameters if name not in without]
 
 
 class SettledConfig(Config):
@@ -236,7 +117,7 @@ def _child(node: Any, part: str, path: str, where: str) -> Any:
     if called and (default := default_parts(called).get(part)):
         node[part] = as_names({"type": type(default)})  # what the file leaves to its default, to be changed in parts
         return node[part]
-    left_out = called and part in _parameters(called)
+    left_out = called and part in parameters_of(called)
     whole = f"; it is left out, so name all of it: {path}={{'type': 'package.Class', ...}}" if left_out else ""
     raise KeyError(f"{where}: no key '{path}'; there are {_keys(node)}{whole}")
 

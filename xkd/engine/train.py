@@ -69,7 +69,7 @@ class TrainResult:
     peak_memory: int  # bytes, see `xkd.engine.memory`
 
 
-def train(
+def train(  # noqa: PLR0913
     config: Config,
     work_dir: Path,
     console: Console,
@@ -137,7 +137,7 @@ def _finish(runner: Runner, work_dir: Path, seed: int) -> TrainResult:
     return result
 
 
-def make_runner(
+def make_runner(  # noqa: PLR0913
     config: Config,
     work_dir: Path,
     distiller: Distiller,

@@ -15,8 +15,9 @@ from rich.progress import Progress
 
 import xkd
 from xkd.data.manifest import data_root
-from xkd.engine.config import SECTIONS, as_names, as_plain, load_config
+from xkd.engine.config import as_names, as_plain, load_config
 from xkd.engine.panel_hook import PanelHook
+from xkd.engine.sections import SECTIONS
 from xkd.engine.student import load_student
 from xkd.engine.train import train
 from xkd.evidence import controls

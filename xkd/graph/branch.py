@@ -46,7 +46,7 @@ class Branch(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a key of a config, most are left to their defaults
         self,
         model: nn.Module,
         view: View,
@@ -69,33 +69,21 @@ class Branch(nn.Module):
             channels_last = sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = model.to(memory_format=self.memory_format)
-        mean, std = weights.load(model, view)
-        if len(mean) != view.modality.channels:  # would broadcast
-            raise ValueError(f"the weights normalise {len(mean)} channels, the sensor of view '{view.name}' has {view.modality.channels}")
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, -1, 1, 1))
+        for name, values in zip(("mean", "std"), weights.load(model, view), strict=True):
+            if len(values) != view.modality.channels:  # would broadcast
+                legal = f"the sensor of view '{view.name}' has {view.modality.channels}"
+                raise ValueError(f"the weights normalise {len(values)} channels, {legal}")
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
         self.class_map = class_map  # of a network that knows other classes than the task
         self.taps = Taps(model, taps or {})
-        heads = heads or {}
-        for name, head in heads.items():
-            if head.tap not in self.taps.taps:
-                raise KeyError(f"head '{name}' sits on no tap '{head.tap}'; this branch has {sorted(self.taps.taps)}")
-        self.head_taps = {name: head.tap for name, head in heads.items()}
-        modules = nn.ModuleDict({name: _as_module(head.module, name) for name, head in heads.items()})
+        self.head_taps = {name: head.tap for name, head in (heads or {}).items()}
+        modules = nn.ModuleDict({name: _as_module(head.module, name) for name, head in (heads or {}).items()})
         self.heads = cast("Mapping[str, Projector]", modules)  # registered as modules, typed as what they hold
         self.explanations = dict(explanations or {})
-        if compiled and self.explanations:
-            raise ValueError(f"branch on view '{view.name}': an explanation is a derivative that is learned by, so it cannot be compiled")
         self.compiled = compiled
+        self._check_readings()
         self._compiled: Callable[..., Any] | None = None
         self._steps = False  # whether this pass is part of a training step
-        for explanation in self.explanations.values():
-            find_module(model, explanation.path)
-        twice = sorted({name for name in self.readings if self.readings.count(name) > 1})
-        if twice:
-            raise ValueError(
-                f"branch on view '{view.name}': two readings named '{twice[0]}'; 'output', taps, heads and explanations share one space"
-            )
         self.shapes: dict[str, torch.Size] = {}  # of each reading, without the batch; filled by the dry run
         if self.frozen:
             self.requires_grad_(False)
@@ -112,6 +100,18 @@ class Branch(nn.Module):
             )
         if bfloat16 and not self.frozen:
             raise ValueError(f"bfloat16 is for a frozen branch; view '{self.view.name}' learns, and how is the optimiser's matter (--amp)")
+
+    def _check_readings(self) -> None:
+        where = f"branch on view '{self.view.name}'"
+        for name, tap in self.head_taps.items():
+            if tap not in self.taps.taps:
+                raise KeyError(f"head '{name}' sits on no tap '{tap}'; this branch has {sorted(self.taps.taps)}")
+        if self.compiled and self.explanations:
+            raise ValueError(f"{where}: an explanation is a derivative that is learned by, so it cannot be compiled")
+        for explanation in self.explanations.values():
+            find_module(self.model, explanation.path)
+        if twice := sorted({name for name in self.readings if self.readings.count(name) > 1}):
+            raise ValueError(f"{where}: two readings named '{twice[0]}'; 'output', taps, heads and explanations share one space")
 
     @property
     def readings(self) -> list[str]:

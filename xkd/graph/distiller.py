@@ -44,13 +44,7 @@ class Distiller(nn.Module):
             raise KeyError(f"no branch '{student}' to be the student; there are {sorted(branches)}")
         if branches[student].frozen:
             raise ValueError(f"the student '{student}' is frozen, so there is nothing to train")
-        owners: dict[int, str] = {}
-        for name, term in terms.items():
-            for module in (term.projector, term.loss if isinstance(term.loss, LearnedLoss) else None):
-                if module is not None and owners.setdefault(id(module), name) != name:
-                    raise ValueError(f"terms '{owners[id(module)]}' and '{name}' share one {type(module).__name__}: each needs its own")
-        if not terms:
-            raise ValueError("a distiller needs at least one term, such as Term(CrossEntropy(), 'rgb.output', 'batch.target')")
+        _check_terms(terms)
         # registered as modules, typed as what they hold
         self.branches = cast("Mapping[str, Branch]", nn.ModuleDict(branches))
         self.terms = cast("Mapping[str, Term]", nn.ModuleDict(terms))
@@ -269,3 +263,14 @@ def count_flops(branch: Branch, task: Task) -> int:
             branch(batch, task)
     branch.train(training)
     return int(counter.get_total_flops())
+
+
+def _check_terms(terms: Mapping[str, Term]) -> None:
+    """A projector and a loss that learns have the shapes of one edge, and so belong to one term."""
+    if not terms:
+        raise ValueError("a distiller needs at least one term, such as Term(CrossEntropy(), 'rgb.output', 'batch.target')")
+    owners: dict[int, str] = {}
+    for name, term in terms.items():
+        for module in (term.projector, term.loss if isinstance(term.loss, LearnedLoss) else None):
+            if module is not None and owners.setdefault(id(module), name) != name:
+                raise ValueError(f"terms '{owners[id(module)]}' and '{name}' share one {type(module).__name__}: each needs its own")

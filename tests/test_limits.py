@@ -1,0 +1,42 @@
+"""The house's limits: a file that outgrows them holds two ideas, a function does two things."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = sorted(path for room in ("xkd", "tools", "datasets") for path in (ROOT / room).rglob("*.py"))
+MOST_LINES = {"file": 300, "function": 50}
+EXCEPTIONS = {"xkd/engine/train.py:train": "a run from its beginning to its end, in the order in which it happens"}
+
+
+def too_long(path: Path, name: str) -> list[str]:
+    """The file and those of its functions that have more lines than they may."""
+    text = path.read_text("utf-8")
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    lengths = [(f"{name}:{function.name}", (function.end_lineno or 0) - function.lineno + 1) for function in functions]
+    whole = [name] if len(text.splitlines()) > MOST_LINES["file"] else []
+    return whole + [function for function, lines in lengths if lines > MOST_LINES["function"]]
+
+
+def test_files_and_functions_are_short() -> None:
+    found = {entry for path in FILES for entry in too_long(path, str(path.relative_to(ROOT)))}
+    assert found - set(EXCEPTIONS) == set()
+    assert set(EXCEPTIONS) - found == set(), "is no longer an exception"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("x = 1\n" * 300, []),
+        ("x = 1\n" * 301, ["a.py"]),
+        ("def f() -> None:\n" + "    x = 1\n" * 49, []),
+        ("class A:\n    def f(self) -> None:\n" + "        x = 1\n" * 50, ["a.py:f"]),
+    ],
+)
+def test_what_is_too_long_is_named(text: str, found: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(text, "utf-8")
+    assert too_long(tmp_path / "a.py", "a.py") == found
