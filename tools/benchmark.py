@@ -15,8 +15,8 @@ SCRIPTS = {path.stem.removeprefix("benchmark_"): path for path in sorted(Path(__
 def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name not in SCRIPTS:
-        said = {"-h": "", "--help": ""}.get(name, f"no benchmark '{name}'\n")
-        raise SystemExit(f"{said}usage: python {sys.argv[0]} {{{','.join(SCRIPTS)}}} ...; each takes --help")
+        complaint = {"-h": "", "--help": ""}.get(name, f"no benchmark '{name}'\n")
+        raise SystemExit(f"{complaint}usage: python {sys.argv[0]} {{{','.join(SCRIPTS)}}} ...; each takes --help")
     sys.argv = [str(SCRIPTS[name]), *sys.argv[2:]]
     runpy.run_path(sys.argv[0], run_name="__main__")
 

@@ -176,9 +176,11 @@ def main() -> None:
         median = {side: statistics.median(of) for side, of in spent.items()}
         held = {side: f"{peak(name, side, arguments.device):.0f}" for side in sides}
         ratio = median["ours"] / median["theirs"] if case.theirs else float("nan")
-        told = "-" if not case.theirs else f"{ratio:.2f}" if max(median.values()) > WORTH else f"({ratio:.2f})"
+        ratio_text = "-" if not case.theirs else f"{ratio:.2f}" if max(median.values()) > WORTH else f"({ratio:.2f})"
         theirs = f"{median['theirs']:.2f}" if case.theirs else "-"
-        table.add_row(name, " x ".join(map(str, case.shape)), f"{median['ours']:.2f}", theirs, told, held["ours"], held.get("theirs", "-"))
+        table.add_row(
+            name, " x ".join(map(str, case.shape)), f"{median['ours']:.2f}", theirs, ratio_text, held["ours"], held.get("theirs", "-")
+        )
     Screen().print(table)
     print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads; ratios in brackets: both below {WORTH:g} ms")
 

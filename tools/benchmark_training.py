@@ -134,8 +134,8 @@ def read_once(config: Config, seed: int = 0, split: str = "train") -> Any:
 def in_processes(batch: int) -> float:
     """Images per second of all processes, each with `batch` images in a step."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(PROCESSES), __file__, *sys.argv[1:], "--only", LIVE]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return PROCESSES * float(told[-1])
+    words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return PROCESSES * float(words[-1])
 
 
 def speeds(job: Job, rounds: int, peer: Path | None, also: list[str]) -> dict[str, list[float]]:
@@ -155,12 +155,12 @@ def speeds(job: Job, rounds: int, peer: Path | None, also: list[str]) -> dict[st
         **{f"{LIVE}, {name if name != 'processes' else f'{PROCESSES} processes'}": others[name] for name in also},
         **(by_peer(job, peer) if peer else {}),
     }
-    found: dict[str, list[float]] = {name: [] for name in sides}
+    rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
-            found[name].append(side())
-            print(f"{name}: {found[name][-1]:.1f} images/s", file=sys.stderr)
-    return found
+            rates[name].append(side())
+            print(f"{name}: {rates[name][-1]:.1f} images/s", file=sys.stderr)
+    return rates
 
 
 def memory(side: str) -> int:
@@ -204,13 +204,13 @@ def show_profile(job: Job) -> None:
         print(f"the GPU computes in {100 * busy / clock.seconds:.0f} % of the time (the profiler's own work included)")
 
 
-def told(job: Job, options: argparse.Namespace, console: Console) -> None:
-    found = speeds(job, options.rounds, options.peer, options.also)
-    columns = [name for name in (HAND, HAND_CACHED, "torchdistill") if name in found]
+def print_speeds(job: Job, options: argparse.Namespace, console: Console) -> None:
+    measured = speeds(job, options.rounds, options.peer, options.also)
+    columns = [name for name in (HAND, HAND_CACHED, "torchdistill") if name in measured]
     table = Table("side", "images/s, median [least, most]", *[f"times {name}" for name in columns])
     table.title = f"{job.teacher} -> {job.student}, {job.size} px, batch {job.batch}, {options.rounds} rounds of {job.steps} steps"
-    for name, rates in found.items():
-        ratios = [statistics.median(a / b for a, b in zip(rates, found[base], strict=True)) for base in columns]
+    for name, rates in measured.items():
+        ratios = [statistics.median(a / b for a, b in zip(rates, measured[base], strict=True)) for base in columns]
         table.add_row(name, f"{statistics.median(rates):.1f} [{min(rates):.1f}, {max(rates):.1f}]", *[f"{ratio:.2f}" for ratio in ratios])
     console.print(table)
     if options.parts:
@@ -255,7 +255,7 @@ def main() -> None:
         if options.only:
             only(job, options.only)
             return
-        told(job, options, Screen(130))
+        print_speeds(job, options, Screen(130))
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
     print(f"{name}, torch {torch.__version__}, {'bfloat16' if bfloat16_pays() else 'float32'}")
 

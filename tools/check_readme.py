@@ -15,11 +15,11 @@ TIMEOUT = 300  # seconds
 
 def examples(text: str) -> list[str]:
     """Source of each marked block; ValueError where a mark has no block or there is none at all."""
-    found: list[str] = EXAMPLE.findall(text)
+    blocks: list[str] = EXAMPLE.findall(text)
     marks = text.count("<!-- run this -->")
-    if not found or len(found) != marks:
-        raise ValueError(f"{marks} lines '<!-- run this -->', {len(found)} of them above a ```python block; there must be one at least")
-    return found
+    if not blocks or len(blocks) != marks:
+        raise ValueError(f"{marks} lines '<!-- run this -->', {len(blocks)} of them above a ```python block; there must be one at least")
+    return blocks
 
 
 def run(source: str) -> None:

@@ -79,10 +79,10 @@ def check(root: Path) -> None:
         print(*sorted(names), sep="\n")
         check_content(names, sources(root))
         programs = install_elsewhere(wheel, folder / "elsewhere")
-        said = run(programs / "python", "-W", "error::SyntaxWarning", "-c", IMPORT_ALL, cwd=folder)
-        print(said, end="")
+        output = run(programs / "python", "-W", "error::SyntaxWarning", "-c", IMPORT_ALL, cwd=folder)
+        print(output, end="")
         run(programs / PACKAGE, "--help", cwd=folder)
-        for command in said.split("commands:")[1].split():
+        for command in output.split("commands:")[1].split():
             run(programs / PACKAGE, command, "--help", cwd=folder)
         print(f"{wheel.name}: {len(names)} files, `{PACKAGE} --help` and that of every command answer")
 

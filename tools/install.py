@@ -23,8 +23,8 @@ LINE_EVERY = 20.0  # seconds between two lines where there is no terminal to red
 def tested_pythons() -> list[tuple[int, int]]:
     """(3, 11), ...: those that pyproject.toml's classifiers name, the newest last."""
     named = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["classifiers"]
-    found = (re.fullmatch(r"Programming Language :: Python :: (\d+)\.(\d+)", line) for line in named)
-    return sorted((int(match[1]), int(match[2])) for match in found if match)
+    matches = (re.fullmatch(r"Programming Language :: Python :: (\d+)\.(\d+)", line) for line in named)
+    return sorted((int(match[1]), int(match[2])) for match in matches if match)
 
 
 def untested(version: tuple[int, int]) -> str:
@@ -78,7 +78,7 @@ def pip_install(python: Path, log: Path) -> None:
         str(ROOT / "constraints.txt"),
     ]
     with log.open("w", encoding="utf-8") as file:
-        started = said = time.monotonic()
+        started = last_line = time.monotonic()
         pip = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=os.environ | {"NO_COLOR": "1"})
         while pip.poll() is None:
             time.sleep(TICK)
@@ -86,8 +86,8 @@ def pip_install(python: Path, log: Path) -> None:
             phrase = progress(log.read_text("utf-8", errors="replace"), len(list(site.glob("*.dist-info"))) - before)
             if sys.stdout.isatty():
                 print(f"\r\033[K  {now - started:4.0f} s  {phrase[:60]}", end="", flush=True)
-            elif now - said > LINE_EVERY:
-                said = now
+            elif now - last_line > LINE_EVERY:
+                last_line = now
                 print(f"  {now - started:4.0f} s  {phrase}", flush=True)
     print("\r\033[K" if sys.stdout.isatty() else "", end="")
     if pip.returncode:

@@ -72,7 +72,7 @@ def told_apart(lesion: Map, rest: Map) -> float:
 
 def measure(difficulty: str, label: str, seed: int, num_scenes: int) -> Mapping[tuple[str, str], tuple[Map, Map]]:
     """(sensor, area) -> all its pixels (N, C) of the class: as they are, and relative to the median of their leaf."""
-    found: dict[tuple[str, str], list[tuple[Map, Map]]] = defaultdict(list)
+    samples: dict[tuple[str, str], list[tuple[Map, Map]]] = defaultdict(list)
     for index in range(CLASSES.index(label), num_scenes, len(CLASSES)):
         scene = draw_scene(seed, index, DIFFICULTIES[difficulty])
         for sensor, image in readings(scene, seed, index).items():
@@ -80,8 +80,8 @@ def measure(difficulty: str, label: str, seed: int, num_scenes: int) -> Mapping[
             middle = np.median(image[seen & scene.leaf.blade], axis=0)
             for area, pixels in areas(scene):
                 values = image[pixels & seen]
-                found[sensor, area].append((values, values - middle))
-    return {key: (np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])) for key, parts in found.items()}
+                samples[sensor, area].append((values, values - middle))
+    return {key: (np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])) for key, parts in samples.items()}
 
 
 def mean(values: Map) -> str:
@@ -98,9 +98,9 @@ def main() -> None:
     print(f"| difficulty | class | NDVI clean | lesion | intensity clean | lesion | {' | '.join(SENSORS)} |\n{'|---' * 10}|")
     for difficulty in DIFFICULTIES:
         for label in CLASSES[1:]:
-            found = measure(difficulty, label, options.seed, options.num_scenes)
-            means = [mean(found[sensor, area][0]) for sensor in ("ndvi", "intensity") for area in ("clean", "lesion")]
-            shares = [told_apart(found[sensor, "lesion"][1], found[sensor, "rest"][1]) for sensor in SENSORS]
+            samples = measure(difficulty, label, options.seed, options.num_scenes)
+            means = [mean(samples[sensor, area][0]) for sensor in ("ndvi", "intensity") for area in ("clean", "lesion")]
+            shares = [told_apart(samples[sensor, "lesion"][1], samples[sensor, "rest"][1]) for sensor in SENSORS]
             cells = [difficulty, label, *means, *(f"{share:.3f}" for share in shares)]
             print(f"| {' | '.join(cells)} |")
     healthy = measure("standard", "healthy", options.seed, options.num_scenes)

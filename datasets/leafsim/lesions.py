@@ -60,12 +60,12 @@ def spots(
 ) -> Map:
     """`count` round spots with centres on `where` and an edge `edge` pixels wide, strongest value kept."""
     rows, columns = grid()
-    found = np.zeros((SIZE, SIZE))
+    coverage = np.zeros((SIZE, SIZE))
     centres = np.argwhere(where)
     for row, column in centres[rng.integers(len(centres), size=count)]:
         size = rng.uniform(*radius)
-        found = np.maximum(found, soft_step((size - np.hypot(rows - row, columns - column)) / edge))
-    return found
+        coverage = np.maximum(coverage, soft_step((size - np.hypot(rows - row, columns - column)) / edge))
+    return coverage
 
 
 def blob(rng: np.random.Generator, row: float, column: float, radius: float, ragged: float, edge: float) -> Map:

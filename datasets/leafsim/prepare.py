@@ -62,17 +62,17 @@ def make_scene(recipe: Recipe, root: Path, index: int) -> tuple[dict[str, str], 
     cv2.setNumThreads(1)
     scene = draw_scene(recipe.seed, index, DIFFICULTIES[recipe.difficulty])
     name = f"{index:05d}"
-    row, found = {"id": name, "split": SPLITS[index % len(SPLITS)], "group": name}, {}
+    row, recorded = {"id": name, "split": SPLITS[index % len(SPLITS)], "group": name}, {}
     for sensor in recipe.sensors:
         files = [SENSORS[sensor].path(folder, name) for folder in SENSORS[sensor].folders]
-        found[sensor] = SENSORS[sensor].record(scene, stream(recipe.seed, index, sensor), [root / file for file in files])
+        recorded[sensor] = SENSORS[sensor].record(scene, stream(recipe.seed, index, sensor), [root / file for file in files])
         row[sensor] = ";".join(files)
     if "lidar" in recipe.sensors:
         row["calibration"] = CALIBRATION
     row["mask"] = f"mask/{name}.png"
     write_png(root / row["mask"], scene.mask)
     row |= {"label": scene.label, "boxes": lesion_boxes(scene.mask, scene.label), "visible": f"{scene.visible:.3f}"}
-    return row, found
+    return row, recorded
 
 
 def describe(recipe: Recipe, train: Mapping[str, Sequence[Sums]]) -> str:
@@ -106,7 +106,7 @@ def write_set(recipe: Recipe, root: Path, workers: int) -> None:
         scenes = pool.map(partial(make_scene, recipe, root), range(recipe.num_scenes), chunksize=16)
         made = list(track(scenes, description="leafsim", total=recipe.num_scenes))
     write_rows(root, [row for row, _ in made])
-    train = {sensor: [found[sensor] for row, found in made if row["split"] == "train"] for sensor in recipe.sensors}
+    train = {sensor: [recorded[sensor] for row, recorded in made if row["split"] == "train"] for sensor in recipe.sensors}
     (root / "manifest.toml").write_text(describe(recipe, train), encoding="utf-8")
 
 

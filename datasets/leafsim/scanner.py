@@ -93,8 +93,8 @@ def _look(values: Map, pixels: Map, outside: float | None = None) -> Map:
     """The map's value at each position, bilinear; beyond its edge the nearest one, or `outside`."""
     x, y = pixels.astype(np.float32).T[:, :, None]
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
-    found = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=0.0 if outside is None else outside)
-    return np.asarray(found, np.float64)[:, 0]
+    sampled = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=0.0 if outside is None else outside)
+    return np.asarray(sampled, np.float64)[:, 0]
 
 
 def _cosine(height: Map) -> Map:

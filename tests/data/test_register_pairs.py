@@ -17,7 +17,7 @@ from xkd import cli
 from xkd.data.check import check_pairs
 from xkd.data.check.residual import Registration as Residual
 from xkd.data.manifest import Manifest
-from xkd.data.register import Found, register_pairs, store
+from xkd.data.register import RegistrationResult, register_pairs, store
 from xkd.data.register.run import measurable
 from xkd.data.register.store import with_block
 from xkd.data.registration import Registration
@@ -33,7 +33,7 @@ def run(*arguments: str | Path) -> int:
     return cli.run("register-pairs", [str(argument) for argument in arguments])
 
 
-def find(root: Path, model: str, sample: int = 0) -> Found:
+def find(root: Path, model: str, sample: int = 0) -> RegistrationResult:
     return register_pairs(Manifest.load(root.absolute()), "rgb", "thermal", model, sample, 0, lambda what, done, total: None)
 
 

@@ -39,7 +39,7 @@ def damaged(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_broken_row_is_told_and_left_out(damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broken_rows, "MOST", 0.2)
+    monkeypatch.setattr(broken_rows, "MOST_BROKEN", 0.2)
     page = io.StringIO()
     config = runs.config_of(tmp_path, runs.GRAPH, {**SKIP, "train_dataloader.num_workers": 1})
     assert runs.run_training(config, tmp_path / "run", Console(file=page, width=400)).epochs == 2
@@ -101,7 +101,7 @@ def test_a_broken_row_ends_a_run_unless_it_is_told_otherwise(damaged: Path, tmp_
 def test_too_many_broken_rows_end_a_run(damaged: Path, tmp_path: Path) -> None:
     for path in sorted((damaged / "rgb").iterdir())[:10]:
         path.write_bytes(np.random.default_rng(0).bytes(50))
-    with pytest.raises(ValueError, match=r"\d of 23 rows could not be read, more than 5 %: row 'train-\d+': .*; see xkd check-pairs"):
+    with pytest.raises(ValueError, match=r"\d of 23 rows could not be read, more than 5%: row 'train-\d+': .*; see xkd check-pairs"):
         runs.run_training(runs.config_of(tmp_path, runs.GRAPH, SKIP), tmp_path / "run")
 
 
@@ -110,7 +110,7 @@ import sys
 from xkd import cli
 from xkd.engine import broken_rows
 
-broken_rows.MOST = float(sys.argv[2])
+broken_rows.MOST_BROKEN = float(sys.argv[2])
 sys.exit(cli.run("train", sys.argv[3:]))
 """
 
@@ -151,4 +151,4 @@ def test_too_few_for_one_process_to_stop_are_too_many_together(tiny_dataset: Pat
     codes, said, _ = in_two_processes(0.05, {"train": [(0, 0), (1, 0)]}, root, tmp_path)
     assert codes == [2, 2], said
     for text in said:
-        assert re.search(r"xkd train: 2 of 23 rows could not be read, more than 5 %: row 'train-\d+': .*; see xkd check-pairs", text), text
+        assert re.search(r"xkd train: 2 of 23 rows could not be read, more than 5%: row 'train-\d+': .*; see xkd check-pairs", text), text

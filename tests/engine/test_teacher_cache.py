@@ -208,7 +208,7 @@ def test_other_pixels_under_the_same_time_of_writing_are_another_cache(tmp_path:
 def test_a_row_that_the_teacher_could_not_read_is_left_out_as_in_a_live_run(
     tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broken_rows, "MOST", 0.5)
+    monkeypatch.setattr(broken_rows, "MOST_BROKEN", 0.5)
     root = tmp_path / "data" / "tiny"
     shutil.copytree(data_root, root)
     monkeypatch.setenv("XKD_DATA_ROOT", str(root.parent))

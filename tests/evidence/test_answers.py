@@ -16,7 +16,7 @@ from xkd.data.manifest import sensor
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student
 from xkd.evidence import answers
-from xkd.evidence.answers import SCORES, answer, asked, check_questions, from_file, look, to_bytes
+from xkd.evidence.answers import SCORES, answer, asked, check_questions, from_file, score_columns, to_bytes
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
 from xkd.tasks import Classification
@@ -62,7 +62,7 @@ def test_nothing_is_asked_where_nothing_is_named(student: Student, tmp_path: Pat
 def test_what_takes_many_passes_is_asked_of_some_rows(student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "NUM_PROBED", 3)
     config = runs.load_config(runs.write(tmp_path, student=runs.STUDENT), {"test_dataloader.batch_size": 2})
-    found = look(student, build_loader(config.test_dataloader, 0, views=[student.branch.view]), "grad_cam:deep")
+    found = score_columns(student, build_loader(config.test_dataloader, 0, views=[student.branch.view]), "grad_cam:deep")
     assert np.isfinite(found["insertion"]).sum() == np.isfinite(found["deletion"]).sum() == 3
     dataset: Any = build_loader(config.test_dataloader, 0).dataset
     assert len({dataset.rows[at].labels for at in np.flatnonzero(np.isfinite(found["insertion"]))}) == 3, "the classes in turn"

@@ -53,4 +53,4 @@ def test_how_many_maps_are_flat() -> None:
 
 @pytest.mark.parametrize(("shuffled", "verdict"), [((20, 21, 22), "gain"), ((45, 46, 44), "none")], ids=["no gain", "a gain too"])
 def test_a_control_takes_the_colour_away(shuffled: tuple[int, int, int], verdict: str) -> None:
-    assert page.finding(summary_of(shuffled)).verdict == verdict
+    assert page.headline(summary_of(shuffled)).verdict == verdict

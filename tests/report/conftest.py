@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from report_parts import ALONE, CONTROL, DISTILLED, GAIN, HOSTILE, SHARE, UNDEFINED
 
-from xkd.report import Arm, Chart, Confusion, Finding, Made, Metric, Picture, Report, Table
+from xkd.report import ArmRow, Chart, Confusion, Headline, Made, Metric, Picture, Report, Table
 from xkd.statistics import Estimate
 
 
@@ -21,12 +21,12 @@ def report(tmp_path: Path) -> Report:
     return Report(
         title="Thermal teaches RGB",
         introduction="Tested on RGB alone.",
-        finding=Finding("Distilled is better.", "accuracy", GAIN, SHARE, (ALONE, DISTILLED), (CONTROL,), 0.0123),
+        headline=Headline("Distilled is better.", "accuracy", GAIN, SHARE, (ALONE, DISTILLED), (CONTROL,), 0.0123),
         classes=("healthy", HOSTILE),
         arms=(
-            Arm("Student alone", "CNN on RGB", {"accuracy": ALONE, "lift": UNDEFINED}, {"training": "9 s"}),
-            Arm(HOSTILE, "", {"accuracy": DISTILLED, "lift": lift}, {"training": "81 s", "parameters": "4.9 M"}),
-            Arm("Teacher", "", {}, {"training": "101 s"}),
+            ArmRow("Student alone", "CNN on RGB", {"accuracy": ALONE, "lift": UNDEFINED}, {"training": "9 s"}),
+            ArmRow(HOSTILE, "", {"accuracy": DISTILLED, "lift": lift}, {"training": "81 s", "parameters": "4.9 M"}),
+            ArmRow("Teacher", "", {}, {"training": "101 s"}),
         ),
         tables=(
             Table("Results", "three seeds", (Metric("accuracy", "accuracy"),), chart=True),

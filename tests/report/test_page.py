@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from report_parts import CONTROL, GAIN, HOSTILE, UNDEFINED
 
-from xkd.report import Arm, Chart, Confusion, Control, Listing, Metric, Picture, Report, Table, write_report
+from xkd.report import ArmRow, Chart, Confusion, Control, Listing, Metric, Picture, Report, Table, write_report
 from xkd.statistics import Estimate
 
 
@@ -105,20 +105,20 @@ def test_nothing_is_asked_of_the_network_and_only_the_sorting_runs(report: Repor
     ],
 )
 def test_the_colour_of_the_finding_is_that_of_its_interval(report: Report, tmp_path: Path, gain: Estimate, verdict: str) -> None:
-    write_report(tmp_path / "report.html", replace(report, finding=replace(report.finding, gain=gain)))
+    write_report(tmp_path / "report.html", replace(report, headline=replace(report.headline, gain=gain)))
     assert ("p", "class", f"finding {verdict}") in read(tmp_path / "report.html").attributes
 
 
 def test_a_gain_that_a_control_takes_back_has_no_colour_of_a_gain(report: Report, tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", replace(report, finding=replace(report.finding, taken_back=True)))
+    write_report(tmp_path / "report.html", replace(report, headline=replace(report.headline, taken_back=True)))
     assert ("p", "class", "finding none") in read(tmp_path / "report.html").attributes
-    worse = replace(report.finding, gain=Estimate(-0.04, 0.0, -0.06, -0.02), taken_back=True)
+    worse = replace(report.headline, gain=Estimate(-0.04, 0.0, -0.06, -0.02), taken_back=True)
     assert worse.verdict == "loss"
 
 
 def test_an_aside_stands_beside_its_estimate(report: Report, tmp_path: Path) -> None:
     change = Metric("change", "minus alone", "points")
-    arm = Arm("Distilled", "", {"change": Estimate(0.031, 0.004, -0.012, 0.052)}, asides={"change": "p 0.03"})
+    arm = ArmRow("Distilled", "", {"change": Estimate(0.031, 0.004, -0.012, 0.052)}, asides={"change": "p 0.03"})
     write_report(tmp_path / "report.html", replace(report, arms=(arm,), tables=(Table("Changes", "", (change,)),)))
     text = " ".join(" ".join(read(tmp_path / "report.html").text).split())
     assert "minus alone, points" in text
@@ -127,7 +127,7 @@ def test_an_aside_stands_beside_its_estimate(report: Report, tmp_path: Path) -> 
 
 def test_a_share_of_no_gap_is_undefined(report: Report, tmp_path: Path) -> None:
     share = Estimate(2.13, 9.0, -8.0, 12.0, defined=False)
-    write_report(tmp_path / "report.html", replace(report, finding=replace(report.finding, share=share)))
+    write_report(tmp_path / "report.html", replace(report, headline=replace(report.headline, share=share)))
     text = " ".join(read(tmp_path / "report.html").text)
     assert "213" not in text
     assert "there is no gap to share" in text
@@ -135,7 +135,7 @@ def test_a_share_of_no_gap_is_undefined(report: Report, tmp_path: Path) -> None:
 
 def test_controls_stand_beside_the_gain(report: Report, tmp_path: Path) -> None:
     part = Control("The teacher's part", Estimate(0.043, 0.01, 0.021, 0.065), "distilled against the student alone with the same masks")
-    write_report(tmp_path / "report.html", replace(report, finding=replace(report.finding, controls=(CONTROL, part))))
+    write_report(tmp_path / "report.html", replace(report, headline=replace(report.headline, controls=(CONTROL, part))))
     text = " ".join(" ".join(read(tmp_path / "report.html").text).split())
     assert "Control: shuffled pairs −1.3 points pairs mixed up must not help; −3.1 to +0.4" in text
     assert "The teacher's part +4.3 points distilled against the student alone with the same masks; +2.1 to +6.5" in text
@@ -165,8 +165,8 @@ def test_lists_and_facts(report: Report, tmp_path: Path) -> None:
 
 
 def test_a_page_with_the_least(report: Report, tmp_path: Path) -> None:
-    finding = replace(report.finding, controls=(), attention=None, gain_p=float("nan"))
-    write_report(tmp_path / "report.html", replace(report, finding=finding, pictures=(), charts=(), confusions=(), caveats=(), tables=()))
+    finding = replace(report.headline, controls=(), attention=None, gain_p=float("nan"))
+    write_report(tmp_path / "report.html", replace(report, headline=finding, pictures=(), charts=(), confusions=(), caveats=(), tables=()))
     text = " ".join(read(tmp_path / "report.html").text)
     for heading in ("Confusion", "Curves", "beware", "Control", "Attention inside", "paired t-test", "Data and pairs"):
         assert heading not in text

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xkd.visualise import Panel, Row, draw_folder, draw_rows
+from xkd.visualise import Panel, PanelRow, draw_folder, draw_rows
 
 GREY = np.full((40, 60, 3), 128, np.uint8)
 
 
 def drawn(path: Path, *panels: Panel, rows: int = 1) -> NDArray[np.uint8]:
-    draw_rows([Row(f"leaf {k}", "rust", panels) for k in range(rows)], path)
+    draw_rows([PanelRow(f"leaf {k}", "rust", panels) for k in range(rows)], path)
     image = cv2.imread(str(path))
     assert image is not None
     return image
@@ -44,7 +44,7 @@ def test_the_same_picture_for_the_same_input_and_no_other(tmp_path: Path) -> Non
 
 def test_a_folder_of_panels_keeps_every_row(tmp_path: Path) -> None:
     names = ["plant.1", "plant.2", "a/01.jpg", "b/01.jpg", "a_01.jpg", "contact_sheet"]
-    sheet = draw_folder([Row(name, "rust", (Panel("student", GREY),)) for name in names], tmp_path)
+    sheet = draw_folder([PanelRow(name, "rust", (Panel("student", GREY),)) for name in names], tmp_path)
     assert sheet == tmp_path / "contact_sheet.png"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["plant.1.png", "plant.2.png", "a_01.jpg.png", "b_01.jpg.png", "a_01.jpg_2.png", "contact_sheet_2.png", "contact_sheet.png"]
@@ -79,7 +79,11 @@ def test_sheets_grow_by_rows_and_columns(tmp_path: Path) -> None:
 
 
 def test_rows_may_leave_a_column_out(tmp_path: Path) -> None:
-    rows = [Row("a", "", (Panel("input", GREY), Panel("teacher", GREY))), Row("b", "", (Panel("teacher", GREY),)), Row("c", "", ())]
+    rows = [
+        PanelRow("a", "", (Panel("input", GREY), Panel("teacher", GREY))),
+        PanelRow("b", "", (Panel("teacher", GREY),)),
+        PanelRow("c", "", ()),
+    ]
     draw_rows(rows[:2], tmp_path / "sheet.png")
     with pytest.raises(ValueError, match="row 'c' has no panels"):
         draw_rows(rows, tmp_path / "sheet.png")
@@ -96,7 +100,7 @@ def test_rows_may_leave_a_column_out(tmp_path: Path) -> None:
 )
 def test_malformed_panels_are_named(panel: Panel, text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=text):
-        draw_rows([Row("a", "", (panel,))], tmp_path / "sheet.png")
+        draw_rows([PanelRow("a", "", (panel,))], tmp_path / "sheet.png")
     assert not list(tmp_path.iterdir())
 
 
@@ -107,7 +111,7 @@ def test_nothing_to_draw(tmp_path: Path) -> None:
 
 def test_dollars_in_a_name_are_no_formula(tmp_path: Path) -> None:
     hostile = Panel(r"$\frac$", GREY, caption=r"$\frac$")
-    draw_rows([Row(r"$\frac$", r"$\frac$", (hostile,))], tmp_path / "sheet.png")
+    draw_rows([PanelRow(r"$\frac$", r"$\frac$", (hostile,))], tmp_path / "sheet.png")
 
 
 def test_classes_have_colours_of_their_own_and_unknown_pixels_none(tmp_path: Path) -> None:
@@ -120,7 +124,7 @@ def test_classes_have_colours_of_their_own_and_unknown_pixels_none(tmp_path: Pat
 
 
 def test_the_legend_names_the_classes(tmp_path: Path) -> None:
-    rows = [Row("leaf", "", (Panel("s", GREY, classes=np.zeros((40, 60), np.int64)),))]
+    rows = [PanelRow("leaf", "", (Panel("s", GREY, classes=np.zeros((40, 60), np.int64)),))]
     pictures = []
     for names in (("soil", "crop"), ("soil", "weed")):
         draw_rows(rows, tmp_path / "x.png", names)

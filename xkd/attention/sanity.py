@@ -51,24 +51,24 @@ def unlearned_correlation(
 
     `unlearned` gives the network of a seed. Not a number where the row's own map is flat, or those of all `NUM_DRAWS` networks.
     """
-    found = torch.full((len(maps),), torch.nan, device=maps.device)
+    correlation = torch.full((len(maps),), torch.nan, device=maps.device)
     for seed in range(NUM_DRAWS):
-        left = found.isnan() & ~_flat(maps)
+        left = correlation.isnan() & ~_flat(maps)
         if not left.any():
             break
-        found[left] = rank_correlation(maps[left], attention_map(unlearned(seed), images[left], task, method))
-    return found
+        correlation[left] = rank_correlation(maps[left], attention_map(unlearned(seed), images[left], task, method))
+    return correlation
 
 
 def rank_correlation(one: Float[Tensor, "b 1 h w"], other: Float[Tensor, "b 1 h w"]) -> Float[Tensor, " b"]:
     """Spearman's, -1..1, of each row's two maps of one grid; not a number where one of them is flat."""
     first, second = one.float().flatten(1), other.float().flatten(1)
     flat = _flat(one) | _flat(other)
-    found = torch.full((len(first),), torch.nan, device=first.device)
+    correlation = torch.full((len(first),), torch.nan, device=first.device)
     if not flat.all():
         # one column for each row of the batch
-        found[~flat] = spearman_corrcoef(first[~flat].T.squeeze(1), second[~flat].T.squeeze(1)).reshape(-1)
-    return found
+        correlation[~flat] = spearman_corrcoef(first[~flat].T.squeeze(1), second[~flat].T.squeeze(1)).reshape(-1)
+    return correlation
 
 
 def _flat(maps: Float[Tensor, "b 1 h w"]) -> Bool[Tensor, " b"]:

@@ -63,9 +63,9 @@ def lift_within(
     and 1 here. `around` is taken to hold the mask.
     """
     whole = torch.maximum(mask.to(around), around)
-    found = energy_lift(attention, mask)
+    lift = energy_lift(attention, mask)
     # all of it beside the object is 0 over 0, which says nothing
-    return torch.where(no_map(attention, mask) > 0, found, found / energy_lift(attention, whole))
+    return torch.where(no_map(attention, mask) > 0, lift, lift / energy_lift(attention, whole))
 
 
 def pointing_game(attention: Float[Tensor, "b 1 h w"], mask: Float[Tensor, "b 1 y x"], tolerance: float = 0.0) -> Float[Tensor, " b"]:

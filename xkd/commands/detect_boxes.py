@@ -47,15 +47,15 @@ def main(arguments: Sequence[str]) -> int:
         detector, shown = train_detector(
             a.detector, manifest, view, a.fraction, recipe, lambda step, loss: console.print(f"step {step}/{a.steps}, loss {loss:.3f}")
         )
-    told(judge(detector, manifest, view, "val", a.threshold), a.threshold, console)
-    found = dict(detect(detector, manifest, view, "train", a.threshold))
+    print_quality(judge(detector, manifest, view, "val", a.threshold), a.threshold, console)
+    detections = dict(detect(detector, manifest, view, "train", a.threshold))
     annotated = {row.id: row for row in manifest.rows if row.id in shown}
     # where somebody drew the boxes, theirs are certain
-    found.update({name: [(box, 1.0) for box, _ in row.boxes or ()] for name, row in annotated.items()})
+    detections.update({name: [(box, 1.0) for box, _ in row.boxes or ()] for name, row in annotated.items()})
     weights = io.BytesIO()
     torch.save(detector.state_dict(), weights)
-    out = with_boxes(manifest, found, Path(a.out), {"detector.pth": weights.getvalue()})
-    drawn = {name: boxes for name, boxes in found.items() if name not in shown}
+    out = with_boxes(manifest, detections, Path(a.out), {"detector.pth": weights.getvalue()})
+    drawn = {name: boxes for name, boxes in detections.items() if name not in shown}
     console.print(
         f"{len(drawn)} rows with {sum(map(len, drawn.values()))} detected boxes, {len(shown)} as they were annotated: {out}. Train with"
         " dataset=dict(masks=dict(type=Masks, source='boxes'))",
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def told(quality: Quality, threshold: float, console: Screen) -> None:
+def print_quality(quality: Quality, threshold: float, console: Screen) -> None:
     """What the detector is worth, on rows that it has not learned from."""
     if not quality.rows:
         console.print("no val row has boxes: how good the detector is cannot be said")

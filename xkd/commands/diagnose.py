@@ -38,12 +38,12 @@ def main(arguments: Sequence[str]) -> int:
     console = Screen()
     arms = make_arms(path, parse_options(a.cfg_options))
     with progress_display(console) as progress:
-        found = diagnose(arms, a.share, root, console, progress)
+        diagnosis = diagnose(arms, a.share, root, console, progress)
     table = Table("question", "speaks", "why", box=SIMPLE_HEAD, title="Is distillation worth a try?", title_justify="left")
-    for answer in found.answers:
+    for answer in diagnosis.answers:
         table.add_row(answer.question, answer.verdict, answer.reason)
     console.print(table)
-    longer = found.advice == "unclear" and a.share < 1
-    console.print(ADVICE[found.advice] + (" A longer diagnosis (--share 1) costs less." if longer else ""))
-    write_atomically(root / "diagnosis.json", json.dumps(as_json(found), indent=1).encode())
+    longer = diagnosis.advice == "unclear" and a.share < 1
+    console.print(ADVICE[diagnosis.advice] + (" A longer diagnosis (--share 1) costs less." if longer else ""))
+    write_atomically(root / "diagnosis.json", json.dumps(as_json(diagnosis), indent=1).encode())
     return 0

@@ -19,15 +19,15 @@ def find_images(places: list[str], view: View) -> dict[Path, Path]:
     `FileNotFoundError` for a place that is not there or holds nothing that the view's sensor could have made.
     """
     suffixes = sorted({suffix for sensor in view.sensors for suffix in sensor.suffixes})
-    found: dict[Path, Path] = {}
+    images: dict[Path, Path] = {}
     for place in map(Path, places):
         if not place.exists():
             raise FileNotFoundError(f"no file or folder {place}")
         files = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes) if place.is_dir() else [place]
         if not files:
             raise FileNotFoundError(f"no image in {place}; looked for {', '.join(suffixes)}")
-        found.update({path: path.relative_to(place) if place.is_dir() else Path(path.name) for path in files})
-    return found
+        images.update({path: path.relative_to(place) if place.is_dir() else Path(path.name) for path in files})
+    return images
 
 
 def read_sample(path: Path, view: View) -> Sample:

@@ -39,8 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     student = load_student(config, a.checkpoint)
     if a.masks and not isinstance(student.task, Segmentation):
         raise ValueError(f"--masks is for segmentation; this config's task is {type(student.task).__name__}")
-    found = find_images(a.images, student.branch.view)
-    paths, masks = list(found), mask_files(found, Path(a.masks)) if a.masks else {}
+    images = find_images(a.images, student.branch.view)
+    paths, masks = list(images), mask_files(images, Path(a.masks)) if a.masks else {}
     console = Screen()
     root = config.test_dataloader.dataset.root
     if (data_root(root) / "manifest.toml").is_file():  # the data may be elsewhere by now
@@ -64,10 +64,10 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def mask_files(found: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
+def mask_files(images: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
     """Of each image the file for its classes; `ValueError` names two images that would share one."""
     owners: dict[Path, Path] = {}
-    for path, name in found.items():
+    for path, name in images.items():
         if (other := owners.setdefault(folder / name.with_suffix(".png"), path)) != path:
             raise ValueError(f"--masks: {other} and {path} would both be {folder / name.with_suffix('.png')}; predict them apart")
     return {path: file for file, path in owners.items()}
@@ -85,21 +85,21 @@ def answers(student: Student, paths: Sequence[Path], masks: Mapping[Path, Path] 
             samples[path] = read_sample(path, student.branch.view)
         except (ValueError, OSError) as error:
             errors[path] = str(error)
-    found: dict[Path, torch.Tensor] = {}
+    predictions: dict[Path, torch.Tensor] = {}
     if samples:
         batch = collate(list(samples.values())).to(student.branch.mean.device)
         with torch.no_grad():
             output = student.branch.run(batch.views[student.branch.view.name], batch, student.task)["output"]
-        found = dict(zip(samples, student.task.predict(output).cpu(), strict=True))
+        predictions = dict(zip(samples, student.task.predict(output).cpu(), strict=True))
     if isinstance(student.task, Segmentation):
-        found = {path: _pixel_shares(probabilities, masks.get(path)) for path, probabilities in found.items()}
+        predictions = {path: _pixel_shares(probabilities, masks.get(path)) for path, probabilities in predictions.items()}
     classes = student.task.classes
     rows = []
     for path in paths:
         if path in errors:
             rows.append([str(path), "", *[""] * len(classes), errors[path]])
             continue
-        values = found[path].tolist()
+        values = predictions[path].tolist()
         several = getattr(student.task, "multilabel", False)
         chosen = (
             [name for name, value in zip(classes, values, strict=True) if value > 0.5] if several else [classes[values.index(max(values))]]

@@ -10,7 +10,7 @@ from rich.table import Table
 from xkd.commands.check_pairs import advance, bars
 from xkd.commands.screen import Screen
 from xkd.data.manifest import Manifest, find_dataset
-from xkd.data.register import Found, register_pairs, store
+from xkd.data.register import RegistrationResult, register_pairs, store
 from xkd.data.register.run import measurable
 from xkd.data.registration import MODELS
 
@@ -31,25 +31,25 @@ def main(arguments: Sequence[str]) -> int:
     manifest = Manifest.load(find_dataset(a.dataset))
     console = Screen()
     with bars(console) as progress:
-        found = register_pairs(manifest, a.reference, a.sensor, a.model, a.sample, a.seed, advance(progress))
+        result = register_pairs(manifest, a.reference, a.sensor, a.model, a.sample, a.seed, advance(progress))
     if not a.dry_run:
-        store(manifest.root / "manifest.toml", a.sensor, found.registration)
-    console.print(as_table(found, a.sensor))
-    one = found.registration
+        store(manifest.root / "manifest.toml", a.sensor, result.registration)
+    console.print(as_table(result, a.sensor))
+    one = result.registration
     console.print(
         f"{a.sensor} ({one.sensor_size[0]}x{one.sensor_size[1]}) sees {one.seen_share:.0%} of the frame of {one.reference} "
-        f"({one.size[0]}x{one.size[1]}); estimated from {one.pairs} pairs, measured on {found.held_out} others",
+        f"({one.size[0]}x{one.size[1]}); estimated from {one.pairs} pairs, measured on {result.held_out} others",
     )
     where = f"{manifest.root / 'manifest.toml'}, \\[registration.{a.sensor}]"
     console.print("dry run: nothing written" if a.dry_run else f"written: {where}. Look: xkd check-pairs {manifest.root}")
     return 0
 
 
-def as_table(found: Found, sensor: str) -> Table:
+def as_table(result: RegistrationResult, sensor: str) -> Table:
     """Residuals of the held-out pairs, in ninths of the frame."""
-    title = f"{sensor} on {found.registration.reference}, {found.registration.model}: pixels apart on held-out pairs"
+    title = f"{sensor} on {result.registration.reference}, {result.registration.model}: pixels apart on held-out pairs"
     table = Table("", "median", "95 % within", "measurable parts", "in shuffled pairs", title=title)
-    for name, one in (("before", found.before), ("after", found.after)):
+    for name, one in (("before", result.before), ("after", result.after)):
         known = measurable(one)
         median, most = (f"{value:.2f}" if known else "-" for value in (one.paired.median, one.paired.p95))
         share = f"{one.paired.measurable} of {one.paired.pairs}"

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from xkd.files import write_atomically
 
-Readings = Mapping[str, Shaped[Tensor, "b ..."]]
+Tensors = Mapping[str, Shaped[Tensor, "b ..."]]
 _DTYPES: Final = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _PARTS: Final = ("values", "index", "rest")  # of scores of which the largest alone are kept
 
@@ -51,7 +51,7 @@ class TeacherCache:
         if any(type(count) is not int or count < 0 for count in (self.top_k, self.grid)):
             raise ValueError(f"teacher_cache: top_k and grid are whole numbers, 0 keeps all; got {self.top_k!r} and {self.grid!r}")
 
-    def compact(self, readings: Readings) -> dict[str, Tensor]:
+    def compact(self, readings: Tensors) -> dict[str, Tensor]:
         """What is written: each reading as it is, or in less."""
         kept: dict[str, Tensor] = {}
         for name, reading in readings.items():
@@ -64,7 +64,7 @@ class TeacherCache:
                 kept[name] = self._rounded(reading)
         return {name: tensor.cpu().contiguous() for name, tensor in kept.items()}
 
-    def restore(self, kept: Readings, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    def restore(self, kept: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
         """Readings from what was written; `shapes` are theirs, without the batch."""
         return {name: self._restored(name, kept, shape) for name, shape in shapes.items()}
 
@@ -76,7 +76,7 @@ class TeacherCache:
         narrow = torch.int16 if wide.shape[1] <= torch.iinfo(torch.int16).max else torch.int32
         return {"values": self._rounded(values), "index": index.to(narrow), "rest": self._rounded(rest)}
 
-    def _restored(self, name: str, kept: Readings, shape: tuple[int, ...]) -> Tensor:
+    def _restored(self, name: str, kept: Tensors, shape: tuple[int, ...]) -> Tensor:
         if name in kept:
             reading = kept[name]
             if tuple(reading.shape[1:]) == shape:
@@ -136,10 +136,10 @@ class Shards:
         whole = all(len(tensor) == len(self.rows(first)) for tensor in shard.readings.values())
         return whole and not shard.broken and shard.checksum == _checksum(shard.readings)
 
-    def write(self, draw: int, first: int, readings: Readings, broken: Mapping[int, str]) -> None:
+    def write(self, draw: int, first: int, readings: Tensors, broken: Mapping[int, str]) -> None:
         """`broken` says which rows could not be read, and why. `OSError` names the file; what is written already stays."""
-        told = {"crc32": _checksum(readings), "broken": json.dumps(list(broken.items()))}
-        write_atomically(self.path(draw, first), safetensors.torch.save(dict(readings), told))
+        metadata = {"crc32": _checksum(readings), "broken": json.dumps(list(broken.items()))}
+        write_atomically(self.path(draw, first), safetensors.torch.save(dict(readings), metadata))
 
     def read(self, index: int, draw: int) -> dict[str, Tensor]:
         """The branch's readings of a row, without the batch; `KeyError` where the draw is none of the cache's."""
@@ -162,13 +162,13 @@ class Shards:
 
 def _load(path: Path) -> Shard:
     with safe_open(path, "pt") as file:
-        told = file.metadata() or {}
+        metadata = file.metadata() or {}
         names = file.keys()
         readings = {name: file.get_tensor(name) for name in names}
-    return Shard(readings, dict(json.loads(told.get("broken", "[]"))), told.get("crc32", ""))
+    return Shard(readings, dict(json.loads(metadata.get("broken", "[]"))), metadata.get("crc32", ""))
 
 
-def _checksum(readings: Readings) -> str:
+def _checksum(readings: Tensors) -> str:
     value = 0
     for key in sorted(readings):
         content: Any = readings[key].contiguous().view(torch.uint8).numpy()

@@ -30,6 +30,6 @@ def _held(root: Path, row: Row, dataset: PairedDataset) -> list[object]:
     shots = [shot_of(root, row, sensor) for name, sensor in sensors.items() if name in row.files]
     files = sorted({path for shot in shots for path in (*shot.paths, *([shot.calibration] if shot.calibration else []))})
     # archives give many files one time of writing; that of the last change here is the disk's own
-    found = {path: path.stat() for path in files}
-    stats = [(str(path.relative_to(root)), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in found.items()]
+    stat_of = {path: path.stat() for path in files}
+    stats = [(str(path.relative_to(root)), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in stat_of.items()]
     return [row.crop, [sorted(shot.values.items()) for shot in shots], stats]

@@ -22,7 +22,7 @@ from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.cache import Shards
 from xkd.data.frame import crop_of, frame_shape
 from xkd.data.manifest import Manifest
-from xkd.data.reading import Files, Readings
+from xkd.data.recording import Files, Recordings
 from xkd.data.region import one_hot, positive_names, read_codes, region
 from xkd.data.request import check_choice, check_classes, check_draws, check_fractions, check_views
 from xkd.data.rows import Row
@@ -166,16 +166,16 @@ class PairedDataset(Dataset[Sample]):
         if not any(has(sources[view.name], view) for view in seen):
             seen = list(self.views)  # the frame is known from what is read
         # evaluation decodes whole files, as `xkd predict` does
-        readings = self._files.read(sources, seen, shrinks=draw != NO_DRAW)
-        shape = frame_shape(self.manifest, row, {sensor: reading for (view, sensor), reading in readings.items() if sources[view] is row})
+        recordings = self._files.read(sources, seen, shrinks=draw != NO_DRAW)
+        shape = frame_shape(self.manifest, row, {sensor: held for (view, sensor), held in recordings.items() if sources[view] is row})
         crop = crop_of(self.manifest, row, shape)
         matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
-        readings = self._files.decoded(readings, sources, seen, matrix)
+        recordings = self._files.decoded(recordings, sources, seen, matrix)
         mask, masked = self._region(row, shape, matrix)
         boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
         return Sample(
             views={
-                view.name: self._sample_view(view, readings, sources[view.name], matrix, row, draw)
+                view.name: self._sample_view(view, recordings, sources[view.name], matrix, row, draw)
                 for view in self.views
                 if view.name not in self._unread
             },
@@ -194,8 +194,8 @@ class PairedDataset(Dataset[Sample]):
     def frame(self, index: int) -> Box:
         """What a row's views show where nothing is drawn: its crop, or the whole, in pixels of the full image. Reads the row."""
         row = self.rows[index]
-        readings = self._files.read({view.name: row for view in self.views}, self.views)
-        return crop_of(self.manifest, row, frame_shape(self.manifest, row, {sensor: reading for (_, sensor), reading in readings.items()}))
+        recordings = self._files.read({view.name: row for view in self.views}, self.views)
+        return crop_of(self.manifest, row, frame_shape(self.manifest, row, {sensor: held for (_, sensor), held in recordings.items()}))
 
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
         """The row's own; of pixels the class with the largest share, -1 where less than half of the pixel is known."""
@@ -229,16 +229,16 @@ class PairedDataset(Dataset[Sample]):
         # an array costs less, and is the same key where each number fits
         return np.random.default_rng(np.array(key, np.uint32) if max(key) < 2**32 else key)
 
-    def _sample_view(self, view: View, readings: Readings, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
+    def _sample_view(self, view: View, recordings: Recordings, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
         if not has(source, view):
             return torch.zeros((view.modality.channels, *view.size))
         varied = draw != NO_DRAW and self.augment.jitter > 0
         rng = self._rng(row, draw, crc32(b"view " + view.name.encode())) if varied else None
         images = []
         for sensor in view.sensors:
-            reading = readings[view.name, sensor.name]
-            crop = reading.inside(crop_of(self.manifest, source, reading.shape))
-            image = sensor.place(reading.content, matrix, view.size, crop)
+            recording = recordings[view.name, sensor.name]
+            crop = recording.inside(crop_of(self.manifest, source, recording.shape))
+            image = sensor.place(recording.content, matrix, view.size, crop)
             if rng is not None and rng.random() < self.augment.jitter:
                 image = sensor.jitter(image, rng)
             images.append(as_tensor(filled(image, sensor)))
@@ -256,9 +256,9 @@ class PairedDataset(Dataset[Sample]):
         assert self.manifest.mask is not None  # verified with the header
         share = warp(region(codes, self.manifest.mask, self._positive), matrix, size, crop_of(self.manifest, row, codes.shape))
         if np.isnan(share).any():
-            found, legal = np.unique(codes).tolist(), dict(self.manifest.mask.values)
+            values, legal = np.unique(codes).tolist(), dict(self.manifest.mask.values)
             path = self.manifest.root / row.mask
-            raise ValueError(f"{path}: row '{row.id}': mask codes {found}; manifest.toml has {legal}")
+            raise ValueError(f"{path}: row '{row.id}': mask codes {values}; manifest.toml has {legal}")
         return share, True
 
     def _codes(self, row: Row, shape: tuple[int, int]) -> NDArray[Any]:

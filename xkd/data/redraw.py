@@ -17,7 +17,9 @@ Detections = Sequence[tuple[Box, float]]
 _THINNEST = 0.05  # pixels: what is thinner would be no box when it is written down
 
 
-def with_boxes(manifest: Manifest, found: Mapping[str, Detections], out: Path, more: Mapping[str, bytes] = MappingProxyType({})) -> Path:
+def with_boxes(
+    manifest: Manifest, detections: Mapping[str, Detections], out: Path, more: Mapping[str, bytes] = MappingProxyType({})
+) -> Path:
     """Write `out`, where the rows of `found` have these boxes (class `*`) and no other row is changed; files are linked, else copied.
 
     `more` are further files by name. `FileExistsError` where `out` is there.
@@ -27,8 +29,8 @@ def with_boxes(manifest: Manifest, found: Mapping[str, Detections], out: Path, m
     for line in lines:
         line.setdefault("boxes", "")
         line.setdefault("box_scores", "")
-        if line["id"] in found:
-            boxes = [(box, score) for box, score in found[line["id"]] if min(box.x2 - box.x1, box.y2 - box.y1) >= _THINNEST]
+        if line["id"] in detections:
+            boxes = [(box, score) for box, score in detections[line["id"]] if min(box.x2 - box.x1, box.y2 - box.y1) >= _THINNEST]
             line["boxes"] = ";".join(" ".join(f"{edge:.2f}" for edge in box) + f" {ANY}" for box, _ in boxes) or NONE
             line["box_scores"] = ";".join(f"{score:.3f}" for _, score in boxes)
     with new_dataset(out) as draft:

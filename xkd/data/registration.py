@@ -79,15 +79,15 @@ def read_registrations(path: Path, tables: Any, modalities: Mapping[str, Modalit
     """Every `[registration.SENSOR]` of manifest.toml; `ValueError` names the file, the table and what is legal."""
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise ValueError(f"{path}: write [registration.SENSOR] as a table, SENSOR one of {sorted(modalities)}")
-    found = {}
+    registrations = {}
     for name, table in tables.items():
         try:
-            found[name] = registration_of(name, table, modalities)
-            if found[name].reference in tables:
-                raise ValueError(f"reference '{found[name].reference}' is registered itself; register both to one sensor")
+            registrations[name] = registration_of(name, table, modalities)
+            if registrations[name].reference in tables:
+                raise ValueError(f"reference '{registrations[name].reference}' is registered itself; register both to one sensor")
         except ValueError as error:
             raise ValueError(f"{path}: [registration.{name}]: {error}") from error
-    return found
+    return registrations
 
 
 def registration_of(name: str, table: Mapping[str, Any], modalities: Mapping[str, Modality]) -> Registration:

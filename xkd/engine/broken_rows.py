@@ -10,8 +10,6 @@ from rich.console import Console
 
 from xkd.evaluate import MOST_BROKEN
 
-MOST = MOST_BROKEN
-
 
 class BrokenRowsHook(Hook):
     """For data sets with `on_broken="skip"`: such a row has no view, no label and no mask.
@@ -21,7 +19,7 @@ class BrokenRowsHook(Hook):
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.told: dict[str, dict[str, None]] = {"train": {}, "val": {}}
+        self.reasons: dict[str, dict[str, None]] = {"train": {}, "val": {}}  # in the order in which they came
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self._hear("train", data_batch.broken, runner.train_dataloader)
@@ -36,7 +34,7 @@ class BrokenRowsHook(Hook):
         self._share("val", runner.val_dataloader)
 
     def after_train(self, runner: Any) -> None:
-        if count := sum(map(len, self.told.values())):
+        if count := sum(map(len, self.reasons.values())):
             self.console.print(f"{count} rows could not be read and were left out", style="bold red")
 
     def _hear(self, split: str, broken: list[str], loader: Any) -> None:
@@ -47,19 +45,18 @@ class BrokenRowsHook(Hook):
 
     def _share(self, split: str, loader: Any) -> None:
         if get_world_size() > 1:
-            for broken in all_gather_object(list(self.told[split])):
+            for broken in all_gather_object(list(self.reasons[split])):
                 self._tell(split, broken)
             self._check(split, len(loader.dataset))
 
     def _tell(self, split: str, broken: list[str]) -> None:
-        for why in broken:
-            if why not in self.told[split]:
-                self.told[split][why] = None
-                self.console.print(f"left out: {why}", markup=False)
+        for reason in broken:
+            if reason not in self.reasons[split]:
+                self.reasons[split][reason] = None
+                self.console.print(f"left out: {reason}", markup=False)
 
     def _check(self, split: str, rows: int) -> None:
-        told = self.told[split]
-        if len(told) > max(1, MOST * rows):
-            raise ValueError(
-                f"{len(told)} of {rows} rows could not be read, more than {100 * MOST:g} %: {next(reversed(told))}; see xkd check-pairs"
-            )
+        reasons = self.reasons[split]
+        if len(reasons) > max(1, MOST_BROKEN * rows):
+            last = next(reversed(reasons))
+            raise ValueError(f"{len(reasons)} of {rows} rows could not be read, more than {MOST_BROKEN:.0%}: {last}; see xkd check-pairs")

@@ -21,9 +21,9 @@ def check_classes(task: Task, loaders: Mapping[str, Any]) -> None:
     several = isinstance(task, Classification) and task.multilabel
     for split, loader in loaders.items():
         if isinstance(task, Classification) and loader.dataset.target == "label" and loader.dataset.multilabel != several:
-            said = 'labels = "multi"' if loader.dataset.multilabel else "one label per row"
+            labels = 'labels = "multi"' if loader.dataset.multilabel else "one label per row"
             raise ValueError(
-                f"the {split} data's manifest {loader.dataset.manifest.root} has {said}, the task has multilabel={several}:"
+                f"the {split} data's manifest {loader.dataset.manifest.root} has {labels}, the task has multilabel={several}:"
                 f" say Classification(..., multilabel={not several}), with {'CrossEntropy' if several else 'BinaryCrossEntropy'}"
             )
         if tuple(loader.dataset.classes) != tuple(task.classes):

@@ -90,16 +90,16 @@ def build_detector(name: str, view: View, num_classes: int = REGION + 1) -> nn.M
 
 def load_detector(path: str, name: str, view: View) -> nn.Module:
     """A plain `state_dict`, loaded weights-only: of a detector with one class, or with COCO's; `ValueError` where it is neither."""
-    state, told = load_file(path), ""
+    state, reason = load_file(path), ""
     for num_classes in (REGION + 1, COCO):
         detector = build_detector(name, view, num_classes)
         try:
             detector.load_state_dict(state)
         except RuntimeError as error:
-            told = told or str(error).splitlines()[-1].strip()
+            reason = reason or str(error).splitlines()[-1].strip()
         else:
             return detector.to(get_device())
-    raise ValueError(f"{path} holds no {name} with {REGION + 1} or {COCO} classes, background included: {told}")
+    raise ValueError(f"{path} holds no {name} with {REGION + 1} or {COCO} classes, background included: {reason}")
 
 
 def train_detector(
@@ -169,15 +169,15 @@ def judge(detector: nn.Module, manifest: Manifest, view: View, split: str, thres
         return Quality(0, None, None)
     dataset = PairedDataset(str(manifest.root), split, [view], Augment(), masks=Masks("boxes"))
     annotated = {row.id: index for index, row in enumerate(dataset.rows) if row.boxes is not None}
-    true = found = both = covered = 0.0
+    true = marked = both = covered = 0.0
     for name, boxes in detect(detector, manifest, view, split, threshold):
         if name in annotated:
             mask = dataset[annotated[name]].mask[0].numpy()
             edges = np.array([box for box, _ in boxes], np.float64).reshape(-1, 4)
             drawn = draw_boxes(edges, np.eye(3), dataset.frame(annotated[name]), view.size, [score for _, score in boxes])[..., 0]
-            true, found = true + float(mask.sum()), found + float(drawn.sum())
+            true, marked = true + float(mask.sum()), marked + float(drawn.sum())
             both, covered = both + float((mask * drawn).sum()), covered + float(mask[drawn > 0].sum())
-    return Quality(len(annotated), covered / true if true else None, both / found if found else None)
+    return Quality(len(annotated), covered / true if true else None, both / marked if marked else None)
 
 
 def as_target(sample: Sample, view: View, device: str = "cpu") -> tuple[Tensor, dict[str, Tensor]]:
@@ -198,16 +198,16 @@ def detect(detector: nn.Module, manifest: Manifest, view: View, split: str, thre
     """Row by row, boxes in pixels of the full image with scores of at least `threshold`, the surest first."""
     dataset = PairedDataset(str(manifest.root), split, [view], Augment(), masks=Masks("none"))
     # torchvision leaves out what is below a score of its own
-    told: Any = getattr(detector, "roi_heads", detector)
-    told.score_thresh = threshold
+    head: Any = getattr(detector, "roi_heads", detector)
+    head.score_thresh = threshold
     for index, row in enumerate(dataset.rows):
         with torch.no_grad():
-            found = detector.eval()([normalised(dataset[index], view).to(get_device())])[0]
+            detections = detector.eval()([normalised(dataset[index], view).to(get_device())])[0]
         frame = dataset.frame(index)
         across, down = (frame.x2 - frame.x1) / view.size[1], (frame.y2 - frame.y1) / view.size[0]
         boxes = [
             (Box(frame.x1 + x1 * across, frame.y1 + y1 * down, frame.x1 + x2 * across, frame.y1 + y2 * down), score)
-            for (x1, y1, x2, y2), score in zip(found["boxes"].tolist(), found["scores"].tolist(), strict=True)
+            for (x1, y1, x2, y2), score in zip(detections["boxes"].tolist(), detections["scores"].tolist(), strict=True)
             if score >= threshold and x2 > x1 and y2 > y1
         ]
         yield row.id, sorted(boxes, key=lambda box: -box[1])

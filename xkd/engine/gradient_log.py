@@ -33,24 +33,24 @@ class GradientHook(Hook):
             return
         distiller = distiller_of(runner)
         with runner.optim_wrapper.optim_context(runner.model):
-            found = gradient_shares(distiller, data_batch.to(distiller.student.mean.device))
-        self.due = not any(found.shares.values())
+            gradients = gradient_shares(distiller, data_batch.to(distiller.student.mean.device))
+        self.due = not any(gradients.shares.values())
         if self.due:
             return
-        for name, share in found.shares.items():
+        for name, share in gradients.shares.items():
             runner.message_hub.update_scalar(f"train/gradient_{name}", share)
         if not is_main_process():
             return
         if not self.shown:
             self.shown = True
-            self.console.print(str(found))
-        for name in found.drowned():
-            told = f"{100 * found.shares[name]:.3g} % of the student's gradient, less than {100 * DROWNED:g} %"
-            text = f"term '{name}' has {told}: it teaches next to nothing; raise its weight, or lower the others' ({found})"
+            self.console.print(str(gradients))
+        for name in gradients.drowned():
+            size = f"{100 * gradients.shares[name]:.3g} % of the student's gradient, less than {100 * DROWNED:g} %"
+            text = f"term '{name}' has {size}: it teaches next to nothing; raise its weight, or lower the others' ({gradients})"
             self._warn_once(runner, name, text)
         for name, term in distiller.terms.items():
             of_student = any(reading.startswith(f"{distiller.student_name}.") for reading in term.student)  # not a peer's
-            if of_student and found.shares[name] == 0 and term.weight_at(distiller.epoch):
+            if of_student and gradients.shares[name] == 0 and term.weight_at(distiller.epoch):
                 reads = " and ".join(term.readings)
                 text = f"term '{name}' does not reach the student: in this batch no row has {reads}, or its gate is shut, or it is zero"
                 self._warn_once(runner, name, text)

@@ -90,16 +90,16 @@ class IntervalInfoHook(RuntimeInfoHook):
         runner.logger.error("%s; %d such steps of this interval were left out, %d in all", text, len(steps), self.left_out)
 
     def _not_finite(self, runner: Any, values: Tensor, step: int) -> str:
-        found = dict(zip(self.names, values[step].tolist(), strict=True))
+        logged = dict(zip(self.names, values[step].tolist(), strict=True))
         terms = distiller_of(runner).compares
-        bad = [name.removeprefix("term_") for name, value in found.items() if not np.isfinite(value) and name not in ("loss", NORM)]
+        bad = [name.removeprefix("term_") for name, value in logged.items() if not np.isfinite(value) and name not in ("loss", NORM)]
         wrong = " and ".join(f"term {name}, which compares {terms[name]}," for name in bad)
-        wrong = wrong or ("the sum" if not np.isfinite(found["loss"]) else "the gradient")
+        wrong = wrong or ("the sum" if not np.isfinite(logged["loss"]) else "the gradient")
         rates = ", ".join(f"{name} {rate[0]:.3g}" for name, rate in runner.optim_wrapper.get_lr().items())
         iteration = runner.iter + 2 - len(values) + step
         return (
             f"epoch {runner.epoch + 1}, iteration {iteration}: {wrong} is not finite"
-            f" ({', '.join(f'{name} {value:.4g}' for name, value in found.items())}; {rates}); {self._samples(runner, step, iteration)}."
+            f" ({', '.join(f'{name} {value:.4g}' for name, value in logged.items())}; {rates}); {self._samples(runner, step, iteration)}."
             " Lower the learning rate or the term's weight, clip gradients (optim_wrapper.clip_grad), or look for bad pixels"
         )
 
@@ -114,8 +114,8 @@ class IntervalInfoHook(RuntimeInfoHook):
         write_atomically(path, file.getvalue())
         names = [meta["id"] for meta in batch.meta]
         broken = [name for name, row in zip(names, _broken_rows(batch), strict=True) if row]
-        told = f"{', '.join(broken)} of its samples have pixels that are not finite" if broken else "the pixels of its samples are finite"
-        return f"{told}, all {len(names)} are in {path}"
+        pixels = f"{', '.join(broken)} of its samples have pixels that are not finite" if broken else "the pixels of its samples are finite"
+        return f"{pixels}, all {len(names)} are in {path}"
 
 
 def _arrays(batch: Batch) -> dict[str, Any]:

@@ -23,8 +23,8 @@ def keeps_freed() -> tuple[bool, str]:
     """Whether `keep_freed` changes anything here, and what becomes of freed memory, with the reason."""
     if torch.cuda.is_available():
         return False, "as the C library does (tensors are the GPU's)"
-    if said := [name for name in _SAID_BY if name in os.environ]:
-        return False, f"as {' and '.join(said)} in the environment"
+    if variables := [name for name in _SAID_BY if name in os.environ]:
+        return False, f"as {' and '.join(variables)} in the environment"
     if platform.libc_ver()[0] != "glibc":
         return False, "as the C library does (it is not glibc)"
     return True, "kept for the next step (its pages need not be asked for again)"

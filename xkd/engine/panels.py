@@ -24,7 +24,7 @@ from xkd.engine.loaders import build_distiller
 from xkd.engine.student import Student, load_student
 from xkd.graph.branch import example_batch
 from xkd.tasks import Classification, Segmentation, Task
-from xkd.visualise import Panel, Row
+from xkd.visualise import Panel, PanelRow
 
 CLASSES: Final = "classes"
 
@@ -110,7 +110,7 @@ def teachers(config: Config) -> list[Looker]:
     return found
 
 
-def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[Looker], classes: Sequence[str]) -> list[Row]:
+def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[Looker], classes: Sequence[str]) -> list[PanelRow]:
     """One row per sample: each sensor as a person sees it, the classes of its pixels if any, then each network over its own input."""
     batch = collate(list(samples))
     shown = [_look(looker, batch) for looker in lookers]
@@ -135,7 +135,7 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
             panels.append(
                 replace(panel, classes=found) if looker.method == CLASSES else replace(panel, attention=found[0], outline=outline)
             )
-        rows.append(Row(sample.meta.get("id", str(position)), _truth(sample, classes), tuple(panels)))
+        rows.append(PanelRow(sample.meta.get("id", str(position)), _truth(sample, classes), tuple(panels)))
     return rows
 
 

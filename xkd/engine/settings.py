@@ -51,10 +51,10 @@ def cores() -> int:
 
 def workers_of(section: dict[str, Any]) -> Workers:
     """The loader section's `num_workers`, `prefetch_factor` and `multiprocessing_context`, or what is in the place of what is not said."""
-    said, ahead = section.get("num_workers", AUTO), section.get("prefetch_factor", AUTO)
+    number, ahead = section.get("num_workers", AUTO), section.get("prefetch_factor", AUTO)
     there, gpu = cores(), torch.cuda.is_available()
-    if said != AUTO:
-        count, reason = int(said), "as the config says"
+    if number != AUTO:
+        count, reason = int(number), "as the config says"
     elif section["dataset"].get("cache") and not section.get("sampler", {}).get("shuffle"):
         count, reason = 0, "the rows stay in memory and nothing is drawn"
     elif section["dataset"].get("cache"):
@@ -82,8 +82,8 @@ def told(distiller: Distiller, optim_wrapper: dict[str, Any], workers: Workers, 
     lines.append(f"memory: {', '.join(named)} (channels-last is faster for what convolves)")
     lines.append(f"freed memory: {keeps_freed()[1]}")
     compiled = [name for name, branch in distiller.branches.items() if branch.compiled]
-    asked = ", ".join(compiled) or "nothing (on request, Branch(compiled=True): the first step then takes a minute or more)"
-    lines.append(f"compiled: {asked}")
+    names = ", ".join(compiled) or "nothing (on request, Branch(compiled=True): the first step then takes a minute or more)"
+    lines.append(f"compiled: {names}")
     return lines
 
 
@@ -91,12 +91,12 @@ def _precision(optim_wrapper: dict[str, Any], amp: bool) -> str:
     wrapper = optim_wrapper.get("type", OptimWrapper)
     if not amp and wrapper not in (OptimWrapper, StepOptimWrapper, BF16OptimWrapper):
         return f"that of {wrapper if isinstance(wrapper, str) else wrapper.__name__} (as the config says)"
-    asked = amp or wrapper is BF16OptimWrapper
-    if asked and bfloat16_pays():
+    wanted = amp or wrapper is BF16OptimWrapper
+    if wanted and bfloat16_pays():
         return "bfloat16 where it is safe, weights and losses in float32 (this machine computes in it)"
-    if asked and optim_wrapper.get("always"):
+    if wanted and optim_wrapper.get("always"):
         return "bfloat16 where it is safe, weights and losses in float32 (as the config says; slower on this machine)"
-    if asked:
+    if wanted:
         lacks = "this GPU does not compute in it" if torch.cuda.is_available() else "it is no faster on this machine, which has no AMX"
         return f"float32 (bfloat16 was asked for; {lacks})"
     return "float32 (as the config says" + ("; --amp is bfloat16, faster here)" if bfloat16_pays() else ")")

@@ -67,19 +67,19 @@ class TeacherCacheHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         distiller, dataset = distiller_of(runner), runner.train_dataloader.dataset
-        asked = []
+        parts = []
         with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             for name, branch in distiller.branches.items():
                 if branch.frozen and not distiller.stands_alone(name):
                     self.console.print(f"teacher cache: branch '{name}' stays live; it follows another branch, or explains its class")
                 elif branch.frozen and distiller.needed[name]:
-                    asked.append(Answers(name, self.cache, distiller, dataset, self.config))
-                    asked[-1].tell(self.console)
-            check_space(self.cache, sum(answers.bytes_missing for answers in asked))
-            for answers in asked:
+                    parts.append(Answers(name, self.cache, distiller, dataset, self.config))
+                    parts[-1].tell(self.console)
+            check_space(self.cache, sum(answers.bytes_missing for answers in parts))
+            for answers in parts:
                 answers.fill(self.progress)
         barrier()
-        served = [answers.shards for answers in asked]
+        served = [answers.shards for answers in parts]
         cached = {shards.branch for shards in served}
         seen = {branch.view.name for name, branch in distiller.branches.items() if name not in cached}
         dataset.serve(served, {view.name for view in dataset.views} - seen)
@@ -150,7 +150,7 @@ class Answers:
         branch = self.distiller.branches[self.name]
         device = self.distiller.student.mean.device.type
         section = {key: value for key, value in as_plain(config.distiller.branches[self.name]).items() if key != "weights"}
-        told = {
+        facts = {
             "branch": as_names(section),
             "readings": {name: str(tensor.dtype) for name, tensor in self.readings.items()},
             "autocast": [torch.is_autocast_enabled(device), str(torch.get_autocast_dtype(device))],
@@ -159,7 +159,7 @@ class Answers:
             "data": identity(self.dataset, branch.view),
             "versions": [importlib.metadata.version(name) for name in _VERSIONS],
         }
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
         for name, tensor in branch.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.cpu().flatten().view(torch.uint8).numpy() if tensor.ndim else str(tensor.item()).encode())

@@ -46,7 +46,7 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
     labelled = predictions.labelled.numpy()
     method = section.get("attention", {}).get(student.name, "")
     around = section.get("object", ())
-    scores = look(student, loader, method, _loader_of(config, student, seed, around) if around else None) if method else {}
+    scores = score_columns(student, loader, method, _loader_of(config, student, seed, around) if around else None) if method else {}
     return TestRun(
         np.array([meta["id"] for meta in predictions.meta]),
         predictions.probabilities.numpy(),
@@ -64,7 +64,7 @@ def _loader_of(config: Config, student: Student, seed: int, codes: Any) -> Any:
     return build_loader(section, seed, views=[student.branch.view])
 
 
-def look(student: Student, loader: Any, method: str, around: Any = None) -> dict[str, NDArray[np.float64]]:
+def score_columns(student: Student, loader: Any, method: str, around: Any = None) -> dict[str, NDArray[np.float64]]:
     """Scores of where the network looks in each row, by name; not a number where a row has no such score.
 
     "no_map", "epg", "epg_lift", "pointing_game" and "iou" need a mask, "lift_within" also the mask of what is `around` it; "insertion" and
@@ -75,20 +75,20 @@ def look(student: Student, loader: Any, method: str, around: Any = None) -> dict
     wider = iter(around) if around is not None else None
     for batch in loader:
         moved = batch.to(student.branch.mean.device)
-        found = _scores(student, moved, method, next(wider) if wider is not None else None)
+        scores = _scores(student, moved, method, next(wider) if wider is not None else None)
         chosen = torch.tensor([meta["id"] in probed for meta in batch.meta])
-        found.update(_probe(student, unlearned, moved, method, chosen.nonzero().flatten()))
+        scores.update(_probe(student, unlearned, moved, method, chosen.nonzero().flatten()))
         for name, column in columns.items():
-            column.append(found[name].double())
+            column.append(scores[name].double())
     return {name: torch.cat(column).numpy() for name, column in columns.items()}
 
 
 def _scores(student: Student, batch: Batch, method: str, wider: Batch | None) -> dict[str, Tensor]:
     maps = attention_map(student.branch, batch.views[student.branch.view.name], student.task, method)
-    found = attention_scores(maps, batch.mask)
+    scores = attention_scores(maps, batch.mask)
     if wider is not None:
-        found["lift_within"] = lift_within(maps, batch.mask, wider.mask.to(maps.device))
-    return {name: torch.where(batch.masked, score.cpu(), torch.nan) for name, score in found.items()}
+        scores["lift_within"] = lift_within(maps, batch.mask, wider.mask.to(maps.device))
+    return {name: torch.where(batch.masked, score.cpu(), torch.nan) for name, score in scores.items()}
 
 
 def probed_rows(dataset: PairedDataset) -> set[str]:
@@ -99,16 +99,16 @@ def probed_rows(dataset: PairedDataset) -> set[str]:
 
 def _probe(student: Student, unlearned: Callable[[int], Branch], batch: Batch, method: str, chosen: Tensor) -> dict[str, Tensor]:
     """Of the chosen rows alone; of pixels, and of several labels, there is no one class to follow."""
-    found = {name: torch.full((len(batch),), torch.nan) for name in ("insertion", "deletion", "randomised")}
+    scores = {name: torch.full((len(batch),), torch.nan) for name in ("insertion", "deletion", "randomised")}
     images = batch.views[student.branch.view.name][chosen]
     if len(images):
         maps = attention_map(student.branch, images, student.task, method)
-        found["randomised"][chosen] = unlearned_correlation(unlearned, images, student.task, method, maps).cpu()
+        scores["randomised"][chosen] = unlearned_correlation(unlearned, images, student.task, method, maps).cpu()
         if batch.target.ndim == 1:
             classes = student.task.predict(student.branch.run(images, batch, student.task)["output"]).argmax(1)
             inserted, deleted = insertion_deletion(student.branch, images, student.task, maps, classes)
-            found["insertion"][chosen], found["deletion"][chosen] = inserted.cpu(), deleted.cpu()
-    return found
+            scores["insertion"][chosen], scores["deletion"][chosen] = inserted.cpu(), deleted.cpu()
+    return scores
 
 
 def check_questions(config: Config) -> None:

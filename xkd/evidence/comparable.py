@@ -19,12 +19,12 @@ from xkd.graph.class_map import ClassMap
 from xkd.statistics import metrics_for
 from xkd.tasks import Task
 
-_TOLD = 3  # rows, at most, that a message names
+_NAMED = 3  # rows, at most, that a message names
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What an arm answers, and to what; `rows` holds each labelled test row's target and cluster."""
+class _Tested:
+    """What an arm is tested on; `rows` holds each labelled test row's target and cluster."""
 
     task: Task
     size: tuple[int, int]
@@ -33,11 +33,11 @@ class _Asked:
 
 def check_comparable(arms: Sequence[Arm]) -> None:
     """`ValueError` where arms answer in other classes, of another grid, or where no labelled test row has the sensors of all."""
-    asked = {arm.name: _asked(arm) for arm in arms}
-    ours = asked["alone"]
+    tested = {arm.name: _tested(arm) for arm in arms}
+    ours = tested["alone"]
     for arm in arms:
         _check_classes(arm, ours.task)
-        theirs = asked[arm.name]
+        theirs = tested[arm.name]
         if _kind(theirs.task) == 3 and theirs.size != ours.size:
             raise ValueError(
                 f"arm '{arm.name}' is tested on pixels of {theirs.size}, the student alone on {ours.size}; views need one size"
@@ -48,8 +48,8 @@ def check_comparable(arms: Sequence[Arm]) -> None:
                     f"test row '{row}' has (label, cluster) {theirs.rows[row]} for arm '{arm.name}' and {ours.rows[row]} for the student"
                     " alone: the configs must name the same test data"
                 )
-    if not set.intersection(*(set(one.rows) for one in asked.values())):
-        raise ValueError(f"no labelled test row has the sensors of all arms {list(asked)}, so they cannot be compared")
+    if not set.intersection(*(set(one.rows) for one in tested.values())):
+        raise ValueError(f"no labelled test row has the sensors of all arms {list(tested)}, so they cannot be compared")
 
 
 def check_readable(arms: Sequence[Arm]) -> None:
@@ -62,10 +62,10 @@ def check_readable(arms: Sequence[Arm]) -> None:
             continue
         seen.append(place)
         section["dataset"] = {**section["dataset"], "on_broken": "skip"}
-        if broken := [told for batch in build_loader(section, 0, views=[view]) for told in batch.broken]:
+        if broken := [reason for batch in build_loader(section, 0, views=[view]) for reason in batch.broken]:
             raise ValueError(
-                f"{len(broken)} test rows cannot be read, and arms are compared on the same ones: {'; '.join(broken[:_TOLD])}"
-                f"{'; ...' if len(broken) > _TOLD else ''}. Mend the files, or empty their cells in the manifest; nothing was trained"
+                f"{len(broken)} test rows cannot be read, and arms are compared on the same ones: {'; '.join(broken[:_NAMED])}"
+                f"{'; ...' if len(broken) > _NAMED else ''}. Mend the files, or empty their cells in the manifest; nothing was trained"
             )
 
 
@@ -98,13 +98,13 @@ def _check_classes(arm: Arm, ours: Task) -> None:
         class_map.columns(ours.classes)
 
 
-def _asked(arm: Arm) -> _Asked:
+def _tested(arm: Arm) -> _Tested:
     config, view = _eats(arm)
     dataset: Any = build_loader(config.test_dataloader, 0, views=[view]).dataset
     cluster = as_plain(config.get("compare") or {}).get("cluster", CLUSTER)
     targets = [np.asarray(target).tolist() for target in dataset.targets]
     rows = zip(dataset.rows, targets, strict=True)
-    return _Asked(_task(config), view.size, {row.id: (target, row.meta[cluster]) for row, target in rows if row.labels is not None})
+    return _Tested(_task(config), view.size, {row.id: (target, row.meta[cluster]) for row, target in rows if row.labels is not None})
 
 
 def _eats(arm: Arm) -> tuple[Config, View]:

@@ -117,7 +117,7 @@ def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[See
         columns["clusters"] += [meta[section.get("cluster", CLUSTER)] for meta, keep in zip(batch.meta, kept, strict=True) if keep]
         columns["target"].append(batch.target[kept])
         for of, answers, deep in ((student, "student", "ours"), (teacher, "teacher", "theirs")):
-            output, reading = look(of.branch, batch.to(of.branch.mean.device), of)
+            output, reading = output_and_reading(of.branch, batch.to(of.branch.mean.device), of)
             columns[answers].append(of.task.predict(output).cpu()[kept])
             columns[deep].append(reading.cpu()[kept])
     if not columns["rows"]:
@@ -131,7 +131,7 @@ def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[See
     return found[0], found[1]
 
 
-def look(branch: Branch, batch: Batch, student: Student) -> tuple[torch.Tensor, torch.Tensor]:
+def output_and_reading(branch: Branch, batch: Batch, student: Student) -> tuple[torch.Tensor, torch.Tensor]:
     """The output, and the last stage averaged over positions; of a network without stages, the output once more."""
     images = batch.views[branch.view.name]
     taps = Taps(branch.model, {"deep": Tap("stage:-1")} if stage_names(branch.model) else {})

@@ -20,7 +20,7 @@ COLUMNS = ("arm", "number", "mean", "std", "low", "high", "undefined")
 _Line = tuple[str, Estimate, float]  # a number's name, its estimate, the share of rows without it
 
 
-def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary, found: Particulars, seeds: int) -> dict[str, Any]:
+def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary, details: Particulars, seeds: int) -> dict[str, Any]:
     """Everything that the table and the page say, and where the checkpoints are."""
     return {
         "finding": summary.finding,
@@ -36,9 +36,9 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
         "minus_alone": {name: _plain(difference) for name, difference in summary.minus_alone.items()},
         "minus_alone_p": {name: _number(p) for name, p in summary.minus_alone_p.items()},
         # seeds in which each sample flipped, or of pixels the change of the image's own accuracy
-        "flips": {"gained": found.changed.gained, "lost": found.changed.lost},
-        "cka": {readings: {"alone": _number(alone), "distilled": _number(after)} for readings, (alone, after) in found.likeness.items()},
-        "arms": {arm.name: _arm(arm, runs[arm.name], summary, found) for arm in arms},
+        "flips": {"gained": details.changed.gained, "lost": details.changed.lost},
+        "cka": {readings: {"alone": _number(alone), "distilled": _number(after)} for readings, (alone, after) in details.likeness.items()},
+        "arms": {arm.name: _arm(arm, runs[arm.name], summary, details) for arm in arms},
     }
 
 
@@ -50,7 +50,7 @@ def as_csv(summary: Summary, classes: Sequence[str]) -> str:
     for arm in summary.arms:
         for name, of, undefined in _lines(arm, summary, classes):
             values = (of.mean, of.std, of.low, of.high) if of.defined else (math.nan,) * 4
-            table.writerow([arm, name, *("" if value != value else f"{value:.6g}" for value in (*values, undefined))])
+            table.writerow([arm, name, *("" if math.isnan(value) else f"{value:.6g}" for value in (*values, undefined))])
     return text.getvalue()
 
 
@@ -71,7 +71,7 @@ def _lines(arm: str, summary: Summary, classes: Sequence[str]) -> Iterator[_Line
             yield f"{key} {of_class}", estimate, math.nan
 
 
-def _arm(arm: Arm, runs: list[ArmRun], summary: Summary, found: Particulars) -> dict[str, Any]:
+def _arm(arm: Arm, runs: list[ArmRun], summary: Summary, details: Particulars) -> dict[str, Any]:
     return {
         "title": arm.title,
         "metrics": {name: _plain(value) for name, value in summary.arms[arm.name].items()},
@@ -80,7 +80,7 @@ def _arm(arm: Arm, runs: list[ArmRun], summary: Summary, found: Particulars) -> 
         "class_scores": {name: [_plain(value) for value in each] for name, each in summary.class_scores.get(arm.name, {}).items()},
         "undefined": summary.undefined[arm.name],
         "calibration": calibration(runs),
-        "cost": asdict(found.costs[arm.name]),
+        "cost": asdict(details.costs[arm.name]),
         "training_loss": [losses(run) for run in runs],
         "validation": [run.validation for run in runs],
         "seconds": [run.seconds for run in runs],
@@ -101,7 +101,7 @@ def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
 
 def _number(value: float) -> float | None:
     """JSON has no word for what is not a number."""
-    return None if value != value else value
+    return None if math.isnan(value) else value
 
 
 def _exact(value: float) -> Estimate:

@@ -32,12 +32,12 @@ class ClassMap:
         """For each of the task's classes the outputs that mean it; `ValueError` where there are none, or where `to` names no such class."""
         if wrong := sorted(set(self.to.values()) - set(classes)):
             raise ValueError(f"ClassMap maps to '{wrong[0]}', the task has {list(classes)}")
-        found: dict[str, list[int]] = {name: [] for name in classes}
+        places_of: dict[str, list[int]] = {name: [] for name in classes}
         for place, name in enumerate(self.own):
-            found.get(self.to.get(name, name), []).append(place)
-        if missing := [name for name, places in found.items() if not places]:
+            places_of.get(self.to.get(name, name), []).append(place)
+        if missing := [name for name, places in places_of.items() if not places]:
             raise ValueError(f"none of the network's classes {list(self.own)} means '{missing[0]}': add it to ClassMap(to=...)")
-        return list(found.values())
+        return list(places_of.values())
 
     def __call__(self, logits: Float[Tensor, "b own ..."], classes: Sequence[str]) -> Float[Tensor, "b k ..."]:
         if logits.ndim < 2 or logits.shape[1] != len(self.own):

@@ -22,13 +22,13 @@ class Logits(nn.Module):
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b ..."]:
         """`ValueError` names what the output holds where that is no tensor at `key`."""
         output = self.network(images)
-        found = parts(output).get(self.key)
-        if not isinstance(found, Tensor):
+        logits = parts(output).get(self.key)
+        if not isinstance(logits, Tensor):
             raise ValueError(
                 f"{type(self.network).__name__} gives {type(output).__name__} without a tensor at key={self.key!r}; it has tensors at"
                 f" {tensors(output)}"
             )
-        return found
+        return logits
 
 
 def parts(output: Any) -> dict[str | int, Any]:
@@ -47,6 +47,6 @@ def tensors(output: Any) -> list[str | int]:
 
 def no_tensor(output: Any) -> str:
     """What a person is told whose network gives no tensor, where one is needed."""
-    found = tensors(output)
-    remedy = f"take one of them with xkd.Logits(network, key={found[0]!r})" if found else "make it give its logits, a tensor"
-    return f"the network gives {type(output).__name__} with the tensors {found}: {remedy}"
+    names = tensors(output)
+    remedy = f"take one of them with xkd.Logits(network, key={names[0]!r})" if names else "make it give its logits, a tensor"
+    return f"the network gives {type(output).__name__} with the tensors {names}: {remedy}"

@@ -30,7 +30,7 @@ class Control:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Headline:
     """The top of the page: `xkd.statistics.Summary` in short."""
 
     sentence: str
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Metric:
-    """A column: `key` into `Arm.metrics`. "percent" shows 0.5 as 50.0, "points" (a difference of such) as +50.0, "times" as x 0.50."""
+    """A column: `key` into `ArmRow.metrics`. "percent" shows 0.5 as 50.0, "points" (a difference of such) as +50.0, "times" as x 0.50."""
 
     key: str
     title: str
@@ -66,7 +66,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmRow:
     """A row of every table: what was trained how, its estimates, and facts in words (times, sizes) for the table of costs.
 
     `asides` stand beside the estimate of the same key, such as a p.
@@ -136,9 +136,9 @@ class Report:
 
     title: str
     introduction: str
-    finding: Finding
+    headline: Headline
     classes: tuple[str, ...]
-    arms: tuple[Arm, ...]
+    arms: tuple[ArmRow, ...]
     tables: tuple[Table, ...]
     made: Made
     pictures: tuple[Picture, ...] = ()
@@ -232,7 +232,7 @@ def data_uri(path: Path) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _interval_chart(arms: Sequence[Arm], metric: Metric) -> tuple[list[tuple[str, Span | None]], list[Tick]]:
+def _interval_chart(arms: Sequence[ArmRow], metric: Metric) -> tuple[list[tuple[str, Span | None]], list[Tick]]:
     having = [arm for arm in arms if metric.key in arm.metrics]
     drawn, axis = draw_spans([arm.metrics[metric.key] for arm in having], scale=100.0 if metric.style == "percent" else 1.0)
     return [(arm.title, span) for arm, span in zip(having, drawn, strict=True)], axis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -58,11 +59,14 @@ def draw_chart(chart: Chart) -> dict[str, object]:
     return {"chart": chart, "drawn": draw_lines(chart)}
 
 
-def residual_chart(found: Registration) -> Chart:
+def residual_chart(registration: Registration) -> Chart:
     """How many pairs have a residual below x: true pairs' curve rises at once, that of shuffled ones by chance."""
-    lines = {"pairs": [pair.paired for pair in found.pairs], "shuffled pairs": [pair.shuffled for pair in found.pairs if pair.shuffled]}
+    lines = {
+        "pairs": [pair.paired for pair in registration.pairs],
+        "shuffled pairs": [pair.shuffled for pair in registration.pairs if pair.shuffled],
+    }
     points = {name: _cumulated([_length(shift) for shift in shifts]) for name, shifts in lines.items()}
-    return Chart(f"{found.first} and {found.second}", "residual, pixels", "share of all pairs below, %", points)
+    return Chart(f"{registration.first} and {registration.second}", "residual, pixels", "share of all pairs below, %", points)
 
 
 def exposure_chart(name: str, unit: str, images: Sequence[Exposure]) -> Chart:
@@ -82,12 +86,12 @@ def jpeg_uri(picture: NDArray[np.uint8]) -> str:
 
 def show_number(value: float, digits: int = 3) -> str:
     """A few digits with a true minus sign, a dash for what is not defined."""
-    return "\N{EN DASH}" if value != value else f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+    return "\N{EN DASH}" if math.isnan(value) else f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
 
 
 def show_signed(value: float) -> str:
     """A shift with its sign, to a hundredth."""
-    return "\N{EN DASH}" if value != value else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return "\N{EN DASH}" if math.isnan(value) else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _length(shift: Shift) -> float:

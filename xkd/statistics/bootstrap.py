@@ -107,9 +107,9 @@ class Comparison:
 
     def _by_cluster(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         names, rows = self._clusters
-        found = np.zeros((len(names), *sums.shape[1:]))
-        np.add.at(found, rows, sums)
-        return found
+        totals = np.zeros((len(names), *sums.shape[1:]))
+        np.add.at(totals, rows, sums)
+        return totals
 
 
 def interval(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:

@@ -37,14 +37,14 @@ def dependence_within(one: NDArray[np.floating], other: NDArray[np.floating], cl
         return Dependence(np.nan, np.nan, np.nan)
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(classes == k) for k in np.unique(classes)]
-    found = float((first * second).sum() / scale)
+    cka = float((first * second).sum() / scale)
     drawn = np.empty(PERMUTATIONS)
     for number in range(PERMUTATIONS):
         order = np.empty(len(classes), np.int64)
         for rows in members:
             order[rows] = rng.permutation(rows)
         drawn[number] = (first * second[np.ix_(order, order)]).sum() / scale
-    return Dependence(found, float(drawn.mean()), float((1 + (drawn >= found - 1e-12).sum()) / (PERMUTATIONS + 1)))
+    return Dependence(cka, float(drawn.mean()), float((1 + (drawn >= cka - 1e-12).sum()) / (PERMUTATIONS + 1)))
 
 
 def _within(reading: NDArray[np.floating], classes: NDArray[np.int64]) -> NDArray[np.float64]:

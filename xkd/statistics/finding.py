@@ -103,32 +103,32 @@ def finding(gain: Estimate, share: Estimate, metric: str, against: Sequence[str]
     if gain.mean < 0:
         return f"The distilled student is worse than the student alone by {size}."
     rest = f", {100 * share.mean:.0f} % of the gap to the teacher recovered" if share.defined else ""
-    said = f"The distilled student is better than the student alone by {size}{rest}."
-    said = " ".join([said, *(f"But {one}." for one in against)])
-    return f"{said} ({_listed(missing)}: a sign, no proof.)" if missing else said
+    sentence = f"The distilled student is better than the student alone by {size}{rest}."
+    sentence = " ".join([sentence, *(f"But {one}." for one in against)])
+    return f"{sentence} ({_listed(missing)}: a sign, no proof.)" if missing else sentence
 
 
 def objections(control: Estimate | None, control_smoothed: Estimate | None, beyond: Mapping[str, Estimate]) -> tuple[str, ...]:
     """What takes a gain back: a control that gains as well, or one that the distilled student is not better than."""
-    found = []
+    reasons = []
     if control is not None and control.low > 0:
-        found.append(f"shuffled pairs gain too, {points(control)} {span(control)}: it is not the pairing that helps")
+        reasons.append(f"shuffled pairs gain too, {points(control)} {span(control)}: it is not the pairing that helps")
     if control_smoothed is not None and control_smoothed.low > 0:
         size = f"{points(control_smoothed)} {span(control_smoothed)}"
-        found.append(f"shuffled pairs gain over smoothed labels too, {size}: it is not the pairing that helps")
+        reasons.append(f"shuffled pairs gain over smoothed labels too, {size}: it is not the pairing that helps")
     for arm, difference in beyond.items():
         if BEYOND[arm] and difference.low <= 0:
-            found.append(BEYOND[arm].format(f"{points(difference)} {span(difference)}"))
-    return tuple(found)
+            reasons.append(BEYOND[arm].format(f"{points(difference)} {span(difference)}"))
+    return tuple(reasons)
 
 
 def doubts(comparison: Comparison, unshuffled: bool, gain_p: float) -> list[str]:
     """What makes a gain a sign and no proof."""
-    found = ["one seed"] * (comparison.num_seeds == 1) + ["no shuffled pairs"] * unshuffled
+    reasons = ["one seed"] * (comparison.num_seeds == 1) + ["no shuffled pairs"] * unshuffled
     if comparison.num_clusters < FEW_CLUSTERS:
-        found.append(f"only {comparison.num_clusters} groups of test rows")
+        reasons.append(f"only {comparison.num_clusters} groups of test rows")
     # so few seeds, drawn again and again, look steadier than they are: the interval alone is too sure
-    return found + [f"p = {gain_p:.2g} over the seeds"] * (gain_p >= SIGNIFICANT)
+    return reasons + [f"p = {gain_p:.2g} over the seeds"] * (gain_p >= SIGNIFICANT)
 
 
 def _listed(reasons: Sequence[str]) -> str:

@@ -31,8 +31,8 @@ def class_counts(run: TestRun) -> Sums:
     """(N, K, 4): for each class how often it was found, how often it is there, how often it was said, and how often it was asked for."""
     rows, classes = run.probabilities.shape[:2]
     if run.multilabel:
-        there, said = run.target.astype(float), run.predicted.astype(float)
-        return np.stack([there * said, there, said, np.ones_like(there)], axis=-1)
+        there, predicted = run.target.astype(float), run.predicted.astype(float)
+        return np.stack([there * predicted, there, predicted, np.ones_like(there)], axis=-1)
     target, predicted = run.target.reshape(rows, -1), run.predicted.reshape(rows, -1)
     counts = np.zeros((rows, classes, 4))
     row, place = np.nonzero(target >= 0)
@@ -146,10 +146,10 @@ def confidence_bins(run: TestRun) -> Sums:
     row, place = np.nonzero(counted)
     chosen = confidence[row, place]
     bins = np.minimum((chosen * NUM_BINS).astype(int), NUM_BINS - 1)
-    found = np.zeros((rows, NUM_BINS, 3))
+    counts = np.zeros((rows, NUM_BINS, 3))
     for column, value in enumerate((np.ones_like(chosen), chosen, right[row, place].astype(float))):
-        np.add.at(found[..., column], (row, bins), value)
-    return found
+        np.add.at(counts[..., column], (row, bins), value)
+    return counts
 
 
 def _calibration_error(bins: Sums) -> NDArray[np.float64]:

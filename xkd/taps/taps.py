@@ -93,12 +93,14 @@ class Taps:
             return {}
         module = self.model if tap.kind == "rollout" and not tap.path else find_module(self.model, tap.path)
         inside = list(attention_modules(module).values())
-        found = {path: candidate for path, candidate in self.model.named_modules() if any(candidate is attention for attention in inside)}
-        if tap.kind == "attention" and len(found) > 1:
-            raise ValueError(f"tap '{name}' ({tap.path}) holds {len(found)} attention modules, tap one of them: {list(found)}")
-        if tap.kind == "attention" and not found and (seeming := unreadable(module)):
+        attentions = {
+            path: candidate for path, candidate in self.model.named_modules() if any(candidate is attention for attention in inside)
+        }
+        if tap.kind == "attention" and len(attentions) > 1:
+            raise ValueError(f"tap '{name}' ({tap.path}) holds {len(attentions)} attention modules, tap one of them: {list(attentions)}")
+        if tap.kind == "attention" and not attentions and (seeming := unreadable(module)):
             raise ValueError(f"tap '{name}' ({tap.path}): the attention of {seeming} cannot be read; use kind='energy'")
-        return found
+        return attentions
 
     def _hook(self, name: str, tap: Tap) -> None:
         # a partial of a method, unlike a closure, is of the copy in a copy

@@ -1,5 +1,5 @@
 """Pictures for people: what each sensor saw, and where each network looked."""
 
-from xkd.visualise.panels import Panel, Row, draw_folder, draw_pixels, draw_rows
+from xkd.visualise.panels import Panel, PanelRow, draw_folder, draw_pixels, draw_rows
 
-__all__ = ["Panel", "Row", "draw_folder", "draw_pixels", "draw_rows"]
+__all__ = ["Panel", "PanelRow", "draw_folder", "draw_pixels", "draw_rows"]

@@ -58,7 +58,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Row:
+class PanelRow:
     """A sample: its name, a line of its own (the true class) and its panels, which stand under those of the same title."""
 
     name: str
@@ -66,7 +66,7 @@ class Row:
     panels: tuple[Panel, ...]
 
 
-def draw_folder(rows: Sequence[Row], folder: Path, class_names: Sequence[str] = ()) -> Path:
+def draw_folder(rows: Sequence[PanelRow], folder: Path, class_names: Sequence[str] = ()) -> Path:
     """One PNG for each row, named after it, and all of them as `contact_sheet.png`, whose path is returned."""
     taken = {"contact_sheet"}
     for row in rows:
@@ -79,18 +79,18 @@ def draw_folder(rows: Sequence[Row], folder: Path, class_names: Sequence[str] = 
     return folder / "contact_sheet.png"
 
 
-def draw_rows(rows: Sequence[Row], path: Path, class_names: Sequence[str] = ()) -> None:
+def draw_rows(rows: Sequence[PanelRow], path: Path, class_names: Sequence[str] = ()) -> None:
     """Write the rows as a PNG: one row is a panel, many are a contact sheet."""
     write_atomically(path, picture(rows, class_names))
 
 
-def draw_pixels(rows: Sequence[Row], class_names: Sequence[str] = ()) -> NDArray[np.uint8]:
+def draw_pixels(rows: Sequence[PanelRow], class_names: Sequence[str] = ()) -> NDArray[np.uint8]:
     """The same as (H, W, 3) RGB, for a visualisation backend."""
     drawn = cv2.imdecode(np.frombuffer(picture(rows, class_names), np.uint8), cv2.IMREAD_COLOR)
     return np.ascontiguousarray(np.asarray(drawn, np.uint8)[..., ::-1])
 
 
-def picture(rows: Sequence[Row], class_names: Sequence[str] = (), dpi: int = 110) -> bytes:
+def picture(rows: Sequence[PanelRow], class_names: Sequence[str] = (), dpi: int = 110) -> bytes:
     """The rows as the bytes of a PNG. Titles head the columns, a row may leave one out.
 
     Attention is shown relative to evenly spread attention (1), so maps of unlike networks can be compared, on one colour scale that
@@ -198,7 +198,7 @@ def _relative(panel: Panel) -> NDArray[np.float64] | None:
     return attention / mean if mean > 0 else None
 
 
-def _label_width(rows: Sequence[Row]) -> float:
+def _label_width(rows: Sequence[PanelRow]) -> float:
     return 2 * _MARGIN + _LETTER * max(len(line) for row in rows for text in (row.name, row.note) for line in text.splitlines() or [""])
 
 

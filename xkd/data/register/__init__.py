@@ -1,6 +1,6 @@
 """One transformation from one fixed camera to another, estimated from many pairs."""
 
-from xkd.data.register.run import Found, register_pairs
+from xkd.data.register.run import RegistrationResult, register_pairs
 from xkd.data.register.store import store
 
-__all__ = ["Found", "register_pairs", "store"]
+__all__ = ["RegistrationResult", "register_pairs", "store"]

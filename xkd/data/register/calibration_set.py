@@ -40,8 +40,8 @@ class CalibrationSet:
         """A homography between the images here as one between the files."""
         to_images = scaling(self.size, shape_of(self.pairs[0][0]))
         to_sensor = scaling(shape_of(self.pairs[0][1]), self.sensor_size)
-        found = to_sensor @ matrix @ to_images
-        return np.asarray(found / found[2, 2])
+        composed = to_sensor @ matrix @ to_images
+        return np.asarray(composed / composed[2, 2])
 
 
 def read_pairs(

@@ -77,9 +77,9 @@ def search(pairs: Sequence[Pair], turned: bool) -> Matrix:
             first * spectrum(warp_plane(second[..., None], placed, size[::-1])[..., 0])
             for first, (_, second) in zip(spectra, chosen, strict=True)
         ]
-        found = peak_of(np.sum(crosses, 0), _REACH)
-        if found.peak > best.peak:
-            best, start = found, placed @ _moved(found.x, found.y) @ np.linalg.inv(enlarge)
+        shift = peak_of(np.sum(crosses, 0), _REACH)
+        if shift.peak > best.peak:
+            best, start = shift, placed @ _moved(shift.x, shift.y) @ np.linalg.inv(enlarge)
     if best.peak < PEAK:
         raise ValueError(
             f"no common edges: the best of all places stands out by {best.peak:.1f} standard deviations over {len(chosen)} pairs, "
@@ -125,9 +125,9 @@ def _refined(pairs: Sequence[Pair], matrix: Matrix, model: str, count: int) -> M
         for cross, box in zip(crosses, boxes, strict=True):
             cross += np.conj(spectrum(first[box])) * spectrum(placed[box])
     shifts = [peak_of(cross, _PART_REACH) for cross in crosses]
-    found = [(box, shift) for box, shift in zip(boxes, shifts, strict=True) if shift.peak >= PEAK]
-    here = np.array([((x.start + x.stop - 1) / 2, (y.start + y.stop - 1) / 2) for (y, x), _ in found]).reshape(-1, 2)
-    there = here + np.array([(shift.x, shift.y) for _, shift in found]).reshape(-1, 2)
+    matches = [(box, shift) for box, shift in zip(boxes, shifts, strict=True) if shift.peak >= PEAK]
+    here = np.array([((x.start + x.stop - 1) / 2, (y.start + y.stop - 1) / 2) for (y, x), _ in matches]).reshape(-1, 2)
+    there = here + np.array([(shift.x, shift.y) for _, shift in matches]).reshape(-1, 2)
     least, span = _LEAST[model]
     covered = cv2.contourArea(cv2.convexHull(here.astype(np.float32))) / (size[0] * size[1]) if len(here) > 2 else 0.0
     # the middles of parts span less than the frame

@@ -25,7 +25,7 @@ _DIGITS: Final = 9  # of a matrix's numbers: a millionth of a pixel in the wides
 
 
 @dataclass(frozen=True)
-class Found:
+class RegistrationResult:
     """A registration, and the residuals of held-out pairs before and after it, in pixels of the reference."""
 
     registration: Registration
@@ -36,7 +36,7 @@ class Found:
 
 def register_pairs(
     manifest: Manifest, reference: str, sensor: str, model: str, sample: int, seed: int, progress: Callable[[str, int, int], None]
-) -> Found:
+) -> RegistrationResult:
     """Where `sensor` lies in the frame of `reference`, from half of `sample` pairs of split train (0: all), checked on the other half.
 
     `ValueError` says what is wrong with the call or with the data: too few pairs, no common edges, an absurd transformation, or a
@@ -55,7 +55,7 @@ def register_pairs(
     first, second = read_pairs(manifest, reference, sensor, sample, seed, lambda done, total: progress("pairs", done, total))
     try:
         matrix = locate(first.pairs, model, lambda done, total: progress("search", done, total))
-        found = _registration(first, matrix, reference, model)
+        registration = _registration(first, matrix, reference, model)
         _check_sizes(manifest, {reference: first.size, sensor: first.sensor_size})
         before = residual(second, scaling(*map(shape_of, second.pairs[0])), reference, sensor)
         after = residual(second, matrix, reference, sensor)
@@ -63,41 +63,43 @@ def register_pairs(
     except ValueError as error:
         raise ValueError(f"{manifest.root}: '{sensor}' cannot be registered to '{reference}': {error}") from error
     was = round(before.paired.median, 2) if measurable(before) else None
-    return Found(replace(found, residual_before=was, residual_after=round(after.paired.median, 2)), before, after, len(second.pairs))
+    measured = replace(registration, residual_before=was, residual_after=round(after.paired.median, 2))
+    return RegistrationResult(measured, before, after, len(second.pairs))
 
 
-def measurable(found: Residual) -> bool:
+def measurable(residual: Residual) -> bool:
     """Whether more parts have edges in common than by chance."""
-    return found.paired.measurable > _FEW * found.paired.pairs
+    return residual.paired.measurable > _FEW * residual.paired.pairs
 
 
 def residual(pairs: CalibrationSet, matrix: Matrix, reference: str, sensor: str) -> Residual:
     """Shifts of the parts of each frame, in pixels of the reference's files; the stranger's image is the pair's before."""
-    size, found = shape_of(pairs.pairs[0][0]), []
+    size, measured = shape_of(pairs.pairs[0][0]), []
     placed = [warp_plane(second[..., None], matrix, size[::-1])[..., 0] for _, second in pairs.pairs]
     for number, (image, _) in enumerate(pairs.pairs):
         for box in parts(size, _PARTS):
             paired, shuffled = (_shift(image[box], other[box], pairs.factor) for other in (placed[number], placed[number - 1]))
-            found.append(Measured(str(number), paired, shuffled, reference))
-    return residual_of(reference, sensor, found)
+            measured.append(Measured(str(number), paired, shuffled, reference))
+    return residual_of(reference, sensor, measured)
 
 
 def _shift(first: NDArray[np.float32], second: NDArray[np.float32], factor: float) -> Shift:
-    found = shift_between(first, second)
-    return Shift(found.x * factor, found.y * factor, found.peak)
+    shift = shift_between(first, second)
+    return Shift(shift.x * factor, shift.y * factor, shift.peak)
 
 
 def _registration(pairs: CalibrationSet, matrix: Matrix, reference: str, model: str) -> Registration:
     numbers = [[float(f"{number:.{_DIGITS}g}") for number in row] for row in pairs.to_files(matrix).tolist()]
     rows = tuple((row[0], row[1], row[2]) for row in numbers)
-    found = Registration(reference, rows, pairs.size, pairs.sensor_size, model, len(pairs.pairs))
-    if found.areas.min() < 1 / _LARGEST_AREA or found.areas.max() > _LARGEST_AREA:
+    registration = Registration(reference, rows, pairs.size, pairs.sensor_size, model, len(pairs.pairs))
+    least, largest = registration.areas.min(), registration.areas.max()
+    if least < 1 / _LARGEST_AREA or largest > _LARGEST_AREA:
         raise ValueError(
             "the transformation found is absurd: parts of the frame would become "
-            f"{found.areas.min():.2f} to {found.areas.max():.2f} times as large, {1 / _LARGEST_AREA:g} to {_LARGEST_AREA:g} are believed; "
+            f"{least:.2f} to {largest:.2f} times as large, {1 / _LARGEST_AREA:g} to {_LARGEST_AREA:g} are believed; "
             "take more pairs (--sample), or a simpler model"
         )
-    return found
+    return registration
 
 
 def _check_sizes(manifest: Manifest, sizes: Mapping[str, tuple[int, int]]) -> None:
@@ -105,10 +107,10 @@ def _check_sizes(manifest: Manifest, sizes: Mapping[str, tuple[int, int]]) -> No
     for name, size in sizes.items():
         paths = dict.fromkeys(path for row in manifest.rows for path in row.files.get(name, ()))
         for path in paths:
-            found = header_size(manifest.root / path)
-            if min(found) > 0 and sorted(found) != sorted(size):  # EXIF may turn it
+            here = header_size(manifest.root / path)
+            if min(here) > 0 and sorted(here) != sorted(size):  # EXIF may turn it
                 raise ValueError(
-                    f"{path} is {found[0]}x{found[1]}, '{name}' was {size[0]}x{size[1]} in the pairs of the sample: bring all images of a"
+                    f"{path} is {here[0]}x{here[1]}, '{name}' was {size[0]}x{size[1]} in the pairs of the sample: bring all images of a"
                     " camera to one size first"
                 )
 

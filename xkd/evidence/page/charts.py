@@ -43,11 +43,11 @@ def descent(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Chart:
 
 def losses(run: ArmRun) -> dict[int, float]:
     """The mean of the logged training losses of each epoch."""
-    found: dict[int, list[float]] = {}
+    by_epoch: dict[int, list[float]] = {}
     for entry in entries(run.folder):
         if "loss" in entry and "epoch" in entry:
-            found.setdefault(entry["epoch"], []).append(entry["loss"])
-    return {epoch: float(np.mean(values)) for epoch, values in found.items()}
+            by_epoch.setdefault(entry["epoch"], []).append(entry["loss"])
+    return {epoch: float(np.mean(values)) for epoch, values in by_epoch.items()}
 
 
 def mean(seeds: list[dict[int, float]]) -> list[tuple[float, float]]:

@@ -35,8 +35,10 @@ def _of_samples(changed: Flips, runs: Mapping[str, list[ArmRun]], classes: Seque
     for title, rows in (("Put right by distillation", changed.gained), ("Spoiled by distillation", changed.lost)):
         cells = []
         for row, seeds in islice(rows.items(), NUM_LISTED):
-            said = [_answer(of, classes) for of in (alone.target[place[row]], alone.predicted[place[row]], distilled.predicted[place[row]])]
-            cells.append((row, *said, f"{seeds} of {len(runs['alone'])}"))
+            answers = [
+                _answer(of, classes) for of in (alone.target[place[row]], alone.predicted[place[row]], distilled.predicted[place[row]])
+            ]
+            cells.append((row, *answers, f"{seeds} of {len(runs['alone'])}"))
         note = f"{len(rows)} samples in some seed" + (f"; the first {NUM_LISTED}" if len(rows) > NUM_LISTED else "")
         lists.append(page.Listing(title, note, ("sample", "truth", "alone", "distilled", "seeds"), tuple(cells)))
     return lists

@@ -28,7 +28,7 @@ CALIBRATION = "calibration_error"
 MINUS_ALONE = "minus_alone"
 
 
-def report_arm(arm: Arm, cost: Cost, summary: Summary, classes: tuple[str, ...]) -> page.Arm:
+def report_arm(arm: Arm, cost: Cost, summary: Summary, classes: tuple[str, ...]) -> page.ArmRow:
     metrics = {**summary.arms[arm.name], **summary.scores[arm.name]}
     metrics.update({f"recall {name}": estimate for name, estimate in zip(classes, summary.recall[arm.name], strict=True)})
     for score, each in summary.class_scores.get(arm.name, {}).items():
@@ -40,34 +40,34 @@ def report_arm(arm: Arm, cost: Cost, summary: Summary, classes: tuple[str, ...])
         metrics[MINUS_ALONE] = summary.minus_alone[arm.name]
         p = summary.minus_alone_p[arm.name]
         asides |= {MINUS_ALONE: f"p {p:.2g}"} if p == p else {}
-    return page.Arm(arm.title, f"sees {view}", metrics, facts(cost), asides)
+    return page.ArmRow(arm.title, f"sees {view}", metrics, facts(cost), asides)
 
 
 def flat_maps(undefined: Mapping[str, float]) -> dict[str, str]:
     """How many of the rows that could have a score have none, since a map is flat."""
-    found = {}
+    notes = {}
     for name, whole in (("iou", "epg"), ("randomised", "insertion")):
         if name in undefined and undefined[whole] < undefined[name] < 1:
             share = (undefined[name] - undefined[whole]) / (1 - undefined[whole])
-            found[name] = f"{100 * share:.0f} % undefined (flat)"
-    return found
+            notes[name] = f"{100 * share:.0f} % undefined (flat)"
+    return notes
 
 
-def class_gains(summary: Summary, classes: tuple[str, ...]) -> page.Arm:
+def class_gains(summary: Summary, classes: tuple[str, ...]) -> page.ArmRow:
     """A row of the table of recalls: what distillation changed for each class."""
     changes = {f"recall {name}": change for name, change in zip(classes, summary.recall_gain, strict=True)}
-    return page.Arm("distilled minus alone", "paired", changes)
+    return page.ArmRow("distilled minus alone", "paired", changes)
 
 
 def facts(cost: Cost) -> dict[str, str]:
     """A cost in words; what an earlier version did not count is left out."""
-    said = {
+    entries = {
         "training": f"{cost.seconds:.0f} s",
         "parameters": f"{cost.parameters / 1e6:.2f} M",
         "MFLOPs per image": f"{cost.flops / 1e6:.0f}",
         "latency, one image": f"{cost.latency:.1f} ms",
     }
-    return said | ({"peak memory of training": f"{cost.peak_memory / 2**20:.0f} MiB"} if cost.peak_memory else {})
+    return entries | ({"peak memory of training": f"{cost.peak_memory / 2**20:.0f} MiB"} if cost.peak_memory else {})
 
 
 def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str) -> tuple[page.Table, ...]:

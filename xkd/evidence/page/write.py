@@ -52,7 +52,7 @@ def write_page(
     arms: list[Arm],
     runs: Mapping[str, list[ArmRun]],
     summary: Summary,
-    found: Particulars,
+    details: Particulars,
     command: str,
     console: Console,
 ) -> None:
@@ -65,19 +65,19 @@ def write_page(
     report = page.Report(
         title=f"{manifest.name}: does the teacher help?",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
-        finding=finding(summary),
+        headline=headline(summary),
         classes=classes,
-        arms=(*(report_arm(arm, found.costs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
+        arms=(*(report_arm(arm, details.costs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
         tables=tables(summary, classes, unit, arms[0].title),
         made=made(manifest, config, runs["alone"], unit, command),
-        pictures=tuple(pictures(path.parent, config, drawn, runs, found.changed)),
+        pictures=tuple(pictures(path.parent, config, drawn, runs, details.changed)),
         charts=tuple(
             chart
             for chart in (curves(pictured, runs), descent(arms, runs), gradient_shares(runs["distilled"][0]), reliability(pictured, runs))
             if chart.lines
         ),
         confusions=tuple(confusions(arms, runs, manifest)),
-        lists=(*changes(found.changed, runs, classes), alikeness(found.likeness)),
+        lists=(*changes(details.changed, runs, classes), alikeness(details.likeness)),
         data=data_facts(manifest, config),
         caveats=(*[CAVEAT_SMOKE] * ("--smoke" in command.split()), *caveats(manifest, len(runs["alone"]), arms, summary)),
     )
@@ -104,7 +104,7 @@ def made(manifest: Manifest, config: Config, runs: list[ArmRun], unit: str, comm
     )
 
 
-def finding(summary: Summary) -> page.Finding:
+def headline(summary: Summary) -> page.Headline:
     scores = [summary.scores[arm].get("epg") for arm in ("alone", "distilled")]
     attention = (scores[0], scores[1]) if scores[0] and scores[1] and scores[1].defined else None
     controls = []
@@ -114,7 +114,7 @@ def finding(summary: Summary) -> page.Finding:
             controls.append(page.Control(f"Shuffled pairs against {baseline}", control, helps))
     controls += [page.Control(*_tile(arm, summary.beyond[arm])) for arm in BEYOND if arm in summary.beyond]
     metric = summary.metric.replace("_", " ")
-    return page.Finding(
+    return page.Headline(
         summary.finding, metric, summary.gain, summary.share, attention, tuple(controls), summary.gain_p, bool(summary.objections)
     )
 
@@ -134,31 +134,31 @@ def pictures(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, l
     classes = lookers[-1].student.task.classes
     ids = [*list(changed.gained)[:NUM_FLIPS], *list(changed.lost)[:NUM_FLIPS]]
     wanted = {"panels": test_samples(config, "test", NUM_PANELS)} | ({"flips": named_samples(config, "test", ids)} if ids else {})
-    told = {
+    captions = {
         "panels": ("What they see", PICTURE_NOTE),
         "flips": ("What distillation changed", flips_note(changed)),
     }
-    found = []
+    sheets = []
     for name, (samples, views) in wanted.items():
         sheet = draw_folder(panel_rows(samples, views, lookers, classes), folder / name, classes)
-        found.append(page.Picture(*told[name], sheet))
-    return found
+        sheets.append(page.Picture(*captions[name], sheet))
+    return sheets
 
 
-def alikeness(found: Mapping[str, tuple[float, float]]) -> page.Listing:
+def alikeness(likeness: Mapping[str, tuple[float, float]]) -> page.Listing:
     """CKA of what the terms compare."""
-    rows = tuple((name, *(f"{value:.3f}" for value in values)) for name, values in found.items())
+    rows = tuple((name, *(f"{value:.3f}" for value in values)) for name, values in likeness.items())
     note = "centred kernel alignment of the readings that terms compare, test split, first seed; 1 is the same arrangement of the rows"
     return page.Listing("How alike student and teacher see", note, ("readings", "alone", "distilled"), rows)
 
 
 def data_facts(manifest: Manifest, config: Config) -> dict[str, str]:
     """Who has what, which share is labelled, how far the pairs of some rows lie apart."""
-    found = brief(manifest)
-    rows = found.balance.rows
+    checked = brief(manifest)
+    rows = checked.balance.rows
     facts = {"rows": ", ".join(f"{split} {rows[split]}" for split in SPLITS)}
-    for name in ("a label", "a mask", *found.balance.sensors):
-        have = found.balance.have[name]
+    for name in ("a label", "a mask", *checked.balance.sensors):
+        have = checked.balance.have[name]
         if sum(have.values()):
             facts[f"rows with {name}"] = ", ".join(f"{split} {have[split]}" for split in SPLITS)
     dataset = as_plain(config.train_dataloader.dataset)
@@ -170,10 +170,10 @@ def data_facts(manifest: Manifest, config: Config) -> dict[str, str]:
     for kind in ("labels", "masks"):
         if (fraction := dataset.get(kind, {}).get("fraction", 1.0)) < 1:
             facts[f"{kind} that training keeps"] = f"{100 * fraction:g} %"
-    said: dict[str, list[str]] = {}
-    for finding in found.findings:
-        said.setdefault(f"{finding.subject} ({finding.severity})", []).append(finding.text)
-    return facts | {subject: "; ".join(texts) for subject, texts in said.items()}
+    remarks: dict[str, list[str]] = {}
+    for finding in checked.findings:
+        remarks.setdefault(f"{finding.subject} ({finding.severity})", []).append(finding.text)
+    return facts | {subject: "; ".join(texts) for subject, texts in remarks.items()}
 
 
 def labels_note(arms: list[Arm]) -> str:

@@ -1,4 +1,4 @@
-"""From files to readings: each read once for all views, and a photograph at a fraction of its size where a draw sees no more of it."""
+"""From files to recordings: each read once for all views, and a photograph at a fraction of its size where a draw sees no more of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Key = tuple[Modality, Shot]
 
 
 @dataclass(frozen=True)
-class Reading:
+class Recording:
     """What a row's files hold of a sensor. `shape` begins with (height, width) of the frame, `shrink` times those of the content.
 
     The content is None while a photograph's header alone has been read.
@@ -38,7 +38,7 @@ class Reading:
         return crop if self.shrink == 1 else Box(*(edge / self.shrink for edge in crop))
 
 
-Readings = dict[tuple[str, str], Reading]  # by view and sensor
+Recordings = dict[tuple[str, str], Recording]  # by view and sensor
 
 
 class Files:
@@ -47,48 +47,48 @@ class Files:
     def __init__(self, manifest: Manifest, cache: bool) -> None:
         self.manifest, self.cache, self.once = manifest, cache, Reader(cache)
 
-    def read(self, sources: Mapping[str, Row], views: Sequence[View], shrinks: bool = False) -> Readings:
+    def read(self, sources: Mapping[str, Row], views: Sequence[View], shrinks: bool = False) -> Recordings:
         """Every sensor of the views that its row has; with `shrinks` photographs wait for `decoded`."""
-        found: Readings = {}
-        read: dict[Key, Reading] = {}
+        recordings: Recordings = {}
+        read: dict[Key, Recording] = {}
         for view in views:
             row = sources[view.name]
             for sensor in view.sensors if has(row, view) else ():
                 key = (sensor, shot_of(self.manifest.root, row, sensor))  # two views of one sensor share a read
                 if key not in read:
-                    read[key] = self._reading(row, key, shrinks and not self.cache)
-                found[view.name, sensor.name] = read[key]
-        return found
+                    read[key] = self._recording(row, key, shrinks and not self.cache)
+                recordings[view.name, sensor.name] = read[key]
+        return recordings
 
-    def decoded(self, found: Readings, sources: Mapping[str, Row], views: Sequence[View], matrix: Matrix) -> Readings:
+    def decoded(self, recordings: Recordings, sources: Mapping[str, Row], views: Sequence[View], matrix: Matrix) -> Recordings:
         """All of them with content; a photograph at the fraction that its view asks for, so that no view changes another."""
-        made: dict[tuple[Key, int], Reading] = {}
-        whole = dict(found)
+        made: dict[tuple[Key, int], Recording] = {}
+        whole = dict(recordings)
         for view in views:
             for sensor in view.sensors:
                 place = (view.name, sensor.name)
-                if place in found and found[place].content is None:
-                    reading = found[place]
-                    by = shrink_of(matrix, view.size, crop_of(self.manifest, sources[view.name], reading.shape))
-                    if (reading.key, by) not in made:
-                        made[reading.key, by] = self._shrunk(reading, by)
-                    whole[place] = made[reading.key, by]
+                if place in recordings and recordings[place].content is None:
+                    recording = recordings[place]
+                    by = shrink_of(matrix, view.size, crop_of(self.manifest, sources[view.name], recording.shape))
+                    if (recording.key, by) not in made:
+                        made[recording.key, by] = self._shrunk(recording, by)
+                    whole[place] = made[recording.key, by]
         return whole
 
-    def _reading(self, row: Row, key: Key, shrinks: bool) -> Reading:
+    def _recording(self, row: Row, key: Key, shrinks: bool) -> Recording:
         sensor, shot = key
         registration = self.manifest.registrations.get(sensor.name)
         if shrinks and registration is None and isinstance(sensor, Shrinks) and (frame := sensor.frame(shot)) is not None:
-            return Reading(row, key, frame, None)
+            return Recording(row, key, frame, None)
         content = self.once(row, key, partial(read_registered, sensor, shot, registration))
-        return Reading(row, key, content.shape, content)
+        return Recording(row, key, content.shape, content)
 
-    def _shrunk(self, reading: Reading, by: int) -> Reading:
-        sensor, shot = reading.key
+    def _shrunk(self, recording: Recording, by: int) -> Recording:
+        sensor, shot = recording.key
         small = replace(shot, shrink=by)
-        content = self.once(reading.row, (sensor, small), partial(sensor.read, small))
-        expected = tuple(-(-side // by) for side in reading.shape)
+        content = self.once(recording.row, (sensor, small), partial(sensor.read, small))
+        expected = tuple(-(-side // by) for side in recording.shape)
         if content.shape[:2] != expected:
-            at = f"row '{reading.row.id}': {shot.paths[0]}: its header says {reading.shape}"
+            at = f"row '{recording.row.id}': {shot.paths[0]}: its header says {recording.shape}"
             raise ValueError(f"{at}, which is {expected} at a fraction of 1/{by}; it was decoded as {content.shape[:2]}")
-        return replace(reading, content=content, shrink=by)
+        return replace(recording, content=content, shrink=by)
