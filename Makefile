@@ -13,8 +13,9 @@ PINNED := --deselect tests/test_packaging.py::test_the_tested_versions_are_the_i
 	--deselect tests/test_packaging.py::test_every_package_that_an_install_brings_is_pinned
 # what grad-cam needs of its dependencies: all of them would bring a second OpenCV
 CAMS := grad-cam==1.5.7 ttach==0.0.3 scikit-learn==1.9.1 cloudpickle==3.1.2 joblib==1.6.0 narwhals==2.29.0 threadpoolctl==3.8.0
-# One thread each for two workers on two cores
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# one each for two workers on two cores
+THREADS := 1
+PYTEST := OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2
 
 .PHONY: help install demo test test-full test-cams test-minimum lint audit clean
 
@@ -57,7 +58,7 @@ test-minimum: install
 	$(BIN)/python -m venv build/minimum
 	build/minimum/bin/pip install --quiet uv
 	build/minimum/bin/uv pip install --python build/minimum/bin/python --resolution lowest-direct --editable '.[dev]'
-	OMP_NUM_THREADS=1 build/minimum/bin/python -m pytest -n 2 -m 'not slow' $(PINNED)
+	OMP_NUM_THREADS=$(THREADS) build/minimum/bin/python -m pytest -n 2 -m 'not slow' $(PINNED)
 
 lint: install
 	$(BIN)/ruff check .

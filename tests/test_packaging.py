@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -155,6 +154,8 @@ def test_every_place_names_the_same_pythons() -> None:
     assert PROJECT["project"]["requires-python"] == f">={oldest}"
     for name in ("README.md", "CONTRIBUTING.md", "constraints.txt"):
         assert f"ython {oldest} to {newest}" in (ROOT / name).read_text("utf-8"), name
+    (nightly,) = re.findall(r"^for version in (.*); do$", (ROOT / ".ci" / "nightly").read_text("utf-8"), re.MULTILINE)
+    assert nightly.split() == tested
     assert f"({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text("utf-8")
 
 
@@ -225,24 +226,42 @@ def test_the_ci_scripts_stand_on_their_own(name: str) -> None:
     script = ROOT / ".ci" / name
     assert script.stat().st_mode & 0o111
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
-    targets = re.findall(r"^step \w+ make (\S+)$", script.read_text("utf-8"), re.MULTILINE)
+    targets = re.findall(r"^step \w+ .*?make (\S+)", script.read_text("utf-8"), re.MULTILINE)
     assert "install" in targets
     assert make("--dry-run", *targets).returncode == 0
 
 
-def test_a_night_tries_every_step_and_fails_if_one_does(tmp_path: Path) -> None:
-    (tmp_path / ".ci").mkdir()
-    script = Path(shutil.copy(ROOT / ".ci" / "nightly", tmp_path / ".ci"))
-    programs = tmp_path / "bin"
+def night(folder: Path, breaks: str) -> subprocess.CompletedProcess[str]:
+    """The script with a `make` that only says what it was asked for, and a Python 3.12 alone."""
+    (folder / ".ci").mkdir()
+    script = Path(shutil.copy(ROOT / ".ci" / "nightly", folder / ".ci"))
+    programs = folder / "bin"
     programs.mkdir()
-    (programs / "make").write_text('#!/bin/sh\necho "made $1"\ntest "$1" != "$BREAKS"\n')
-    (programs / "make").chmod(0o755)
-    for breaks, code in (("", 0), ("test-full", 1), ("audit", 1)):
-        environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "BREAKS": breaks}
-        done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == code
-        assert re.findall(r"^made (.*)$", done.stdout, re.MULTILINE) == ["install", "test-full", "test-minimum", "audit"]
-        assert ("all steps passed" in done.stdout) == (not breaks)
+    for name in ("bash", "dirname", "env", "rm"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    for name, code in {"make": 'echo "made $*"\ntest "$*" != "$BREAKS"', "python3.12": "exit 0", "python3.13": "exit 1"}.items():
+        (programs / name).write_text(f"#!{shutil.which('sh')}\n{code}\n")
+        (programs / name).chmod(0o755)
+    environment = {"PATH": str(programs), "BREAKS": breaks}
+    return subprocess.run(["bash", script], env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("breaks", "code"), [("", 0), ("test-full", 1), ("audit", 1)])
+def test_a_night_tries_every_step_and_fails_if_one_does(breaks: str, code: int, tmp_path: Path) -> None:
+    done = night(tmp_path, breaks)
+    assert done.returncode == code, done.stderr
+    assert re.findall(r"^made (.*)$", done.stdout, re.MULTILINE) == [
+        "install",
+        "test-full",
+        "test VENV=build/python3.12 PYTHON=python3.12",
+        "test",
+        "test THREADS=2",
+        "test THREADS=4",
+        "test-minimum",
+        "audit",
+    ]
+    assert re.findall(r"== (python\S+): not on this machine", done.stdout) == ["python3.11", "python3.13", "python3.14"]
+    assert ("all steps passed" in done.stdout) == (not breaks)
 
 
 def test_the_hooks_stand_on_their_own() -> None:
