@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def _write_pair(root: Path, number: int, label: str, rng: np.random.Generator) -
         return "-"
     left, top, width, height = cv2.boundingRect(mask)
     return f"{left} {top} {left + width} {top + height} {label}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def plain_text() -> Iterator[pytest.MonkeyPatch]:
+    """Runs write their config down as it is: yapf takes longer to lay it out than these runs take to train."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "mmengine.config.config" in sys.modules:  # not where no test of this process trains
+            patch.setattr("mmengine.config.config.FormatCode", lambda text, **_: (text, True))
+        yield patch
 
 
 @pytest.fixture(scope="session")

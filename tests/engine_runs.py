@@ -17,7 +17,9 @@ from rich.progress import Progress
 from torch import Tensor
 
 from xkd.engine.config import load_config
+from xkd.engine.loaders import build_distiller
 from xkd.engine.train import TrainResult, train
+from xkd.graph.distiller import Distiller
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -126,15 +128,18 @@ def write(folder: Path, **configs: str) -> Path:
 
 
 def config_of(folder: Path, text: str, options: Mapping[str, Any] | None = None) -> Config:
-    config = load_config(write(folder, config=text), options)
-    config.__dict__["_format_python_code"] = False  # laying out its text takes longer than these runs
-    return config
+    return load_config(write(folder, config=text), options)
 
 
 def run_training(config: Config, work_dir: Path, console: Console | None = None, **settings: Any) -> TrainResult:
     """`train` without a word on the screen."""
     console = console or Console(quiet=True)
     return train(config, work_dir, console, Progress(console=console, disable=True), **settings)
+
+
+def double(*arguments: Any) -> Distiller:
+    """`build_distiller` in float64: what rounding makes of a run, on this machine or another, is then far below what it learns."""
+    return build_distiller(*arguments).double()
 
 
 def read(path: Path) -> dict[str, Any]:

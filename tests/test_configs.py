@@ -16,7 +16,6 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
-from xkd.builder import build
 from xkd.data.manifest import sensor
 from xkd.data.prepare.guess import called_so
 from xkd.data.prepare.toml import to_toml
@@ -86,13 +85,6 @@ def write_data(config: Config, root: Path, classes: Sequence[str], columns: list
     (root / "manifest.csv").write_text("\n".join(rows) + "\n", "utf-8")
 
 
-def shapes(config: Config) -> dict[str, torch.Size]:
-    section = as_plain(config.distiller)
-    for branch in section["branches"].values():
-        build(branch["view"])
-    return {name: value.shape for name, value in build_distiller(config.distiller, 0, smoke=True).state_dict().items()}
-
-
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
 def test_a_shipped_config_survives_a_dump_and_trains(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(path)
@@ -101,10 +93,11 @@ def test_a_shipped_config_survives_a_dump_and_trains(path: Path, tmp_path: Path,
     console = Console(file=io.StringIO())
     config.train_dataloader.batch_size = 8  # the stand-in is smaller than a shipped batch
     result = train(config, tmp_path / "run", console, Progress(console=console, disable=True), smoke=True)
-    assert Path(result.checkpoint).is_file()
     again = load_config(tmp_path / "run" / path.name)  # as the run itself dumped it
     assert again.pretty_text == config.pretty_text
-    assert shapes(again) == shapes(config)
+    kept = torch.load(result.checkpoint, weights_only=True)["state_dict"]
+    built = {f"distiller.{name}": value for name, value in build_distiller(again.distiller, 0, smoke=True).state_dict().items()}
+    assert {name: value.shape for name, value in kept.items()}.items() <= {name: value.shape for name, value in built.items()}.items()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])

@@ -17,8 +17,7 @@ from xkd.data.loader import DrawSampler
 from xkd.data.paired import PairedDataset
 from xkd.data.sample import Sample
 from xkd.engine import launch
-from xkd.engine.loaders import build_distiller, build_loader
-from xkd.graph.distiller import Distiller
+from xkd.engine.loaders import build_loader
 
 RANK = """
 import sys, torch
@@ -43,12 +42,11 @@ hooks.StepHook.after_train_iter, hooks.StepHook.after_val_epoch = after_train_it
 sys.exit(cli.run("train", sys.argv[2:]))
 """
 
-# what rounding makes of a run differs from machine to machine; in float64 it stays far below what is compared
 DOUBLE = """
+import engine_runs
 from xkd.engine import train
 
-build = train.build_distiller
-train.build_distiller = lambda *arguments: build(*arguments).double()
+train.build_distiller = engine_runs.double
 """
 
 OPTIONS = ["train_cfg.max_epochs=1", "train_dataloader.batch_size=2", "val_dataloader.batch_size=4"]
@@ -140,15 +138,11 @@ def losses(folder: Path) -> list[dict[str, float]]:
     ]
 
 
-def double(*arguments: Any) -> Distiller:
-    return build_distiller(*arguments).double()
-
-
 @pytest.mark.parametrize("gather", [True, False])
 def test_two_processes_have_the_losses_of_one_with_twice_the_batch(
     gather: bool, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xkd.engine.train.build_distiller", double)
+    monkeypatch.setattr("xkd.engine.train.build_distiller", runs.double)
     config = runs.config_of(tmp_path, TOGETHER, {"train_dataloader.batch_size": 4})
     runs.run_training(config, tmp_path / "one")
     options = ["train_dataloader.batch_size=2", f"distiller.terms.rkd.gather={gather}"]
