@@ -43,29 +43,29 @@ def test_only_labelled_rows_are_measured() -> None:
         measure(TASK, Predictions(probabilities, target, torch.zeros(4, dtype=torch.bool), ()))
 
 
-@pytest.mark.parametrize("said", [True, False], ids=["though it is said", "and never said"])
+@pytest.mark.parametrize("confident", [True, False], ids=["though it is said", "and never said"])
 @pytest.mark.parametrize(
     "task", [Classification(("a", "b", "c")), Classification(("a", "b", "c"), multilabel=True), Segmentation(("a", "b", "c"))]
 )
-def test_a_class_that_no_row_has_counts_as_in_a_comparison(task: Task, said: bool) -> None:
+def test_a_class_that_no_row_has_counts_as_in_a_comparison(task: Task, confident: bool) -> None:
     torch.manual_seed(0)
     shape = (20, 3, 4, 4) if isinstance(task, Segmentation) else (20, 3)
     probabilities = torch.rand(shape)
-    if not said:
+    if not confident:
         probabilities[:, 1] = 0.0
     target = torch.tensor([0, 2])[torch.randint(2, (20, *shape[2:]))]
     if shape == (20, 3) and task.example_target(1, (4, 4)).ndim == 2:
         target = (torch.rand(shape) < 0.4).float()
         target[:, 1] = 0.0
-    found = measure(task, Predictions(probabilities, target, torch.ones(20, dtype=torch.bool), ()))
+    metrics = measure(task, Predictions(probabilities, target, torch.ones(20, dtype=torch.bool), ()))
     rows = np.arange(20).astype(str)
     run = statistics.TestRun(rows, probabilities.numpy(), target.numpy().astype(np.int64), rows)
-    compared = {name: statistic(run) for name, statistic in metrics_of(run).items() if name in found}
+    compared = {name: statistic(run) for name, statistic in metrics_of(run).items() if name in metrics}
     assert len(compared) >= 2
-    if "mean_average_precision" in found:
+    if "mean_average_precision" in metrics:
         there = multilabel_average_precision(probabilities[:, [0, 2]], target[:, [0, 2]].long(), num_labels=2)
-        assert found["mean_average_precision"] == pytest.approx(float(there))
-    assert {name: found[name] for name in compared} == pytest.approx(compared)
+        assert metrics["mean_average_precision"] == pytest.approx(float(there))
+    assert {name: metrics[name] for name in compared} == pytest.approx(compared)
 
 
 def test_what_cannot_be_seen_cannot_be_evaluated() -> None:
@@ -82,18 +82,18 @@ def test_rows_that_could_not_be_read_are_left_out_and_told() -> None:
     whole = predict(branch, TASK, [batch])
     there = torch.tensor([True, False, True, True])
     batch = replace(batch, present={"rgb": there}, broken=["row 'b': cut off"], meta=[{"id": name} for name in "abcd"])
-    found = predict(branch, TASK, [batch])
-    assert found.broken == ("row 'b': cut off",)
-    torch.testing.assert_close(found.probabilities, whole.probabilities[there])
-    assert torch.equal(found.target, whole.target[there])
-    assert [of["id"] for of in found.meta] == ["a", "c", "d"]
+    predictions = predict(branch, TASK, [batch])
+    assert predictions.broken == ("row 'b': cut off",)
+    torch.testing.assert_close(predictions.probabilities, whole.probabilities[there])
+    assert torch.equal(predictions.target, whole.target[there])
+    assert [of["id"] for of in predictions.meta] == ["a", "c", "d"]
 
 
 def test_a_whole_batch_that_could_not_be_read_is_left_out_too() -> None:
     branch, batch = rgb_branch(), make_batch(30, views=(RGB_VIEW,))  # not bound, as xkd test has it
     lost = replace(make_batch(1, views=(RGB_VIEW,)), present={"rgb": torch.tensor([False])}, broken=["row 'b': cut off"])
-    found = predict(branch, TASK, [batch, lost])
-    assert len(found) == 30
-    assert found.broken == ("row 'b': cut off",)
+    predictions = predict(branch, TASK, [batch, lost])
+    assert len(predictions) == 30
+    assert predictions.broken == ("row 'b': cut off",)
     with pytest.raises(ValueError, match=r"2 of 32 rows could not be read, more than 5%: row 'b': cut off; see xkd check-pairs"):
         predict(branch, TASK, [batch, lost, lost])

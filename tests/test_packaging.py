@@ -39,19 +39,19 @@ def pins() -> dict[str, str]:
 
 def needed() -> set[str]:
     """Names of all that an install brings here, found by walking what the installed packages declare."""
-    found: set[str] = set()
+    names: set[str] = set()
     todo = [(requirement, frozenset(requirement.extras)) for requirement in DECLARED]
     while todo:
         requirement, extras = todo.pop()
         name = canonicalize_name(requirement.name)
-        if name in found:
+        if name in names:
             continue
-        found.add(name)
+        names.add(name)
         for line in distribution(name).requires or []:
             inner = Requirement(line)
             if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in extras or {""}):
                 todo.append((inner, frozenset(inner.extras)))
-    return found
+    return names
 
 
 @pytest.mark.parametrize("requirement", DECLARED, ids=lambda requirement: requirement.name)
@@ -162,9 +162,9 @@ def test_every_place_names_the_same_pythons() -> None:
 def test_a_python_newer_than_the_tested_ones_is_tried_with_a_warning() -> None:
     *_, (major, minor) = install.tested_pythons()
     assert install.untested((major, minor)) == install.untested((3, 11)) == ""
-    said = install.untested((major, minor + 1))
-    assert said.startswith(f"Python {major}.{minor + 1} is newer than the tested ones, up to {major}.{minor}: ")
-    assert f"make PYTHON=python{major}.{minor}" in said
+    warning = install.untested((major, minor + 1))
+    assert warning.startswith(f"Python {major}.{minor + 1} is newer than the tested ones, up to {major}.{minor}: ")
+    assert f"make PYTHON=python{major}.{minor}" in warning
 
 
 def test_a_half_made_environment_is_an_error_and_stays(tmp_path: Path) -> None:

@@ -57,5 +57,5 @@ def test_a_map_of_the_evidence_beats_one_of_the_rest(branch: Branch, task: Class
 def test_any_size_of_image_is_blurred(task: Classification) -> None:
     for side in (8, 9, 224):
         branch = Branch(Corner(), View("rgb", RGB(mean=(0.0,) * 3, std=(1.0,) * 3), (side, side)), Random(frozen=True), frozen=True)
-        found = insertion_deletion(branch, torch.rand(2, 3, side, side), task, torch.rand(2, 1, 3, 3), torch.tensor([0, 1]))
-        assert all(((area >= 0) & (area <= 1)).all() for area in found)
+        scores = insertion_deletion(branch, torch.rand(2, 3, side, side), task, torch.rand(2, 1, 3, 3), torch.tensor([0, 1]))
+        assert all(((area >= 0) & (area <= 1)).all() for area in scores)

@@ -18,14 +18,14 @@ def test_it_is_the_product_of_the_blocks_with_half_of_the_identity(vit: Callable
     for block in branch.model.blocks:
         block.attn.fused_attn = False
         block.attn.attn_drop.register_forward_pre_hook(lambda _m, inputs: kept.append(inputs[0].detach().numpy().astype(float)))
-    found = attention_map(branch, images, task, "rollout")
+    rollout = attention_map(branch, images, task, "rollout")
     for image in range(2):
         flow = np.eye(25)
         for weights in kept[: len(branch.model.blocks)]:
             flow = (0.5 * weights[image].mean(0) + 0.5 * np.eye(25)) @ flow
         assert flow.sum(1) == pytest.approx(1)
-        assert found[image].numpy().ravel() == pytest.approx(flow[0, 1:], abs=1e-6)
-    assert found.shape == (2, 1, 4, 6)
+        assert rollout[image].numpy().ravel() == pytest.approx(flow[0, 1:], abs=1e-6)
+    assert rollout.shape == (2, 1, 4, 6)
 
 
 def test_it_leaves_the_network_as_it_was(vit: Callable[..., Branch], task: Classification) -> None:

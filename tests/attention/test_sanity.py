@@ -18,10 +18,10 @@ def test_rank_correlation_is_spearmans() -> None:
     torch.manual_seed(0)
     one, other = torch.rand(3, 1, 4, 5), torch.rand(3, 1, 4, 5)
     other[2] = 1.0
-    found = rank_correlation(one, other)
+    correlation = rank_correlation(one, other)
     for row in range(2):
-        assert found[row].item() == pytest.approx(spearmanr(one[row].flatten(), other[row].flatten()).statistic, abs=1e-5)
-    assert found[2].isnan(), "a flat map has no ranks"
+        assert correlation[row].item() == pytest.approx(spearmanr(one[row].flatten(), other[row].flatten()).statistic, abs=1e-5)
+    assert correlation[2].isnan(), "a flat map has no ranks"
     assert rank_correlation(one[:1], one[:1].exp()).tolist() == pytest.approx([1.0])
     assert rank_correlation(other[2:], one[2:]).isnan().all()
 
@@ -51,22 +51,22 @@ def test_a_flat_map_of_random_weights_is_drawn_anew(cnn: Callable[..., Branch], 
     branch = cnn({"look": Tap("stage:1", kind="attention")})
     images = 255 * torch.rand(2, 3, *branch.view.size)
     maps = attention_map(branch, images, task, "tap:look")
-    asked: list[int] = []
+    seeds: list[int] = []
 
     def unlearned(seed: int, dead: int) -> Branch:
-        asked.append(seed)
+        seeds.append(seed)
         network = randomised(branch, seed)
         if seed < dead:
             for parameter in network.model.parameters():
                 parameter.data.zero_()
         return network
 
-    found = unlearned_correlation(lambda seed: unlearned(seed, 2), images, task, "tap:look", maps)
-    assert asked == [0, 1, 2]
-    assert torch.equal(found, rank_correlation(maps, attention_map(randomised(branch, 2), images, task, "tap:look")))
-    asked.clear()
+    correlation = unlearned_correlation(lambda seed: unlearned(seed, 2), images, task, "tap:look", maps)
+    assert seeds == [0, 1, 2]
+    assert torch.equal(correlation, rank_correlation(maps, attention_map(randomised(branch, 2), images, task, "tap:look")))
+    seeds.clear()
     assert unlearned_correlation(lambda seed: unlearned(seed, 99), images, task, "tap:look", maps).isnan().all()
-    assert asked == list(range(NUM_DRAWS))
-    asked.clear()
+    assert seeds == list(range(NUM_DRAWS))
+    seeds.clear()
     assert unlearned_correlation(lambda seed: unlearned(seed, 0), images, task, "tap:look", torch.ones_like(maps)).isnan().all()
-    assert not asked, "a flat map of the network's own needs no other"
+    assert not seeds, "a flat map of the network's own needs no other"

@@ -17,9 +17,9 @@ def run(*arguments: str | Path) -> int:
 
 def test_the_page_holds_findings_overlays_and_numbers(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("tiny", "--out", tmp_path / "out", "--sample", "12") == 0
-    said = capsys.readouterr().out
-    assert "tiny: 48 rows, pixels of 12" in said
-    assert "pairs.html" in said
+    output = capsys.readouterr().out
+    assert "tiny: 48 rows, pixels of 12" in output
+    assert "pairs.html" in output
     page = (tmp_path / "out" / "pairs.html").read_text("utf-8")
     for part in ("Findings", "checkerboard of rgb and thermal", "edges of thermal on rgb", "boxes", "shuffled pairs", "rows of class"):
         assert part in page

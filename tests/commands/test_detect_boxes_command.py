@@ -16,10 +16,10 @@ def test_annotated_rows_keep_their_boxes_and_the_others_get_some(
     out = tmp_path / "boxed"
     arguments = [str(tiny_dataset), "--sensor", "rgb", "--size", "32", "32", "--fraction", "0.2", "--steps", "2", "--threshold", "0.01"]
     assert cli.run("detect-boxes", [*arguments, "--out", str(out)]) == 0
-    said = capsys.readouterr().out
-    assert "step 2/2, loss" in said
-    assert "as they were annotated" in said
-    assert " val rows" in said
+    output = capsys.readouterr().out
+    assert "step 2/2, loss" in output
+    assert "as they were annotated" in output
+    assert " val rows" in output
     before = {row.id: row for row in Manifest.load(tiny_dataset).rows}
     certain = 0
     for row in Manifest.load(out).rows:

@@ -15,9 +15,9 @@ def test_questions_reasons_and_advice(trained: Path, tmp_path: Path, capsys: pyt
     shown = " ".join(capsys.readouterr().out.split())
     for part in ("Do the pairs of", "Is the teacher on", "better?", "permutation of"):
         assert part in shown
-    found = json.loads((tmp_path / "diagnosis.json").read_text("utf-8"))
-    assert found["advice"] in ("for", "against", "unclear")
-    assert len(found["answers"]) == 3
+    diagnosis = json.loads((tmp_path / "diagnosis.json").read_text("utf-8"))
+    assert diagnosis["advice"] in ("for", "against", "unclear")
+    assert len(diagnosis["answers"]) == 3
 
 
 def test_a_share_that_is_none(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,14 @@ from xkd.taps import Tap, Taps
 
 
 def pasted(text: str) -> dict[str, tuple[Tap, tuple[int, ...]]]:
-    found = {}
+    taps = {}
     for line in text.splitlines():
         if not line.startswith("#"):
             code, shape = line.split("  # ")
             table: dict[str, Any] = eval(f"dict({code})", {"Tap": Tap})  # our own line
             ((name, entry),) = table.items()
-            found[name] = (entry.pop("type")(**entry), tuple(map(int, re.findall(r"\d+", shape))))
-    return found
+            taps[name] = (entry.pop("type")(**entry), tuple(map(int, re.findall(r"\d+", shape))))
+    return taps
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def pasted(text: str) -> dict[str, tuple[Tap, tuple[int, ...]]]:
 )
 def test_its_lines_can_be_pasted(name: str, names: set[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name]) == 0
-    found = pasted(capsys.readouterr().out)
-    assert names <= set(found)
+    taps = pasted(capsys.readouterr().out)
+    assert names <= set(taps)
     model = timm.create_model(name).eval()
     images = torch.zeros(1, *model.pretrained_cfg["input_size"])
-    for key, (tap, shape) in found.items():
+    for key, (tap, shape) in taps.items():
         taps = Taps(model, {key: tap})
         with torch.no_grad():
             taps(images)

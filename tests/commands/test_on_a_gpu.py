@@ -22,12 +22,12 @@ def test_a_loaded_network_is_on_it(trained: Path) -> None:
 
 def test_its_metrics_are_those_of_the_processor(trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     command = [str(trained / "student.py"), str(trained / "best.pth"), "--json"]
-    found = []
+    metrics = []
     for device in ("cuda", "cpu"):
         monkeypatch.setattr(students, "get_device", lambda device=device: device)
         assert cli.run("test", command) == 0
-        found.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
-    assert found[0] == pytest.approx(found[1], abs=0.09)  # one of twelve rows may stand on the border of two classes
+        metrics.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    assert metrics[0] == pytest.approx(metrics[1], abs=0.09)  # one of twelve rows may stand on the border of two classes
 
 
 @pytest.mark.parametrize(

@@ -43,13 +43,13 @@ def test_answers_are_those_of_the_test_split(trained: Path, data_root: Path, tmp
     images = [str(data_root / row.files["rgb"][0]) for row in rows]
     assert cli.run("predict", [str(trained / "student.py"), str(trained / "best.pth"), *images, "--out", str(out)]) == 0
     assert "12 images answered" in capsys.readouterr().out
-    found = table(out)
-    assert list(found[0]) == ["file", "prediction", "blank", "disc", "bar", "error"]
+    answers = table(out)
+    assert list(answers[0]) == ["file", "prediction", "blank", "disc", "bar", "error"]
     config = load_config(trained / "student.py")
     expected = answer(config, load_student(config, str(trained / "best.pth")), 0)
-    given = np.array([[float(row[name]) for name in ("blank", "disc", "bar")] for row in found])
+    given = np.array([[float(row[name]) for name in ("blank", "disc", "bar")] for row in answers])
     assert np.allclose(given, expected.probabilities, atol=1e-4)
-    assert [row["prediction"] for row in found] == [("blank", "disc", "bar")[k] for k in expected.predicted]
+    assert [row["prediction"] for row in answers] == [("blank", "disc", "bar")[k] for k in expected.predicted]
 
 
 def test_what_cannot_be_read_has_its_line(trained: Path, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

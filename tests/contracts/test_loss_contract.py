@@ -53,8 +53,8 @@ def inputs(loss: type[nn.Module]) -> list[Input]:
     generator = torch.Generator().manual_seed(0)
     if hasattr(loss, "contract_inputs"):
         return list(loss.contract_inputs(generator))
-    said = re.findall(r"""["'](b [^"']*)["']""", str(inspect.signature(loss.forward).parameters["student"].annotation))
-    assert said, "the student's side is annotated with its dimensions"
+    shapes = re.findall(r"""["'](b [^"']*)["']""", str(inspect.signature(loss.forward).parameters["student"].annotation))
+    assert shapes, "the student's side is annotated with its dimensions"
     fields = {
         "target": torch.arange(ROWS) % 3,
         "mask": (torch.rand((ROWS, 1, 8, 8), generator=generator) > 0.5).double(),
@@ -65,7 +65,7 @@ def inputs(loss: type[nn.Module]) -> list[Input]:
     names = list(inspect.signature(loss.forward).parameters)[1:]
 
     def noise() -> Input:
-        return one_or_all([torch.randn((ROWS, *SHAPES[dimensions]), generator=generator, dtype=torch.float64) for dimensions in said])
+        return one_or_all([torch.randn((ROWS, *SHAPES[dimensions]), generator=generator, dtype=torch.float64) for dimensions in shapes])
 
     return [fields[name] if name in fields else noise() for name in names]
 
@@ -164,12 +164,12 @@ def test_a_single_row_gives_a_finite_value_and_gradient(loss: type[nn.Module]) -
 
 @collected("zero")
 def test_it_is_zero_where_its_docstring_says_so(loss: type[nn.Module]) -> None:
-    said = re.search(r"[Zz]ero if (equal|proportional)", loss.__doc__ or "")
+    claim = re.search(r"[Zz]ero if (equal|proportional)", loss.__doc__ or "")
     student, *others = inputs(loss)
-    if said is None:
+    if claim is None:
         assert value_of(loss, student, *others).item() > 0
         return
-    scale = 3.0 if said.group(1) == "proportional" else 1.0
+    scale = 3.0 if claim.group(1) == "proportional" else 1.0
     assert value_of(loss, student, each(lambda t: scale * t, student), *others[1:]).item() == pytest.approx(0, abs=1e-12)
     assert value_of(loss, student, *others).item() > 1e-6, "unlike readings must not be zero"
 

@@ -21,15 +21,15 @@ CASES = list(itertools.product(SHAPES, SHAPES))  # non-square and 1x1 grids, mor
 
 
 def served(projector: type[nn.Module]) -> list[tuple[nn.Module, tuple[int, ...], tuple[int, ...]]]:
-    found = []
+    cases = []
     for source, target in CASES:
         built = projector()
         try:
             built.bind(source, target)
         except ValueError:
             continue
-        found.append((built, source, target))
-    return found
+        cases.append((built, source, target))
+    return cases
 
 
 def each(test: Callable[[type[nn.Module]], None]) -> Callable[[type[nn.Module]], None]:
@@ -62,10 +62,10 @@ def test_a_map_is_served_on_any_grid_or_not_at_all(projector: type[nn.Module]) -
 @each
 def test_shapes_that_it_refuses_are_both_named(projector: type[nn.Module]) -> None:
     for source, target in [*CASES, ((3, 4), (3, 4)), ((3, 4), (2,)), ((2,), (3, 4))]:
-        said = refusal(projector, source, target)
-        if said:
-            assert said.startswith(f"{projector.__name__} ")
-            assert f"{source} -> {target}" in said
+        message = refusal(projector, source, target)
+        if message:
+            assert message.startswith(f"{projector.__name__} ")
+            assert f"{source} -> {target}" in message
         else:
             assert len(source) in (1, 3) or projector is xkd.projectors.Identity
 

@@ -119,8 +119,8 @@ def test_boxes_follow_the_mask() -> None:
         assert np.abs(seen - drawn).mean() < 0.01
         assert abs(seen.sum() - drawn.sum()) < 0.01 * seen.sum() + 1
         rows, columns = np.nonzero(seen[..., 0] > 0.5)
-        found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) / 64
-        assert np.abs(warp_boxes(box, matrix, crop)[0] - found).max() * 64 < 1.5
+        edges = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) / 64
+        assert np.abs(warp_boxes(box, matrix, crop)[0] - edges).max() * 64 < 1.5
 
 
 def test_scores_shade_the_boxes_and_the_highest_wins() -> None:

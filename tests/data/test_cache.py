@@ -38,10 +38,10 @@ def test_the_largest_scores_stay_and_the_others_share_what_probability_is_left()
     readings, cache = make_readings(), TeacherCache(draws=1, top_k=3)
     kept = cache.compact(readings)
     assert {name for name in kept if name.startswith("output")} == {"output.values", "output.index", "output.rest"}
-    found, exact = cache.restore(kept, SHAPES)["output"].softmax(1), readings["output"].softmax(1)
+    restored, exact = cache.restore(kept, SHAPES)["output"].softmax(1), readings["output"].softmax(1)
     largest = exact.topk(3, 1).indices
-    torch.testing.assert_close(found.gather(1, largest), exact.gather(1, largest))
-    others = found.scatter(1, largest, torch.nan)
+    torch.testing.assert_close(restored.gather(1, largest), exact.gather(1, largest))
+    others = restored.scatter(1, largest, torch.nan)
     assert all(len(row[~row.isnan()].unique()) == 1 for row in others)
     assert "output" in TeacherCache(draws=1, top_k=10).compact(readings), "there are no others to share"
 
@@ -52,9 +52,9 @@ def test_maps_are_averaged_and_come_back_at_their_size() -> None:
     kept = cache.compact(readings)
     assert kept["deep"].shape == (2, 3, 4, 4)
     assert kept["deep"][0, 0, :, 0].tolist() == [0.5, 2.5, 4.5, 6.5]
-    found = cache.restore(kept, {"deep": (3, 8, 6)})["deep"]
-    assert found.shape == (2, 3, 8, 6)
-    torch.testing.assert_close(found[0, 0, 1:7, 0], torch.arange(1.0, 7.0) + torch.tensor([0, 0, 0, 0, 0, 0.0]), atol=0.3, rtol=0)
+    restored = cache.restore(kept, {"deep": (3, 8, 6)})["deep"]
+    assert restored.shape == (2, 3, 8, 6)
+    torch.testing.assert_close(restored[0, 0, 1:7, 0], torch.arange(1.0, 7.0) + torch.tensor([0, 0, 0, 0, 0, 0.0]), atol=0.3, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_shards_are_read_by_row_and_draw(tmp_path: Path) -> None:
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".safetensors"] * 6
     for reader in (shards, pickle.loads(pickle.dumps(shards))):
         for index, draw in ((0, 0), (3, 1), (4, 0)):
-            found = reader.read(index, draw)
-            assert list(found) == ["thermal.output", "thermal.deep", "thermal.pooled"]
-            assert all(torch.equal(reading, by_draw[draw][name.removeprefix("thermal.")][index]) for name, reading in found.items())
+            readings = reader.read(index, draw)
+            assert list(readings) == ["thermal.output", "thermal.deep", "thermal.pooled"]
+            assert all(torch.equal(reading, by_draw[draw][name.removeprefix("thermal.")][index]) for name, reading in readings.items())
     with pytest.raises(KeyError, match=r"no draw 2 in the teacher cache .*: it has 2, from 0 on"):
         shards.read(0, 2)
 

@@ -39,10 +39,10 @@ def test_the_share_of_labels_is_stratified_nested_and_free_of_order(copy: Path) 
 def test_the_share_of_masks_is_nested_takes_the_classes_in_turn_and_leaves_labels(kind: str, copy: Path) -> None:
     def shown(fraction: float, seed: int = 0) -> set[str]:
         dataset = make(copy, split="train", masks=Masks(kind, fraction, seed))
-        told = {row.id for index, row in enumerate(dataset.rows) if dataset[index].masked}
-        assert len(told) == dataset.num_masked
+        rows = {row.id for index, row in enumerate(dataset.rows) if dataset[index].masked}
+        assert len(rows) == dataset.num_masked
         assert (dataset.targets == everything.targets).all(), "a label is no mask"
-        return told
+        return rows
 
     everything = make(copy, split="train", masks=Masks(kind))
     whole = {row.id for index, row in enumerate(everything.rows) if everything[index].masked}

@@ -114,8 +114,8 @@ def test_boxes_that_a_detector_drew_have_scores(copy: Path) -> None:
         (copy / "manifest.csv").write_text("\n".join([f"{header},box_scores", *rows]), "utf-8")
         return Manifest.load(copy)
 
-    found = with_scores("0.75").rows
-    assert [row.scores for row in (found[boxed], found[0])] == [(0.75,), ()]
+    rows = with_scores("0.75").rows
+    assert [row.scores for row in (rows[boxed], rows[0])] == [(0.75,), ()]
     for cell in ("0.5;0.5", "1.5", "-0.1"):
         with pytest.raises(ValueError, match=rf"box_scores '{cell}' must be one number in 0\.\.1 for each of the 1 boxes"):
             with_scores(cell)

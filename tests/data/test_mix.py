@@ -44,7 +44,7 @@ def test_every_view_and_the_target_are_mixed_alike(cutmix_share: float) -> None:
     for row, sample in enumerate(Mix(3, cutmix_share=cutmix_share, seed=2)(before)):
         one, other = before[row], before[(row + 1) % len(before)]
         # how much of the row itself is left, by what each part shows on average
-        found = [
+        mixed_shares = [
             ((part.float().mean() - theirs.float().mean()) / (mine.float().mean() - theirs.float().mean())).item()
             for part, mine, theirs in [
                 (sample.views["thermal"], one.views["thermal"], other.views["thermal"]),
@@ -52,13 +52,13 @@ def test_every_view_and_the_target_are_mixed_alike(cutmix_share: float) -> None:
             ]
         ]
         rgb, mine, theirs = (part.views["rgb"].float().mean() for part in (sample, one, other))
-        assert found[0] == pytest.approx(found[1], abs=1e-3)
+        assert mixed_shares[0] == pytest.approx(mixed_shares[1], abs=1e-3)
         tolerance = 0.051 if cutmix_share == 0 else 1e-3  # 8 bits round to half a count of ten
-        assert ((rgb - theirs) / (mine - theirs)).item() == pytest.approx(found[0], abs=tolerance)
-        assert sample.target[one.target].item() == pytest.approx(found[0], abs=1e-3)
-        assert sample.target[other.target].item() == pytest.approx(1 - found[0], abs=1e-3)
+        assert ((rgb - theirs) / (mine - theirs)).item() == pytest.approx(mixed_shares[0], abs=tolerance)
+        assert sample.target[one.target].item() == pytest.approx(mixed_shares[0], abs=1e-3)
+        assert sample.target[other.target].item() == pytest.approx(1 - mixed_shares[0], abs=1e-3)
         assert sample.views["rgb"].dtype == torch.uint8
-        shares.append(found[0])
+        shares.append(mixed_shares[0])
     assert max(shares) - min(shares) > 0.2, "each row has a draw of its own"
 
 

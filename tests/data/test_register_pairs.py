@@ -51,11 +51,11 @@ def copy(shifted: Path, tmp_path: Path) -> Path:
 def test_a_planted_homography_is_found_and_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = two.make_set(tmp_path / "two", PLANTED, train=40)
     assert run(root, "--reference", "rgb", "--sensor", "thermal", "--model", "homography") == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     one = Manifest.load(root).registrations["thermal"]
     share = f"{one.seen_share:.0%}"
-    assert f"(160x120) sees {share} of the frame of rgb (192x144); estimated from 20 pairs, measured on 20 others" in said
-    assert "written: " in said
+    assert f"(160x120) sees {share} of the frame of rgb (192x144); estimated from 20 pairs, measured on 20 others" in output
+    assert "written: " in output
     assert two.apart(one.to_sensor, PLANTED) < 1
     assert (one.model, one.pairs, one.size, one.sensor_size) == ("homography", 20, two.SIZE, two.SENSOR_SIZE)
     assert one.residual_before > 4
@@ -74,18 +74,18 @@ def test_it_is_found_again_from_the_files_as_they_are(copy: Path) -> None:
 
 def test_a_planted_affine_with_another_field_of_view_is_found(tmp_path: Path) -> None:
     narrower = two.planted(-3.0, 4.0, degrees=-3.0) @ np.array([[1.25, 0, -0.25 * 95.5], [0, 1.25, -0.25 * 71.5], [0, 0, 1]])
-    found = find(two.make_set(tmp_path / "two", narrower), "affine")
-    assert two.apart(found.registration.to_sensor, narrower) < 1
-    assert not measurable(found.before), "what is a quarter larger has no part of the frame in its place"
-    assert found.registration.residual_before is None
-    assert found.after.paired.median < 0.5
+    result = find(two.make_set(tmp_path / "two", narrower), "affine")
+    assert two.apart(result.registration.to_sensor, narrower) < 1
+    assert not measurable(result.before), "what is a quarter larger has no part of the frame in its place"
+    assert result.registration.residual_before is None
+    assert result.after.paired.median < 0.5
 
 
 def test_a_turn_about_the_middle_has_a_residual(tmp_path: Path) -> None:
     """As one shift of the whole frame it has none."""
-    found = find(two.make_set(tmp_path / "two", two.planted(0.0, 0.0, degrees=3.0)), "affine")
-    assert found.before.paired.median > 1.5
-    assert found.after.paired.median < 0.4
+    result = find(two.make_set(tmp_path / "two", two.planted(0.0, 0.0, degrees=3.0)), "affine")
+    assert result.before.paired.median > 1.5
+    assert result.after.paired.median < 0.4
 
 
 def test_a_dry_run_writes_nothing(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,8 +125,8 @@ def test_what_cannot_be_registered_is_refused_and_nothing_written(tmp_path: Path
     for name, (root, further, message) in refusals(tmp_path).items():
         before = (root / "manifest.toml").read_bytes()
         assert run(root, "--reference", "rgb", "--sensor", "thermal", "--model", "translation", *further) == 2, name
-        said = capsys.readouterr().err
-        assert message in said, (name, said)
+        errors = capsys.readouterr().err
+        assert message in errors, (name, errors)
         assert (root / "manifest.toml").read_bytes() == before, name
 
 
@@ -149,8 +149,8 @@ def test_a_file_of_another_size_anywhere_is_refused(copy: Path, capsys: pytest.C
 
 def test_the_residual_counts_the_coarser_sensors_pixels_before_and_after(copy: Path) -> None:
     def checked() -> Residual:
-        (found,) = check_pairs(Manifest.load(copy.absolute()), 0, 0, 1.5, lambda *_: None).registrations
-        return found
+        (registration,) = check_pairs(Manifest.load(copy.absolute()), 0, 0, 1.5, lambda *_: None).registrations
+        return registration
 
     table = copy / "manifest.toml"
     table.write_text(table.read_text("utf-8").replace("same_size = true", "same_size = false"), "utf-8")
@@ -207,9 +207,9 @@ def test_the_block_is_put_in_and_replaced_and_all_else_stays(text: str) -> None:
     assert ("\r" in once) == ("\r" in text)
     assert once.count("\r") in (0, once.count("\n"))
     table = tomllib.loads(once)
-    found = table["registration"].pop("thermal")
-    assert found["residual_before"] == 3.25
-    assert tuple(map(tuple, found["matrix"])) == ROW
+    block = table["registration"].pop("thermal")
+    assert block["residual_before"] == 3.25
+    assert tuple(map(tuple, block["matrix"])) == ROW
     assert table == tomllib.loads(text) | ({"registration": table["registration"]})
     twice = with_block(Path("m.toml"), once, "thermal", OTHER)
     assert "residual_before" not in twice
@@ -256,9 +256,9 @@ def test_on_real_roads_a_planted_affine_is_found(tmp_path: Path) -> None:
     heat_toml = 'unit = "8-bit counts"\nscale = 1.0\nrange = [0.0, 255.0]'
     toml = two.TOML.replace('unit = "K"\nscale = 0.01\nrange = [280.0, 320.0]', heat_toml)
     (tmp_path / "manifest.toml").write_text(toml, "utf-8")
-    found = find(tmp_path, "affine")
+    result = find(tmp_path, "affine")
     corners = np.array([(x, y) for x in (0, size[0] - 1) for y in (0, size[1] - 1)], np.float64)
-    away = np.hypot(*(two.at(found.registration.to_sensor, corners) - two.at(planted, corners)).T) * 1.2
+    away = np.hypot(*(two.at(result.registration.to_sensor, corners) - two.at(planted, corners)).T) * 1.2
     assert away.max() < 3.5, away
-    assert found.before.paired.median > 6
-    assert found.after.paired.median < 1.6
+    assert result.before.paired.median > 6
+    assert result.after.paired.median < 1.6

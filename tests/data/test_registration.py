@@ -71,10 +71,10 @@ def centre(share: np.ndarray) -> np.ndarray:
 
 def farthest(root: Path) -> float:
     """Of the marker in thermal from the marker in RGB over 200 draws, in pixels of a view as large as the frame."""
-    found, away = dataset(root), []
+    samples, away = dataset(root), []
     for row in range(10):
         for draw in range(20):
-            views = {name: view.numpy() for name, view in found[row, draw].views.items()}
+            views = {name: view.numpy() for name, view in samples[row, draw].views.items()}
             # outside their images both show their mean, which lies below these thresholds
             shares = np.clip((views["rgb"][0] / 255.0 - 0.55) / 0.4, 0, 1), np.clip((views["thermal"][0] - 301) / 8, 0, 1)
             if all(share.sum() > 150 and not share[[0, -1]].any() and not share[:, [0, -1]].any() for share in shares):
@@ -172,14 +172,14 @@ def test_holes_do_not_bleed(tmp_path: Path) -> None:
 def test_warp_plane_is_the_bilinear_value_at_the_mapped_pixel() -> None:
     rows, columns = np.mgrid[:120, :160].astype(np.float32)
     channels = np.stack([columns, rows, 2 * columns - rows, columns + rows, columns * 0 + 7], axis=2)  # more than OpenCV warps at once
-    found = warp_plane(channels, TURNED, (144, 192))
+    warped = warp_plane(channels, TURNED, (144, 192))
     x, y = two.at(TURNED, np.array([(column, row) for row in range(144) for column in range(192)])).T.reshape(2, 144, 192)
     inside = (x > 0) & (x < 159) & (y > 0) & (y < 119)
     assert 0.8 < inside.mean() < 0.99
     expected = np.stack([x, y, 2 * x - y, x + y, x * 0 + 7], axis=2)
-    assert np.abs(found - expected)[inside].max() < 0.1  # OpenCV's steps of 1/32 pixel
+    assert np.abs(warped - expected)[inside].max() < 0.1  # OpenCV's steps of 1/32 pixel
     beyond = (x < -0.6) | (x > 159.6) | (y < -0.6) | (y > 119.6)
-    assert np.isnan(found[beyond]).all()
+    assert np.isnan(warped[beyond]).all()
 
 
 def test_warp_plane_averages_where_it_shrinks() -> None:
@@ -188,9 +188,9 @@ def test_warp_plane_averages_where_it_shrinks() -> None:
     quarter = np.array([[4.0, 0, 1.5], [0, 4.0, 1.5], [0, 0, 1]])
     assert np.allclose(warp_plane(stripes, quarter, (30, 40)), 50)
     rows, columns = np.mgrid[:120, :160].astype(np.float32)
-    found = warp_plane(np.stack([columns, rows], 2), quarter, (30, 40))
-    assert np.abs(found[..., 0] - (4 * np.arange(40) + 1.5)).max() < 0.01
-    assert np.abs(found[..., 1] - (4 * np.arange(30)[:, None] + 1.5)).max() < 0.01
+    shrunk = warp_plane(np.stack([columns, rows], 2), quarter, (30, 40))
+    assert np.abs(shrunk[..., 0] - (4 * np.arange(40) + 1.5)).max() < 0.01
+    assert np.abs(shrunk[..., 1] - (4 * np.arange(30)[:, None] + 1.5)).max() < 0.01
 
 
 LIDAR = '[modalities.lidar]\nsensor = "lidar"\noutputs = ["range"]\nrange = [0.5, 80.0]\nproject = "above"\n'

@@ -43,10 +43,10 @@ def test_a_broken_row_is_told_and_left_out(damaged: Path, tmp_path: Path, monkey
     page = io.StringIO()
     config = runs.config_of(tmp_path, runs.GRAPH, {**SKIP, "train_dataloader.num_workers": 1})
     assert runs.run_training(config, tmp_path / "run", Console(file=page, width=400)).epochs == 2
-    said = page.getvalue()
-    assert len(re.findall(r"left out: row 'train-\d+': .*png: the file is cut off after 8 bytes", said)) == 1
-    assert len(re.findall(r"left out: row 'val-\d+': .*png: not an image that OpenCV can decode", said)) == 1
-    assert "2 rows could not be read and were left out" in said
+    output = page.getvalue()
+    assert len(re.findall(r"left out: row 'train-\d+': .*png: the file is cut off after 8 bytes", output)) == 1
+    assert len(re.findall(r"left out: row 'val-\d+': .*png: not an image that OpenCV can decode", output)) == 1
+    assert "2 rows could not be read and were left out" in output
     state = runs.read(tmp_path / "run" / "best.pth")["state_dict"]
     assert all(value.isfinite().all() for value in state.values())
 
@@ -131,24 +131,24 @@ def in_two_processes(most: float, spoilt: dict[str, list[tuple[int, int]]], data
     options = [f"{key}={value}" for key, value in (SKIP | {"train_cfg.max_epochs": 1}).items()]
     arguments = [f"{most}", str(folder / "config.py"), "--work-dir", str(folder / "run"), "--cfg-options", *options]
     processes = runs.started(arguments, data, folder, RANK)
-    said = ["".join(both) for both in runs.ended(processes)]
-    return [process.returncode for process in processes], [re.sub(r"\s+", " ", text) for text in said], ids
+    outputs = ["".join(both) for both in runs.ended(processes)]
+    return [process.returncode for process in processes], [re.sub(r"\s+", " ", text) for text in outputs], ids
 
 
 def test_the_first_of_two_processes_tells_what_the_second_could_not_read(tiny_dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "data" / "tiny"
     shutil.copytree(tiny_dataset, root)
-    codes, said, ids = in_two_processes(0.2, {"train": [(0, 0), (1, 0)], "val": [(1, 0)]}, root, tmp_path)
-    assert codes == [0, 0], said
-    assert re.findall(r"left out: row '(\S+)'", said[0]) == ids
-    assert "3 rows could not be read and were left out" in said[0]
-    assert "left out" not in said[1], "it is silent"
+    codes, outputs, ids = in_two_processes(0.2, {"train": [(0, 0), (1, 0)], "val": [(1, 0)]}, root, tmp_path)
+    assert codes == [0, 0], outputs
+    assert re.findall(r"left out: row '(\S+)'", outputs[0]) == ids
+    assert "3 rows could not be read and were left out" in outputs[0]
+    assert "left out" not in outputs[1], "it is silent"
 
 
 def test_too_few_for_one_process_to_stop_are_too_many_together(tiny_dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "data" / "tiny"
     shutil.copytree(tiny_dataset, root)
-    codes, said, _ = in_two_processes(0.05, {"train": [(0, 0), (1, 0)]}, root, tmp_path)
-    assert codes == [2, 2], said
-    for text in said:
+    codes, outputs, _ = in_two_processes(0.05, {"train": [(0, 0), (1, 0)]}, root, tmp_path)
+    assert codes == [2, 2], outputs
+    for text in outputs:
         assert re.search(r"xkd train: 2 of 23 rows could not be read, more than 5%: row 'train-\d+': .*; see xkd check-pairs", text), text

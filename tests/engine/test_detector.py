@@ -81,10 +81,10 @@ def test_boxes_are_told_in_pixels_of_the_full_image(manifest: Manifest, view: Vi
             return [{"boxes": torch.tensor([[16.0, 16, 48, 48], [0, 0, 64, 64], [5, 5, 5, 9]]), "scores": torch.tensor([0.3, 0.9, 0.99])}]
 
     dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), masks=Masks("none"))
-    found = dict(detect(Middle(), manifest, view, "train", 0.2))
+    detections = dict(detect(Middle(), manifest, view, "train", 0.2))
     for index, row in enumerate(dataset.rows):
         frame = dataset.frame(index)
-        (whole, first), (middle, second) = found[row.id]
+        (whole, first), (middle, second) = detections[row.id]
         assert (first, second) == (pytest.approx(0.9), pytest.approx(0.3)), "the surest first, the empty one left out"
         assert whole == pytest.approx(frame)
         assert middle.x2 - middle.x1 == pytest.approx((frame.x2 - frame.x1) / 2)
@@ -163,9 +163,9 @@ def test_the_first_boxes_have_a_size(view: View) -> None:
         torch.manual_seed(seed)
         detector: Any = build_detector(SMALL, view).eval()
         detector.score_thresh = 0.0
-        (found,) = detector([torch.randn(3, 64, 64)])
-        assert len(found["boxes"]) > 0
-        assert ((found["boxes"][:, 2:] - found["boxes"][:, :2]) > 0).all(), "a distance of 0 has no gradient"
+        (detections,) = detector([torch.randn(3, 64, 64)])
+        assert len(detections["boxes"]) > 0
+        assert ((detections["boxes"][:, 2:] - detections["boxes"][:, :2]) > 0).all(), "a distance of 0 has no gradient"
 
 
 def test_the_threshold_is_the_callers(manifest: Manifest, view: View) -> None:

@@ -208,10 +208,10 @@ sys.exit(cli.run("train", sys.argv[2:]))
 def test_a_dead_rank_ends_the_others(data_root: Path, tmp_path: Path) -> None:
     arguments = [str(runs.write(tmp_path, config=runs.GRAPH)), "--work-dir", str(tmp_path / "run"), "--cfg-options", *OPTIONS]
     processes = runs.started(arguments, data_root, tmp_path, DEAD)
-    (_, said), (_, _) = runs.ended(processes)
+    (_, output), (_, _) = runs.ended(processes)
     assert processes[1].returncode == -signal.SIGKILL
     assert processes[0].returncode not in (0, None, -signal.SIGKILL)
-    assert "Connection closed by peer" in said or "Connection reset by peer" in said
+    assert "Connection closed by peer" in output or "Connection reset by peer" in output
     assert not (tmp_path / "run" / "result.json").exists()
 
 

@@ -60,24 +60,24 @@ print((peak_bytes() - before) / 2**20)
 """
 
 
-def freed(tmp_path: Path, **said: str) -> tuple[str, list[float]]:
+def freed(tmp_path: Path, **variables: str) -> tuple[str, list[float]]:
     """In a process of its own: what is said; faults per step of 32,768 pages before and after it, and MB that a reset then leaves."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     command = [sys.executable, "-c", CHILD]
-    child = subprocess.run(command, check=True, capture_output=True, text=True, env={**environment, **said}, cwd=tmp_path)
+    child = subprocess.run(command, check=True, capture_output=True, text=True, env={**environment, **variables}, cwd=tmp_path)
     return child.stderr, [float(line) for line in child.stdout.split()]
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or torch.cuda.is_available(), reason="of glibc, where the processor computes")
 def test_freed_memory_is_kept_for_the_next_step_and_given_back_at_the_reset(tmp_path: Path) -> None:
-    told, (returned, kept, left) = freed(tmp_path)
-    assert "kept for the next step" in told
+    reason, (returned, kept, left) = freed(tmp_path)
+    assert "kept for the next step" in reason
     assert kept < 0.01 * returned
     assert left < 20
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or torch.cuda.is_available(), reason="of glibc, where the processor computes")
 def test_what_the_environment_says_of_freed_memory_is_left(tmp_path: Path) -> None:
-    told, (returned, kept, _) = freed(tmp_path, MALLOC_TRIM_THRESHOLD_="131072")
-    assert "as MALLOC_TRIM_THRESHOLD_ in the environment" in told
+    reason, (returned, kept, _) = freed(tmp_path, MALLOC_TRIM_THRESHOLD_="131072")
+    assert "as MALLOC_TRIM_THRESHOLD_ in the environment" in reason
     assert kept > 0.5 * returned

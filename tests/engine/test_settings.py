@@ -92,6 +92,6 @@ def test_another_wrapper_is_named_and_not_guessed_at(wrapper: Any) -> None:
 
 def test_bfloat16_where_it_does_not_pay_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "bfloat16_pays", lambda: False)
-    told = settings._precision({"type": precision.BF16OptimWrapper, "always": True}, False)
-    assert told.startswith("bfloat16")
-    assert told.endswith("(as the config says; slower on this machine)")
+    line = settings._precision({"type": precision.BF16OptimWrapper, "always": True}, False)
+    assert line.startswith("bfloat16")
+    assert line.endswith("(as the config says; slower on this machine)")

@@ -187,9 +187,9 @@ def test_the_rows_are_counted_aloud(tmp_path: Path) -> None:
     console = Console(file=page, width=200)
     options = {"train_cfg.max_epochs": 1, "train_dataloader.dataset.labels.fraction": 0.5}
     runs.run_training(runs.config_of(tmp_path, runs.PLAIN, options), tmp_path / "run", console)
-    said = page.getvalue()
-    assert re.search(r"train: 23 rows, \d of them labelled \(labels.fraction 0.5\)", said)
-    assert re.search(r"val: \d+ rows, \d+ of them labelled\n", said)
+    output = page.getvalue()
+    assert re.search(r"train: 23 rows, \d of them labelled \(labels.fraction 0.5\)", output)
+    assert re.search(r"val: \d+ rows, \d+ of them labelled\n", output)
 
 
 def test_gradients_are_clipped(tmp_path: Path) -> None:
@@ -242,10 +242,10 @@ def test_the_share_of_each_terms_gradient_is_logged_and_a_drowned_term_named(tmp
     shares = [json.loads(line) for line in log if f"gradient_{name}" in line]
     assert len(shares) >= 2
     assert sum(value for key, value in shares[0].items() if key.startswith("gradient_")) == pytest.approx(1)
-    said = screen.getvalue()
-    assert "gradient at " in said
-    assert said.count(f"epoch 1: term '{name}' has ") == 1, "once"
-    assert "does not reach" not in said
+    output = screen.getvalue()
+    assert "gradient at " in output
+    assert output.count(f"epoch 1: term '{name}' has ") == 1, "once"
+    assert "does not reach" not in output
 
 
 def test_a_term_that_reaches_nothing_is_told(tmp_path: Path) -> None:

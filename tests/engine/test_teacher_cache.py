@@ -60,7 +60,7 @@ def config(tmp_path: Path, options: dict[str, Any] | None = None) -> Any:
     return runs.config_of(tmp_path, CACHED.replace("FOLDER", str(tmp_path / "cache")), options)
 
 
-def said(config: Any, work_dir: Path, **settings: Any) -> str:
+def output_of(config: Any, work_dir: Path, **settings: Any) -> str:
     page = io.StringIO()
     runs.run_training(config, work_dir, Console(file=page, width=400), **settings)
     return page.getvalue()
@@ -81,7 +81,7 @@ BATCHES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("options", BATCHES.values(), ids=list(BATCHES))
 def test_an_exact_cache_gives_the_weights_of_the_live_run(options: dict[str, Any], tmp_path: Path) -> None:
     runs.run_training(config(tmp_path, {**LIVE, **options}), tmp_path / "live")
-    text = said(config(tmp_path, options), tmp_path / "cached")
+    text = output_of(config(tmp_path, options), tmp_path / "cached")
     assert same_weights(tmp_path / "live", tmp_path / "cached") == []
     assert "thermal.output, thermal.look of 2" in text
     assert "in 2 draws" in text
@@ -115,7 +115,7 @@ def test_a_second_run_computes_nothing_and_reads_no_pixel_of_the_teacher(
     read: list[Path] = []
     reading = Thermal.read
     monkeypatch.setattr(Thermal, "read", lambda sensor, shot: (read.append(shot.only), reading(sensor, shot))[1])
-    text = said(config(tmp_path), tmp_path / "second")
+    text = output_of(config(tmp_path), tmp_path / "second")
     assert "; 0 of " in text
     assert computed[count:] == [6], "one batch, which says how much the answers take"
     rows = sum(row.split == "train" and "rgb" in row.files for row in Manifest.load("tiny").rows)
@@ -135,7 +135,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 def test_what_is_stale_is_not_read(change: dict[str, Any], tmp_path: Path, computed: Spied) -> None:
     runs.run_training(config(tmp_path), tmp_path / "first")
     count = len(computed)
-    text = said(config(tmp_path, change), tmp_path / "second", seed=0 if change else 1)
+    text = output_of(config(tmp_path, change), tmp_path / "second", seed=0 if change else 1)
     assert len(computed) > count + 1
     assert "; 0 of " not in text
     assert len(list((tmp_path / "cache").iterdir())) == 2
@@ -217,7 +217,7 @@ def test_a_row_that_the_teacher_could_not_read_is_left_out_as_in_a_live_run(
     path = root / row.files["thermal"][0]
     content, skip = path.read_bytes(), {"train_dataloader.dataset.on_broken": "skip"}
     path.write_bytes(content[:20])
-    texts = {name: said(config(tmp_path, {**skip, **more}), tmp_path / name) for name, more in {"live": LIVE, "cached": {}}.items()}
+    texts = {name: output_of(config(tmp_path, {**skip, **more}), tmp_path / name) for name, more in {"live": LIVE, "cached": {}}.items()}
     assert same_weights(tmp_path / "live", tmp_path / "cached") == []
     for text in texts.values():
         assert text.count(f"left out: row '{row.id}'") == 1
@@ -225,7 +225,7 @@ def test_a_row_that_the_teacher_could_not_read_is_left_out_as_in_a_live_run(
     with pytest.raises(ValueError, match=f"row '{row.id}'.*cut off"):
         runs.run_training(config(tmp_path), tmp_path / "stop")
     path.write_bytes(content)
-    assert "left out: row" not in said(config(tmp_path, skip), tmp_path / "healed")
+    assert "left out: row" not in output_of(config(tmp_path, skip), tmp_path / "healed")
 
 
 def test_processes_that_look_at_different_times_compute_every_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_a_kill_loses_one_shard(tmp_path: Path, computed: Spied, monkeypatch: py
             runs.run_training(config(tmp_path), tmp_path / "first")
     written[1].write_bytes(written[1].read_bytes()[:-1])
     count = len(computed)
-    text = said(config(tmp_path), tmp_path / "second", resume=True)
+    text = output_of(config(tmp_path), tmp_path / "second", resume=True)
     shards = len(list(written[0].parent.iterdir()))
     assert f"; {shards - 2} of {shards} shards to compute" in text
     assert len(computed) - count == 1 + shards - 2

@@ -62,11 +62,11 @@ def test_nothing_is_asked_where_nothing_is_named(student: Student, tmp_path: Pat
 def test_what_takes_many_passes_is_asked_of_some_rows(student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "NUM_PROBED", 3)
     config = runs.load_config(runs.write(tmp_path, student=runs.STUDENT), {"test_dataloader.batch_size": 2})
-    found = score_columns(student, build_loader(config.test_dataloader, 0, views=[student.branch.view]), "grad_cam:deep")
-    assert np.isfinite(found["insertion"]).sum() == np.isfinite(found["deletion"]).sum() == 3
+    scores = score_columns(student, build_loader(config.test_dataloader, 0, views=[student.branch.view]), "grad_cam:deep")
+    assert np.isfinite(scores["insertion"]).sum() == np.isfinite(scores["deletion"]).sum() == 3
     dataset: Any = build_loader(config.test_dataloader, 0).dataset
-    assert len({dataset.rows[at].labels for at in np.flatnonzero(np.isfinite(found["insertion"]))}) == 3, "the classes in turn"
-    assert len(found["insertion"]) == len(found["epg"]) > 3
+    assert len({dataset.rows[at].labels for at in np.flatnonzero(np.isfinite(scores["insertion"]))}) == 3, "the classes in turn"
+    assert len(scores["insertion"]) == len(scores["epg"]) > 3
 
 
 def test_codes_that_are_not_there_are_told_before_anything_is_trained(data_root: Path, tmp_path: Path) -> None:

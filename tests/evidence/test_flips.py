@@ -21,9 +21,9 @@ def run(predicted: list[int]) -> statistics.TestRun:
 def test_flips_are_counted_over_seeds() -> None:
     alone = [run([1, 1, 2, 0]), run([1, 0, 2, 0])]
     distilled = [run([0, 1, 0, 0]), run([0, 1, 2, 0])]
-    found = flips(alone, distilled)
-    assert found.gained == {"a": 2, "b": 1}
-    assert found.lost == {"c": 1}
+    changed = flips(alone, distilled)
+    assert changed.gained == {"a": 2, "b": 1}
+    assert changed.lost == {"c": 1}
 
 
 def pixels(answers: list[list[int]]) -> statistics.TestRun:
@@ -37,11 +37,11 @@ def pixels(answers: list[list[int]]) -> statistics.TestRun:
 def test_images_of_pixels_are_ordered_by_how_much_more_of_them_is_right() -> None:
     alone = pixels([[0, 0, 0, 0], [0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]])
     distilled = pixels([[0, 1, 0, 1], [0, 1, 1, 1], [1, 0, 1, 0], [0, 1, 0, 1], [0, 1, 1, 1]])
-    found = flips([alone, alone], [distilled, alone])
-    assert found.pixels
-    assert list(found.gained) == ["b", "a"]
-    assert list(found.gained.values()) == pytest.approx([1 / 3, 1 / 6])
-    assert found.lost == pytest.approx({"c": 1 / 3})
+    changed = flips([alone, alone], [distilled, alone])
+    assert changed.pixels
+    assert list(changed.gained) == ["b", "a"]
+    assert list(changed.gained.values()) == pytest.approx([1 / 3, 1 / 6])
+    assert changed.lost == pytest.approx({"c": 1 / 3})
     runs = {name: [ArmRun(Path(), Path(), of, 0.0, 0.0)] * 2 for name, of in (("alone", alone), ("distilled", distilled))}
     better, worse = changes(flips([alone] * 2, [distilled] * 2), runs, ("soil", "plant"))
     assert better.rows[0] == ("b", "33.3", "100.0", "+66.7")

@@ -22,7 +22,7 @@ compare["variants"] = dict(heavy={"distiller.terms.kd.weight": 9.0}, slow={"opti
 def logged(tmp_path: Path) -> dict[str, list[ArmRun]]:
     """Two seeds of three arms; a run that was resumed has two logs."""
     tested = statistics.TestRun(np.arange(2).astype(str), np.zeros((2, 3)), np.zeros(2, int), np.arange(2).astype(str))
-    found: dict[str, list[ArmRun]] = {}
+    runs_of: dict[str, list[ArmRun]] = {}
     for place, name in enumerate(("distilled", "heavy", "slow")):
         for seed in range(2):
             folder = tmp_path / name / str(seed)
@@ -38,8 +38,8 @@ def logged(tmp_path: Path) -> dict[str, list[ArmRun]]:
                 log.parent.mkdir(parents=True)
                 log.write_text("\n".join(map(json.dumps, lines)), "utf-8")
             (folder / "result.json").write_text('{"save_best": "val/accuracy"}', "utf-8")
-            found.setdefault(name, []).append(ArmRun(folder, folder, tested, 0.0, 0.0))
-    return found
+            runs_of.setdefault(name, []).append(ArmRun(folder, folder, tested, 0.0, 0.0))
+    return runs_of
 
 
 def test_losses_are_means_of_an_epoch(logged: dict[str, list[ArmRun]]) -> None:

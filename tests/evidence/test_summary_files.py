@@ -58,13 +58,13 @@ def test_a_line_for_each_arm_and_number(summary: statistics.Summary) -> None:
 
 def test_everything_that_is_known_is_plain_data(summary: statistics.Summary, runs: dict[str, list[ArmRun]]) -> None:
     costs = dict.fromkeys(runs, Cost(60.0, 2**20, 1000, 5000, 1.5))
-    found = Particulars(
+    details = Particulars(
         Flips({"7": 2}, {"3": 1}),
         {"rgb.deep and thermal.deep": (0.25, float("nan"))},
         costs,
     )
     arms = [Arm(name, name, Config, "rgb") for name in runs]
-    content = json.loads(json.dumps(as_json(arms, runs, summary, found, 2), allow_nan=False))
+    content = json.loads(json.dumps(as_json(arms, runs, summary, details, 2), allow_nan=False))
     assert content["flips"] == {"gained": {"7": 2}, "lost": {"3": 1}}
     assert content["cka"] == {"rgb.deep and thermal.deep": {"alone": 0.25, "distilled": None}}
     distilled = content["arms"]["distilled"]

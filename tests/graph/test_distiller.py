@@ -162,8 +162,8 @@ import sys
 import xkd.graph.distiller, xkd.losses, xkd.projectors, xkd.builder, xkd.tasks
 sys.exit(" ".join(name for name in sys.modules if name.startswith(("mmengine", "cv2", "xkd.engine"))))
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    assert found.stderr.strip() == ""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert process.stderr.strip() == ""
 
 
 def test_readme_sized_training_loop_learns() -> None:

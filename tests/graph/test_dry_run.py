@@ -19,10 +19,10 @@ class TestDryRun:
     def test_it_learns_the_shape_of_every_reading(self) -> None:
         distiller = offline()
         distiller.bind()
-        found = {
+        shapes = {
             f"{name}.{reading}": tuple(shape) for name, branch in distiller.branches.items() for reading, shape in branch.shapes.items()
         }
-        assert found == {
+        assert shapes == {
             "rgb.output": (3,),
             "rgb.mid": (10, 8, 8),
             "rgb.deep": (12, 4, 4),

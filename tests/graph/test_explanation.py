@@ -49,10 +49,10 @@ def test_the_reading_is_the_map_that_pictures_show() -> None:
     distiller = mask_energy()
     batch = make_batch()
     distiller.student.train(False)
-    found = distiller.read(batch)["rgb.cam"]
-    assert found.requires_grad
+    cam = distiller.read(batch)["rgb.cam"]
+    assert cam.requires_grad
     shown = grad_cam(distiller.student, single_view_batch(distiller.student, batch.views["rgb"], TASK), TASK, "deep", batch.target)
-    torch.testing.assert_close(found, shown)
+    torch.testing.assert_close(cam, shown)
     assert distiller.student.shapes["cam"] == (1, 4, 4)
 
 
@@ -77,14 +77,14 @@ def test_the_student_learns_to_look_inside_the_mask() -> None:
 
 def test_a_signed_explanation_is_the_map_before_it_is_cut_off() -> None:
     batch = make_batch()
-    found = []
+    cams = []
     for signed in (True, False):
         torch.manual_seed(0)
         distiller = mask_energy(signed=signed)
         distiller.student.train(False)
-        found.append(distiller.read(batch)["rgb.cam"])
-    assert (found[0] < 0).any()
-    torch.testing.assert_close(found[0].clamp(min=0), found[1])
+        cams.append(distiller.read(batch)["rgb.cam"])
+    assert (cams[0] < 0).any()
+    torch.testing.assert_close(cams[0].clamp(min=0), cams[1])
 
 
 def test_a_map_that_is_nowhere_positive_is_learned_from_when_it_is_signed() -> None:

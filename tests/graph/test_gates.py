@@ -29,12 +29,12 @@ def test_only_where_the_teacher_is_right() -> None:
     batch = make_batch(6)  # classes 0 1 2 0 1 2
     batch.labelled[3] = False
     teacher = 5.0 * F.one_hot(torch.tensor([0, 2, 2, 0, 0, 2]), 3).float()
-    found = readings(batch, teacher)
-    value = Term(FitNet(), "rgb.mid", "thermal.mid", gate=Right("thermal.output"))(found, batch)
+    all_readings = readings(batch, teacher)
+    value = Term(FitNet(), "rgb.mid", "thermal.mid", gate=Right("thermal.output"))(all_readings, batch)
     kept = [0, 2, 5]
-    assert value.item() == pytest.approx(F.mse_loss(found["rgb.mid"][kept], found["thermal.mid"][kept]).item())
+    assert value.item() == pytest.approx(F.mse_loss(all_readings["rgb.mid"][kept], all_readings["thermal.mid"][kept]).item())
     value.backward()
-    gradient = found["rgb.mid"].grad
+    gradient = all_readings["rgb.mid"].grad
     assert gradient[kept].abs().amax((1, 2, 3)).min() > 0
     assert not gradient[[1, 3, 4]].any(), "exactly zero"
 
@@ -43,28 +43,28 @@ def test_only_where_the_teacher_is_confident() -> None:
     batch = make_batch(4)
     batch.labelled[:] = False  # it needs no label
     teacher = torch.tensor([[4.0, 0, 0], [1.0, 0, 0], [0, 0, 9.0], [0, 0.1, 0]])
-    found = readings(batch, teacher)
+    all_readings = readings(batch, teacher)
     term = Term(KD(), "rgb.output", "thermal.output", gate=Confident("thermal.output", 0.9))
-    assert term.opened(found, batch).tolist() == [True, False, True, False]
-    term(found, batch).backward()
-    assert found["rgb.output"].grad.abs().sum(1).gt(0).tolist() == [True, False, True, False]
+    assert term.opened(all_readings, batch).tolist() == [True, False, True, False]
+    term(all_readings, batch).backward()
+    assert all_readings["rgb.output"].grad.abs().sum(1).gt(0).tolist() == [True, False, True, False]
 
 
 def test_a_gate_that_keeps_all_out_leaves_zero_and_the_graph() -> None:
     batch = make_batch(4)
-    found = readings(batch, torch.zeros(4, 3))
-    value = Term(KD(), "rgb.output", "thermal.output", gate=Confident("thermal.output", 0.9))(found, batch)
+    all_readings = readings(batch, torch.zeros(4, 3))
+    value = Term(KD(), "rgb.output", "thermal.output", gate=Confident("thermal.output", 0.9))(all_readings, batch)
     assert value.item() == 0
     value.backward()
-    assert not found["rgb.output"].grad.any()
+    assert not all_readings["rgb.output"].grad.any()
 
 
 def test_rows_without_the_gates_sensor_are_kept_out() -> None:
     batch = make_batch(4)
     batch.present["thermal"][2] = False
-    found = readings(batch, torch.tensor([[9.0, 0, 0]]).expand(4, 3))
+    all_readings = readings(batch, torch.tensor([[9.0, 0, 0]]).expand(4, 3))
     term = Term(FitNet(), "rgb.mid", "rgb.mid", gate=Confident("thermal.output", 0.5))
-    assert (term.rows(found, batch) & term.opened(found, batch)).tolist() == [True, True, False, True]
+    assert (term.rows(all_readings, batch) & term.opened(all_readings, batch)).tolist() == [True, True, False, True]
 
 
 def test_the_dry_run_tries_the_loss_whatever_the_gate_says() -> None:

@@ -34,10 +34,10 @@ def distiller() -> Distiller:
 def test_they_are_the_norms_at_the_last_layer_that_all_reach(distiller: Distiller) -> None:
     distiller.student.model.drop = torch.nn.Identity()
     batch, norms = make_batch(6), {}
-    found = gradient_shares(distiller, batch)
-    assert found.at == "stem.0.weight", "the feature term reaches no further"
-    assert found.shares["stopped"] == 0
-    assert str(found).startswith("gradient at stem.0.weight: ce ")
+    gradients = gradient_shares(distiller, batch)
+    assert gradients.at == "stem.0.weight", "the feature term reaches no further"
+    assert gradients.shares["stopped"] == 0
+    assert str(gradients).startswith("gradient at stem.0.weight: ce ")
     for name in distiller.terms:
         distiller.zero_grad()
         kept = {other: term.weight for other, term in distiller.terms.items()}
@@ -47,7 +47,7 @@ def test_they_are_the_norms_at_the_last_layer_that_all_reach(distiller: Distille
         for other, term in distiller.terms.items():
             term.weight = kept[other]
         norms[name] = distiller.student.model.stem[0].weight.grad.norm().item()
-    assert found.shares == pytest.approx({name: norm / sum(norms.values()) for name, norm in norms.items()}, rel=1e-4)
+    assert gradients.shares == pytest.approx({name: norm / sum(norms.values()) for name, norm in norms.items()}, rel=1e-4)
 
 
 def test_it_leaves_no_trace(distiller: Distiller) -> None:
@@ -75,6 +75,6 @@ def test_a_term_that_is_drowned_is_named(distiller: Distiller) -> None:
 def test_a_student_that_learns_its_biases_alone(distiller: Distiller) -> None:
     for parameter in distiller.student.model.parameters():
         parameter.requires_grad_(parameter.ndim == 1)
-    found = gradient_shares(distiller, make_batch(6))
-    assert sum(found.shares.values()) == pytest.approx(1)
-    assert found.at.endswith("bias")
+    gradients = gradient_shares(distiller, make_batch(6))
+    assert sum(gradients.shares.values()) == pytest.approx(1)
+    assert gradients.at.endswith("bias")

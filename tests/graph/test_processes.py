@@ -58,26 +58,26 @@ def one_of_two(rank: int, folder: str) -> None:
     distributed.init_process_group("gloo", f"file://{folder}/store", timedelta(seconds=30), world_size=2, rank=rank)
     for thermal in (3, 5, 0):
         distiller = graph()
-        found = gradients(distiller, slice(3 * rank, 3 * rank + 3), thermal)
-        for gradient in found.values():
+        step = gradients(distiller, slice(3 * rank, 3 * rank + 3), thermal)
+        for gradient in step.values():
             distributed.all_reduce(gradient)
-        torch.save({name: gradient / 2 for name, gradient in found.items()}, f"{folder}/{rank}_{thermal}.pth")
+        torch.save({name: gradient / 2 for name, gradient in step.items()}, f"{folder}/{rank}_{thermal}.pth")
     distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("processes")
+    path = tmp_path_factory.mktemp("processes")
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        list(pool.map(one_of_two, range(2), [str(found)] * 2))
-    return found
+        list(pool.map(one_of_two, range(2), [str(path)] * 2))
+    return path
 
 
 @pytest.mark.parametrize("thermal", [3, 5, 0], ids=["one has none", "one has fewer", "none has any"])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_gathered_rows_teach_as_in_one_process(rank: int, thermal: int, folder: Path) -> None:
     expected = gradients(graph(), slice(0, 6), thermal)
-    found = torch.load(folder / f"{rank}_{thermal}.pth", weights_only=True)
-    assert found.keys() == expected.keys()
+    step = torch.load(folder / f"{rank}_{thermal}.pth", weights_only=True)
+    assert step.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(step[name], gradient, msg=lambda text, name=name: f"{name}: {text}")

@@ -73,11 +73,11 @@ class TestRows:
         batch, recorder = make_batch(6), loss()
         for name, rows in absent.items():
             (batch.present[name] if name in batch.present else getattr(batch, name))[rows] = False
-        found = readings(batch)
-        Term(recorder, "rgb.output", teacher)(found, batch)
+        all_readings = readings(batch)
+        Term(recorder, "rgb.output", teacher)(all_readings, batch)
         student, target = recorder.given
-        assert torch.equal(student, found["rgb.output"][kept])
-        assert torch.equal(target, found[teacher][kept])
+        assert torch.equal(student, all_readings["rgb.output"][kept])
+        assert torch.equal(target, all_readings[teacher][kept])
 
     def test_extras_are_of_the_same_rows(self) -> None:
         batch, recorder = make_batch(6), WithExtras()
@@ -92,43 +92,43 @@ class TestRows:
     def test_no_rows_give_a_zero_that_keeps_readings_and_projector_in_the_graph(self, dtype: torch.dtype) -> None:
         batch = make_batch(4)
         batch.present["thermal"][:] = False
-        term, found = Term(FitNet(), "rgb.mid", "thermal.mid", Conv1x1()), readings(batch, dtype)
-        term.bind(found)
-        value = term(found, batch)
+        term, all_readings = Term(FitNet(), "rgb.mid", "thermal.mid", Conv1x1()), readings(batch, dtype)
+        term.bind(all_readings)
+        value = term(all_readings, batch)
         assert value.shape == ()
         assert value.item() == 0
         value.backward()
-        assert not found["rgb.mid"].grad.any()
+        assert not all_readings["rgb.mid"].grad.any()
         assert all(parameter.grad is not None and not parameter.grad.any() for parameter in term.parameters())
 
     def test_no_rows_are_zero_even_where_a_sum_in_half_precision_overflows(self) -> None:
         batch = make_batch(4)
         batch.present["thermal"][:] = False
-        found = readings(batch, torch.float16)
-        found.captures["rgb"]["mid"] = torch.full((4, 5, 40, 40), 60.0, dtype=torch.float16)
-        assert Term(AT(), "rgb.mid", "thermal.mid")(found, batch).item() == 0
+        all_readings = readings(batch, torch.float16)
+        all_readings.captures["rgb"]["mid"] = torch.full((4, 5, 40, 40), 60.0, dtype=torch.float16)
+        assert Term(AT(), "rgb.mid", "thermal.mid")(all_readings, batch).item() == 0
 
     def test_several_readings_come_as_a_tuple(self) -> None:
         batch, recorder = make_batch(3), Recorder()
         recorder.forward = lambda student, teacher: student[0].detach().sum() + teacher[1].sum()
-        found = readings(batch)
-        value = Term(recorder, ("rgb.output", "rgb.mid"), ("thermal.mid", "thermal.output"))(found, batch)
-        assert value.item() == pytest.approx(float((found["rgb.output"] + found["thermal.output"]).detach().sum()), rel=1e-5)
+        all_readings = readings(batch)
+        value = Term(recorder, ("rgb.output", "rgb.mid"), ("thermal.mid", "thermal.output"))(all_readings, batch)
+        assert value.item() == pytest.approx(float((all_readings["rgb.output"] + all_readings["thermal.output"]).detach().sum()), rel=1e-5)
 
 
 class TestGradient:
     def test_the_teachers_side_gets_none(self) -> None:
         batch = make_batch(4)
-        found = readings(batch)
-        Term(KD(), "rgb.output", "thermal.output")(found, batch).backward()
-        assert found["rgb.output"].grad.abs().max() > 0
-        assert found["thermal.output"].grad is None
+        all_readings = readings(batch)
+        Term(KD(), "rgb.output", "thermal.output")(all_readings, batch).backward()
+        assert all_readings["rgb.output"].grad.abs().max() > 0
+        assert all_readings["thermal.output"].grad is None
 
     def test_the_projector_learns(self) -> None:
         batch = make_batch(4)
-        term, found = Term(FitNet(), "rgb.mid", "thermal.mid", Conv1x1()), readings(batch)
-        term.bind(found)
-        term(found, batch).backward()
+        term, all_readings = Term(FitNet(), "rgb.mid", "thermal.mid", Conv1x1()), readings(batch)
+        term.bind(all_readings)
+        term(all_readings, batch).backward()
         assert all(parameter.grad.abs().max() > 0 for parameter in term.parameters())
 
 
@@ -207,11 +207,11 @@ class TestLossesWithLayers:
     @pytest.mark.parametrize("projector", [Conv1x1, lambda: None], ids=["projected", "alone"])
     def test_they_are_sized_by_what_they_will_get_and_learn(self, projector: Any) -> None:
         batch = make_batch(4)
-        term, found = Term(MGD(), "rgb.mid", "thermal.mid", projector()), readings(batch)
-        term.bind(found)
+        term, all_readings = Term(MGD(), "rgb.mid", "thermal.mid", projector()), readings(batch)
+        term.bind(all_readings)
         assert isinstance(term.loss.align, torch.nn.Conv2d) == (term.projector is None)
-        term(found, batch).backward()
-        assert found["rgb.mid"].grad.abs().max() > 0
+        term(all_readings, batch).backward()
+        assert all_readings["rgb.mid"].grad.abs().max() > 0
         assert all(parameter.grad.abs().max() > 0 for parameter in term.parameters())
 
     def test_sizing_leaves_no_trace_in_the_projectors_statistics(self) -> None:
@@ -223,9 +223,9 @@ class TestLossesWithLayers:
 
     def test_they_move_to_the_readings_device(self) -> None:
         batch = make_batch(2)
-        found = Readings({n: {r: t.to("meta") for r, t in c.items()} for n, c in readings(batch).captures.items()}, batch, VIEWS)
+        all_readings = Readings({n: {r: t.to("meta") for r, t in c.items()} for n, c in readings(batch).captures.items()}, batch, VIEWS)
         term = Term(MGD(), "rgb.mid", "thermal.mid")
-        term.bind(found)
+        term.bind(all_readings)
         assert {parameter.device.type for parameter in term.parameters()} == {"meta"}
 
 
@@ -239,41 +239,41 @@ class TestWeight:
 
 def test_supervision_by_masks_is_a_term_like_any_other() -> None:
     batch = make_batch(4)
-    found = readings(batch)
-    value = Term(MaskEnergy(), "rgb.mid", "batch.mask")(found, batch)
-    assert value.item() == pytest.approx(MaskEnergy()(found["rgb.mid"], batch.mask).item())
+    all_readings = readings(batch)
+    value = Term(MaskEnergy(), "rgb.mid", "batch.mask")(all_readings, batch)
+    assert value.item() == pytest.approx(MaskEnergy()(all_readings["rgb.mid"], batch.mask).item())
 
 
 class TestBrokenReadings:
     @pytest.mark.parametrize("values", [[torch.inf], [torch.nan], [torch.inf, -torch.inf]])
     def test_a_teacher_that_is_not_finite_is_named(self, values: list[float]) -> None:
         batch = make_batch(6)
-        found = readings(batch)
+        all_readings = readings(batch)
         with torch.no_grad():
-            found["thermal.mid"][4, 2, 1, : len(values)] = torch.tensor(values)
+            all_readings["thermal.mid"][4, 2, 1, : len(values)] = torch.tensor(values)
         term = Term(Recorder(), "rgb.mid", "thermal.mid")
         with pytest.raises(ValueError, match=r"'thermal.mid' \(6, 7, 4, 4\) is not finite: look for bad pixels, or for weights that"):
-            term(found, batch)
+            term(all_readings, batch)
         batch.present["thermal"][4] = False
-        term(found, batch)  # a row that nobody asks for
+        term(all_readings, batch)  # a row that nobody asks for
 
     def test_values_whose_sum_overflows_are_finite(self) -> None:
         batch = make_batch(6)
-        found = readings(batch)
+        all_readings = readings(batch)
         with torch.no_grad():
-            found["thermal.mid"].fill_(torch.finfo(torch.float32).max)
-        assert not found["thermal.mid"].sum().isfinite()
-        Term(Recorder(), "rgb.mid", "thermal.mid")(found, batch)
+            all_readings["thermal.mid"].fill_(torch.finfo(torch.float32).max)
+        assert not all_readings["thermal.mid"].sum().isfinite()
+        Term(Recorder(), "rgb.mid", "thermal.mid")(all_readings, batch)
 
     @pytest.mark.parametrize("absent", [[], [1]])
     @pytest.mark.parametrize("side", ["rgb", "thermal"])
     def test_readings_of_other_rows_than_the_batch(self, side: str, absent: list[int]) -> None:
         batch = make_batch(6)
         batch.present["thermal"][absent] = False
-        found = readings(batch)
-        found.captures[side]["mid"] = torch.randn(24, 5, 4, 4)
+        all_readings = readings(batch)
+        all_readings.captures[side]["mid"] = torch.randn(24, 5, 4, 4)
         with pytest.raises(ValueError, match=rf"'{side}.mid' is \(24, 5, 4, 4\), and the batch has 6 rows"):
-            Term(Recorder(), "rgb.mid", "thermal.mid")(found, batch)
+            Term(Recorder(), "rgb.mid", "thermal.mid")(all_readings, batch)
 
     def test_masks_of_other_rows_than_the_batch(self) -> None:
         batch = make_batch(6)

@@ -96,8 +96,8 @@ def test_its_gradient_is_that_of_its_value_once_z_is_known(num_negatives: int) -
 
     def value(given: Tensor) -> Tensor:
         torch.manual_seed(1)
-        found: Tensor = loss(given, teacher, index)
-        return found
+        result: Tensor = loss(given, teacher, index)
+        return result
 
     assert torch.autograd.gradcheck(value, student)
 
@@ -142,11 +142,11 @@ def test_maps_are_averaged_over_positions() -> None:
     loss.bind((5, 3, 3), (7,))
     loss.eval()
     student, teacher, index = torch.randn(4, 5, 3, 3), torch.randn(4, 7), torch.arange(4)
-    found = []
+    values = []
     for reading in (student, student.mean((2, 3))):
         torch.manual_seed(0)
-        found.append(loss(reading, teacher, index).item())
-    assert found[0] == pytest.approx(found[1], rel=1e-5)
+        values.append(loss(reading, teacher, index).item())
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
 def test_training_pairs_brings_them_together() -> None:

@@ -52,8 +52,8 @@ def test_a_term_with_two_readings_on_each_side_serves_it() -> None:
     batch = make_batch(4)
     batch.present["thermal"][2] = False
     captures = {branch: {"shallow": maps(4, 3, 8, 8).float(), "deep": maps(4, 6, 4, 4).float()} for branch in ("rgb", "thermal")}
-    found = Readings(captures, batch, {"rgb": "rgb", "thermal": "thermal"})
-    value = Term(FSP(), ("rgb.shallow", "rgb.deep"), ("thermal.shallow", "thermal.deep"))(found, batch)
+    readings = Readings(captures, batch, {"rgb": "rgb", "thermal": "thermal"})
+    value = Term(FSP(), ("rgb.shallow", "rgb.deep"), ("thermal.shallow", "thermal.deep"))(readings, batch)
     kept = [0, 1, 3]
     student, teacher = ((captures[branch]["shallow"][kept], captures[branch]["deep"][kept]) for branch in ("rgb", "thermal"))
     assert value.item() == pytest.approx(FSP()(student, teacher).item(), rel=1e-6)

@@ -47,8 +47,8 @@ def test_value_and_gradient_equal_torchdistill() -> None:
 def test_the_gradient_keeps_its_size_when_tau_changes() -> None:
     def gradient(tau: float) -> Tensor:
         student = torch.linspace(-0.1, 0.1, 12, dtype=torch.float64).reshape(3, 4).requires_grad_()
-        (found,) = torch.autograd.grad(KD(tau)(student, -student.detach()), student)
-        return found
+        (result,) = torch.autograd.grad(KD(tau)(student, -student.detach()), student)
+        return result
 
     torch.testing.assert_close(gradient(50.0), gradient(5.0), rtol=0.05, atol=0)
 

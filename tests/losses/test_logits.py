@@ -29,8 +29,8 @@ class TestShapes:
     @pytest.mark.parametrize("loss", ALL)
     @pytest.mark.parametrize("shape", [(4, 1), (4, 5), (1, 3), (4, 3, 2, 2)])
     def test_other_classes_are_refused_with_both_shapes_even_where_torch_would_broadcast(self, loss: type, shape: tuple[int, ...]) -> None:
-        said = f"{loss.__name__} compares logits over the same classes and positions, got (4, 3) and {shape}"
-        with unchecked(), pytest.raises(ValueError, match=re.escape(said)):
+        message = f"{loss.__name__} compares logits over the same classes and positions, got (4, 3) and {shape}"
+        with unchecked(), pytest.raises(ValueError, match=re.escape(message)):
             call(loss(), torch.rand(4, 3), torch.rand(shape), torch.zeros(4, dtype=torch.long))
 
     @pytest.mark.parametrize("loss", [KD, DKD, DIST, OFA])

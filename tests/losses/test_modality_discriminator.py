@@ -51,11 +51,11 @@ def test_maps_are_told_apart_position_by_position_on_the_common_grid() -> None:
 def test_the_students_gradient_is_reversed_and_the_discriminators_is_not(strength: float) -> None:
     student, teacher = torch.randn(5, 3, dtype=torch.float64, requires_grad=True), torch.randn(5, 3, dtype=torch.float64)
     loss = bound(student, teacher, strength)
-    found = torch.autograd.grad(loss(student, teacher), [student, *loss.parameters()])
+    gradients = torch.autograd.grad(loss(student, teacher), [student, *loss.parameters()])
     plain = nn.functional.softplus(-loss.layers(teacher)).mean() + nn.functional.softplus(loss.layers(student)).mean()
     wanted = torch.autograd.grad(plain, [student, *loss.parameters()])
-    torch.testing.assert_close(found[0], -strength * wanted[0])
-    for ours, theirs in zip(found[1:], wanted[1:], strict=True):
+    torch.testing.assert_close(gradients[0], -strength * wanted[0])
+    for ours, theirs in zip(gradients[1:], wanted[1:], strict=True):
         torch.testing.assert_close(ours, theirs)
 
 

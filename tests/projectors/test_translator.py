@@ -28,12 +28,12 @@ def test_between_equal_grids_it_is_the_authors_stack() -> None:
 
 def grids(projector: Translator, maps: torch.Tensor) -> list[tuple[int, int]]:
     """After each convolution."""
-    found = []
+    sizes = []
     for layer in projector.layers:
         maps = layer(maps)
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            found.append((maps.shape[2], maps.shape[3]))
-    return found
+            sizes.append((maps.shape[2], maps.shape[3]))
+    return sizes
 
 
 @pytest.mark.parametrize(

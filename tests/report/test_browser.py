@@ -31,15 +31,15 @@ def page(request: pytest.FixtureRequest, browser: Browser, report: Report, tmp_p
     context = browser.new_context(viewport={"width": request.param, "height": 900}, offline=True)
     opened = context.new_page()
     complaints: list[str] = []
-    asked: list[str] = []
+    urls: list[str] = []
     opened.on("console", lambda message: complaints.append(message.text))
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", lambda wanted: asked.append(wanted.url))
+    opened.on("request", lambda wanted: urls.append(wanted.url))
     opened.goto((tmp_path / "report.html").as_uri())
     yield opened
     context.close()
     assert not complaints
-    assert [url for url in asked if not url.startswith("data:")] == [(tmp_path / "report.html").as_uri()]
+    assert [url for url in urls if not url.startswith("data:")] == [(tmp_path / "report.html").as_uri()]
 
 
 def test_it_fits_its_width_and_shows_its_pictures(page: Any) -> None:

@@ -180,9 +180,9 @@ def test_arms_are_compared_on_the_rows_that_all_have() -> None:
 
 def test_controls_take_a_finding_back() -> None:
     arms = {**three(0.6, 0.75, 0.9).arms, "masks": [noisy(0.76)], "shuffled": [noisy(0.72)]}
-    said = summarise(Comparison(arms), "accuracy", "teacher").finding
-    assert "But shuffled pairs gain too, +12.0 points" in said
-    assert "But beyond what masks alone bring it is -1.0 points" in said
+    finding = summarise(Comparison(arms), "accuracy", "teacher").finding
+    assert "But shuffled pairs gain too, +12.0 points" in finding
+    assert "But beyond what masks alone bring it is -1.0 points" in finding
     arms.update(masks=[noisy(0.65)], shuffled=[noisy(0.5)])
     assert "But" not in summarise(Comparison(arms), "accuracy", "teacher").finding
     del arms["shuffled"]
@@ -193,8 +193,8 @@ def test_controls_take_a_finding_back() -> None:
     assert "a sign" not in summarise(Comparison(twice), "accuracy", "teacher").finding
     halves = np.where(np.arange(len(twice["alone"][0].rows)) % 2, "left", "right")
     two = {name: [replace(run, clusters=halves) for run in runs] for name, runs in twice.items()}
-    said = summarise(Comparison(two), "accuracy", "teacher", has_pairs=False).finding
-    assert said.endswith("(Only 2 groups of test rows: a sign, no proof.)"), "a bootstrap draws the same two again and again"
+    finding = summarise(Comparison(two), "accuracy", "teacher", has_pairs=False).finding
+    assert finding.endswith("(Only 2 groups of test rows: a sign, no proof.)"), "a bootstrap draws the same two again and again"
 
 
 def test_what_the_teacher_adds_to_the_masks() -> None:
@@ -295,10 +295,10 @@ def test_fidelity_to_the_teacher() -> None:
         run([0, 1, 2], [0, 1, 2]), target=np.array([0, 1, 2]), probabilities=np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])
     )
     student = replace(teacher, probabilities=np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.2, 0.2, 0.6]]))
-    found = fidelity(student, teacher)
-    assert found["agreement"].tolist() == [1, 0, 1]
-    assert found["kl"][0] == pytest.approx(0)
-    assert found["kl"][1] == pytest.approx(0.1 * np.log(0.1 / 0.5) + 0.8 * np.log(0.8 / 0.4))
+    shares = fidelity(student, teacher)
+    assert shares["agreement"].tolist() == [1, 0, 1]
+    assert shares["kl"][0] == pytest.approx(0)
+    assert shares["kl"][1] == pytest.approx(0.1 * np.log(0.1 / 0.5) + 0.8 * np.log(0.8 / 0.4))
     summary = summarise(Comparison({**three(0.6, 0.7, 0.8).arms}), "accuracy", "teacher")
     assert not summary.scores["distilled"]
     with pytest.raises(ValueError, match="the same rows in the same order, of one shape"):

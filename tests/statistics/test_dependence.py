@@ -20,9 +20,9 @@ def readings(shared: float, rows: int = 120, seed: int = 0) -> tuple[np.ndarray,
 
 
 def test_what_is_shared_beyond_the_class_is_found() -> None:
-    found = dependence_within(*readings(2.0))
-    assert found.p == pytest.approx(0.001)
-    assert found.cka > 3 * found.chance
+    dependence = dependence_within(*readings(2.0))
+    assert dependence.p == pytest.approx(0.001)
+    assert dependence.cka > 3 * dependence.chance
 
 
 def test_the_class_alone_is_no_dependence() -> None:

@@ -34,9 +34,9 @@ def read(model: nn.Module, tap: Tap, size: tuple[int, int] = SIZE, rows: int = 2
     taps = Taps(model, {"it": tap})
     with torch.no_grad():
         taps(torch.randn(rows, 3, *size))
-    found = taps.read((rows, 3, *size))["it"]
+    reading = taps.read((rows, 3, *size))["it"]
     taps.close()
-    return found
+    return reading
 
 
 class Users(nn.Module):

@@ -105,13 +105,13 @@ def by_hand(model: nn.Module, path: str, images: Tensor) -> Tensor:
 
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         handle = model.get_submodule(path).register_forward_pre_hook(lambda *_: handed.clear())
-        stop = model.get_submodule(path).register_forward_hook(lambda *_: found.extend(handed))
-        found: list[tuple[Tensor, Tensor, Any]] = []
+        stop = model.get_submodule(path).register_forward_hook(lambda *_: handed_on.extend(handed))
+        handed_on: list[tuple[Tensor, Tensor, Any]] = []
         patch.setattr(torch.nn.functional, "scaled_dot_product_attention", listen)
         model(images)
         handle.remove()
         stop.remove()
-    ((q, k, mask),) = found
+    ((q, k, mask),) = handed_on
     scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
     return (scores if mask is None else scores + mask).softmax(-1)
 

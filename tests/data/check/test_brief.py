@@ -11,10 +11,10 @@ from xkd.data.manifest import Manifest
 
 
 def test_sound_pairs_and_shifted_ones(sound: Path, tmp_path: Path) -> None:
-    found = brief(Manifest.load(sound))
-    assert found.balance.rows["train"] > 0
-    assert not [one for one in found.findings if one.severity != "note"]
-    assert len(found.registrations) == 1
+    result = brief(Manifest.load(sound))
+    assert result.balance.rows["train"] > 0
+    assert not [one for one in result.findings if one.severity != "note"]
+    assert len(result.registrations) == 1
     shifted = brief(Manifest.load(make_set(tmp_path / "shifted", (7.0, 0.0))))
     assert any(one.subject == "registration" and one.severity != "note" for one in shifted.findings)
 

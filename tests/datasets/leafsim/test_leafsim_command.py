@@ -65,7 +65,7 @@ def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (("--seed", -1), "--seed must be 0 or more, got -1"),
         (("--num-scenes", 3), "--num-scenes must be 11 or more"),
@@ -74,10 +74,10 @@ def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         (("--sensors", "radar"), "invalid choice: 'radar'"),
     ],
 )
-def test_bad_arguments_are_named(tmp_path: Path, flags: tuple[str, str | int], said: str) -> None:
+def test_bad_arguments_are_named(tmp_path: Path, flags: tuple[str, str | int], message: str) -> None:
     done = run("--out", tmp_path / "leafsim", *flags)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -62,7 +62,7 @@ def test_the_tensor_of_an_output_is_taken_by_key_attribute_or_position(shape: An
 
 
 @pytest.mark.parametrize(
-    ("shape", "key", "told"),
+    ("shape", "key", "message"),
     [
         (lambda x: {"out": x, "aux": x}, "logits", r"Wrapped gives dict without a tensor at key='logits'; .* \['out', 'aux'\]"),
         (lambda x: Answer(x, None, (x,)), "hidden_states", r"gives Answer without a tensor at key='hidden_states'; .* \['logits'\]"),
@@ -70,8 +70,8 @@ def test_the_tensor_of_an_output_is_taken_by_key_attribute_or_position(shape: An
         (lambda x: x, "logits", r"gives Tensor without a tensor at key='logits'; it has tensors at \[\]"),
     ],
 )
-def test_another_key_names_those_that_there_are(shape: Any, key: str | int, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_another_key_names_those_that_there_are(shape: Any, key: str | int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Logits(Wrapped(shape), key)(IMAGES)
 
 
