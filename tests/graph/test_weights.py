@@ -55,6 +55,13 @@ class TestCheckpoint:
         with pytest.raises(KeyError, match=r"run.pth holds no branch 'thermla'; it has \['rgb', 'thermal'\]"):
             thermal_branch(weights=Checkpoint(str(tmp_path / "run.pth"), branch="thermla"))
 
+    def test_a_run_has_branches_and_a_plain_file_has_prefixes(self, tmp_path: Path, plain: Path) -> None:
+        run_of_xkd(tmp_path / "run.pth", {"rgb": rgb_branch()}, "rgb")
+        with pytest.raises(ValueError, match=r"run.pth is a run of xkd: say branch='rgb', not prefix='module.'"):
+            rgb_branch(weights=Checkpoint(str(tmp_path / "run.pth"), prefix="module."))
+        with pytest.raises(ValueError, match=r"plain.pth is no run of xkd, so it has no branch 'thermal': say prefix=..."):
+            rgb_branch(weights=Checkpoint(str(plain), branch="thermal"))
+
     def test_heads_and_taps_of_the_run_do_not_matter_to_the_loaded_network(self, tmp_path: Path) -> None:
         student = rgb_branch()
         run_of_xkd(tmp_path / "run.pth", {"rgb": student}, "rgb")
@@ -191,7 +198,7 @@ class TestPretrained:
 
     def test_fewer_channels_cannot_be_inflated(self, tmp_path: Path) -> None:
         _, model = published(tmp_path, RESNET, channels=1)
-        with pytest.raises(ValueError, match=r"'inflate' repeats 3 channels, the sensor has 1; say Pretrained\(channels='average'\)"):
+        with pytest.raises(ValueError, match=r"'inflate' repeats 3 channels, the sensor has 1; say channels='average'"):
             Pretrained(channels="inflate").load(model, THERMAL_VIEW)
 
     def test_statistics_become_those_of_a_sensor_with_another_range(self, tmp_path: Path) -> None:
@@ -202,7 +209,7 @@ class TestPretrained:
         assert std == pytest.approx(((high - low) * sum(config["std"]) / 3,))
 
     def test_a_network_that_nobody_published_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"Pretrained\(\) needs a timm model .* got CNN; use Checkpoint"):
+        with pytest.raises(ValueError, match=r"Pretrained\(\) needs one timm model .* got CNN, which is none; use Checkpoint"):
             rgb_branch(weights=Pretrained())
 
     def test_a_timm_model_without_published_weights_is_refused_and_not_left_random(self) -> None:

@@ -1,18 +1,21 @@
-"""Where a branch's weights come from, always named: Random, Pretrained, Checkpoint or EMA. Loading counts the tensors that matched."""
+"""Where a branch's weights come from, always named: Random, Pretrained, Checkpoint or EMA. What is found or assumed is logged ("xkd")."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from xkd.batch import View
-from xkd.graph.channels import adapt_channels, spread
-from xkd.graph.state_dicts import load_counted, load_file
+from xkd.graph.channels import Policy, Statistics, of_range, spread, with_channels
+from xkd.graph.folders import find_weights, statistics_of
+from xkd.graph.state_dicts import FOUND, fit, load_counted, load_file, unlike
+from xkd.graph.timm_weights import classifiers, donor_of, resized, timm_part
 
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std per channel, in the sensor's unit
+_WIDE: Final = 20.0  # a sensor's range, in its unit, in which no mean and std of all its values lie between 0 and 1
 
 
 @runtime_checkable
@@ -47,74 +50,114 @@ class EMA:
 class Pretrained:
     """timm's pretrained weights of the model's own architecture and tag, with a fresh classifier where the classes differ.
 
+    From timm's hub, or from `file`: a .safetensors, .pth or .bin, or the folder of a model as timm or Hugging Face keep it. Images are
+    normalised by timm's mean and std of the tag, or by those that the folder states. The model may have the timm network inside, as
+    `PixelHead` has.
+
     `channels` says what becomes of the first convolution where the sensor has another number of channels: "refuse", "average"
     (each channel gets the mean over the old ones) or "inflate" (old channels are repeated to more), both rescaled so that an
     image of one constant answers alike.
     """
 
-    channels: Literal["refuse", "average", "inflate"] = "refuse"
+    channels: Policy = "refuse"
+    file: str = ""
 
     def load(self, model: nn.Module, view: View) -> Statistics:
-        import timm  # only the branches that ask for it need the hub
-
-        config: Any = getattr(model, "pretrained_cfg", None)
-        if not config:
-            raise ValueError(f"Pretrained() needs a timm model with pretrained weights, got {type(model).__name__}; use Checkpoint(path)")
-        # a transformer for images of another size: timm resizes the positions when it loads them into one of that size
-        size = getattr(getattr(model, "patch_embed", None), "img_size", None)
-        options: dict[str, Any] = {} if size is None else {"img_size": tuple(size)}
-        donor = timm.create_model(config["architecture"], pretrained=True, pretrained_cfg_overlay=dict(config), **options)
-        state = donor.state_dict()
-        may_miss: list[str] = []
-        names = config.get("classifier") or ()
-        for name in (names,) if isinstance(names, str) else names:
-            if state[f"{name}.weight"].shape != model.get_submodule(name).weight.shape:
-                may_miss.append(f"{name}.*")
-        first = f"{config['first_conv']}.weight"
-        if state[first].shape[1] != view.modality.channels:
-            state[first] = adapt_channels(state[first], view.modality.channels, self.channels)
-        load_counted(model, state, may_miss, source=f"pretrained {config['architecture']}")
-        spans = [sensor.range for sensor in view.sensors for _ in range(sensor.channels)]
-        mean, std = (spread(config[key], view.modality.channels) for key in ("mean", "std"))
-        return (
-            tuple(low + (high - low) * value for (low, high), value in zip(spans, mean, strict=True)),
-            tuple((high - low) * value for (low, high), value in zip(spans, std, strict=True)),
-        )
+        part = timm_part(model)
+        donor: Any = donor_of(part, self.file)
+        config = donor.pretrained_cfg
+        source = self.file or f"pretrained {config['architecture']}"
+        own = part.state_dict()
+        state = with_channels(donor.state_dict(), own, view.modality.channels, self.channels)
+        fresh = [name for name in classifiers(config) if unlike(state, own, f"{name}.weight")]
+        load_counted(part, state, [f"{name}.*" for name in fresh], source)
+        if self.file:
+            told = f"images are normalised by mean {tuple(config['mean'])} and std {tuple(config['std'])} of 0..1"
+            logging.getLogger("xkd").info(f"{source}: {told}, as {config['architecture']} is published")
+        return of_range(config["mean"], config["std"], view)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file: a run of xkd (its student is taken, or `branch`), or a plain `state_dict` of the model saved by anyone.
+    """A file: a run of xkd (its student is taken, or `branch`), or a state dict of the model saved by anyone, in whatever it is wrapped.
 
-    Loaded weights-only. Every tensor of the model must be there, except those whose name matches a pattern of `may_miss`.
+    Loaded weights-only. Every tensor of the model must be there, except those whose name matches a pattern of `may_miss`. Names may begin
+    with a prefix ("module.", "state_dict_ema."), the keys of dicts around them counted in; it is found, or said where several fit.
+    `channels` is as in `Pretrained`; a timm network's positions are resized to the model's image size.
+
+    A run of xkd knows with which statistics its images were normalised, a Hugging Face folder too; of a plain state dict say it:
+    `mean` and `std` have a value per channel, or one for all, in the sensor's `unit` or as shares of its range ("0..1", what 8-bit images
+    are after division by 255). Without them the data set's own are taken, which is logged.
     """
 
     path: str
     branch: str = ""
     may_miss: Sequence[str] = ()
+    prefix: str = FOUND
+    mean: Sequence[float] = ()
+    std: Sequence[float] = ()
+    unit: Literal["sensor", "0..1"] = "sensor"
+    channels: Policy = "refuse"
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or any(value <= 0 for value in self.std):
+            raise ValueError(f"{self.path}: mean and std have as many values, std above 0; got {self.mean} and {self.std}")
+        if self.unit not in ("sensor", "0..1") or (self.unit == "0..1" and not self.mean):
+            raise ValueError(f"{self.path}: unit is 'sensor' or '0..1', and that of mean and std; got '{self.unit}', mean {self.mean}")
 
     def load(self, model: nn.Module, view: View) -> Statistics:
-        state, statistics = self.read(view)
-        load_counted(model, state, self.may_miss, source=self.path)
-        return statistics
+        content = load_file(find_weights(self.path))
+        run = content.get("meta", {}).get("xkd")
+        if run is None:
+            state, recorded = self._plain(model, content), statistics_of(self.path)
+            known = None if recorded is None else of_range(*recorded, view)
+        else:
+            state, known = self._branch(content, self.branch or run["student"])
+        load_counted(model, with_channels(state, model.state_dict(), view.modality.channels, self.channels), self.may_miss, self.path)
+        return self._statistics(view, known)
 
     def classes(self) -> tuple[str, ...]:
-        """What a run of xkd was trained on; nothing is known of a plain `state_dict`."""
-        return tuple((load_file(self.path).get("meta", {}).get("xkd") or {}).get("classes", ()))
+        """What a run of xkd was trained on; nothing is known of a plain state dict."""
+        return tuple((load_file(find_weights(self.path)).get("meta", {}).get("xkd") or {}).get("classes", ()))
 
-    def read(self, view: View) -> tuple[dict[str, Tensor], Statistics]:
-        content = load_file(self.path)
-        meta = content.get("meta", {}).get("xkd")
-        if meta is None:
-            saved = content.get("state_dict", content)
-            state = {key: value for key, value in saved.items() if isinstance(value, Tensor)}
-            return state, (view.modality.mean, view.modality.std)
-        branch = self.branch or meta["student"]
+    def _branch(self, content: Mapping[str, Any], branch: str) -> tuple[dict[str, Tensor], Statistics]:
+        if self.prefix != FOUND:
+            raise ValueError(f"{self.path} is a run of xkd: say branch='{branch}', not prefix='{self.prefix}'")
         prefix = f"distiller.branches.{branch}."
         own = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
         if not own:
             held = sorted({key.split(".")[2] for key in content["state_dict"] if key.startswith("distiller.branches.")})
             raise KeyError(f"{self.path} holds no branch '{branch}'; it has {held}")
         statistics = (tuple(own["mean"].flatten().tolist()), tuple(own["std"].flatten().tolist()))
-        state = {key.removeprefix("model."): value for key, value in own.items() if key.startswith("model.")}
-        return state, statistics
+        return {key.removeprefix("model."): value for key, value in own.items() if key.startswith("model.")}, statistics
+
+    def _plain(self, model: nn.Module, content: Mapping[str, Any]) -> dict[str, Tensor]:
+        if self.branch:
+            raise ValueError(f"{self.path} is no run of xkd, so it has no branch '{self.branch}': say prefix=... of the names in it")
+        return resized(model, fit(model, content, self.prefix, self.path), self.path)
+
+    def _statistics(self, view: View, known: Statistics | None) -> Statistics:
+        """As said here, else as the file knows them, else the data set's, which is told."""
+        channels = view.modality.channels
+        if self.mean:
+            several = len(self.mean) == 1 or self.channels != "refuse"
+            mean, std = (spread(values, channels) if several else tuple(values) for values in (self.mean, self.std))
+            if self.unit == "sensor":
+                self._check_unit(view)
+            return (mean, std) if self.unit == "sensor" else of_range(mean, std, view)
+        if known is not None:
+            return known
+        assumed = f"those of view '{view.name}' are by the data set's mean {view.modality.mean} and std {view.modality.std}"
+        logging.getLogger("xkd").warning(
+            f"{self.path} does not say how its images were normalised: {assumed} ({view.modality.unit}); if it was trained otherwise say"
+            " Checkpoint(path, mean=..., std=...), with unit='0..1' if those are of images between 0 and 1"
+        )
+        return view.modality.mean, view.modality.std
+
+    def _check_unit(self, view: View) -> None:
+        low, high = view.modality.range
+        if high - low >= _WIDE and all(0 < value < 1 for value in (*self.mean, *self.std)):
+            raise ValueError(
+                f"{self.path}: mean {tuple(self.mean)} and std {tuple(self.std)} look like those of images between 0 and 1, and view"
+                f" '{view.name}' is in {view.modality.unit}, {low:g} to {high:g}: say unit='0..1', or give them in {view.modality.unit}"
+            )
