@@ -108,7 +108,8 @@ distiller = dict(
     branches=dict(
         {_RGB},
         thermal=dict(
-            type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Checkpoint, path="teacher.pth"), frozen=True
+            type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Checkpoint, path="teacher.pth"), frozen=True,
+            judged=False,  # an epoch or two are not enough to be better than chance
         ),
     ),
     terms=dict({_CE}, {_KD}),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 from mmengine.config import Config
 from rich.console import Console
@@ -11,9 +13,13 @@ from rich.table import Table
 
 from xkd.data.paired import PairedDataset
 from xkd.engine.loaders import build_loader
-from xkd.evaluate import measure, predict
+from xkd.evaluate import Predictions, measure, predict
 from xkd.graph.distiller import Distiller, count_flops
-from xkd.graph.weights import EMA
+from xkd.graph.weights import EMA, Random
+from xkd.statistics.chance import by_chance
+from xkd.tasks import Classification, Segmentation
+
+LEVEL: Final = 0.05  # a teacher that random pairings match more often than this is at chance level
 
 
 def print_rows(loaders: Mapping[str, Any], console: Console) -> None:
@@ -27,15 +33,67 @@ def print_rows(loaders: Mapping[str, Any], console: Console) -> None:
             console.print(f"{split}: {count} rows left out ({reason})")
 
 
+@contextmanager
+def heard(console: Console) -> Iterator[None]:
+    """What xkd logs in here is printed too: what was found in files of weights, and what was assumed about them."""
+    logger, handler = logging.getLogger("xkd"), _Printed(console)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Printed(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warns = record.levelno >= logging.WARNING
+        self.console.print(record.getMessage(), style="yellow" if warns else None, markup=False, highlight=False)
+
+
 def measure_teachers(distiller: Distiller, config: Config, seed: int, console: Console) -> None:
-    """Each frozen teacher is measured on val before it teaches, on its own view."""
+    """Each frozen teacher is measured on val before it teaches, on its own view; `ValueError` names one that is at chance level there."""
     for name, branch in distiller.branches.items():
         if branch.frozen and not isinstance(branch.weights, EMA):
             loader = build_loader(config.val_dataloader, seed, views=[branch.view])
             predictions = predict(branch, distiller.task, loader)
             metrics = measure(distiller.task, predictions)
             without = f" ({len(predictions.broken)} rows could not be read)" if predictions.broken else ""
-            console.print(f"teacher '{name}' on val: " + ", ".join(f"{key} {value:.3f}" for key, value in metrics.items()) + without)
+            measured = ", ".join(f"{key} {value:.3f}" for key, value in metrics.items())
+            console.print(f"teacher '{name}' on val: {measured}{without}")
+            if is_judged(distiller, name):
+                _refuse_chance(distiller, name, predictions, measured)
+
+
+def is_judged(distiller: Distiller, name: str) -> bool:
+    """Whether a teacher has to be better than chance: random weights are a control, and of taps alone the classifier does not matter."""
+    branch = distiller.branches[name]
+    answers = {"output", *branch.explanations} & set(distiller.needed[name])
+    classifies = isinstance(distiller.task, Classification | Segmentation)
+    return branch.judged and bool(answers) and classifies and not isinstance(branch.weights, Random)
+
+
+def _refuse_chance(distiller: Distiller, name: str, predictions: Predictions, measured: str) -> None:
+    labelled = predictions.labelled
+    share = by_chance(predictions.probabilities[labelled].float().numpy(), predictions.target[labelled].long().numpy())
+    if not share > LEVEL:  # nor where the rows are too few to tell
+        return
+    branch = distiller.branches[name]
+    mean, std = ([round(value, 3) for value in of.flatten().tolist()] for of in (branch.mean, branch.std))
+    classes = list(distiller.task.classes if branch.class_map is None else branch.class_map.own)
+    raise ValueError(
+        f"teacher '{name}' is at chance level on val: {measured} over {int(labelled.sum())} labelled rows, and {share:.0%} of random"
+        f" pairings of its answers with these rows are as good. Is it normalised as in its own training (here by mean {mean} and std {std},"
+        f" {branch.view.modality.unit}: mean=, std= of Checkpoint)? Are its classes in this order, {classes} (else class_map="
+        f"ClassMap(own=..., to=...))? Are these its weights, its classifier too, for this task and view '{branch.view.name}'"
+        f" ({getattr(branch.weights, 'path', branch.weights)})? If you mean it, say Branch(..., judged=False)"
+    )
 
 
 def describe(distiller: Distiller) -> Table:

@@ -29,7 +29,7 @@ from xkd.engine import launch
 from xkd.engine.broken_rows import BrokenRowsHook
 from xkd.engine.checks import check_together
 from xkd.engine.config import as_plain, settle
-from xkd.engine.describe import describe, measure_teachers, print_rows
+from xkd.engine.describe import describe, heard, measure_teachers, print_rows
 from xkd.engine.gradient_log import GradientHook
 from xkd.engine.hooks import PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints
 from xkd.engine.interval import IntervalInfoHook
@@ -91,7 +91,8 @@ def train(  # noqa: PLR0913
     cache = cache_of(config)
     draws = cache.draws if cache else 0
     loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps, draws=draws) for split in ("train", "val")}
-    distiller = build_distiller(config.distiller, seed, smoke).to(get_device())
+    with heard(console):
+        distiller = build_distiller(config.distiller, seed, smoke).to(get_device())
     check_together(distiller, loaders, config.save_best)
     print_rows(loaders, console)
     if not smoke:

@@ -1,4 +1,7 @@
-"""The controls of a comparison, each a change of the distilled student's config that takes one explanation of a gain away."""
+"""The controls of a comparison, each a change of the distilled student's config that takes one explanation of a gain away.
+
+How good a control's own teacher is, is a result: none is judged before it teaches.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,7 @@ def self_taught(config: Config) -> Config:
         explanation.classes = own(explanation.classes)
     kept = {key: value for key, value in as_plain(config.distiller.branches[student]).items() if key != "heads"}
     weights = {"type": Checkpoint, "path": "", "branch": student}
-    config.distiller.branches[SELF] = as_names({**kept, "weights": weights, "frozen": True})
+    config.distiller.branches[SELF] = as_names({**kept, "weights": weights, "frozen": True, "judged": False})
     readings = {f"{SELF}.{name}" for name in ("output", *(kept.get("taps") or {}), *explanations)}
     for name, term in as_plain(config.distiller.terms).items():
         asked = {key: tuple(map(own, _names(term[key]))) for key in ("teacher", "mask") if key in term}
@@ -119,7 +122,7 @@ def same_sensor(config: Config, others: Mapping[str, Config]) -> Config:
         replaced = as_plain(config.distiller.branches[branch])
         kept = {key: value for key, value in replaced.items() if key not in ("model", "view", "class_map", "channels_last")}
         changed = {key: value for key, value in trained.items() if key in ("model", "view", "class_map", "channels_last")}
-        config.distiller.branches[branch] = as_names({**kept, **changed})
+        config.distiller.branches[branch] = as_names({**kept, **changed, "judged": False})
         if changed["view"]["name"] not in [view["name"] for view in as_plain(dataset.views)]:
             dataset.views = [*dataset.views, as_names(changed["view"])]
     return config

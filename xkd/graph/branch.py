@@ -40,7 +40,7 @@ class Branch(nn.Module):
     `channels_last` is the order of memory in which convolutions are fastest (values are the same but for rounding); "auto" takes it for a
     network that convolves more than once, a transformer's patches being one convolution. `compiled` runs the network, with its taps, by
     `torch.compile` in training steps, after a dry run without it; evaluation, and copies, are as they would be without. `bfloat16` is for
-    a frozen branch.
+    a frozen branch. One that tells at chance level on val stops the run before it teaches, unless it is not `judged`.
     """
 
     mean: Tensor
@@ -60,9 +60,11 @@ class Branch(nn.Module):
         explanations: Mapping[str, GradCAM] | None = None,
         bfloat16: bool = False,
         compiled: bool = False,
+        judged: bool = True,
     ) -> None:
         super().__init__()
         self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
+        self.judged = judged
         self._check_weights(bfloat16)
         self.in_bfloat16 = bfloat16 and bfloat16_pays()  # a teacher's scores need no more digits
         if channels_last == "auto":
@@ -98,6 +100,8 @@ class Branch(nn.Module):
                 f"a frozen branch on view '{self.view.name}' has random weights: give it weights=Checkpoint(path) or"
                 " Pretrained(), or Random(frozen=True) if you mean it"
             )
+        if not self.judged and not self.frozen:
+            raise ValueError(f"judged=False is for a frozen branch, which is measured before it teaches; view '{self.view.name}' learns")
         if bfloat16 and not self.frozen:
             raise ValueError(f"bfloat16 is for a frozen branch; view '{self.view.name}' learns, and how is the optimiser's matter (--amp)")
 
