@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from xkd.data.prepare.make import Link, Order, make
-from xkd.data.prepare.records import File, Found, Record, Table
+from xkd.data.prepare.records import Contents, File, Record, Table
 from xkd.data.prepare.split import split_by_group
 from xkd.geometry import Box, overlap, square
 
@@ -66,7 +66,7 @@ def prepare(source: Path, out: Path, rows: str = "crops", val: Sequence[str] = (
     return dict(made.left_out)
 
 
-def find_in_llvip(source: Path, rows: str, val: Sequence[str], seed: int) -> Found:
+def find_in_llvip(source: Path, rows: str, val: Sequence[str], seed: int) -> Contents:
     """`rows` is "crops" or "frames"; `val` names locations of train, a share of them is drawn by `seed` where it names none."""
     if rows not in ROWS:
         raise ValueError(f"rows are one of {list(ROWS)}, got '{rows}'")
@@ -84,7 +84,7 @@ def find_in_llvip(source: Path, rows: str, val: Sequence[str], seed: int) -> Fou
             records.append(_record(frame, split))
         else:
             records += _crops(frame, split, np.random.default_rng([seed, int(frame.name)]), left_out)
-    return Found(SENSORS, tuple(records), ROWS[rows], left_out=left_out)
+    return Contents(SENSORS, tuple(records), ROWS[rows], left_out=left_out)
 
 
 def read_frames(source: Path, left_out: Counter[str]) -> list[Frame]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from xkd.data.prepare.make import Link, Order, make
 from xkd.data.prepare.nuscenes import Frame, Record, Tables, find_frames, follow, outline, read_tables
-from xkd.data.prepare.records import Found, Record as Row, Table
+from xkd.data.prepare.records import Contents, Record as Row, Table
 from xkd.data.prepare.split import split_by_group
 from xkd.geometry import Box, overlap, square
 from xkd.modalities.scans import read_scan
@@ -94,8 +94,8 @@ def prepare(
     rows: list[Row] = []
     for number, frame in enumerate(find_frames(tables, source, cameras, FARTHEST, left_out)):
         rows += _rows(tables, frame, splits[frame.scene], np.random.default_rng([seed, number]), left_out)
-    found = Found(SENSORS, tuple(rows), CLASSES, max_time_offset=FARTHEST, left_out=left_out)
-    return dict(make(found, Order(out, out.name, LICENCE, SOURCE, link)).left_out)
+    contents = Contents(SENSORS, tuple(rows), CLASSES, max_time_offset=FARTHEST, left_out=left_out)
+    return dict(make(contents, Order(out, out.name, LICENCE, SOURCE, link)).left_out)
 
 
 def split_of_scenes(tables: Tables, version: str, val: Sequence[str], test: Sequence[str], seed: int) -> dict[str, str]:

@@ -16,10 +16,10 @@ from xkd.data.prepare.clocks import Clock
 from xkd.data.prepare.coco import Coco, find_in_coco
 from xkd.data.prepare.folders import find_in_folders
 from xkd.data.prepare.kitti import Kitti, find_in_kitti
-from xkd.data.prepare.labels import Labels
+from xkd.data.prepare.labels import LabelSource
 from xkd.data.prepare.make import Order, make
 from xkd.data.prepare.masks import MaskFolder
-from xkd.data.prepare.records import Found
+from xkd.data.prepare.records import Contents
 from xkd.data.prepare.summary import show
 from xkd.data.prepare.times import Pairing, find_by_times
 
@@ -56,11 +56,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def find(a: argparse.Namespace, console: Console) -> Found:
+def find(a: argparse.Namespace, console: Console) -> Contents:
     """What the layout finds; sensors that were guessed are told at once, since what comes next may fail by it."""
     if a.layout == "kitti":
-        found = find_in_kitti(Kitti(a.root, tuple(a.classes), a.crops))
-        return replace(found, sensors=with_settings(found.sensors, a.set))
+        contents = find_in_kitti(Kitti(a.root, tuple(a.classes), a.crops))
+        return replace(contents, sensors=with_settings(contents.sensors, a.set))
     sources = parse_sources(a.sensor, a.set)
     for column, source in sources.items():
         if source.why:
@@ -81,8 +81,8 @@ def order_of(a: argparse.Namespace) -> Order:
     return Order(a.out, a.name or a.out.name, a.licence, a.source, a.link, a.group_regex, shares, a.seed, a.split_lists, a.on_broken)
 
 
-def labels_of(a: argparse.Namespace) -> Labels:
-    return Labels(
+def labels_of(a: argparse.Namespace) -> LabelSource:
+    return LabelSource(
         a.labels,
         a.labels_from_folder,
         a.multilabel,

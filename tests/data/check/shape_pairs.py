@@ -82,14 +82,14 @@ def check(root: Path, sample: int = 0, max_residual: float = 2.0) -> PairCheck:
     return check_pairs(Manifest.load(root.absolute()), sample, 0, max_residual, lambda what, done, total: None)
 
 
-def graver(found: PairCheck) -> list[Finding]:
-    return [finding for finding in found.findings if finding.severity != "note"]
+def graver(result: PairCheck) -> list[Finding]:
+    return [finding for finding in result.findings if finding.severity != "note"]
 
 
-def only(found: PairCheck, severity: str, subject: str) -> str:
+def only(result: PairCheck, severity: str, subject: str) -> str:
     """The text of the one finding that is no note."""
-    assert [(finding.severity, finding.subject) for finding in graver(found)] == [(severity, subject)], graver(found)
-    return graver(found)[0].text
+    assert [(finding.severity, finding.subject) for finding in graver(result)] == [(severity, subject)], graver(result)
+    return graver(result)[0].text
 
 
 def replace(path: Path, old: str, new: str) -> None:

@@ -22,6 +22,6 @@ def test_sound_pairs_and_shifted_ones(sound: Path, tmp_path: Path) -> None:
 def test_rows_that_cannot_be_read_are_counted(copy: Path) -> None:
     broken = next((copy / "rgb").iterdir())
     broken.write_bytes(b"no image")
-    found = [one for one in brief(Manifest.load(copy)).findings if one.subject == "files"]
-    assert len(found) == 1
-    assert broken.name in found[0].text
+    findings = [one for one in brief(Manifest.load(copy)).findings if one.subject == "files"]
+    assert len(findings) == 1
+    assert broken.name in findings[0].text

@@ -44,9 +44,9 @@ def test_crops_count_alike_whatever_their_size(tmp_path: Path) -> None:
     crops = ("0 0 8 8", "16 16 96 96")
     lines = [f"{n},train,{n},rgb/{n}.png,a,{crop}" for n, crop in enumerate(crops)]
     (tmp_path / "manifest.csv").write_text("\n".join(["id,split,group,rgb,label,crop", *lines]) + "\n", "utf-8")
-    found = check(tmp_path).normalisations["rgb"]
-    assert found.mean == pytest.approx((80.0,) * 3)
-    assert found.std == pytest.approx((50.0,) * 3)
+    measured = check(tmp_path).normalisations["rgb"]
+    assert measured.mean == pytest.approx((80.0,) * 3)
+    assert measured.std == pytest.approx((50.0,) * 3)
 
 
 def test_crops_are_scaled_to_each_sensors_frame(tmp_path: Path) -> None:
@@ -63,6 +63,6 @@ def test_crops_are_scaled_to_each_sensors_frame(tmp_path: Path) -> None:
     )
     lines = [f"{n},train,{n},rgb/{n}.png,thermal/{n}.png,a,54 40 80 60" for n in range(2)]
     (tmp_path / "manifest.csv").write_text("\n".join(["id,split,group,rgb,thermal,label,crop", *lines]) + "\n", "utf-8")
-    found = check(tmp_path).normalisations
-    assert found["rgb"].mean == pytest.approx((200.5,) * 3)
-    assert found["thermal"].mean == pytest.approx((200.5,))
+    measured = check(tmp_path).normalisations
+    assert measured["rgb"].mean == pytest.approx((200.5,) * 3)
+    assert measured["thermal"].mean == pytest.approx((200.5,))

@@ -16,10 +16,10 @@ from xkd.data.manifest import Manifest
 
 def test_the_same_file_in_two_splits_is_an_error(copy: Path) -> None:
     shutil.copy(copy / "rgb/0.png", copy / "rgb/17.png")
-    found = check(copy)
-    text = next(finding.text for finding in graver(found) if finding.severity == "error")
+    result = check(copy)
+    text = next(finding.text for finding in graver(result) if finding.severity == "error")
     assert "rgb of 'r0' (train, rgb/0.png) and 'r17' (test, rgb/17.png)" in text
-    assert not found.leaks  # told once
+    assert not result.leaks  # told once
 
 
 def test_the_same_file_twice_in_one_split_is_a_warning_and_crops_may_share_one(copy: Path) -> None:
@@ -36,9 +36,9 @@ def test_near_duplicates_across_splits_are_found(copy: Path) -> None:
     other = moved(image, 1.0, 0.5) * 0.9 + np.random.default_rng(0).normal(0, 3, image.shape) + 8
     cv2.imwrite(str(copy / "rgb/16.jpg"), np.clip(other, 0, 255).astype(np.uint8))
     replace(copy / "manifest.csv", "rgb/16.png", "rgb/16.jpg")
-    found = check(copy)
-    assert [(leak.first, leak.second, leak.splits) for leak in found.leaks] == [("rgb/0.png", "rgb/16.jpg", ("train", "test"))]
-    assert "rgb/0.png (train) and rgb/16.jpg (test)" in only(found, "warning", "leaks")
+    result = check(copy)
+    assert [(leak.first, leak.second, leak.splits) for leak in result.leaks] == [("rgb/0.png", "rgb/16.jpg", ("train", "test"))]
+    assert "rgb/0.png (train) and rgb/16.jpg (test)" in only(result, "warning", "leaks")
 
 
 def test_pictures_that_share_a_hash_alone_are_no_leak(copy: Path) -> None:
@@ -61,6 +61,6 @@ def test_pictures_that_share_a_hash_alone_are_no_leak(copy: Path) -> None:
 def test_even_images_are_no_leak_but_show_nothing(copy: Path) -> None:
     for number in (0, 16):
         cv2.imwrite(str(copy / f"rgb/{number}.png"), np.full((HEIGHT, WIDTH, 3), 120, np.uint8))
-    found = check(copy)
-    assert not found.leaks
-    assert "rgb: 2 of 18 images show nothing" in only(found, "warning", "exposure")
+    result = check(copy)
+    assert not result.leaks
+    assert "rgb: 2 of 18 images show nothing" in only(result, "warning", "exposure")

@@ -15,8 +15,8 @@ from xkd.modalities.calibration import Camera, write_calibration
 
 
 def test_overlays_show_both_sensors_and_one_on_the_other(sound: Path) -> None:
-    found = check(sound, sample=3)
-    (overlay,) = draw_overlays(Manifest.load(sound), found.rows[:1], ["a note"])
+    result = check(sound, sample=3)
+    (overlay,) = draw_overlays(Manifest.load(sound), result.rows[:1], ["a note"])
     titles = [title for title, _ in overlay.pictures]
     assert titles == ["rgb", "thermal", "checkerboard of rgb and thermal", "edges of thermal on rgb", "mask"]
     assert len({picture.shape for _, picture in overlay.pictures}) == 1
@@ -61,11 +61,11 @@ def test_the_scan_of_a_laser_is_measured_and_drawn_on_the_image(tmp_path: Path) 
         '[modalities.lidar]\nsensor = "lidar"\noutputs = ["range", "valid"]\nrange = [0.0, 80.0]\n',
         "utf-8",
     )
-    found = check(tmp_path)
-    (registration,) = found.registrations
+    result = check(tmp_path)
+    (registration,) = result.registrations
     assert registration.paired.measurable == 4
     assert registration.paired.median < 1.5
-    (overlay,) = draw_overlays(Manifest.load(tmp_path), found.rows[:1], [""])
+    (overlay,) = draw_overlays(Manifest.load(tmp_path), result.rows[:1], [""])
     pictures = dict(overlay.pictures)
     assert list(pictures) == ["rgb", "lidar", "lidar on rgb", "edges of lidar on rgb"]
     coloured = np.ptp(pictures["lidar on rgb"].astype(int), axis=2) > 30

@@ -41,9 +41,9 @@ def test_profiles_and_orientations_are_noted(copy: Path) -> None:
     exif[0x0112] = 6
     turned.save(copy / "rgb/1.jpg", exif=exif)
     replace(copy / "manifest.csv", "rgb/1.png", "rgb/1.jpg")
-    found = check(copy)
-    assert not graver(found)  # the turned file has the size of its pair once it is turned back
-    notes = [finding.text for finding in found.findings if finding.subject == "files"]
+    result = check(copy)
+    assert not graver(result)  # the turned file has the size of its pair once it is turned back
+    notes = [finding.text for finding in result.findings if finding.subject == "files"]
     assert "profile, which is not applied: rgb/0.png" in notes[0]
     assert "stored turned (EXIF orientation): reading turns them back or refuses them; rgb/1.jpg" in notes[1]
 

@@ -16,9 +16,9 @@ from xkd.data.check.residual import shift_between
 def test_a_planted_shift_is_found_to_half_a_pixel(shift: tuple[float, float]) -> None:
     for seed in range(5):
         image = scene(seed)
-        found = shift_between(image, as_thermal(moved(image, *shift), seed).astype(np.float32))
-        assert np.hypot(found.x - shift[0], found.y - shift[1]) < 0.5
-        assert found.peak > 4.5
+        measured = shift_between(image, as_thermal(moved(image, *shift), seed).astype(np.float32))
+        assert np.hypot(measured.x - shift[0], measured.y - shift[1]) < 0.5
+        assert measured.peak > 4.5
 
 
 def test_holes_are_no_edges() -> None:
@@ -27,8 +27,8 @@ def test_holes_are_no_edges() -> None:
     for left in range(0, WIDTH, 16):
         holed[:, left : left + 6] = np.nan
         other[:, left : left + 6] = np.nan  # the holes did not move; alone they would say 0
-    found = shift_between(holed, other)
-    assert np.hypot(found.x - 3, found.y - 2) < 1.0  # a third of each row is gone
+    measured = shift_between(holed, other)
+    assert np.hypot(measured.x - 3, measured.y - 2) < 1.0  # a third of each row is gone
 
 
 def test_what_has_no_texture_is_not_measurable() -> None:
@@ -41,11 +41,11 @@ def test_what_has_no_texture_is_not_measurable() -> None:
 
 
 def test_misaligned_data_are_flagged_and_the_offset_is_told(tmp_path: Path) -> None:
-    found = check(make_set(tmp_path / "shapes", (2.0, -3.0)))
-    (registration,) = found.registrations
+    result = check(make_set(tmp_path / "shapes", (2.0, -3.0)))
+    (registration,) = result.registrations
     assert np.hypot(registration.offset[0] - 2, registration.offset[1] + 3) < 0.5
     assert registration.paired.measurable > 0.8 * len(SPLITS)
-    text = only(found, "warning", "registration")
+    text = only(result, "warning", "registration")
     assert "The limit is 2" in text
     assert " pixels of rgb apart (median of " in text  # of two that are equally fine the first
     assert not graver(check(tmp_path / "shapes", max_residual=5.0))
@@ -92,10 +92,10 @@ def test_a_depth_camera_that_sees_no_outlines_is_measured_by_them(tmp_path: Path
     before, after = toml.split("[modalities.thermal]")
     depth = '[modalities.thermal]\nsensor = "depth"\nscale = 0.001\nlimits = [0.3, 6.0]\n'
     (root / "manifest.toml").write_text(before + depth + after[after.index("\n[mask]") :], "utf-8")
-    [found] = check(root).registrations
-    assert found.paired.measurable > 0.8 * len(SPLITS)
-    assert np.hypot(found.offset[0] - 2, found.offset[1] - 1) < 0.5
-    assert found.shuffled.measurable < 0.3 * len(SPLITS)
+    [registration] = check(root).registrations
+    assert registration.paired.measurable > 0.8 * len(SPLITS)
+    assert np.hypot(registration.offset[0] - 2, registration.offset[1] - 1) < 0.5
+    assert registration.shuffled.measurable < 0.3 * len(SPLITS)
 
 
 def test_the_worst_registered_are_looked_at_first(tmp_path: Path) -> None:

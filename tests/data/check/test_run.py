@@ -9,9 +9,9 @@ from shape_pairs import check, graver
 
 
 def test_sound_data_have_no_findings_but_notes(sound: Path) -> None:
-    found = check(sound)
-    assert not graver(found)
-    assert found.errors == 0
-    assert {finding.subject for finding in found.findings} == {"registration", "time"}
-    assert found.files == 36
-    json.dumps(found.as_json(), allow_nan=False)
+    result = check(sound)
+    assert not graver(result)
+    assert result.errors == 0
+    assert {finding.subject for finding in result.findings} == {"registration", "time"}
+    assert result.files == 36
+    json.dumps(result.as_json(), allow_nan=False)

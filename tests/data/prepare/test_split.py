@@ -51,9 +51,9 @@ def test_shares_are_kept_as_well_as_groups_allow(seed: int) -> None:
 
 def test_rows_of_their_own_split_exactly() -> None:
     rows: Rows = [(f"{kind}{number}", frozenset([kind])) for kind, count in (("a", 100), ("b", 40), ("c", 20)) for number in range(count)]
-    found = Counter((group[0], split) for group, split in split_by_group(rows, SHARES, 0).items())
+    counts = Counter((group[0], split) for group, split in split_by_group(rows, SHARES, 0).items())
     expected = {"a": (70, 15, 15), "b": (28, 6, 6), "c": (14, 3, 3)}
-    assert {kind: tuple(found[kind, split] for split in SHARES) for kind in expected} == expected
+    assert {kind: tuple(counts[kind, split] for split in SHARES) for kind in expected} == expected
 
 
 def test_three_groups_of_a_rare_class_reach_all_splits() -> None:

@@ -46,12 +46,12 @@ Facts = Mapping[tuple[str, str], FileFacts]  # (sensor, path below the root)
 
 def users(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     """(sensor, path) -> the rows that read it, in the manifest's order."""
-    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    rows_of: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         for name, paths in row.files.items():
             for path in paths:
-                found[name, path].append(row)
-    return dict(found)
+                rows_of[name, path].append(row)
+    return dict(rows_of)
 
 
 def scan_files(manifest: Manifest, tick: Callable[[], None]) -> dict[tuple[str, str], FileFacts]:
@@ -78,8 +78,8 @@ def _facts(path: Path, scan: bool) -> FileFacts:
         with Image.open(io.BytesIO(data)) as header:
             size, profile = header.size, "icc_profile" in header.info
             # Pillow would decode all of a PNG, to look for the tag behind the pixels
-            told = header.format != "PNG" or b"eXIf" in data
-            orientation = int(header.getexif().get(_ORIENTATION, 1)) if told else 1
+            oriented = header.format != "PNG" or b"eXIf" in data
+            orientation = int(header.getexif().get(_ORIENTATION, 1)) if oriented else 1
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         size, profile, orientation = (0, 0), False, 1  # its sensor may still read it: see `frames`
     thumbnail = thumbnail_of(data, path, size)
@@ -113,11 +113,11 @@ def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
     """Missing, unreadable and mismatched files; embedded profiles and orientations."""
     used = users(manifest.rows)
     bad = [f"{path} ({facts[name, path].problem}; row '{rows[0].id}')" for (name, path), rows in used.items() if facts[name, path].problem]
-    found = [Finding("error", "files", f"{len(bad)} of {len(used)} files cannot be read: {listed(bad)}")] if bad else []
+    findings = [Finding("error", "files", f"{len(bad)} of {len(used)} files cannot be read: {listed(bad)}")] if bad else []
     if lost := list(_missing_others(manifest)):
-        found.append(Finding("error", "files", f"{len(lost)} masks or calibrations are missing: {listed(lost)}"))
+        findings.append(Finding("error", "files", f"{len(lost)} masks or calibrations are missing: {listed(lost)}"))
     if manifest.pairs.same_size and (odd := list(_mismatches(manifest, facts))):
-        found.append(
+        findings.append(
             Finding(
                 "error",
                 "files",
@@ -128,19 +128,21 @@ def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
         text = (
             f"{len(odd)} files have another size than was registered: {listed(odd)}; bring them to that size, or register the sensor again"
         )
-        found.append(Finding("error", "files", text))
-    found += _size_findings(manifest, facts)
+        findings.append(Finding("error", "files", text))
+    findings += _size_findings(manifest, facts)
     if profiles := [path for name, path in used if facts[name, path].profile]:
-        found.append(Finding("note", "files", f"{len(profiles)} images have an embedded profile, which is not applied: {listed(profiles)}"))
+        findings.append(
+            Finding("note", "files", f"{len(profiles)} images have an embedded profile, which is not applied: {listed(profiles)}")
+        )
     if turned := [path for name, path in used if facts[name, path].orientation != 1]:
         text = f"{len(turned)} images are stored turned (EXIF orientation): reading turns them back or refuses them; {listed(turned)}"
-        found.append(Finding("note", "files", text))
-    return found
+        findings.append(Finding("note", "files", text))
+    return findings
 
 
 def _size_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
     """Whole images of other proportions than most of their sensor's, and masks of others than their image: they would be stretched."""
-    found = []
+    findings = []
     for name in manifest.modalities:
         whole = {path: facts[name, path].size for row in manifest.rows if row.crop is None for path in row.files.get(name, ())}
         sizes = {path: size for path, size in whole.items() if min(size) > 0}
@@ -148,9 +150,9 @@ def _size_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
         usual = counts.most_common(1)[0][0] if counts else (1, 1)
         odd = [path for path, size in sizes.items() if _unlike(size, usual)]
         if 0 < len(odd) < len(sizes) / 2:  # else the images are of all proportions
-            told = ", ".join(f"{width}x{height} ({count})" for (width, height), count in counts.most_common(4))
-            text = f"{name}: {len(odd)} images have other proportions than the most, {told}: they are stretched; {listed(odd)}"
-            found.append(Finding("warning", "files", text))
+            common = ", ".join(f"{width}x{height} ({count})" for (width, height), count in counts.most_common(4))
+            text = f"{name}: {len(odd)} images have other proportions than the most, {common}: they are stretched; {listed(odd)}"
+            findings.append(Finding("warning", "files", text))
     shown = {row.mask: next((facts[name, paths[0]].size for name, paths in row.files.items()), (0, 0)) for row in manifest.rows if row.mask}
     beside = {path: (header_size(manifest.root / path), size) for path, size in shown.items()}
     if stretched := [
@@ -159,8 +161,8 @@ def _size_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
         if min(*mask, *size) > 0 and _unlike(mask, size)
     ]:
         text = f"{len(stretched)} masks have other proportions than their images: {listed(stretched)}"
-        found.append(Finding("warning", "files", text))
-    return found
+        findings.append(Finding("warning", "files", text))
+    return findings
 
 
 def _unlike(one: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -190,12 +192,12 @@ def _missing_others(manifest: Manifest) -> Iterator[str]:
 
 
 def _mismatches(manifest: Manifest, facts: Facts) -> Iterator[str]:
-    told = set()
+    counted = set()
     for row in manifest.rows:
         sizes = {name: facts[name, paths[0]].size for name, paths in row.files.items() if min(facts[name, paths[0]].size) > 0}
         sizes |= {name: one.size for name, one in manifest.registrations.items() if name in sizes}  # as they are read
-        if len(set(sizes.values())) > 1 and (key := tuple(row.files.items())) not in told:
-            told.add(key)  # crops of one frame are one mistake
+        if len(set(sizes.values())) > 1 and (key := tuple(row.files.items())) not in counted:
+            counted.add(key)  # crops of one frame are one mistake
             yield f"row '{row.id}' (" + ", ".join(f"{name} {width}x{height}" for name, (width, height) in sizes.items()) + ")"
 
 

@@ -57,11 +57,13 @@ def balance(manifest: Manifest) -> Balance:
 
 def balance_findings(counts: Balance) -> list[Finding]:
     """Classes that some split never sees, splits without rows, and sensors that most rows lack."""
-    total, found = sum(counts.rows.values()), []
+    total, findings = sum(counts.rows.values()), []
     for name in counts.sensors:
         if 2 * (held := sum(counts.have[name].values())) < total:
-            found.append(Finding("warning", "pairs", f"{total - held} of {total} rows have no {name}: they teach and learn nothing by it"))
-    found += [Finding("warning", "labels", f"split '{split}' has no rows") for split in SPLITS if not counts.rows[split]]
+            findings.append(
+                Finding("warning", "pairs", f"{total - held} of {total} rows have no {name}: they teach and learn nothing by it")
+            )
+    findings += [Finding("warning", "labels", f"split '{split}' has no rows") for split in SPLITS if not counts.rows[split]]
     for what, table in (("class", counts.classes), ("boxes of", counts.boxes)):
         if not any(any(part.values()) for part in table.values()):
             continue
@@ -70,12 +72,12 @@ def balance_findings(counts: Balance) -> list[Finding]:
             if there and "train" not in there:
                 text = f"{what} '{name}' only in {' and '.join(there)}: it is measured and never learned"
                 # boxes may be there for their place alone, the label is what is learned
-                found.append(Finding("error" if what == "class" else "warning", "labels", text))
+                findings.append(Finding("error" if what == "class" else "warning", "labels", text))
             elif what == "class" and not there:
-                found.append(Finding("warning", "labels", f"class '{name}' has no labelled row"))
+                findings.append(Finding("warning", "labels", f"class '{name}' has no labelled row"))
             elif what == "class" and "test" not in there and counts.rows["test"]:
-                found.append(Finding("warning", "labels", f"class '{name}' is not in test: nothing measures it"))
-    return found
+                findings.append(Finding("warning", "labels", f"class '{name}' is not in test: nothing measures it"))
+    return findings
 
 
 def timing(manifest: Manifest) -> Timing:

@@ -100,12 +100,12 @@ def duplicate_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
             leaks.append(f"{name} of '{row.id}' ({row.split}, {path}) and '{other.id}' ({other.split}, {other_path})")
         elif len(whole) > 1:
             twice.append(f"{name} of " + " and ".join(f"'{r.id}' ({p})" for p, r in whole[:2]))
-    found = []
+    findings = []
     if leaks:
-        found.append(Finding("error", "leaks", f"{len(leaks)} files are in more than one split, byte for byte: {listed(leaks)}"))
+        findings.append(Finding("error", "leaks", f"{len(leaks)} files are in more than one split, byte for byte: {listed(leaks)}"))
     if twice:
-        found.append(Finding("warning", "files", f"{len(twice)} files serve several rows that are no crops: {listed(twice)}"))
-    return found
+        findings.append(Finding("warning", "files", f"{len(twice)} files serve several rows that are no crops: {listed(twice)}"))
+    return findings
 
 
 def near_findings(leaks: Sequence[Leak]) -> list[Finding]:

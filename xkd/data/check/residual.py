@@ -138,7 +138,7 @@ def _refined(line: NDArray[np.float64], place: int) -> float:
     return place + (0.5 * (before - after) / bend if bend < 0 else 0.0)
 
 
-def measure(frame: Frame, stranger: Frame | None, first: str, second: str) -> Measured:
+def measure_pair(frame: Frame, stranger: Frame | None, first: str, second: str) -> Measured:
     """Both sensors at the coarser one's resolution, registered or not; so is the stranger's second sensor."""
     coarser = min((first, second), key=lambda name: frame.resolution(name)[0] * frame.resolution(name)[1])
     (height, width), (own_height, own_width) = frame.size(coarser), frame.resolution(coarser)
@@ -149,8 +149,8 @@ def measure(frame: Frame, stranger: Frame | None, first: str, second: str) -> Me
     own = np.conj(spectrum(grey(frame, first, size)))
 
     def against(other: Frame) -> Shift:
-        found = peak_of(own * spectrum(grey(other, second, size)))
-        return Shift(found.x * factor, found.y * factor, found.peak)
+        shift = peak_of(own * spectrum(grey(other, second, size)))
+        return Shift(shift.x * factor, shift.y * factor, shift.peak)
 
     return Measured(frame.row.id, against(frame), against(stranger) if stranger is not None else None, coarser)
 
@@ -185,9 +185,9 @@ def _spread(shifts: Sequence[Shift], limit: float) -> Spread:
 MAX_RESIDUAL: Final = 1.5  # pixels; a median above it is worth a warning
 
 
-def registration_findings(found: Registration, largest: float) -> list[Finding]:
+def registration_findings(registration: Registration, largest: float) -> list[Finding]:
     """A warning where the median residual exceeds `largest` pixels, and where hardly any pair shows a common edge."""
-    names, paired, shuffled = f"{found.first} and {found.second}", found.paired, found.shuffled
+    names, paired, shuffled = f"{registration.first} and {registration.second}", registration.paired, registration.shuffled
     if not paired.pairs:
         return []
     if paired.measurable <= _FEW * paired.pairs:
@@ -198,9 +198,9 @@ def registration_findings(found: Registration, largest: float) -> list[Finding]:
         )
         return [Finding("warning", "registration", text)]
     text = (
-        f"{names}: the edges lie {paired.median:.2f} pixels of {found.unit} apart"
+        f"{names}: the edges lie {paired.median:.2f} pixels of {registration.unit} apart"
         f" (median of {paired.measurable} measurable of {paired.pairs} pairs; "
-        f"95 % within {paired.p95:.2f}; offset x {found.offset[0]:+.2f}, y {found.offset[1]:+.2f}); "
+        f"95 % within {paired.p95:.2f}; offset x {registration.offset[0]:+.2f}, y {registration.offset[1]:+.2f}); "
         f"in shuffled pairs {shuffled.median_of_all:.2f} (median of all), {shuffled.measurable} of {shuffled.pairs} measurable"
     )
     if paired.median > largest:

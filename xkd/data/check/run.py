@@ -16,7 +16,7 @@ from xkd.data.check.frames import Frame, read_frame, sample_rows
 from xkd.data.check.labels import Balance, Timing, balance, balance_findings, timing, timing_findings
 from xkd.data.check.leaks import Leak, duplicate_findings, near_duplicates, near_findings
 from xkd.data.check.overlay import in_camera
-from xkd.data.check.residual import Measured, Registration, measure, registration, registration_findings
+from xkd.data.check.residual import Measured, Registration, measure_pair, registration, registration_findings
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
 
@@ -120,7 +120,7 @@ class Pixels:
         for name, exposure in exposures.items():
             self.exposures[name].append(exposure)
         for first, second in itertools.combinations([name for name in frame.readings if in_camera(frame, name)], 2):
-            self.pairs[first, second].append(measure(frame, self._before.get(second), first, second))
+            self.pairs[first, second].append(measure_pair(frame, self._before.get(second), first, second))
         self._before |= dict.fromkeys(frame.readings, frame)
 
 

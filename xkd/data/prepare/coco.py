@@ -17,7 +17,7 @@ from xkd.data.manifest import Mask
 from xkd.data.prepare.labels import check_classes
 from xkd.data.prepare.listing import Source, list_sources, stem_of
 from xkd.data.prepare.outlines import draw_segmentation
-from xkd.data.prepare.records import Found, Record
+from xkd.data.prepare.records import Contents, Record
 from xkd.data.text import read_text
 from xkd.geometry import Box
 
@@ -46,7 +46,7 @@ class Coco:
     unannotated: Literal["", "empty", "unlabelled"] = ""
 
 
-def find_in_coco(coco: Coco, sources: Mapping[str, Source], strip: str = "") -> Found:
+def find_in_coco(coco: Coco, sources: Mapping[str, Source], strip: str = "") -> Contents:
     """A row per image of the JSON, whose `file_name` lies below the first sensor's folder; the other sensors mirror it by stem.
 
     An image's label is the class that all its annotations share, or with `multilabel` the set of them. A crowd (`iscrowd` = 1) is
@@ -73,11 +73,11 @@ def find_in_coco(coco: Coco, sources: Mapping[str, Source], strip: str = "") -> 
         if stem in stems:
             raise ValueError(f"{coco.path}: two images have the stem '{stem}'")
         stems.add(stem)
-        found = {column: by_stem[stem] for column, by_stem in files.items() if stem in by_stem}
-        if not found:
+        recordings = {column: by_stem[stem] for column, by_stem in files.items() if stem in by_stem}
+        if not recordings:
             left_out["image of the JSON without a file"] += 1
             continue
-        records.append(_record(coco, stem, entry, found, of_image[entry["id"]], classes, left_out))
+        records.append(_record(coco, stem, entry, recordings, of_image[entry["id"]], classes, left_out))
     if not records:
         missing = table["images"][0]["file_name"] if table["images"] else "no image at all"
         raise ValueError(f"{coco.path}: none of its images lies below {next(iter(sources.values())).folders[0]}; it names {missing}")
@@ -88,7 +88,7 @@ def find_in_coco(coco: Coco, sources: Mapping[str, Source], strip: str = "") -> 
         del left_out[_BOXES_ALONE]
         records = [replace(record, mask=None) for record in records]
     codes = {_BACKGROUND: 0} | {name: code for code, name in enumerate(classes, 1)}
-    return Found(
+    return Contents(
         sensors={column: source.table for column, source in sources.items()},
         records=tuple(records),
         classes=classes,

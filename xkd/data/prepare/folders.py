@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from xkd.data.prepare.labels import Labels, annotate
+from xkd.data.prepare.labels import LabelSource, annotate
 from xkd.data.prepare.listing import Source, list_sources
 from xkd.data.prepare.masks import MaskFolder, give_masks
-from xkd.data.prepare.records import Found, Record
+from xkd.data.prepare.records import Contents, Record
 
 
-def find_in_folders(sources: Mapping[str, Source], labels: Labels, masks: MaskFolder | None = None, strip: str = "") -> Found:
+def find_in_folders(sources: Mapping[str, Source], labels: LabelSource, masks: MaskFolder | None = None, strip: str = "") -> Contents:
     """A row per stem that any sensor has; one that a sensor lacks gets an empty cell there.
 
     Raises `ValueError` where the first sensor shares no stem with another: the folders do not mirror each other.
@@ -25,7 +25,7 @@ def find_in_folders(sources: Mapping[str, Source], labels: Labels, masks: MaskFo
                 "--strip takes what differs out of the stems, such as '_rgb$|_thermal$'"
             )
     rows = sorted(set().union(*files.values()))
-    records = [Record(stem, {column: found[stem] for column, found in files.items() if stem in found}, frame=stem) for stem in rows]
+    records = [Record(stem, {column: by_stem[stem] for column, by_stem in files.items() if stem in by_stem}, frame=stem) for stem in rows]
     return described(records, sources, Counter(left_out), labels, masks, strip)
 
 
@@ -33,19 +33,19 @@ def described(
     records: list[Record],
     sources: Mapping[str, Source],
     left_out: Counter[str],
-    labels: Labels,
+    labels: LabelSource,
     masks: MaskFolder | None,
     strip: str,
     max_time_offset: float = float("inf"),
     notes: tuple[str, ...] = (),
-) -> Found:
+) -> Contents:
     """Records of stems with their labels and masks."""
     records, classes, unlabelled, remarks = annotate(records, labels, list(sources))
     left_out = left_out + unlabelled
     if masks is not None:
         records, unmasked = give_masks(records, masks, strip)
         left_out.update(unmasked)
-    return Found(
+    return Contents(
         sensors={column: source.table for column, source in sources.items()},
         records=tuple(records),
         classes=classes,

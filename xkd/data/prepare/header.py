@@ -7,30 +7,30 @@ from dataclasses import replace
 from typing import Any
 
 from xkd.data.prepare.measure import MOST_ROWS, Normalisation, complete, measure
-from xkd.data.prepare.records import Found, Record
+from xkd.data.prepare.records import Contents, Record
 from xkd.modality import Shot
 
 ShotOf = Callable[[Record, str], Shot]  # of a record and a sensor that it has
 Size = tuple[int, int]  # (width, height)
 
 
-def completed(found: Found, train: Sequence[Record], shot: ShotOf, notes: list[str]) -> Found:
+def completed(contents: Contents, train: Sequence[Record], shot: ShotOf, notes: list[str]) -> Contents:
     """With the settings that the train rows' files tell; `ValueError` asks for those that they do not."""
     tables = {}
-    for column, table in found.sensors.items():
+    for column, table in contents.sensors.items():
         tables[column], note = complete(column, table, [shot(record, column) for record in _with(column, train)])
         notes += [note] if note else []
-    return replace(found, sensors=tables)
+    return replace(contents, sensors=tables)
 
 
 def measured(
-    found: Found, train: Sequence[Record], shot: ShotOf, notes: list[str]
+    contents: Contents, train: Sequence[Record], shot: ShotOf, notes: list[str]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, Any]]:
     """The sensors' tables with their normalisation, comments for them, and [pairs]."""
     sample = train[:: -(-len(train) // MOST_ROWS)]
     tables, comments = {}, {}
     sizes: dict[str, dict[str, Size]] = {}  # row -> sensor -> (width, height)
-    for column, table in found.sensors.items():
+    for column, table in contents.sensors.items():
         rows = _with(column, sample)
         normalisation, of_rows = measure(column, table, [shot(record, column) for record in rows])
         for record, size in zip(rows, of_rows, strict=True):
@@ -38,7 +38,7 @@ def measured(
         tables[column] = {**table} | ({"mean": normalisation.mean, "std": normalisation.std} if normalisation else {})
         if normalisation:
             comments[f"modalities.{column}"] = _measured_on(normalisation, sum(column in record.files for record in train))
-    return tables, comments, _pairs(found, sizes, notes)
+    return tables, comments, _pairs(contents, sizes, notes)
 
 
 def _with(column: str, rows: Sequence[Record]) -> list[Record]:
@@ -55,20 +55,20 @@ def _measured_on(normalisation: Normalisation, total: int) -> str:
     return f"mean and std were measured on {normalisation.num_rows} of the {total} train rows"
 
 
-def _pairs(found: Found, sizes: Mapping[str, Mapping[str, Size]], notes: list[str]) -> dict[str, Any]:
+def _pairs(contents: Contents, sizes: Mapping[str, Mapping[str, Size]], notes: list[str]) -> dict[str, Any]:
     """[pairs]: how far apart in time, and whether the sensors' images have one size."""
     pairs: dict[str, Any] = {}
-    if found.max_time_offset < float("inf"):
-        pairs["max_time_offset"] = found.max_time_offset
+    if contents.max_time_offset < float("inf"):
+        pairs["max_time_offset"] = contents.max_time_offset
     unlike = [row for row, of_row in sizes.items() if len(set(of_row.values())) > 1]
     if not unlike:
         return pairs
     listed = ", ".join(f"{column} {width}x{height}" for column, (width, height) in sizes[unlike[0]].items())
     pairs["same_size"] = False
-    frames = {of_row[first] for of_row in sizes.values() if (first := next(iter(found.sensors))) in of_row}
+    frames = {of_row[first] for of_row in sizes.values() if (first := next(iter(contents.sensors))) in of_row}
     if len(frames) == 1:
         pairs["size"] = list(frames.pop())
-    elif any(record.boxes or record.crop for record in found.records):
+    elif any(record.boxes or record.crop for record in contents.records):
         raise ValueError(
             f"row '{unlike[0]}': sizes differ within the pair ({listed}) and from row to row; "
             "boxes need one frame: bring the files to one size"

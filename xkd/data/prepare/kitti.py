@@ -13,7 +13,7 @@ import cv2
 
 from xkd.data.prepare.labels import check_classes
 from xkd.data.prepare.listing import list_files
-from xkd.data.prepare.records import File, Found, Record, Table
+from xkd.data.prepare.records import Contents, File, Record, Table
 from xkd.data.text import read_text
 from xkd.geometry import Box, overlap, square
 from xkd.modalities import RGB, LiDAR
@@ -46,7 +46,7 @@ class Kitti:
     crops: bool = False
 
 
-def find_in_kitti(kitti: Kitti) -> Found:
+def find_in_kitti(kitti: Kitti) -> Contents:
     """A row per frame, with columns rgb, lidar, calibration and boxes; or per box, labelled, with the square about it as crop.
 
     The calibration becomes a `.json` that states its image's size too. A scan without a calibration is left out.
@@ -56,11 +56,11 @@ def find_in_kitti(kitti: Kitti) -> Found:
     scans, other_scans = list_files(folders["scans"], LiDAR.suffixes)
     left_out = Counter({"file that is no image or scan": other_images + other_scans})
     annotated = {path.stem: read_boxes(path) for path in sorted(folders["labels"].glob("*.txt"))}
-    found = {name for boxes in annotated.values() for _, name in boxes if name != _NO_OBJECT}
-    classes = kitti.classes or tuple(sorted(found))
+    names = {name for boxes in annotated.values() for _, name in boxes if name != _NO_OBJECT}
+    classes = kitti.classes or tuple(sorted(names))
     check_classes(classes)
     if _NO_OBJECT in classes:
-        raise ValueError(f"{_NO_OBJECT} is no object but an area that nobody looked at; the labels hold {sorted(found)}")
+        raise ValueError(f"{_NO_OBJECT} is no object but an area that nobody looked at; the labels hold {sorted(names)}")
     records: list[Record] = []
     for frame in sorted(images.keys() | scans.keys()):
         record = _frame(frame, images.get(frame), scans.get(frame), folders["calibrations"] / f"{frame}.txt", left_out)
@@ -81,8 +81,8 @@ def find_in_kitti(kitti: Kitti) -> Found:
             records.append(record)
     left_out["label file without an image or a scan"] += len(annotated.keys() - images.keys() - scans.keys())
     if not records:
-        raise ValueError(f"{folders['labels']}: no box of {list(classes)}; the labels hold {sorted(found)}")
-    return Found(sensors=_TABLES, records=tuple(records), classes=classes, left_out=+left_out)
+        raise ValueError(f"{folders['labels']}: no box of {list(classes)}; the labels hold {sorted(names)}")
+    return Contents(sensors=_TABLES, records=tuple(records), classes=classes, left_out=+left_out)
 
 
 def read_boxes(path: Path) -> Boxes:
@@ -104,11 +104,11 @@ def read_boxes(path: Path) -> Boxes:
 
 
 def _folder(root: Path, names: tuple[str, str]) -> Path:
-    if not (found := [root / name for name in names if (root / name).is_dir()]):
+    if not (folders := [root / name for name in names if (root / name).is_dir()]):
         raise NotADirectoryError(
             f"{root}: has no folder '{names[0]}' (or '{names[1]}'); KITTI's are {[pair[0] for pair in _FOLDERS.values()]}"
         )
-    return found[0]
+    return folders[0]
 
 
 def _frame(frame: str, image: File | None, scan: File | None, calibration: Path, left_out: Counter[str]) -> Record:

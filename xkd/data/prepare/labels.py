@@ -16,7 +16,7 @@ _TAKEN = ("id", "split", "group", "label", "mask", "calibration")
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelSource:
     """Where labels come from. `table` is a CSV (its further columns are carried along), `folder` takes each stem's parent folder."""
 
     table: Path | None = None
@@ -30,7 +30,7 @@ class Labels:
 
 
 def annotate(
-    records: Sequence[Record], labels: Labels, columns: Sequence[str]
+    records: Sequence[Record], labels: LabelSource, columns: Sequence[str]
 ) -> tuple[list[Record], tuple[str, ...], Counter[str], list[str]]:
     """The records with their labels, groups and splits; the classes; what was left out by reason; and remarks.
 
@@ -71,13 +71,13 @@ def group_of(text: str, pattern: str) -> str:
     match = re.search(pattern, text)
     if match is None or not match.groups():
         raise ValueError(f"--group-regex '{pattern}' finds no group in '{text}'; it needs a match with brackets, such as '^(plant[0-9]+)_'")
-    found = match["group"] if "group" in match.re.groupindex else match[1]
-    if not found:
+    group = match["group"] if "group" in match.re.groupindex else match[1]
+    if not group:
         raise ValueError(f"--group-regex '{pattern}' finds an empty group in '{text}'")
-    return str(found)
+    return str(group)
 
 
-def _from_table(records: Sequence[Record], path: Path, labels: Labels, columns: Sequence[str]) -> tuple[list[Record], int, list[str]]:
+def _from_table(records: Sequence[Record], path: Path, labels: LabelSource, columns: Sequence[str]) -> tuple[list[Record], int, list[str]]:
     rows = read_table(path)
     header = [column for column in rows[0] if column is not None] if rows else []
     for column in filter(None, (labels.id_column, labels.split_column)):
@@ -110,7 +110,7 @@ def _from_table(records: Sequence[Record], path: Path, labels: Labels, columns: 
     return annotated, unused, [f"{path.name} has a column 'split' that is not used; --split-column split takes it"] if idle else []
 
 
-def _annotated(record: Record, row: Mapping[str, str], labels: Labels, further: Sequence[str]) -> Record:
+def _annotated(record: Record, row: Mapping[str, str], labels: LabelSource, further: Sequence[str]) -> Record:
     text = row.get(labels.label_column, "").strip()
     names: tuple[str, ...] | None = (text,) if text else None
     if labels.multilabel and text:

@@ -39,7 +39,7 @@ def list_files(folder: Path, suffixes: Sequence[str], strip: str = "") -> tuple[
     A stem is the path below `folder` without its suffix and without what the regular expression `strip` matches.
     Raises `NotADirectoryError`, and `ValueError` where two files have one stem or a file has none.
     """
-    found: dict[str, File] = {}
+    by_stem: dict[str, File] = {}
     others = 0
     for path in visible_files(folder):
         name = path.relative_to(folder)
@@ -47,12 +47,12 @@ def list_files(folder: Path, suffixes: Sequence[str], strip: str = "") -> tuple[
             others += 1
             continue
         stem = stem_of(name, strip)
-        if stem in found:
-            raise ValueError(f"{found[stem].path} and {path} have one stem, '{stem}': which is it? Remove one, or change --strip")
-        found[stem] = File(path, name.as_posix())
-    if not found:
+        if stem in by_stem:
+            raise ValueError(f"{by_stem[stem].path} and {path} have one stem, '{stem}': which is it? Remove one, or change --strip")
+        by_stem[stem] = File(path, name.as_posix())
+    if not by_stem:
         raise ValueError(f"{folder}: no file that ends in {list(suffixes)}")
-    return found, others
+    return by_stem, others
 
 
 def stem_of(name: Path, strip: str) -> str:
@@ -66,7 +66,7 @@ def stem_of(name: Path, strip: str) -> str:
 
 def list_sources(sources: Mapping[str, Source], strip: str) -> tuple[dict[str, dict[str, tuple[File, ...]]], dict[str, int]]:
     """Sensor -> stem -> the files of a row, and what was left out by reason."""
-    found: dict[str, dict[str, tuple[File, ...]]] = {}
+    listed: dict[str, dict[str, tuple[File, ...]]] = {}
     left_out: Counter[str] = Counter()
     for column, source in sources.items():
         suffixes = SENSORS[source.table["sensor"]].suffixes
@@ -78,5 +78,5 @@ def list_sources(sources: Mapping[str, Source], strip: str) -> tuple[dict[str, d
             parts.append({stem: File(file.path, f"{number}/{file.name}" if several else file.name) for stem, file in files.items()})
         whole = set(parts[0]).intersection(*parts[1:])
         left_out[f"'{column}' with files in only some of its {len(parts)} folders"] += len(set().union(*parts) - whole)
-        found[column] = {stem: tuple(part[stem] for part in parts) for stem in sorted(whole)}
-    return found, +left_out
+        listed[column] = {stem: tuple(part[stem] for part in parts) for stem in sorted(whole)}
+    return listed, +left_out

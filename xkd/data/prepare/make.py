@@ -17,7 +17,7 @@ import cv2
 from xkd.data.prepare.header import completed, measured
 from xkd.data.prepare.labels import group_of
 from xkd.data.prepare.readable import readable
-from xkd.data.prepare.records import File, Found, Record
+from xkd.data.prepare.records import Contents, File, Record
 from xkd.data.prepare.split import split_by_group
 from xkd.data.prepare.toml import to_toml
 from xkd.data.rows import NONE, SPLITS
@@ -60,32 +60,32 @@ class Made:
     notes: tuple[str, ...]
 
 
-def make(found: Found, order: Order) -> Made:
+def make(contents: Contents, order: Order) -> Made:
     """Write the data set. Raises what `new_dataset` does, and `ValueError` naming the sensor, the row or the file."""
-    left_out = Counter(found.left_out)
-    records = _grouped(found.records, order.group_regex)
+    left_out = Counter(contents.left_out)
+    records = _grouped(contents.records, order.group_regex)
     records = _given(records, order, left_out) if _is_given(records, order) else _split(records, order)
     if not order.group_regex:
-        _check_groups(records, {record.id for record in found.records if not record.group})
+        _check_groups(records, {record.id for record in contents.records if not record.group})
     train = [record for record in records if record.split == "train"]
     if not train:
         raise ValueError("no row is in split 'train'; there is nothing to learn from")
-    notes = list(found.notes)
-    if not order.group_regex and not any(record.group for record in found.records):
+    notes = list(contents.notes)
+    if not order.group_regex and not any(record.group for record in contents.records):
         notes.append("no groups were given: frames of one plant, scene or drive may straddle the splits; see --group-regex")
     with new_dataset(order.out) as draft:
         for record in records:
             _write_made(draft, record)
         shot = partial(_shot, draft)
-        found = completed(found, train, shot, notes)
+        contents = completed(contents, train, shot, notes)
         if order.on_broken == "skip":
-            records = readable(found, records, shot, left_out, notes)
+            records = readable(contents, records, shot, left_out, notes)
             train = [record for record in records if record.split == "train"]
-        tables, comments, pairs = measured(found, train, shot, notes)
-        _write_toml(draft, found, order, tables, comments, pairs)
+        tables, comments, pairs = measured(contents, train, shot, notes)
+        _write_toml(draft, contents, order, tables, comments, pairs)
         _place(draft, records, order.link)
-        write_rows(draft, _cells(found, records))
-    return Made(order.out, tuple(records), tuple(found.sensors), found.classes, +left_out, tuple(notes))
+        write_rows(draft, _cells(contents, records))
+    return Made(order.out, tuple(records), tuple(contents.sensors), contents.classes, +left_out, tuple(notes))
 
 
 def safe(name: str) -> str:
@@ -182,18 +182,18 @@ def _shot(draft: Path, record: Record, column: str) -> Shot:
 
 
 def _write_toml(
-    draft: Path, found: Found, order: Order, tables: Mapping[str, Any], comments: Mapping[str, str], pairs: Mapping[str, Any]
+    draft: Path, contents: Contents, order: Order, tables: Mapping[str, Any], comments: Mapping[str, str], pairs: Mapping[str, Any]
 ) -> None:
     table: dict[str, Any] = {
         "name": order.name,
         "licence": order.licence,
         "source": order.source,
-        "labels": "multi" if found.multilabel else "single",
-        "classes": list(found.classes),
+        "labels": "multi" if contents.multilabel else "single",
+        "classes": list(contents.classes),
         "modalities": tables,
     }
-    if found.mask is not None:
-        table["mask"] = {"positive": list(found.mask.positive), "values": dict(found.mask.values)}
+    if contents.mask is not None:
+        table["mask"] = {"positive": list(contents.mask.positive), "values": dict(contents.mask.values)}
     if pairs:
         table["pairs"] = pairs
     (draft / "manifest.toml").write_text(to_toml(table, comments), "utf-8")
@@ -223,21 +223,21 @@ def _file_name(column: str, file: File) -> str:
     return str(PurePosixPath(column) / safe(file.name))
 
 
-def _cells(found: Found, records: Sequence[Record]) -> list[dict[str, str]]:
+def _cells(contents: Contents, records: Sequence[Record]) -> list[dict[str, str]]:
     """The rows of manifest.csv: columns that no row fills are left out, but for the sensors'."""
     further = list(dict.fromkeys(column for record in records for column in record.extra))
     rows = []
     for record in records:
         cells = {"id": record.id, "split": record.split, "group": record.group}
-        cells |= {column: ";".join(_file_name(column, file) for file in record.files.get(column, ())) for column in found.sensors}
-        cells |= {f"{column}.time": f"{record.times[column]:.6f}" if column in record.times else "" for column in found.sensors}
-        cells["label"] = ";".join(record.labels or ()) or (NONE if found.multilabel and record.labels == () else "")
+        cells |= {column: ";".join(_file_name(column, file) for file in record.files.get(column, ())) for column in contents.sensors}
+        cells |= {f"{column}.time": f"{record.times[column]:.6f}" if column in record.times else "" for column in contents.sensors}
+        cells["label"] = ";".join(record.labels or ()) or (NONE if contents.multilabel and record.labels == () else "")
         cells["mask"] = _mask_name(record) if record.mask is not None else ""
         cells["crop"] = _text(record.crop) if record.crop is not None else ""
         cells["boxes"] = ";".join(f"{_text(box)} {name}" for box, name in record.boxes or ()) or (NONE if record.boxes == () else "")
         cells["calibration"] = _calibration_name(record) if record.calibration is not None else ""
         rows.append(cells | {column: record.extra.get(column, "") for column in further})
-    needed = {"id", "split", "group", *found.sensors}
+    needed = {"id", "split", "group", *contents.sensors}
     columns = [column for column in rows[0] if column in needed or any(row[column] for row in rows)]
     return [{column: row[column] for column in columns} for row in rows]
 

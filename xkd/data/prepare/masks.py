@@ -60,11 +60,11 @@ class MaskFolder:
 
 def give_masks(records: list[Record], masks: MaskFolder, strip: str) -> tuple[list[Record], dict[str, int]]:
     """The records with their masks, and what was left out by reason."""
-    found, others = masks.find(strip)
-    unused = len(found.keys() - {record.id for record in records})
-    if unused == len(found):
-        raise ValueError(f"{masks.folder}: no mask has the stem of a row; it has '{next(iter(found))}', the rows have '{records[0].id}'")
-    given = [replace(record, mask=found.get(record.id)) for record in records]
+    files, others = masks.find(strip)
+    unused = len(files.keys() - {record.id for record in records})
+    if unused == len(files):
+        raise ValueError(f"{masks.folder}: no mask has the stem of a row; it has '{next(iter(files))}', the rows have '{records[0].id}'")
+    given = [replace(record, mask=files.get(record.id)) for record in records]
     reasons = {"mask without a row": unused, f"file in {masks.folder} that is no image": others}
     return given, {reason: number for reason, number in reasons.items() if number}
 

@@ -53,7 +53,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Found:
+class Contents:
     """The pairs of a layout; `left_out` counts what did not become a row or a cell, by reason."""
 
     sensors: Mapping[str, Table]

@@ -38,22 +38,22 @@ def show(made: Made, console: Console) -> None:
 def warnings(made: Made) -> list[str]:
     """Classes and whole splits that are missing where training or testing would want them."""
     sizes = Counter(record.split for record in made.records)
-    found = {split: {kind for record in made.records if record.split == split for kind in record.kinds} for split in SPLITS}
-    said = [f"split '{split}' has no rows" for split in SPLITS if not sizes[split]]
+    kinds_of = {split: {kind for record in made.records if record.split == split for kind in record.kinds} for split in SPLITS}
+    lines = [f"split '{split}' has no rows" for split in SPLITS if not sizes[split]]
     for name in made.classes:
-        absent = [split for split in SPLITS if sizes[split] and name not in found[split]]
-        if absent and any(found.values()):
+        absent = [split for split in SPLITS if sizes[split] and name not in kinds_of[split]]
+        if absent and any(kinds_of.values()):
             groups = len({record.group for record in made.records if name in record.kinds})
-            said.append(f"class '{name}' is not in {', '.join(absent)}; it is in {groups} groups")
+            lines.append(f"class '{name}' is not in {', '.join(absent)}; it is in {groups} groups")
     whole = sum(all(sensor in record.files for sensor in made.sensors) for record in made.records)
     if whole < len(made.records) / 2:
-        said.append(
+        lines.append(
             f"only {whole} of {len(made.records)} rows have all of {', '.join(made.sensors)}: the others teach nothing across sensors; if"
             " there should be more, see --strip, or for times --tolerance, --offset and --estimate-offset"
         )
     if not any(record.labels is not None or record.boxes is not None for record in made.records):
-        said.append("no row has a label or a box")
-    return said
+        lines.append("no row has a label or a box")
+    return lines
 
 
 def _table(made: Made, boxed: bool) -> Table:

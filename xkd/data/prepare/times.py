@@ -10,11 +10,11 @@ import numpy as np
 
 from xkd.data.prepare.clocks import Clock
 from xkd.data.prepare.folders import described
-from xkd.data.prepare.labels import Labels
+from xkd.data.prepare.labels import LabelSource
 from xkd.data.prepare.listing import Source, list_sources
 from xkd.data.prepare.masks import MaskFolder
 from xkd.data.prepare.offset import estimate_offset, match
-from xkd.data.prepare.records import File, Found, Record
+from xkd.data.prepare.records import Contents, File, Record
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Pairing:
 
 
 def find_by_times(
-    sources: Mapping[str, Source], pairing: Pairing, labels: Labels, masks: MaskFolder | None = None, strip: str = ""
-) -> Found:
+    sources: Mapping[str, Source], pairing: Pairing, labels: LabelSource, masks: MaskFolder | None = None, strip: str = ""
+) -> Contents:
     """A row per frame of the first sensor; ids are its stems. A frame of another sensor serves one row at most.
 
     No two sensors of a row are further apart than the tolerance: of two that are, the one further from the first sensor is left out.
