@@ -40,8 +40,8 @@ def wheel_file(model: str) -> Path:
         files = distribution(package).files or []
     except PackageNotFoundError as error:
         raise SystemExit(f"{package} is not installed: pip install {package}") from error
-    (found,) = (file for file in files if file.suffix == ".pth")
-    return Path(str(found.locate()))
+    (file,) = (file for file in files if file.suffix == ".pth")
+    return Path(str(file.locate()))
 
 
 def by_names_of_timm(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:

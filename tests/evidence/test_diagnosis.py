@@ -39,9 +39,9 @@ def test_teacher_and_student_alone_are_trained_for_a_share_and_looked_at_on_val(
         return plain(section, *rest, **options)
 
     monkeypatch.setattr(diagnosis, "build_loader", watched)
-    found = diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
+    diagnosed = diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
     assert set(splits) == {"train", "val"}, "never test"
-    assert [answer.question.split(" ")[0] for answer in found.answers] == ["Do", "Is", "Can"]
+    assert [answer.question.split(" ")[0] for answer in diagnosed.answers] == ["Do", "Is", "Can"]
     assert sorted(path.parent.name for path in (tmp_path / "work").glob("*/*")) == ["alone", "teacher"]
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("best.pth")}
     diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
@@ -78,8 +78,8 @@ def test_a_task_without_one_class_for_each_row_is_asked_the_other_two(
     for one, other in changes.items():
         teacher, text = teacher.replace(one, other), text.replace(one, other)
     arms = make_arms(runs.write(tmp_path, teacher=teacher, student=text), {})
-    found = diagnose(arms, 0.1, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
-    pairs, better, tells = found.answers
+    diagnosed = diagnose(arms, 0.1, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
+    pairs, better, tells = diagnosed.answers
     assert (pairs.question, better.question) == ("Do the pairs of thermal fit?", "Is the teacher on thermal better?")
     assert better.reason.startswith(f"{metric} 0.")
     assert "on 12 rows of val" in better.reason
@@ -155,7 +155,7 @@ def test_soft_targets_that_the_students_sensor_explains_speak_for() -> None:
 
 def test_rows_of_one_group_are_one_witness() -> None:
     """Readings that a group shares look alike within it for reasons of their own; the groups themselves are unrelated."""
-    found = []
+    p_values = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
         groups = np.repeat(np.arange(20), 10)
@@ -165,8 +165,8 @@ def test_rows_of_one_group_are_one_witness() -> None:
         first, second, classes = diagnosis.by_group(run, ours.astype(np.float32), theirs)
         assert len(first) == len(second) == len(classes) == 20
         assert first[0] == pytest.approx(ours[:10].mean(0), abs=1e-6)
-        found.append(diagnosis.dependence_within(first, second, classes).p)
-    assert np.mean(np.array(found) < 0.05) < 0.3
+        p_values.append(diagnosis.dependence_within(first, second, classes).p)
+    assert np.mean(np.array(p_values) < 0.05) < 0.3
     assert diagnosis.dependence_within(ours, theirs, np.zeros(200, np.int64)).p < 0.01, "row by row they would look related"
 
 

@@ -91,10 +91,10 @@ def build_distiller(section: Any, seed: int, smoke: bool = False) -> Distiller:
 
 def check_pretrained(branch: Mapping[str, Any], where: str) -> None:
     """`ValueError` where the network brings weights of its own: the branch would not know how their images were normalised."""
-    if found := brought(branch.get("model"), f"{where}.model"):
+    if places := brought(branch.get("model"), f"{where}.model"):
         weights = getattr(branch["weights"].get("type"), "__name__", "weights")
         raise ValueError(
-            f"{found[0]}: the network brings weights of its own beside weights={weights}(), and nobody says how their images were"
+            f"{places[0]}: the network brings weights of its own beside weights={weights}(), and nobody says how their images were"
             " normalised: take them out and say weights=Pretrained(), with file=... for a file of timm's, or"
             " Checkpoint(path, mean=..., std=...)"
         )
@@ -103,14 +103,14 @@ def check_pretrained(branch: Mapping[str, Any], where: str) -> None:
 def brought(model: Any, where: str) -> list[str]:
     """Where a network's section asks for weights: `pretrained=True`, torchvision's `weights=`, Hugging Face's `from_pretrained`."""
     if isinstance(model, list | tuple):
-        return [found for place, part in enumerate(model) for found in brought(part, f"{where}[{place}]")]
+        return [one for place, part in enumerate(model) for one in brought(part, f"{where}[{place}]")]
     if not isinstance(model, Mapping):
         return []
     kind = model.get("type")
     keys = ["pretrained", *(["weights"] if getattr(kind, "__module__", "").startswith("torchvision.") else [])]
-    found = [f"{where}.{key}={model[key]!r}" for key in keys if model.get(key)]
-    found += [f"{where}.type=from_pretrained"] if getattr(kind, "__name__", "") == "from_pretrained" else []
-    return found + [one for key, part in model.items() for one in brought(part, f"{where}.{key}")]
+    places = [f"{where}.{key}={model[key]!r}" for key in keys if model.get(key)]
+    places += [f"{where}.type=from_pretrained"] if getattr(kind, "__name__", "") == "from_pretrained" else []
+    return places + [one for key, part in model.items() for one in brought(part, f"{where}.{key}")]
 
 
 def without_weights(branch: Mapping[str, Any]) -> dict[str, Any]:

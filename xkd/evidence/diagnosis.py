@@ -125,10 +125,10 @@ def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[See
     whole = {name: torch.cat(columns[name]).numpy() for name in ("student", "teacher", "ours", "theirs")}
     target = torch.cat(columns["target"]).numpy().astype(np.int64)
     rows, clusters = np.array(columns["rows"]), np.array(columns["clusters"])
-    found = [
+    seen = [
         Seen(TestRun(rows, whole[answers], target, clusters), whole[deep]) for answers, deep in (("student", "ours"), ("teacher", "theirs"))
     ]
-    return found[0], found[1]
+    return seen[0], seen[1]
 
 
 def output_and_reading(branch: Branch, batch: Batch, student: Student) -> tuple[torch.Tensor, torch.Tensor]:
@@ -149,8 +149,8 @@ def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:
     comparison = Comparison({"teacher": [teacher], "alone": [student]})
     gap: Estimate = comparison.difference("teacher", "alone", measure)
     verdict: Verdict = "for" if gap.low > 0 else "against" if gap.high <= 0 else "unclear"
-    told = f"{metric} {measure(teacher):.3f} on {branch}, {measure(student):.3f} for the student alone:"
-    reason = f"{told} {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] on {len(student.rows)} rows of val"
+    scores = f"{metric} {measure(teacher):.3f} on {branch}, {measure(student):.3f} for the student alone:"
+    reason = f"{scores} {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] on {len(student.rows)} rows of val"
     if comparison.num_clusters < FEW_CLUSTERS:
         few = f" in only {comparison.num_clusters} groups, too few to tell"
         return Answer(f"Is the teacher on {branch} better?", "unclear", reason + few)
@@ -170,29 +170,29 @@ def _tells(branch: str, student: Seen, teacher: Seen, unlabelled: tuple[int, int
     logits = np.log(np.maximum(teacher.run.probabilities, 1e-12))
     ours, theirs, classes = by_group(student.run, student.deep, logits)
     chosen = np.random.default_rng(0).permutation(len(ours))[:NUM_ROWS]
-    found: Dependence = dependence_within(ours[chosen], theirs[chosen], classes[chosen])
-    significant = found.p < SIGNIFICANT  # not where it is not a number
-    if not np.isfinite(found.p):
-        told = "within the classes one of the networks says the same of every row"
+    dependence: Dependence = dependence_within(ours[chosen], theirs[chosen], classes[chosen])
+    significant = dependence.p < SIGNIFICANT  # not where it is not a number
+    if not np.isfinite(dependence.p):
+        alignment = "within the classes one of the networks says the same of every row"
     else:
-        told = f"alignment within classes {_told(found)} of {len(chosen)} groups"
-        told += "" if significant else ": no sign that it tells more than the class"
+        alignment = f"alignment within classes {in_words(dependence)} of {len(chosen)} groups"
+        alignment += "" if significant else ": no sign that it tells more than the class"
     few = f"{unlabelled[0]} of {unlabelled[1]} training pairs carry no label"
     if not unlabelled[0]:
         noise = "" if significant else ", which every training pair carries: its soft targets may be noise to the student"
-        return Answer(question, "for" if significant else "unclear", told + noise)
+        return Answer(question, "for" if significant else "unclear", alignment + noise)
     if significant:
-        return Answer(question, "for", f"{told}; {few}, and there its class is news")
+        return Answer(question, "for", f"{alignment}; {few}, and there its class is news")
     # without a label the class itself would be news, if the student's sensor shows any of it
     free = dependence_within(ours[chosen], theirs[chosen], np.zeros(len(chosen), np.int64))
     if free.p < SIGNIFICANT:
-        return Answer(question, "for", f"{told}; {few}, and there its class is news: without holding it {_told(free)}")
-    blind = f"; without holding it {_told(free)}" if np.isfinite(free.p) else ""
-    return Answer(question, "unclear", f"{told}; {few}, but the student's sensor shows no sign of what the teacher says{blind}")
+        return Answer(question, "for", f"{alignment}; {few}, and there its class is news: without holding it {in_words(free)}")
+    blind = f"; without holding it {in_words(free)}" if np.isfinite(free.p) else ""
+    return Answer(question, "unclear", f"{alignment}; {few}, but the student's sensor shows no sign of what the teacher says{blind}")
 
 
-def _told(found: Dependence) -> str:
-    return f"{found.cka:.3f}, by chance {found.chance:.3f}; p = {found.p:.3f} by permutation"
+def in_words(dependence: Dependence) -> str:
+    return f"{dependence.cka:.3f}, by chance {dependence.chance:.3f}; p = {dependence.p:.3f} by permutation"
 
 
 def by_group(
@@ -217,21 +217,20 @@ def _pairs(config: Config, branch: str) -> Answer:
     sensors = {name: {sensor.name for sensor in build(branches[name]["view"]).sensors} for name in (config.distiller.student, branch)}
     ours, theirs = sensors.values()
     question = f"Do the pairs of {branch} fit?"
-    found = brief(Manifest.load(config.train_dataloader.dataset.root), splits=("train", "val"))
-    pairs = [one for one in found.registrations if {one.first, one.second} & ours and {one.first, one.second} & theirs - ours]
+    checked = brief(Manifest.load(config.train_dataloader.dataset.root), splits=("train", "val"))
+    pairs = [one for one in checked.registrations if {one.first, one.second} & ours and {one.first, one.second} & theirs - ours]
     if not pairs:
         return Answer(
             question,
             "for" if theirs <= ours else "unclear",
             "one sensor, so there is nothing to align" if theirs <= ours else "no row has both",
         )
-    said = [finding for one in pairs for finding in registration_findings(one, MAX_RESIDUAL)]
-    text = "; ".join(finding.text for finding in said)
-    if all(finding.severity == "note" for finding in said):
+    findings = [finding for one in pairs for finding in registration_findings(one, MAX_RESIDUAL)]
+    text = "; ".join(finding.text for finding in findings)
+    grave = [finding for finding in findings if finding.severity != "note"]
+    if not grave:
         return Answer(question, "for", text)
-    return Answer(
-        question, "unclear" if all("not measurable" in finding.text for finding in said if finding.severity != "note") else "against", text
-    )
+    return Answer(question, "unclear" if all("not measurable" in finding.text for finding in grave) else "against", text)
 
 
 def as_json(diagnosis: Diagnosis) -> Mapping[str, Any]:

@@ -177,8 +177,8 @@ class Branch(nn.Module):
             capture = self._read(images, batch, task)
             for name, path in paths.items():
                 score = class_scores(capture["output"], classes[name])
-                found = map_of_scores(self.model, the_one(seen[name], path), score, size, path, learns, check)
-                capture[name] = found if self.explanations[name].signed else found.clamp(min=0)
+                explanation = map_of_scores(self.model, the_one(seen[name], path), score, size, path, learns, check)
+                capture[name] = explanation if self.explanations[name].signed else explanation.clamp(min=0)
         return capture if learns else {name: reading.detach() for name, reading in capture.items()}
 
     def _check_shapes(self, capture: Capture) -> None:

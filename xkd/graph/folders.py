@@ -18,12 +18,12 @@ def find_weights(path: str) -> str:
     for name in _WEIGHTS:
         if (folder / name).is_file():
             return str(folder / name)
-    found = sorted(file.name for file in folder.iterdir() if file.suffix in _ENDINGS)
-    if not found:
+    files = sorted(file.name for file in folder.iterdir() if file.suffix in _ENDINGS)
+    if not files:
         raise FileNotFoundError(f"no weights in {folder}: none of {list(_WEIGHTS)}, nothing that ends with {list(_ENDINGS)}")
-    if len(found) > 1:
-        raise ValueError(f"{folder} has several files of weights, {found}: name one of them")
-    return str(folder / found[0])
+    if len(files) > 1:
+        raise ValueError(f"{folder} has several files of weights, {files}: name one of them")
+    return str(folder / files[0])
 
 
 def statistics_of(path: str) -> tuple[list[float], list[float]] | None:

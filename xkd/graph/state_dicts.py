@@ -56,13 +56,13 @@ def check_sums(path: str) -> None:
 
 def tensors_of(content: Mapping[Any, Any], where: str = "") -> dict[str, Tensor]:
     """Every tensor of nested mappings by its dotted name: {"ema": {"module": {"fc.bias": b}}} is "ema.module.fc.bias"."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for key, value in content.items():
         if isinstance(value, Tensor):
-            found[f"{where}{key}"] = value
+            tensors[f"{where}{key}"] = value
         elif isinstance(value, Mapping):
-            found.update(tensors_of(value, f"{where}{key}."))
-    return found
+            tensors.update(tensors_of(value, f"{where}{key}."))
+    return tensors
 
 
 def prefixes(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
@@ -134,10 +134,10 @@ def load_counted(model: nn.Module, state: Mapping[str, Tensor], may_miss: Sequen
     spare = [key for key in state if key not in own]
     if missing:
         key = missing[0]
-        found = f"has shape {tuple(state[key].shape)}, the model {tuple(own[key].shape)}" if key in state else "is not in it"
+        reason = f"has shape {tuple(state[key].shape)}, the model {tuple(own[key].shape)}" if key in state else "is not in it"
         instead = f"; the file has {_some(spare)} instead" if spare else ""
         raise ValueError(
-            f"{count}; '{key}' {found} ({len(missing)} such){instead}. Give the model that these weights were trained with, or list what"
+            f"{count}; '{key}' {reason} ({len(missing)} such){instead}. Give the model that these weights were trained with, or list what"
             " may miss in may_miss"
         )
     learned = [name for name, _ in model.named_parameters()]
@@ -145,9 +145,9 @@ def load_counted(model: nn.Module, state: Mapping[str, Tensor], may_miss: Sequen
         raise ValueError(
             f"{count}, less than half of what it learns, so these are another network's weights, whatever may_miss={list(may_miss)} says"
         )
-    for told in (f"{_some(lacking)} stay as they were" if lacking else "", f"{_some(spare)} are not used" if spare else ""):
-        if told:
-            logging.getLogger("xkd").info(f"{count}; {told}")
+    for note in (f"{_some(lacking)} stay as they were" if lacking else "", f"{_some(spare)} are not used" if spare else ""):
+        if note:
+            logging.getLogger("xkd").info(f"{count}; {note}")
     model.load_state_dict(fitting, strict=False)
 
 

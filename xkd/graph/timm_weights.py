@@ -70,8 +70,8 @@ def of_file(config: Mapping[str, Any], file: str, plain: nn.Module) -> dict[str,
             " statistics are not timm's: use Checkpoint(path, mean=..., std=...)"
         )
     published: Any = plain.pretrained_cfg  # a features_only network has forgotten its classifier
-    told = [state[f"{name}.weight"].shape[0] for name in classifiers(published) if f"{name}.weight" in state]
-    return {"state_dict": state, "source": None, "num_classes": told[0] if told else 0, **stated}
+    sizes = [state[f"{name}.weight"].shape[0] for name in classifiers(published) if f"{name}.weight" in state]
+    return {"state_dict": state, "source": None, "num_classes": sizes[0] if sizes else 0, **stated}
 
 
 def options_of(part: nn.Module) -> dict[str, Any]:
@@ -88,14 +88,14 @@ def resized(model: nn.Module, state: Mapping[str, Tensor], source: str) -> dict[
     if convert is None or not unlike or not getattr(model, "pretrained_cfg", None):
         return dict(state)
     try:
-        found: dict[str, Tensor] = convert(dict(state), model)
+        tensors: dict[str, Tensor] = convert(dict(state), model)
     except (RuntimeError, LookupError, ValueError) as error:
         raise ValueError(f"{source}: timm cannot resize {unlike} to those of {type(model).__name__}: {error}") from error
     for name in unlike:
-        if name in found and found[name].shape != state[name].shape:
-            told = f"'{name}' {tuple(state[name].shape)} was resized to {tuple(found[name].shape)}"
-            logging.getLogger("xkd").info(f"{source}: {told}")
-    return found
+        if name in tensors and tensors[name].shape != state[name].shape:
+            change = f"'{name}' {tuple(state[name].shape)} was resized to {tuple(tensors[name].shape)}"
+            logging.getLogger("xkd").info(f"{source}: {change}")
+    return tensors
 
 
 def classifiers(config: Mapping[str, Any]) -> list[str]:

@@ -72,8 +72,8 @@ class Pretrained:
         fresh = [name for name in classifiers(config) if unlike(state, own, f"{name}.weight")]
         load_counted(part, state, [f"{name}.*" for name in fresh], source)
         if self.file:
-            told = f"images are normalised by mean {tuple(config['mean'])} and std {tuple(config['std'])} of 0..1"
-            logging.getLogger("xkd").info(f"{source}: {told}, as {config['architecture']} is published")
+            normalisation = f"images are normalised by mean {tuple(config['mean'])} and std {tuple(config['std'])} of 0..1"
+            logging.getLogger("xkd").info(f"{source}: {normalisation}, as {config['architecture']} is published")
         return of_range(config["mean"], config["std"], view)
 
 
