@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from xkd.commands.screen import Screen
+from xkd.data.manifest import data_root
 from xkd.data.prepare.arguments import named, parse_masks, parse_numbers, parse_sources, with_settings
 from xkd.data.prepare.clocks import Clock
 from xkd.data.prepare.coco import Coco, find_in_coco
 from xkd.data.prepare.folders import find_in_folders
 from xkd.data.prepare.kitti import Kitti, find_in_kitti
 from xkd.data.prepare.labels import LabelSource
+from xkd.data.prepare.listing import Source
 from xkd.data.prepare.make import Order, make
 from xkd.data.prepare.masks import MaskFolder
 from xkd.data.prepare.records import Contents
@@ -48,24 +50,30 @@ def main(arguments: Sequence[str]) -> int:
     for each in parsers.values():
         add_order(each)
     a = parser.parse_args(arguments)
-    order = order_of(a)
-    if order.out.exists():
-        raise FileExistsError(f"{order.out}: is there already; remove it to make it anew")
     console = Screen()
-    show(make(find(a, console), order), console)
+    sources = {} if a.layout == "kitti" else parse_sources(a.sensor, a.set)
+    for column, source in sources.items():
+        if source.why:  # at once, since what comes next may fail by it
+            said = f"{column} is read as sensor '{source.table['sensor']}': {source.why}. If it is another, write {column}=DIR:SENSOR"
+            console.print(escape(said))
+    order = order_of(a, data_root(a.name or recorded(a, sources).name))
+    if order.out.exists():
+        raise FileExistsError(f"{order.out}: is there already; {'remove it to make it anew' if a.out else 'say --out FOLDER'}")
+    show(make(find(a, sources), order), console)
     return 0
 
 
-def find(a: argparse.Namespace, console: Console) -> Contents:
-    """What the layout finds; sensors that were guessed are told at once, since what comes next may fail by it."""
+def recorded(a: argparse.Namespace, sources: Mapping[str, Source]) -> Path:
+    """The folder that holds all recordings."""
+    folders = [folder.absolute() for source in sources.values() for folder in source.folders]
+    return Path(os.path.commonpath([folder.parent for folder in folders])) if folders else Path(a.root).absolute()
+
+
+def find(a: argparse.Namespace, sources: Mapping[str, Source]) -> Contents:
+    """What the layout finds."""
     if a.layout == "kitti":
         contents = find_in_kitti(Kitti(a.root, tuple(a.classes), a.crops))
         return replace(contents, sensors=with_settings(contents.sensors, a.set))
-    sources = parse_sources(a.sensor, a.set)
-    for column, source in sources.items():
-        if source.why:
-            said = f"{column} is read as sensor '{source.table['sensor']}': {source.why}. If it is another, write {column}=DIR:SENSOR"
-            console.print(escape(said))
     if a.layout == "coco":
         return find_in_coco(Coco(a.json, tuple(a.classes), tuple(a.mask_positive), a.multilabel, a.unannotated), sources, a.strip)
     if a.layout == "folders":
@@ -76,9 +84,10 @@ def find(a: argparse.Namespace, console: Console) -> Contents:
     return find_by_times(sources, pairing, labels_of(a), masks_of(a), a.strip)
 
 
-def order_of(a: argparse.Namespace) -> Order:
-    shares = parse_numbers(a.split, "--split")
-    return Order(a.out, a.name or a.out.name, a.licence, a.source, a.link, a.group_regex, shares, a.seed, a.split_lists, a.on_broken)
+def order_of(a: argparse.Namespace, place: Path) -> Order:
+    """`place` is where the data set is made unless the words say."""
+    shares, out = parse_numbers(a.split, "--split"), a.out or place
+    return Order(out, a.name or out.name, a.licence, a.source, a.link, a.group_regex, shares, a.seed, a.split_lists, a.on_broken)
 
 
 def labels_of(a: argparse.Namespace) -> LabelSource:
@@ -99,7 +108,7 @@ def masks_of(a: argparse.Namespace) -> MaskFolder | None:
 
 
 def add_order(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="the folder to make")
+    parser.add_argument("--out", type=Path, help="the folder to make (NAME below XKD_DATA_ROOT, of the recordings' folder)")
     parser.add_argument("--name", default="", help="of the data set (the folder's)")
     parser.add_argument("--licence", default="not stated")
     parser.add_argument("--source", default="not stated", help="where the recordings come from")

@@ -49,9 +49,13 @@ def read_few(shots: Sequence[Shot], read: Callable[[Shot], _T]) -> list[_T]:
     return found
 
 
-def counts_of(shots: Sequence[Shot], holes: bool = False) -> Counts:
-    """Of the first channel of each shot's image; with `holes` a count of 0 is none."""
-    images = read_few(shots, lambda shot: read_image(shot.only, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR))
+def read_images(shots: Sequence[Shot]) -> list[NDArray[Any]]:
+    """(H, W) or (H, W, 3), B first, of a few shots with one file each."""
+    return read_few(shots, lambda shot: read_image(shot.only, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR))
+
+
+def counts_of(images: Sequence[NDArray[Any]], holes: bool = False) -> Counts:
+    """Of the first channel of each; with `holes` a count of 0 is none."""
     planes = [image if image.ndim == 2 else image[..., 0] for image in images]
     low, high = usual_span([plane[plane != 0] if holes and plane.any() else plane for plane in planes])
     return Counts(planes[0].dtype, low, high, max(float(plane.max()) for plane in planes), len(planes))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.counts import counts_of, widened
+from xkd.modalities.counts import counts_of, read_images, widened
 from xkd.modalities.files import IMAGES, read_image
 from xkd.modalities.raster import warp_seen
 from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
@@ -68,7 +68,7 @@ class Depth:
         missing = [key for key in cls.requires(table) if key not in table]
         if not missing:
             return Told()
-        counts = counts_of(shots, holes=True)
+        counts = counts_of(read_images(shots), holes=True)
         readings: dict[str, Settings] = {}
         given = {f"{table['scale']:g} metres each": float(table["scale"])} if "scale" in table else _READINGS
         for words, scale in given.items():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _PREFIX: Final = "COLORMAP_"
+_SOME: Final = 10_000  # pixels are enough to tell palettes apart
 _FARTHEST: Final = 30.0  # counts from the palette within which nine pixels of ten lie; a JPEG of quality 75 costs up to 24
 
 
@@ -28,7 +29,7 @@ def invert_palette(path: Path, image: NDArray[Any], palette: str) -> NDArray[np.
         raise ValueError(f"{path}: unknown palette '{palette}'; OpenCV has {palettes()}")
     if image.dtype != np.uint8 or image.shape[2] not in (3, 4):
         raise ValueError(f"{path}: a picture in false colours has 8 bits and three channels, this one is {image.dtype} {image.shape}")
-    colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], getattr(cv2, _PREFIX + palette.upper()))[0].astype(np.float32)
+    colours = _colours(palette)
     pixels = np.ascontiguousarray(image[..., :3]).reshape(-1, 3)
     unique, places = np.unique(pixels, axis=0, return_inverse=True)
     counts, distance = _nearest(unique.astype(np.float32), colours)
@@ -38,6 +39,20 @@ def invert_palette(path: Path, image: NDArray[Any], palette: str) -> NDArray[np.
             f"{path}: a tenth of its colours lie {away:.0f} counts and more from palette '{palette}'; it was made with another one"
         )
     return counts[places].reshape(image.shape[:2])
+
+
+def likely_palettes(image: NDArray[np.uint8]) -> list[str]:
+    """Of (H, W, 3) `uint8`, B first: the palettes that a picture may have been made with, the one that comes nearest first."""
+    pixels = image.reshape(-1, 3).astype(np.float32)
+    some = pixels[:: max(len(pixels) // _SOME, 1)]
+    away = {palette: float(np.percentile(_nearest(some, _colours(palette))[1], 90)) for palette in palettes()}
+    return sorted((palette for palette in away if away[palette] <= _FARTHEST), key=lambda palette: away[palette])
+
+
+def _colours(palette: str) -> NDArray[np.float32]:
+    """(256, 3), B first."""
+    counts = np.arange(256, dtype=np.uint8)[None]
+    return np.asarray(cv2.applyColorMap(counts, getattr(cv2, _PREFIX + palette.upper()))[0], np.float32)
 
 
 def _nearest(points: NDArray[np.float32], colours: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

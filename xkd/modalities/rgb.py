@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.counts import counts_of
+from xkd.modalities.counts import counts_of, read_images
 from xkd.modalities.files import IMAGES, jpeg_frame, read_image
 from xkd.modalities.raster import warp
 from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
@@ -75,7 +75,7 @@ class RGB:
 
     @classmethod
     def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
-        if "white" in table or (counts := counts_of(shots)).dtype != np.uint16:
+        if "white" in table or (counts := counts_of(read_images(shots))).dtype != np.uint16:
             return Told()
         fit = [bits for bits in _BITS if counts.most < 2**bits]
         readings = tuple((f"counts of {bits} bits", {"white": float(2**bits - 1)}) for bits in fit)

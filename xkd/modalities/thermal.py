@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.counts import Counts, counts_of, widened
+from xkd.modalities.counts import Counts, counts_of, read_images, widened
 from xkd.modalities.files import IMAGES, is_grey, read_image
-from xkd.modalities.palette import invert_palette
+from xkd.modalities.palette import invert_palette, likely_palettes
 from xkd.modalities.raster import warp, warp_seen
 from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
 
 _BYTE_STD = (256**2 / 12) ** 0.5
 AUTOMATIC_GAIN = "share of the image's own span (automatic gain)"
 _FLAT = 1e-6  # an image without contrast stays dark
+_FEW_PALETTES: Final = 3  # are offered
 _RENDERED: Final[Settings] = {"unit": "8-bit counts", "scale": 1.0, "range": [0.0, 255.0]}
 # what counts of cameras may be: unit, scale, and what is added to get degrees Celsius
 _READINGS: Final = {
@@ -102,7 +103,12 @@ class Thermal:
         missing = [key for key in cls.requires(table) if key not in table]
         if not missing:
             return Told()
-        counts = counts_of(shots)
+        images = read_images(shots)
+        colours = next((image for image in images if image.ndim == 3 and image.dtype == np.uint8 and not is_grey(image)), None)
+        if colours is not None and "palette" not in table and (palettes := likely_palettes(colours)):
+            ways = tuple((f"the palette {palette}", {"palette": palette}) for palette in palettes[:_FEW_PALETTES])
+            return Told({}, "8-bit pictures in false colours", ways)
+        counts = counts_of(images)
         if counts.dtype == np.uint8 and not {"unit", "scale"} & table.keys():
             return Told({key: _RENDERED[key] for key in missing})  # no camera's temperatures have 8 bits
         readings = _plausible(counts, table)
@@ -191,6 +197,8 @@ def _plausible(counts: Counts, table: Settings) -> dict[str, Settings]:
     for words, (unit, scale, to_celsius) in _READINGS.items():
         low, high = (end * scale + offset + to_celsius for end in (counts.low, counts.high))
         given = table.get("unit", unit) == unit and table.get("scale", scale) == scale
+        if counts.dtype.kind == "f" and scale != 1.0 and "scale" not in table:
+            continue  # who writes fractions has no need of a scale
         if given and _ORDINARY[0] <= low <= high <= _ORDINARY[1]:
             away = abs((low + high) / 2 - _USUAL)
             found.append((away, words, {"unit": unit, "scale": scale, "range": widened(low - to_celsius, high - to_celsius)}))

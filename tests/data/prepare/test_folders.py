@@ -13,6 +13,7 @@ import pytest
 from prepare_calls import THERMAL, Prepare, first_sample, two_sensors, write_image
 
 from xkd.data.manifest import Manifest
+from xkd.data.prepare.naming import unlike_names
 
 Fault = Callable[[Path], tuple[str, ...]]
 
@@ -180,8 +181,12 @@ def _labels(text: str) -> Fault:
         (_labels("id,label,note\nplant1_0,rust,dry, hot\n"), "labels.csv, line 2: has not as many cells as the header, 3"),
         (_labels("id,label,note\nplant1_0,rust\n"), "labels.csv, line 2: has not as many cells"),
         (_labels("id,label\nplant1_0,rust\nplant1_0,rust\n"), "labels.csv, line 3: 'plant1_0' is there twice"),
-        (_labels("file,label\nplant1_0,rust\n"), r"labels.csv: no column 'id'; it has \['file', 'label'\]"),
-        (_labels("id,label\nplant1_0.png,rust\n"), "it has 'plant1_0.png', the files have 'plant0_0'; see --strip"),
+        (
+            _labels("file,label\nplant1,rust\n"),
+            r"labels.csv: no column 'id', and no other one holds the files' stems, such as 'plant0_0'; it has \['file', 'label'\]",
+        ),
+        (_labels("id,label\nplant1,rust\n"), "it has 'plant1', the files have 'plant0_0'; see --strip"),
+        (lambda root: ("--labels", str(root / "labels.csv"), "--group-column", "plant"), r"labels.csv: no column 'plant'; it has \['id',"),
         (_labels("id,label,thermal\nplant1_0,rust,1\n"), "labels.csv: column 'thermal' is called like a sensor"),
         (
             lambda root: ("--set", "lidar.range=[0, 1]"),
@@ -219,9 +224,56 @@ def test_what_only_the_user_knows_is_asked_for_with_measured_values(recordings: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("header", ["file,label,note", "id,label,note"])
+def test_ids_may_be_names_of_files(header: str, recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
+    table = [header, *(f"plant{plant}_0_rgb.png,rust,{plant}" for plant in range(10))]
+    (recordings / "labels.csv").write_text("\n".join(table) + "\n", "utf-8")
+    answer = prepare("folders", *two_sensors(recordings), *STRIP, "--labels", recordings / "labels.csv", "--out", tmp_path / "out")
+    assert answer.code == 0, answer.error
+    assert ("note: ids are the column 'file' of labels.csv: it holds the files' names" in answer.out) == header.startswith("file")
+    rows = {row.id: row for row in Manifest.load(tmp_path / "out").rows}
+    assert (rows["plant3_0"].labels, rows["plant3_0"].meta["note"], rows["plant3_1"].labels) == (("rust",), "3", None)
+
+
+def test_the_column_of_the_labels_is_asked_for_with_those_there_are(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
+    (recordings / "labels.csv").write_text("id,disease,height\nplant1_0,rust,3\n", "utf-8")
+    words = ("folders", *two_sensors(recordings), *STRIP, "--labels", recordings / "labels.csv", "--out", tmp_path / "out")
+    answer = prepare(*words)
+    assert answer.code == 2
+    assert (
+        "labels.csv: no column 'label'; --label-column names the labels', one of ['disease', 'height'], or --classes says" in answer.error
+    )
+    assert prepare(*words, "--classes", "rust").code == 0
+
+
+def test_names_that_differ_are_shown_with_what_would_pair_them(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
+    words = ("folders", *two_sensors(recordings), "--classes", "rust")
+    answer = prepare(*words, "--out", tmp_path / "out")
+    assert answer.code == 2
+    pattern = re.search(r"--strip '(\S+)' takes what differs out of the stems and pairs 22 of 23", answer.error)
+    assert pattern is not None, answer.error
+    assert prepare(*words, "--strip", pattern[1], "--out", tmp_path / "out").code == 0
+    assert unlike_names({"a": {"IMG_0010", "IMG_0011"}, "b": {"FLIR_0011", "FLIR_0019"}}).startswith("--strip '^(FLIR_|IMG_)' takes")
+    assert unlike_names({"a": {"1_rgb"}, "b": {"1_ir"}}).startswith("--strip takes what differs"), "it would take all"
+    assert unlike_names({"a": {"1", "2"}, "b": {"x", "y"}}) == "--strip takes what differs out of the stems, such as '_rgb$|_thermal$'"
+
+
 def test_no_labels_and_no_classes_is_an_error(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
     answer = prepare("folders", *two_sensors(recordings), *STRIP, "--out", tmp_path / "out")
     assert (answer.code, "no classes: give labels (--labels CSV" in answer.error) == (2, True)
+
+
+def test_without_a_place_it_is_made_where_data_sets_are(
+    recordings: Path, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path / "root"))
+    words = ("folders", *two_sensors(recordings), *STRIP, "--classes", "rust")
+    answer = prepare(*words)
+    assert answer.code == 0, answer.error
+    assert Manifest.load("recordings").root == tmp_path / "root/recordings"
+    assert "root/recordings: is there already; say --out FOLDER" in prepare(*words).error
+    assert prepare("folders", "--sensor", f"rgb={recordings / 'rgb'}", "--classes", "rust", "--name", "photos").code == 0
+    assert Manifest.load("photos").name == "photos"
 
 
 def test_an_old_data_set_stays(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_what_is_known(column: str, file: str, what: object, kind: str, why: str
             "thermal",
             "a.npy",
             np.zeros((9, 24, 32), np.float16),
-            r"no sensor reads .npy files of float16 \(9, 24, 32\); their files are rgb: .png",
+            r"no sensor reads .npy files of float16 \(9, 24, 32\); files that are read: rgb, thermal, multispectral, depth: .png",
         ),
         ("rgb_depth", "a.png", DEEP, r"'rgb_depth' may be each of \['rgb', 'depth'\]; write rgb_depth="),
         ("left", "a.npy", np.zeros((9, 4), np.float32), r"holds .npy files of float32 \(9, 4\); which .* one of \['lidar'\]"),

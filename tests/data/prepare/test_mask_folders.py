@@ -57,8 +57,16 @@ def test_masks_are_codes(source: Path, prepare: Prepare, masks: str, meaning: tu
         ),
         ("colours", ("--mask-colours", "leaf=0,255,0", "--mask-positive", "leaf"), "1.png: colour (255, 0, 10) at x 5, y 5 has no name"),
         ("colours", CODES, "a mask is an 8-bit grey image of codes"),
-        ("codes", ("--mask-positive", "leaf"), "--mask-values or --mask-colours"),
-        ("codes", (*CODES[:4], "--mask-positive", "spot"), "--mask-positive names some of ['background', 'leaf', 'lesion']; got ['spot']"),
+        (
+            "codes",
+            ("--mask-positive", "leaf"),
+            "they hold codes 0, 1, 2 (4 of 4 were read); say with your names: --mask-values background=0 NAME=1 NAME=2",
+        ),
+        ("colours", (), "they hold 3 colours (4 of 4 were read); say with your names: --mask-colours NAME=0,255,0 NAME=255,0,10"),
+        ("rgb", (), "colours, too many for names: are these the masks?"),
+        ("codes", (*CODES[:4], *COLOURS), "codes: masks have codes or colours, not both"),
+        ("codes", CODES[:4], "--mask-positive names the region of interest, some of ['background', 'leaf', 'lesion']; got []"),
+        ("codes", (*CODES[:4], "--mask-positive", "spot"), "some of ['background', 'leaf', 'lesion']; got ['spot']"),
         ("codes", ("--mask-values", "leaf=300", "--mask-positive", "leaf"), "codes are whole numbers, 0 to 255"),
         ("codes", ("--mask-values", "leaf=0.5", "--mask-positive", "leaf"), "codes are whole numbers, 0 to 255"),
         ("colours", ("--mask-colours", "leaf=red", "--mask-positive", "leaf"), "write NAME=RED,GREEN,BLUE"),
@@ -74,6 +82,16 @@ def test_a_planted_fault_is_named(source: Path, prepare: Prepare, masks: str, me
     assert answer.code == 2
     assert message in answer.error
     assert not (source / "out").exists()
+
+
+def test_the_one_name_beside_the_background_is_of_interest(source: Path, prepare: Prepare) -> None:
+    for path in (source / "codes").iterdir():
+        cv2.imwrite(str(path), (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) > 1).astype(np.uint8))
+    answer = prepare(*words(source, "codes"), "--mask-values", "background=0", "lesion=1", "--split", "train=1")
+    assert answer.code == 0, answer.error
+    manifest, _ = first_sample(source / "out", mask="mask")
+    assert manifest.mask is not None
+    assert manifest.mask.positive == ("lesion",)
 
 
 def test_masks_of_other_files_are_refused(source: Path, prepare: Prepare) -> None:

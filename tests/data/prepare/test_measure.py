@@ -82,6 +82,17 @@ def test_units_of_a_thermal_camera_are_offered_where_they_make_temperatures(
     assert offered == [*meanings, "counts of no known unit"], said
 
 
+def test_fractions_are_temperatures_as_they_are(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.tif"), np.linspace(22, 35, 600, dtype=np.float32).reshape(20, 30))
+    with pytest.raises(ValueError, match=r"they hold float32 values, 98 % of them from 22.13 to 34.87 \(1 file read\)") as asked:
+        complete("thermal", {"sensor": "thermal"}, [Shot((tmp_path / "a.tif",))])
+    said = str(asked.value)
+    assert re.findall(r"if these are ([^:]+): --set thermal.unit=\S+ thermal.scale=1 ", said) == [
+        "degrees Celsius",
+        "counts of no known unit",
+    ]
+
+
 def test_what_is_set_already_is_not_asked_for(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.linspace(29000, 31000, 600).reshape(20, 30).astype(np.uint16))
     shots = [Shot((tmp_path / "a.png",))]
@@ -99,6 +110,21 @@ def test_a_rendered_thermal_picture_has_counts(tmp_path: Path) -> None:
     assert 'thermal: its files tell unit = "8-bit counts", scale = 1.0' in note
     with pytest.raises(ValueError, match=r"needs \['unit', 'range'\].*8-bit counts"):
         complete("thermal", {"sensor": "thermal", "scale": 0.5}, [Shot((tmp_path / "a.png",))])
+
+
+def test_a_palette_is_asked_for_with_those_that_fit(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a.jpg"), cv2.applyColorMap(cv2.GaussianBlur(grey, (0, 0), 3), cv2.COLORMAP_INFERNO))
+    shots = [Shot((tmp_path / "a.jpg",))]
+    with pytest.raises(
+        ValueError, match=r"needs \['palette'\].*false colours; if these are the palette inferno: --set thermal.palette=inferno"
+    ):
+        complete("thermal", {"sensor": "thermal"}, shots)
+    assert complete("thermal", {"sensor": "thermal", "palette": "inferno"}, shots)[0]["unit"] == "8-bit counts"
+    cv2.imwrite(str(tmp_path / "b.png"), np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    table, _ = complete("thermal", {"sensor": "thermal"}, [Shot((tmp_path / "b.png",))])
+    with pytest.raises(ValueError, match=r"b\.png: a false-colour \(palette\) thermal picture"):
+        measure("thermal", table, [Shot((tmp_path / "b.png",))])
 
 
 def test_deep_colours_are_asked_for_their_white(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from xkd.data.prepare.guess import guess
 from xkd.data.prepare.listing import Source
-from xkd.data.prepare.masks import Colour, MaskFolder
+from xkd.data.prepare.masks import Colour, MaskFolder, held
 from xkd.data.prepare.records import Table
 from xkd.modalities import SENSORS
 
@@ -58,7 +58,7 @@ def parse_numbers(words: Sequence[str], flag: str) -> dict[str, float]:
 
 
 def parse_masks(folder: Path | None, values: Sequence[str], colours: Sequence[str], positive: Sequence[str]) -> MaskFolder | None:
-    """The masks' folder with codes `NAME=CODE` or colours `NAME=RED,GREEN,BLUE`."""
+    """The masks' folder with codes `NAME=CODE` or colours `NAME=RED,GREEN,BLUE`; the one name beside `background` is of interest."""
     if folder is None:
         if values or colours or positive:
             raise ValueError("--mask-values, --mask-colours and --mask-positive say what the files of --masks DIR mean; it is not given")
@@ -66,7 +66,11 @@ def parse_masks(folder: Path | None, values: Sequence[str], colours: Sequence[st
     codes = {name: int(code) for name, code in parse_numbers(values, "--mask-values").items() if code.is_integer()}
     if len(codes) < len(values) or not all(0 <= code <= 255 for code in codes.values()):
         raise ValueError(f"--mask-values: codes are whole numbers, 0 to 255; got {list(values)}")
-    return MaskFolder(folder, tuple(positive), codes, {name: _colour(name, text) for name, text in named(colours, "--mask-colours")})
+    palette = {name: _colour(name, text) for name, text in named(colours, "--mask-colours")}
+    if not codes and not palette:
+        raise ValueError(f"{folder}: the masks' names are in no file; they hold {held(folder)}")
+    others = [name for name in (*codes, *palette) if name != "background"]
+    return MaskFolder(folder, tuple(positive or (others if len(others) == 1 else ())), codes, palette)
 
 
 def named(words: Sequence[str], flag: str) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from xkd.data.prepare.labels import LabelSource, annotate
 from xkd.data.prepare.listing import Source, list_sources
 from xkd.data.prepare.masks import MaskFolder, give_masks
+from xkd.data.prepare.naming import unlike_names
 from xkd.data.prepare.records import Contents, Record
 
 
@@ -22,7 +23,7 @@ def find_in_folders(sources: Mapping[str, Source], labels: LabelSource, masks: M
         if not stems.keys() & files[first].keys():
             raise ValueError(
                 f"'{column}' and '{first}' have no stem in common: '{next(iter(stems), '')}' and '{next(iter(files[first]), '')}'; "
-                "--strip takes what differs out of the stems, such as '_rgb$|_thermal$'"
+                f"{unlike_names({name: by_stem.keys() for name, by_stem in files.items() if by_stem})}"
             )
     rows = sorted(set().union(*files.values()))
     records = [Record(stem, {column: by_stem[stem] for column, by_stem in files.items() if stem in by_stem}, frame=stem) for stem in rows]
@@ -40,7 +41,7 @@ def described(
     notes: tuple[str, ...] = (),
 ) -> Contents:
     """Records of stems with their labels and masks."""
-    records, classes, unlabelled, remarks = annotate(records, labels, list(sources))
+    records, classes, unlabelled, remarks = annotate(records, labels, list(sources), strip)
     left_out = left_out + unlabelled
     if masks is not None:
         records, unmasked = give_masks(records, masks, strip)

@@ -28,7 +28,7 @@ def guess(column: str, folders: Sequence[Path]) -> tuple[str, str]:
     like = sorted(kind for kind, grade in likeness.items() if grade != "no")
     here, files = f"--sensor {column}={','.join(map(str, folders))}", _words(looks[0])
     if not like:
-        raise ValueError(f"{here}: no sensor reads {files}; their files are {_formats()}")
+        raise ValueError(f"{here}: no sensor reads {files}; files that are read: {_formats()}")
     ask = f"write {here.removeprefix('--sensor ')}:SENSOR, SENSOR one of {like}"
     for name in (column, folders[0].name):
         called = called_so(name)
@@ -101,4 +101,7 @@ def _words(look: Look) -> str:
 
 
 def _formats() -> str:
-    return "; ".join(f"{kind}: {' '.join(sensor.suffixes)}" for kind, sensor in SENSORS.items())
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for kind, sensor in SENSORS.items():
+        kinds.setdefault(sensor.suffixes, []).append(kind)
+    return "; ".join(f"{', '.join(those)}: {' '.join(suffixes)}" for suffixes, those in kinds.items())

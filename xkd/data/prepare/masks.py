@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from xkd.data.region import read_codes
 from xkd.modalities.files import IMAGES, read_image
 
 Colour = tuple[int, int, int]  # red, green, blue
+_FEW: Final = 5  # pictures are looked at
+_MOST_NAMES: Final = 32  # that a person would give
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,9 @@ class MaskFolder:
 
     def __post_init__(self) -> None:
         if bool(self.values) == bool(self.colours):
-            raise ValueError(f"{self.folder}: masks need the codes of their names, or the colours: --mask-values or --mask-colours")
+            raise ValueError(f"{self.folder}: masks have codes or colours, not both: --mask-values or --mask-colours")
         if not self.positive or not set(self.positive) <= set(self.mask.values):
-            raise ValueError(f"--mask-positive names some of {list(self.mask.values)}; got {list(self.positive)}")
+            raise ValueError(f"--mask-positive names the region of interest, some of {list(self.mask.values)}; got {list(self.positive)}")
         palette = list(self._palette().values())
         if self.colours and len(set(palette)) < len(palette):
             raise ValueError(f"--mask-colours: two names have one colour: {self._palette()}")
@@ -56,6 +59,30 @@ class MaskFolder:
     def _palette(self) -> dict[str, Colour]:
         rest = {name: colour for name, colour in self.colours.items() if name != "background"}
         return {"background": self.colours.get("background", (0, 0, 0))} | rest
+
+
+def held(folder: Path) -> str:
+    """What a few of its pictures hold, as words for a person and for the command."""
+    files, _ = list_files(folder, IMAGES)
+    paths = [file.path for file in files.values()]
+    pictures = [read_image(path, cv2.IMREAD_UNCHANGED) for path in paths[:: -(-len(paths) // _FEW)]]
+    if all(picture.ndim == 2 for picture in pictures):
+        codes = np.unique(np.concatenate([np.unique(picture) for picture in pictures])).tolist()
+        words = ["background=0" if code == 0 else f"NAME={code}" for code in codes]
+        found, flag = f"codes {', '.join(map(str, codes))}", f"--mask-values {' '.join(words)}"
+    else:
+        colours = {tuple(colour) for picture in pictures if picture.ndim == 3 for colour in _colours(picture)}
+        words = [f"NAME={red},{green},{blue}" for red, green, blue in sorted(colours) if (red, green, blue) != (0, 0, 0)]
+        found, flag = f"{len(colours)} colours", f"--mask-colours {' '.join(words)}"
+    if len(words) > _MOST_NAMES:
+        return f"{found}, too many for names: are these the masks?"
+    return f"{found} ({len(pictures)} of {len(paths)} were read); say with your names: {flag}"
+
+
+def _colours(picture: NDArray[np.uint8]) -> list[list[int]]:
+    """Red, green, blue of each colour in it."""
+    found: list[list[int]] = np.unique(picture[..., 2::-1].reshape(-1, 3), axis=0).tolist()
+    return found
 
 
 def give_masks(records: list[Record], masks: MaskFolder, strip: str) -> tuple[list[Record], dict[str, int]]:
