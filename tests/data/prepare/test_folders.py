@@ -48,14 +48,6 @@ def test_files_that_cannot_be_read_stop_it_or_are_left_out(complete: bool, recor
     assert not (tmp_path / "made" / "rgb" / "plant1_0_rgb.png").exists()
 
 
-def test_a_table_in_another_encoding_is_named(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
-    table = (recordings / "labels.csv").read_text("utf-8")
-    (recordings / "labels.csv").write_bytes(table.replace("rust", "rouillée").encode("latin-1"))
-    answer = prepare("folders", *two_sensors(recordings), *STRIP, *PLANTS, "--labels", recordings / "labels.csv", "--out", tmp_path / "out")
-    assert answer.code == 2
-    assert f"{recordings / 'labels.csv'}: save it as UTF-8" in answer.error
-
-
 def test_pairs_labels_groups_and_empty_cells(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = (*two_sensors(recordings), *STRIP, *PLANTS, "--labels", recordings / "labels.csv", "--licence", 'ours "quoted" \\ é')
@@ -224,28 +216,6 @@ def test_what_only_the_user_knows_is_asked_for_with_measured_values(recordings: 
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("header", ["file,label,note", "id,label,note"])
-def test_ids_may_be_names_of_files(header: str, recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
-    table = [header, *(f"plant{plant}_0_rgb.png,rust,{plant}" for plant in range(10))]
-    (recordings / "labels.csv").write_text("\n".join(table) + "\n", "utf-8")
-    answer = prepare("folders", *two_sensors(recordings), *STRIP, "--labels", recordings / "labels.csv", "--out", tmp_path / "out")
-    assert answer.code == 0, answer.error
-    assert ("note: ids are the column 'file' of labels.csv: it holds the files' names" in answer.out) == header.startswith("file")
-    rows = {row.id: row for row in Manifest.load(tmp_path / "out").rows}
-    assert (rows["plant3_0"].labels, rows["plant3_0"].meta["note"], rows["plant3_1"].labels) == (("rust",), "3", None)
-
-
-def test_the_column_of_the_labels_is_asked_for_with_those_there_are(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
-    (recordings / "labels.csv").write_text("id,disease,height\nplant1_0,rust,3\n", "utf-8")
-    words = ("folders", *two_sensors(recordings), *STRIP, "--labels", recordings / "labels.csv", "--out", tmp_path / "out")
-    answer = prepare(*words)
-    assert answer.code == 2
-    assert (
-        "labels.csv: no column 'label'; --label-column names the labels', one of ['disease', 'height'], or --classes says" in answer.error
-    )
-    assert prepare(*words, "--classes", "rust").code == 0
-
-
 def test_names_that_differ_are_shown_with_what_would_pair_them(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
     words = ("folders", *two_sensors(recordings), "--classes", "rust")
     answer = prepare(*words, "--out", tmp_path / "out")
@@ -280,42 +250,6 @@ def test_an_old_data_set_stays(recordings: Path, prepare: Prepare, tmp_path: Pat
     (tmp_path / "out").mkdir()
     answer = prepare("folders", *two_sensors(recordings), *STRIP, "--out", tmp_path / "out", "--classes", "rust")
     assert (answer.code, "is there already" in answer.error) == (2, True)
-
-
-def test_given_splits_and_left_out_rows(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
-    table = ["id,label,where,plant"]
-    for plant in range(10):
-        split = "train" if plant < 6 else "val" if plant < 8 else "test"
-        table += [f"plant{plant}_{picture},{'rust' if plant % 2 else 'mite'},{split},p{plant}" for picture in range(2)]
-    table.append("plant99_0,rust,train,p99")
-    (recordings / "labels.csv").write_text("\n".join(table) + "\n", "utf-8")
-    words = (*two_sensors(recordings), *STRIP, "--labels", recordings / "labels.csv", "--split-column", "where", "--group-column", "plant")
-    answer = prepare("folders", *words, "--out", tmp_path / "out")
-    assert answer.code == 0, answer.error
-    assert "left out: 4 x row without a split" in answer.out
-    assert "left out: 1 x row of labels.csv without a file" in answer.out
-    rows = Manifest.load(tmp_path / "out").rows
-    assert [sum(row.split == split for row in rows) for split in ("train", "val", "test")] == [12, 4, 4]
-    answer = prepare("folders", *words, "--out", tmp_path / "chosen", "--classes", "rust")
-    assert "left out: 10 x row with label 'mite', not among the classes" in answer.out
-    (recordings / "labels.csv").write_text("\n".join(table).replace("test,p9", "test,p1") + "\n", "utf-8")
-    answer = prepare("folders", *words, "--out", tmp_path / "straddling")
-    assert answer.code == 2
-    assert answer.error.startswith("xkd prepare-dataset: row 'plant9_0': group 'p1' straddles splits 'train' and 'test'")
-
-
-def test_groups_of_some_rows_alone_are_refused(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
-    table = ["id,label,group", *(f"plant{plant}_0,rust,p{plant}" for plant in range(10))]
-    (recordings / "labels.csv").write_text("\n".join(table) + "\n", "utf-8")
-    words = ("folders", *two_sensors(recordings), *STRIP, "--labels", recordings / "labels.csv")
-    answer = prepare(*words, "--out", tmp_path / "out")
-    assert answer.code == 2
-    assert "14 of 24 rows have no group, such as 'plant0_1', others have one: they may be of the same plant" in answer.error
-    assert not (tmp_path / "out").exists()
-    answer = prepare(*words, "--group-regex", "^(plant[0-9]+)", "--out", tmp_path / "out")
-    assert "row 'plant0_0' has a group, 'p0', and --group-regex is given too; which holds?" in answer.error
-    (recordings / "labels.csv").write_text("\n".join(table).replace(",group", ",of") + "\n", "utf-8")
-    assert prepare(*words, "--group-regex", "^(plant[0-9]+)", "--out", tmp_path / "out").code == 0
 
 
 def test_two_files_of_one_safe_name_are_refused(tmp_path: Path, prepare: Prepare) -> None:
