@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -49,6 +51,22 @@ def registered(matrix: np.ndarray) -> Registration:
 def dataset(root: Path, size: tuple[int, int] = two.SIZE[::-1], augment: Augment = WILD) -> PairedDataset:
     views = [View(name, sensor(str(root), name), size) for name in ("rgb", "thermal")]
     return PairedDataset(str(root), "train", views, augment, seed=3, cache=True)
+
+
+@dataclass(frozen=True)
+class Dark(RGB):
+    """Beside its frame it is black."""
+
+    outside: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.0)
+
+
+def test_what_a_registered_sensor_does_not_see_is_what_it_says(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((*two.SENSOR_SIZE[::-1], 3), 200, np.uint8))
+    beside = np.array([[1.0, 0.0, two.SENSOR_SIZE[0] / 2], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    for eye in (RGB(), Dark()):
+        reading = read_registered(eye, Shot((tmp_path / "a.png",)), registered(beside))
+        assert reading[10, -1].tolist() == np.rint(eye.outside).tolist()
+        assert reading[10, 10].tolist() == [200, 200, 200]
 
 
 def marker_set(root: Path) -> Path:

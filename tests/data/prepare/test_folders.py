@@ -98,11 +98,13 @@ def test_classes_from_folders_and_names_made_safe(tmp_path: Path, prepare: Prepa
         kind = ("leaf rust", "healthy")[number % 2]
         write_image(tmp_path / f"photos/{kind}/a;b:{number}.png", number)
     (tmp_path / "photos/notes.txt").write_text("weather was fine", "utf-8")
+    write_image(tmp_path / "photos/.previews/healthy/0.png", 0)
     answer = prepare("folders", "--sensor", f"rgb={tmp_path / 'photos'}:rgb", "--labels-from-folder", "--out", tmp_path / "out")
     assert answer.code == 0, answer.error
     assert "left out: 1 x file in" in answer.out
     manifest, _ = first_sample(tmp_path / "out")
     rows = {row.id: row for row in manifest.rows}
+    assert len(rows) == 6, "a hidden file is none"
     assert rows["leaf rust/a;b:0"].files["rgb"] == ("rgb/leaf_rust/a_b_0.png",)
     assert rows["leaf rust/a;b:0"].labels == ("leaf rust",)
 

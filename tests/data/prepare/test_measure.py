@@ -59,6 +59,12 @@ def test_the_range_of_a_scanner_is_its_distances(tmp_path: Path) -> None:
     )
 
 
+def test_limits_of_depth_are_above_nothing(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.linspace(60, 20000, 600).reshape(20, 30).astype(np.uint16))
+    with pytest.raises(ValueError, match=r"if these are millimetres: --set depth.scale=0.001 'depth.limits=\[0.259, 20\]'"):
+        complete("depth", {"sensor": "depth"}, [Shot((tmp_path / "a.png",))])
+
+
 @pytest.mark.parametrize(
     ("low", "high", "meanings"),
     [

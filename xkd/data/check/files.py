@@ -20,7 +20,6 @@ from xkd.data.check.finding import Finding, listed
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
 from xkd.modalities.files import is_whole
-from xkd.modality import Scans
 
 _ORIENTATION: Final = 0x0112  # EXIF
 _TURNED: Final = (5, 6, 7, 8)  # orientations that swap height and width
@@ -58,20 +57,18 @@ def scan_files(manifest: Manifest, tick: Callable[[], None]) -> dict[tuple[str, 
     """Facts of every file that a sensor reads; `tick` is called after each."""
     facts = {}
     for name, path in users(manifest.rows):
-        facts[name, path] = _facts(manifest.root / path, isinstance(manifest.modalities[name], Scans))
+        facts[name, path] = _facts(manifest.root / path)
         tick()
     return facts
 
 
-def _facts(path: Path, scan: bool) -> FileFacts:
+def _facts(path: Path) -> FileFacts:
     if not path.is_file():
         return FileFacts(problem="no such file")
     data = path.read_bytes()
     if not data:
         return FileFacts(problem="is empty")
     digest = blake2b(data, digest_size=16).hexdigest()
-    if scan:
-        return FileFacts(digest=digest)
     if not is_whole(data):
         return FileFacts(problem=f"is cut off after {len(data)} bytes", digest=digest)
     try:
