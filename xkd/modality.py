@@ -62,7 +62,7 @@ class Channels(Protocol):
 class Modality(Channels, Protocol):
     """One sensor: what its files hold, in which unit; `name` is the manifest's column that it is read from.
 
-    A pixel that the sensor did not see (outside its image, no return, no data) is placed as NaN by a sensor whose readings have holes,
+    A pixel that the sensor did not see (outside its image, no return, no data) is placed as NaN by a sensor whose recordings have holes,
     and as `outside` by the others. A `Batch` holds `outside` in any case (see `filled`).
     """
 
@@ -82,8 +82,8 @@ class Modality(Channels, Protocol):
         `ValueError` or `FileNotFoundError` names the file.
         """
 
-    def place(self, reading: Any, matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        """The crop of a reading under a draw: (H, W, C) of `size`."""
+    def place(self, content: Any, matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        """The crop of what was read under a draw: (H, W, C) of `size`."""
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """A photometric change that this sensor could have made; moves no pixel, keeps shape, dtype and what was not seen."""
@@ -99,7 +99,7 @@ class Shrinks(Protocol):
 
 @runtime_checkable
 class Scans(Protocol):
-    """A sensor whose readings are points, drawn into a view of any size: most of its pixels hold none.
+    """A sensor whose recordings are points, drawn into a view of any size: most of its pixels hold none.
 
     The row's calibration puts them into the camera's frame, where they need no registration.
     """
@@ -126,16 +126,16 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Told:
+class Clues:
     """What a few files say of settings that their table lacks.
 
-    `settings` are known now. Others are not in the files: then `seen` says what is, and `readings` how it may be meant, each in words
-    and as the settings to give.
+    `settings` are known by them. Of others no file speaks: then `content` says what the files hold, and `meanings` what that may mean,
+    each in words and as the settings to give.
     """
 
     settings: Settings = field(default_factory=dict)
-    seen: str = ""
-    readings: tuple[tuple[str, Settings], ...] = ()
+    content: str = ""
+    meanings: tuple[tuple[str, Settings], ...] = ()
 
 
 class Sensor(Modality, Protocol):
@@ -156,7 +156,7 @@ class Sensor(Modality, Protocol):
         """Whether a file of its suffixes that looks like this is its own: if it is so called, or whatever it is called."""
 
     @classmethod
-    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+    def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
         """What these shots say of settings that the table lacks: of `requires`, and of others that depend on the files.
 
         `mean` and `std` are measured by others. `ValueError` names a file where none can be read.

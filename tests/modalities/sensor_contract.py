@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from xkd.geometry import IDENTITY, Box
-from xkd.modalities import SENSORS, modality, told
+from xkd.modalities import SENSORS, clues, modality
 from xkd.modality import Modality, Scans, Shot, filled
 
 SIZE = (20, 30)
@@ -93,18 +93,18 @@ def check_jitter(kind: str, folder: Path) -> None:
 def check_telling(kind: str, folder: Path) -> None:
     """What its files tell of an empty table, and what they are said to mean perhaps, makes a sensor that reads them."""
     table, _, shot = example(kind, folder)
-    whole = told("eye", table, [shot, shot])
-    assert (whole.settings, whole.seen, whole.readings) == ({}, "", ()), "nothing is missing"
+    whole = clues("eye", table, [shot, shot])
+    assert (whole.settings, whole.content, whole.meanings) == ({}, "", ()), "nothing is missing"
     ways = [{"sensor": kind}]
     for _ in SENSORS[kind].requires(table):  # an answer may raise the next question
-        answers = [(way, told("eye", way, [shot, shot])) for way in ways]
-        ways = [{**way, **answer.settings, **reading} for way, answer in answers for _, reading in answer.readings or [("", {})]]
+        answers = [(way, clues("eye", way, [shot, shot])) for way in ways]
+        ways = [{**way, **answer.settings, **meaning} for way, answer in answers for _, meaning in answer.meanings or [("", {})]]
     for way in ways:
         modality("eye", way).read(shot)
     if SENSORS[kind].requires({}):
         for key in SENSORS[kind].requires({}):
-            less = told("eye", {name: value for name, value in table.items() if name != key}, [shot])
-            assert key in less.settings or all(key in reading for _, reading in less.readings), f"nobody tells {key}"
+            less = clues("eye", {name: value for name, value in table.items() if name != key}, [shot])
+            assert key in less.settings or all(key in meaning for _, meaning in less.meanings), f"nobody tells {key}"
 
 
 CHECKS = (check_reading, check_outside, check_jitter, check_telling)

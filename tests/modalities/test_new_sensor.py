@@ -25,7 +25,7 @@ from xkd.geometry import Box, Matrix
 from xkd.modalities import SENSORS
 from xkd.modalities.counts import read_few
 from xkd.modalities.raster import warp_seen
-from xkd.modality import Likeness, Look, Settings, Shot, Told
+from xkd.modality import Clues, Likeness, Look, Settings, Shot
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Events:
         return "if so called" if look.shape[2:] == (2,) else "no"
 
     @classmethod
-    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
-        return Told() if "range" in table else Told({"range": [0.0, max(read_few(shots, lambda shot: float(np.load(shot.only).max())))]})
+    def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
+        return Clues() if "range" in table else Clues({"range": [0.0, max(read_few(shots, lambda shot: float(np.load(shot.only).max())))]})
 
     @classmethod
     def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:

@@ -37,8 +37,8 @@ def read_sample(path: Path, view: View) -> Sample:
             f"{path}: this network sees {view.modality.name} together, one file cannot hold them: use a data set and `xkd test`"
         )
     [sensor] = view.sensors
-    reading = sensor.read(Shot((path,)))
-    pixels = sensor.place(reading, IDENTITY, view.size, Box(0, 0, reading.shape[1], reading.shape[0]))
+    content = sensor.read(Shot((path,)))
+    pixels = sensor.place(content, IDENTITY, view.size, Box(0, 0, content.shape[1], content.shape[0]))
     return Sample(
         views={view.name: torch.from_numpy(np.ascontiguousarray(filled(pixels, sensor))).permute(2, 0, 1)},
         present={view.name: True},

@@ -131,21 +131,21 @@ def read_registered(modality: Modality, shot: Shot, registration: Registration |
     """What the files hold, in the reference's frame where the sensor is registered.
 
     There it is resampled once, so a draw or a crop treats it as it treats any other file. What the sensor does not see of that frame
-    is NaN, or `outside` in a reading of `uint8` counts. `ValueError` names a file of another size than was registered.
+    is NaN, or `outside` in what was read as `uint8` counts. `ValueError` names a file of another size than was registered.
     """
-    reading = modality.read(shot)
+    content = modality.read(shot)
     if registration is None:
-        return reading
-    height, width = reading.shape[:2]
+        return content
+    height, width = content.shape[:2]
     if (width, height) != registration.sensor_size:
         raise ValueError(
             f"{shot.paths[0]}: is {width}x{height}, [registration.{modality.name}] in manifest.toml is for "
             f"{registration.sensor_size[0]}x{registration.sensor_size[1]}; bring the file to that size, or register the sensor again"
         )
-    placed = warp_plane(reading, registration.to_sensor, registration.size[::-1])
-    if reading.dtype.kind not in "ui":
+    placed = warp_plane(content, registration.to_sensor, registration.size[::-1])
+    if content.dtype.kind not in "ui":
         return placed
-    return np.rint(np.where(np.isnan(placed), np.asarray(modality.outside, np.float32), placed)).astype(reading.dtype)
+    return np.rint(np.where(np.isnan(placed), np.asarray(modality.outside, np.float32), placed)).astype(content.dtype)
 
 
 def unlike_sizes(sizes: Mapping[str, tuple[int, int]], same_size: bool, registrations: Mapping[str, Registration]) -> str:

@@ -12,9 +12,9 @@ from xkd.modalities.lidar import LiDAR
 from xkd.modalities.multispectral import Multispectral
 from xkd.modalities.rgb import RGB
 from xkd.modalities.thermal import Thermal
-from xkd.modality import Modality, Sensor, Shot, Told
+from xkd.modality import Clues, Modality, Sensor, Shot
 
-__all__ = ["RGB", "SENSORS", "Depth", "LiDAR", "Multispectral", "Thermal", "modality", "told"]
+__all__ = ["RGB", "SENSORS", "Depth", "LiDAR", "Multispectral", "Thermal", "clues", "modality"]
 
 SENSORS: Final[Mapping[str, type[Sensor]]] = {  # as a manifest.toml names them
     "rgb": RGB,
@@ -39,10 +39,10 @@ def modality(name: str, table: Mapping[str, Any]) -> Modality:
     return built
 
 
-def told(name: str, table: Mapping[str, Any], shots: Sequence[Shot]) -> Told:
+def clues(name: str, table: Mapping[str, Any], shots: Sequence[Shot]) -> Clues:
     """What some shots say of settings that their `[modalities.NAME]` table lacks; raises what `modality` does, but for missing keys."""
     sensor, values = _settings(name, table)
-    return sensor.told(values, shots)
+    return sensor.clues(values, shots)
 
 
 def _settings(name: str, table: Mapping[str, Any]) -> tuple[type[Sensor], dict[str, Any]]:

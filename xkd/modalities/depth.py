@@ -15,10 +15,10 @@ from xkd.geometry import Box, Matrix
 from xkd.modalities.counts import counts_of, read_images, widened
 from xkd.modalities.files import IMAGES, read_image
 from xkd.modalities.raster import warp_seen
-from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
+from xkd.modality import Clues, Likeness, Look, Settings, Shot, check_finite
 
 # what counts of cameras may be, in metres: OpenNI's and RealSense's, KITTI's, TUM's
-_READINGS: Final = {"millimetres": 0.001, "1/256 of a metre": 1 / 256, "1/5000 of a metre": 1 / 5000, "centimetres": 0.01, "metres": 1.0}
+_SCALES: Final = {"millimetres": 0.001, "1/256 of a metre": 1 / 256, "1/5000 of a metre": 1 / 5000, "centimetres": 0.01, "metres": 1.0}
 _ORDINARY: Final = (0.05, 300.0)  # metres that depth cameras measure
 
 
@@ -64,20 +64,20 @@ class Depth:
         return "if so called" if look.shape[2] == 1 and look.dtype != "uint8" else "no"
 
     @classmethod
-    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+    def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
         missing = [key for key in cls.requires(table) if key not in table]
         if not missing:
-            return Told()
+            return Clues()
         counts = counts_of(read_images(shots), holes=True)
-        readings: dict[str, Settings] = {}
-        given = {f"{table['scale']:g} metres each": float(table["scale"])} if "scale" in table else _READINGS
+        meanings: dict[str, Settings] = {}
+        given = {f"{table['scale']:g} metres each": float(table["scale"])} if "scale" in table else _SCALES
         for words, scale in given.items():
             low, high = counts.low * scale, counts.high * scale
             if "scale" in table or (_ORDINARY[0] <= low and high <= _ORDINARY[1]):
                 near, far = widened(low, high)
                 full = {"scale": scale, "limits": [near or float(f"{low:.3g}"), far]}
-                readings[words] = {key: full[key] for key in missing}
-        return Told({}, str(counts), tuple(readings.items()))
+                meanings[words] = {key: full[key] for key in missing}
+        return Clues({}, str(counts), tuple(meanings.items()))
 
     @classmethod
     def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
@@ -120,8 +120,8 @@ class Depth:
         values = 1 / metres if self.inverse else metres
         return np.asarray(values[..., None])
 
-    def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        return warp_seen(reading, matrix, size, crop)
+    def place(self, content: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        return warp_seen(content, matrix, size, crop)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         lost = rng.random(image.shape, np.float32) < self.dropout * rng.random()

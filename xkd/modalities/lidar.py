@@ -16,7 +16,7 @@ from xkd.modalities.calibration import Camera, read_calibration, write_calibrati
 from xkd.modalities.counts import read_few, widened
 from xkd.modalities.points import Points, densify, splat, unoccluded
 from xkd.modalities.scans import SCANS, read_scan
-from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
+from xkd.modality import Clues, Likeness, Look, Settings, Shot, check_finite
 
 OUTPUTS: Final = ("range", "height", "intensity", "density", "valid")
 _AHEAD: Final = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])  # a scanner in the camera's place, x upon z
@@ -100,19 +100,19 @@ class LiDAR:
         return "if so called" if len(look.shape) == 2 and look.shape[1] >= 3 else "no"
 
     @classmethod
-    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+    def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
         known: dict[str, Any] = {}
         if "project" not in table and not any(shot.calibration for shot in shots):
             known["project"] = "above"  # what would put them into a camera's picture is not there
         if set(cls.requires(table)) <= table.keys():
-            return Told(known)
+            return Clues(known)
         scans = read_few(shots, lambda shot: read_scan(shot.only, table.get("columns", cls.columns)))
         if "outputs" not in table:
             intensities = np.concatenate([scan[:, 3] for scan in scans])
             known["outputs"] = ("range", "intensity", "valid") if np.ptp(intensities) > 0 else ("range", "valid")
         if "range" not in table:
             known["range"] = widened(0.0, max(float(np.linalg.norm(scan[:, :3], axis=1).max()) for scan in scans))
-        return Told(known)
+        return Clues(known)
 
     @classmethod
     def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
@@ -165,10 +165,10 @@ class LiDAR:
         points = Points(pixels[kept], depth[kept].astype(np.float32), values[kept], (height, width))
         return unoccluded(points, self.occlusion, 0.1) if self.occlusion and not self.above else points
 
-    def place(self, reading: Points, matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        if self.above and crop != (0, 0, reading.shape[1], reading.shape[0]):
+    def place(self, content: Points, matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        if self.above and crop != (0, 0, content.shape[1], content.shape[0]):
             raise ValueError(f"lidar '{self.name}': a bird's-eye view has no crop, crops are in the camera's frame; got {crop}")
-        drawn = splat(reading, matrix, size, crop)
+        drawn = splat(content, matrix, size, crop)
         valid = densify(drawn, self.densify)
         columns = {"range": 0, "height": 1, "intensity": 2}
         placed = np.empty((*size, self.channels), np.float32)

@@ -17,7 +17,7 @@ from xkd.geometry import Box, Matrix
 from xkd.modalities.counts import read_few, usual_span, widened
 from xkd.modalities.files import IMAGES, read_bands
 from xkd.modalities.raster import warp_seen
-from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
+from xkd.modality import Clues, Likeness, Look, Settings, Shot, check_finite
 
 # normalised differences (a - b) / (a + b)
 # NDVI: Rouse et al. 1974; GNDVI: Gitelson, Kaufman & Merzlyak 1996; NDRE: Gitelson & Merzlyak 1994
@@ -94,14 +94,14 @@ class Multispectral:
         return "yes" if look.shape[2] > _COLOURS else "if so called"
 
     @classmethod
-    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+    def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
         """Folders of one band each are called like their bands; indices that the bands allow are its outputs, else the bands."""
         known: dict[str, Any] = {}
         if "bands" not in table:
             number = read_few(shots, lambda shot: sum(read_bands(path)[0].shape[2] for path in shot.paths))[0]
             folders = tuple(path.parent.name for path in shots[0].paths)
             if not number == len(set(folders)) > 1:
-                return Told({}, f"{number} bands, without names", (_naming(number),))
+                return Clues({}, f"{number} bands, without names", (_naming(number),))
             known["bands"] = folders
         full = {**table, **known}
         if "outputs" not in table:
@@ -111,7 +111,7 @@ class Multispectral:
             sensor = cls(**full)
             raw = [channel for channel, name in enumerate(sensor.outputs) if name not in INDICES]
             known["range"] = widened(*usual_span(read_few(shots, lambda shot: sensor.read(shot)[..., raw])))
-        return Told(known)
+        return Clues(known)
 
     @classmethod
     def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
@@ -145,8 +145,8 @@ class Multispectral:
             raise ValueError(f"{shot.paths[0]}: no pixel is usable; look at saturated, nodata and offsets in [modalities.{self.name}]")
         return image
 
-    def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        return warp_seen(reading, matrix, size, crop)
+    def place(self, content: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        return warp_seen(content, matrix, size, crop)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """A band times g changes a normalised difference v of it to ((1 + v) g - (1 - v)) / ((1 + v) g + (1 - v)), whatever the light."""

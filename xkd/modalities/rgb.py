@@ -15,7 +15,7 @@ from xkd.geometry import Box, Matrix
 from xkd.modalities.counts import counts_of, read_images
 from xkd.modalities.files import IMAGES, jpeg_frame, read_image
 from xkd.modalities.raster import warp
-from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
+from xkd.modality import Clues, Likeness, Look, Settings, Shot, check_finite
 
 _MEAN = (123.675, 116.28, 103.53)  # ImageNet's, torchvision's values times 255
 _STD = (58.395, 57.12, 57.375)
@@ -74,12 +74,12 @@ class RGB:
         return "yes" if colours and look.dtype == "uint8" else "if so called" if look.dtype in ("uint8", "uint16") else "no"
 
     @classmethod
-    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+    def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
         if "white" in table or (counts := counts_of(read_images(shots))).dtype != np.uint16:
-            return Told()
+            return Clues()
         fit = [bits for bits in _BITS if counts.most < 2**bits]
-        readings = tuple((f"counts of {bits} bits", {"white": float(2**bits - 1)}) for bits in fit)
-        return Told({}, f"{counts}, none above {counts.most:,g}", readings)
+        meanings = tuple((f"counts of {bits} bits", {"white": float(2**bits - 1)}) for bits in fit)
+        return Clues({}, f"{counts}, none above {counts.most:,g}", meanings)
 
     @classmethod
     def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
@@ -131,8 +131,8 @@ class RGB:
         table = np.rint(light * 255).astype(np.uint8)
         return np.asarray(table[image])
 
-    def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        return warp(reading, matrix, size, crop, self.outside)
+    def place(self, content: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        return warp(content, matrix, size, crop, self.outside)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         """One look-up table per channel (gamma, then contrast about mid-grey, gain and cast), then a mix with the luma."""

@@ -16,7 +16,7 @@ from xkd.modalities.counts import Counts, counts_of, read_images, widened
 from xkd.modalities.files import IMAGES, is_grey, read_image
 from xkd.modalities.palette import invert_palette, likely_palettes
 from xkd.modalities.raster import warp, warp_seen
-from xkd.modality import Likeness, Look, Settings, Shot, Told, check_finite
+from xkd.modality import Clues, Likeness, Look, Settings, Shot, check_finite
 
 _BYTE_STD = (256**2 / 12) ** 0.5
 AUTOMATIC_GAIN = "share of the image's own span (automatic gain)"
@@ -24,7 +24,7 @@ _FLAT = 1e-6  # an image without contrast stays dark
 _FEW_PALETTES: Final = 3  # are offered
 _RENDERED: Final[Settings] = {"unit": "8-bit counts", "scale": 1.0, "range": [0.0, 255.0]}
 # what counts of cameras may be: unit, scale, and what is added to get degrees Celsius
-_READINGS: Final = {
+_MEANINGS: Final = {
     "hundredths of a kelvin": ("K", 0.01, -273.15),
     "1/64 of a kelvin": ("K", 1 / 64, -273.15),
     "tenths of a kelvin": ("K", 0.1, -273.15),
@@ -99,20 +99,20 @@ class Thermal:
         return "if so called" if look.shape[2] == 1 or look.dtype == "uint8" else "no"  # colours may be a palette's
 
     @classmethod
-    def told(cls, table: Settings, shots: Sequence[Shot]) -> Told:
+    def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
         missing = [key for key in cls.requires(table) if key not in table]
         if not missing:
-            return Told()
+            return Clues()
         images = read_images(shots)
         colours = next((image for image in images if image.ndim == 3 and image.dtype == np.uint8 and not is_grey(image)), None)
         if colours is not None and "palette" not in table and (palettes := likely_palettes(colours)):
             ways = tuple((f"the palette {palette}", {"palette": palette}) for palette in palettes[:_FEW_PALETTES])
-            return Told({}, "8-bit pictures in false colours", ways)
+            return Clues({}, "8-bit pictures in false colours", ways)
         counts = counts_of(images)
         if counts.dtype == np.uint8 and not {"unit", "scale"} & table.keys():
-            return Told({key: _RENDERED[key] for key in missing})  # no camera's temperatures have 8 bits
-        readings = _plausible(counts, table)
-        return Told({}, str(counts), tuple((words, {key: full[key] for key in missing}) for words, full in readings.items()))
+            return Clues({key: _RENDERED[key] for key in missing})  # no camera's temperatures have 8 bits
+        meanings = _plausible(counts, table)
+        return Clues({}, str(counts), tuple((words, {key: full[key] for key in missing}) for words, full in meanings.items()))
 
     @classmethod
     def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
@@ -163,10 +163,10 @@ class Thermal:
             values = np.clip((values - np.float32(low)) / np.float32(max(high - low, _FLAT)), 0, 1)
         return values[..., None]
 
-    def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
-        if np.isnan(reading).any():
-            return warp_seen(reading, matrix, size, crop)
-        return warp(reading, matrix, size, crop, self.outside)
+    def place(self, content: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
+        if np.isnan(content).any():
+            return warp_seen(content, matrix, size, crop)
+        return warp(content, matrix, size, crop, self.outside)
 
     def jitter(self, image: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
         low, high = self.range
@@ -194,7 +194,7 @@ def _plausible(counts: Counts, table: Settings) -> dict[str, Settings]:
     """In words, the settings under which the counts are temperatures as they occur, the likeliest first; last, as plain counts."""
     offset = float(table.get("offset", 0.0))
     found: list[tuple[float, str, Settings]] = []
-    for words, (unit, scale, to_celsius) in _READINGS.items():
+    for words, (unit, scale, to_celsius) in _MEANINGS.items():
         low, high = (end * scale + offset + to_celsius for end in (counts.low, counts.high))
         given = table.get("unit", unit) == unit and table.get("scale", scale) == scale
         if counts.dtype.kind == "f" and scale != 1.0 and "scale" not in table:

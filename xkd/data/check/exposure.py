@@ -53,7 +53,7 @@ class Normalisation:
 
 
 def expose(manifest: Manifest, frame: Frame, name: str) -> Exposure:
-    sensor = frame.readings[name][0]
+    sensor = frame.contents[name][0]
     own = frame.size(name)
     factor = max(1.0, max(own) / _LONGEST) if not isinstance(sensor, Scans) else 1.0  # fewer pixels hold more returns
     placed = frame.placed(name, (round(own[0] / factor), round(own[1] / factor)))

@@ -24,17 +24,17 @@ _REACH = 3  # pixels over which a scan's returns are spread, and a depth camera'
 
 @dataclass(frozen=True)
 class Frame:
-    """A row and what its sensors hold, each (sensor, reading in its own frame)."""
+    """A row and what its sensors hold, each (sensor, content in its own frame)."""
 
     row: Row
-    readings: Mapping[str, tuple[Modality, Any]]
+    contents: Mapping[str, tuple[Modality, Any]]
     own_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # (height, width) of files that were read into another frame
 
     def placed(self, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
         """(H, W, C): the whole frame of a sensor at `size` (height, width), its own where none is given."""
-        sensor, reading = self.readings[name]
-        height, width = reading.shape[:2]
-        return sensor.place(reading, IDENTITY, size or (height, width), Box(0, 0, width, height))
+        sensor, content = self.contents[name]
+        height, width = content.shape[:2]
+        return sensor.place(content, IDENTITY, size or (height, width), Box(0, 0, width, height))
 
     def resolution(self, name: str) -> tuple[int, int]:
         """(height, width) of what the sensor itself saw, in whatever frame it is read."""
@@ -42,7 +42,7 @@ class Frame:
 
     def size(self, name: str) -> tuple[int, int]:
         """(height, width) of the frame that a sensor is read in."""
-        shape = self.readings[name][1].shape
+        shape = self.contents[name][1].shape
         return int(shape[0]), int(shape[1])
 
 
@@ -64,13 +64,13 @@ def sample_rows(rows: Sequence[Row], facts: Facts, count: int, seed: int) -> lis
 
 def read_frame(manifest: Manifest, row: Row) -> Frame:
     """All sensors of a row; `ValueError` or `FileNotFoundError` says what training would say."""
-    readings = {}
+    contents = {}
     for name in row.files:
         sensor = manifest.modalities[name]
-        readings[name] = (sensor, read_registered(sensor, shot_of(manifest.root, row, sensor), manifest.registrations.get(name)))
-    own = {name: one.sensor_size[::-1] for name, one in manifest.registrations.items() if name in readings}
-    frame = Frame(row, readings, own)
-    shapes = {name: frame.size(name) for name in readings}
+        contents[name] = (sensor, read_registered(sensor, shot_of(manifest.root, row, sensor), manifest.registrations.get(name)))
+    own = {name: one.sensor_size[::-1] for name, one in manifest.registrations.items() if name in contents}
+    frame = Frame(row, contents, own)
+    shapes = {name: frame.size(name) for name in contents}
     if differ := unlike_sizes(shapes, manifest.pairs.same_size, manifest.registrations):
         raise ValueError(differ)
     if row.mask:
@@ -90,9 +90,9 @@ def _check_mask(manifest: Manifest, row: Row, shape: tuple[int, int]) -> None:
 
 def grey(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.float32]:
     """(H, W) of one sensor at `size`, NaN where it saw nothing: mean of colours, the first channel of others, log range of a scan."""
-    sensor, reading = frame.readings[name]
+    sensor, content = frame.contents[name]
     if isinstance(sensor, Scans):
-        metres = Frame(frame.row, {name: (sensor.ranges(_REACH), reading)}).placed(name, size)[..., 0]
+        metres = Frame(frame.row, {name: (sensor.ranges(_REACH), content)}).placed(name, size)[..., 0]
         return np.asarray(np.log(np.maximum(metres, np.float32(0.1))))
     placed = frame.placed(name, size)
     if placed.dtype == np.uint8:

@@ -41,15 +41,15 @@ def draw_overlays(manifest: Manifest, rows: Sequence[Row], notes: Sequence[str])
 
 def in_camera(frame: Frame, name: str) -> bool:
     """Whether the sensor's frame is the camera's: a bird's-eye view is not."""
-    sensor = frame.readings[name][0]
+    sensor = frame.contents[name][0]
     return not (isinstance(sensor, Scans) and sensor.above)
 
 
 def _overlay(manifest: Manifest, frame: Frame, note: str) -> Overlay:
-    sizes = {name: _picture_size(frame.size(name)) for name in frame.readings}
-    shown = {name: frame.readings[name][0].show(filled(frame.placed(name, size), frame.readings[name][0])) for name, size in sizes.items()}
+    sizes = {name: _picture_size(frame.size(name)) for name in frame.contents}
+    shown = {name: frame.contents[name][0].show(filled(frame.placed(name, size), frame.contents[name][0])) for name, size in sizes.items()}
     pictures = [(name, _scan_picture(frame, name, size) if _is_scan(frame, name) else shown[name]) for name, size in sizes.items()]
-    for first, second in itertools.combinations([name for name in frame.readings if in_camera(frame, name)], 2):
+    for first, second in itertools.combinations([name for name in frame.contents if in_camera(frame, name)], 2):
         scans = [name for name in (first, second) if _is_scan(frame, name)]
         if len(scans) == 1:
             image = first if scans[0] == second else second
@@ -61,7 +61,7 @@ def _overlay(manifest: Manifest, frame: Frame, note: str) -> Overlay:
             pictures.append((f"checkerboard of {first} and {second}", checkerboard(shown[first], np.asarray(other, np.uint8))))
             pictures.append((f"edges of {second} on {first}", edges_on(shown[first], grey(frame, second, size))))
     if frame.row.mask or frame.row.boxes:
-        name = next(iter(frame.readings))
+        name = next(iter(frame.contents))
         pictures.append(
             (
                 " and ".join(what for what, there in (("mask", frame.row.mask), ("boxes", frame.row.boxes)) if there),
@@ -104,10 +104,10 @@ def _points_on(frame: Frame, name: str, picture: NDArray[np.uint8], size: tuple[
 
 def _scan_picture(frame: Frame, name: str, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A scan's range as dots of two pixels, so that they are seen in a small picture; black where there is none."""
-    sensor, reading = frame.readings[name]
+    sensor, content = frame.contents[name]
     assert isinstance(sensor, Scans)
     dots = sensor.ranges(0)
-    placed = Frame(frame.row, {name: (dots, reading)}).placed(name, size)
+    placed = Frame(frame.row, {name: (dots, content)}).placed(name, size)
     there = ~np.isnan(placed[..., 0])
     near, far = np.percentile(placed[there], (5, 95)) if there.any() else dots.range
     low, high = dots.range
@@ -139,7 +139,7 @@ def _annotated(manifest: Manifest, frame: Frame, name: str, picture: NDArray[np.
 
 
 def _is_scan(frame: Frame, name: str) -> bool:
-    return isinstance(frame.readings[name][0], Scans) and in_camera(frame, name)
+    return isinstance(frame.contents[name][0], Scans) and in_camera(frame, name)
 
 
 def _picture_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -113,15 +113,15 @@ class Pixels:
     def add(self, row: Row) -> None:
         try:
             frame = read_frame(self.manifest, row)
-            exposures = {name: expose(self.manifest, frame, name) for name in frame.readings}
+            exposures = {name: expose(self.manifest, frame, name) for name in frame.contents}
         except (ValueError, FileNotFoundError) as error:
             self.problems[row.id] = str(error)
             return
         for name, exposure in exposures.items():
             self.exposures[name].append(exposure)
-        for first, second in itertools.combinations([name for name in frame.readings if in_camera(frame, name)], 2):
+        for first, second in itertools.combinations([name for name in frame.contents if in_camera(frame, name)], 2):
             self.pairs[first, second].append(measure_pair(frame, self._before.get(second), first, second))
-        self._before |= dict.fromkeys(frame.readings, frame)
+        self._before |= dict.fromkeys(frame.contents, frame)
 
 
 def _about(row: str, registrations: Sequence[Registration]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xkd.data.prepare.records import Table
 from xkd.data.prepare.toml import to_value
 from xkd.geometry import IDENTITY, Box
-from xkd.modalities import modality, told
+from xkd.modalities import clues, modality
 from xkd.modality import Modality, Scans, Shot
 
 MOST_ROWS: Final = 500  # that are read to measure
@@ -33,12 +33,12 @@ def complete(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Table, str
 
     `ValueError` asks for those that no file tells, with what was seen and the settings that it may mean, to copy.
     """
-    found = told(name, table, shots)
-    if found.seen:
-        keys = list(dict.fromkeys(key for _, settings in found.readings for key in settings))
-        ways = [f"if these are {words}: --set {_flags(name, settings)}" for words, settings in found.readings]
+    found = clues(name, table, shots)
+    if found.content:
+        keys = list(dict.fromkeys(key for _, settings in found.meanings for key in settings))
+        ways = [f"if these are {words}: --set {_flags(name, settings)}" for words, settings in found.meanings]
         asked = f"sensor '{table['sensor']}' needs {keys or 'more'}, which the files do not tell"
-        raise ValueError("; ".join([f"[modalities.{name}]: {asked}; they hold {found.seen}", *ways]))
+        raise ValueError("; ".join([f"[modalities.{name}]: {asked}; they hold {found.content}", *ways]))
     if not found.settings:
         return table, ""
     listed = ", ".join(f"{key} = {to_value(value)}" for key, value in found.settings.items())
@@ -72,13 +72,13 @@ def measure(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Normalisati
 
 
 def _seen(sensor: Modality, shot: Shot) -> tuple[NDArray[Any], tuple[int, int]]:
-    """The whole reading at its own size, not a number where nothing was seen, and its (width, height)."""
+    """The whole content at its own size, not a number where nothing was seen, and its (width, height)."""
     try:
-        reading = sensor.read(shot)
+        content = sensor.read(shot)
     except ValueError as error:
         raise ValueError(f"{error}; --on-broken skip leaves out all files that cannot be read") from error
-    height, width = int(reading.shape[0]), int(reading.shape[1])
-    return sensor.place(reading, IDENTITY, (height, width), Box(0, 0, width, height)), (width, height)
+    height, width = int(content.shape[0]), int(content.shape[1])
+    return sensor.place(content, IDENTITY, (height, width), Box(0, 0, width, height)), (width, height)
 
 
 def _flags(name: str, settings: Mapping[str, Any]) -> str:
