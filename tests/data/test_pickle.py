@@ -13,19 +13,21 @@ from tiny_pairs import make
 from torch import Tensor
 
 from xkd.batch import View
+from xkd.data.annotations import Labels, Masks
 from xkd.data.cache import Shards, TeacherCache
 from xkd.data.manifest import sensor
 from xkd.data.paired import PairedDataset
+from xkd.data.shuffle import Shuffle
 from xkd.modality import Stack
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "kept in memory": {"cache": True},
-    "few labels": {"split": "train", "label_fraction": 0.5},
-    "few masks": {"split": "train", "mask_fraction": 0.5},
-    "boxes": {"mask": "boxes"},
+    "few labels": {"split": "train", "labels": Labels(0.5)},
+    "few masks": {"split": "train", "masks": Masks(fraction=0.5)},
+    "boxes": {"masks": Masks("boxes")},
     "pixels": {"target": "mask"},
-    "strangers": {"shuffle_pairs_except": "rgb", "shuffle_within": "class"},
+    "strangers": {"shuffle": Shuffle("rgb", within="class")},
     "subset": {"subset": 4},
     "skips": {"on_broken": "skip"},
 }
