@@ -28,7 +28,7 @@ def test_the_page_holds_findings_overlays_and_numbers(tiny_dataset: Path, tmp_pa
     numbers = json.loads((tmp_path / "out" / "pairs.json").read_text("utf-8"))
     assert len(numbers["rows"]) == 12
     assert numbers["balance"]["rows"] == {"train": 24, "val": 12, "test": 12}
-    assert numbers["registrations"][0]["paired"]["pairs"] > 0
+    assert numbers["residuals"][0]["paired"]["pairs"] > 0
 
 
 def test_what_training_would_refuse_exits_with_one_after_the_page(

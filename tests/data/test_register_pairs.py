@@ -15,7 +15,7 @@ import two_cameras as two
 
 from xkd import cli
 from xkd.data.check import check_pairs
-from xkd.data.check.residual import Registration as Residual
+from xkd.data.check.residual import Residual
 from xkd.data.manifest import Manifest
 from xkd.data.register import RegistrationResult, register_pairs, store
 from xkd.data.register.run import measurable
@@ -149,7 +149,7 @@ def test_a_file_of_another_size_anywhere_is_refused(copy: Path, capsys: pytest.C
 
 def test_the_residual_counts_the_coarser_sensors_pixels_before_and_after(copy: Path) -> None:
     def checked() -> Residual:
-        (registration,) = check_pairs(Manifest.load(copy.absolute()), 0, 0, 1.5, lambda *_: None).registrations
+        (registration,) = check_pairs(Manifest.load(copy.absolute()), 0, 0, 1.5, lambda *_: None).residuals
         return registration
 
     table = copy / "manifest.toml"

@@ -114,11 +114,11 @@ def test_the_pair_check_sees_two_pixels_before_and_none_after(copy: Path) -> Non
     text = (copy / "manifest.toml").read_text("utf-8")
     (copy / "manifest.toml").write_text(text.replace("same_size = true", "same_size = false"), "utf-8")
     before = check_pairs(Manifest.load(copy), 0, 0, 1.5, lambda *_: None)
-    assert before.registrations[0].paired.median == pytest.approx(2.0 * 160 / 192, abs=0.3)  # of the coarser frame
+    assert before.residuals[0].paired.median == pytest.approx(2.0 * 160 / 192, abs=0.3)  # of the coarser frame
     (copy / "manifest.toml").write_text(text, "utf-8")  # same_size = true holds, although the files differ
     after = check_pairs(Manifest.load(register(copy, two.block(two.planted(2.0, 0.0)))), 0, 0, 1.5, lambda *_: None)
     assert after.errors == 0
-    assert after.registrations[0].paired.median < 0.4
+    assert after.residuals[0].paired.median < 0.4
     told = [finding.text for finding in after.findings if "[registration.thermal]" in finding.text]
     assert told == [
         "thermal is read into rgb's frame by [registration.thermal] (homography), and shown and measured there; it sees 97 % of that frame"

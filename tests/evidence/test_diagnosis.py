@@ -186,7 +186,7 @@ def test_pairs_are_judged_by_the_sensors_of_student_and_teacher_alone(student: P
     assert "rgb and thermal" in answer.reason
 
     def say(severity: Severity, text: str) -> None:
-        monkeypatch.setattr(diagnosis, "registration_findings", lambda *_: [Finding(severity, "registration", text)])
+        monkeypatch.setattr(diagnosis, "residual_findings", lambda *_: [Finding(severity, "registration", text)])
 
     cases: list[tuple[Severity, str, Verdict]] = [
         ("note", "fine", "for"),

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from xkd.batch import Batch
 from xkd.builder import build
 from xkd.data.check.brief import brief
-from xkd.data.check.residual import MAX_RESIDUAL, registration_findings
+from xkd.data.check.residual import MAX_RESIDUAL, residual_findings
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
@@ -218,14 +218,14 @@ def _pairs(config: Config, branch: str) -> Answer:
     ours, theirs = sensors.values()
     question = f"Do the pairs of {branch} fit?"
     checked = brief(Manifest.load(config.train_dataloader.dataset.root), splits=("train", "val"))
-    pairs = [one for one in checked.registrations if {one.first, one.second} & ours and {one.first, one.second} & theirs - ours]
+    pairs = [one for one in checked.residuals if {one.first, one.second} & ours and {one.first, one.second} & theirs - ours]
     if not pairs:
         return Answer(
             question,
             "for" if theirs <= ours else "unclear",
             "one sensor, so there is nothing to align" if theirs <= ours else "no row has both",
         )
-    findings = [finding for one in pairs for finding in registration_findings(one, MAX_RESIDUAL)]
+    findings = [finding for one in pairs for finding in residual_findings(one, MAX_RESIDUAL)]
     text = "; ".join(finding.text for finding in findings)
     grave = [finding for finding in findings if finding.severity != "note"]
     if not grave:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xkd.data.check import Overlay, PairCheck
 from xkd.data.check.exposure import Exposure
-from xkd.data.check.residual import Registration, Shift
+from xkd.data.check.residual import Residual, Shift
 from xkd.data.rows import SPLITS
 from xkd.report.charts import Chart, draw_lines
 from xkd.report.page import environment
@@ -45,7 +45,7 @@ def pairs_page(check: PairCheck, overlays: Sequence[Overlay], units: dict[str, s
         check=check,
         counts={kind: sum(finding.severity == kind for finding in check.findings) for kind in ("error", "warning", "note")},
         overlays=overlays,
-        residual_charts=[draw_chart(residual_chart(one)) for one in check.registrations if one.pairs],
+        residual_charts=[draw_chart(residual_chart(one)) for one in check.residuals if one.pairs],
         exposure_charts=[draw_chart(exposure_chart(name, units[name], those)) for name, those in check.exposures.items() if those],
         exposures=[_line(name, units[name], those) for name, those in check.exposures.items() if those],
         splits=SPLITS,
@@ -59,14 +59,14 @@ def draw_chart(chart: Chart) -> dict[str, object]:
     return {"chart": chart, "drawn": draw_lines(chart)}
 
 
-def residual_chart(registration: Registration) -> Chart:
+def residual_chart(residual: Residual) -> Chart:
     """How many pairs have a residual below x: true pairs' curve rises at once, that of shuffled ones by chance."""
     lines = {
-        "pairs": [pair.paired for pair in registration.pairs],
-        "shuffled pairs": [pair.shuffled for pair in registration.pairs if pair.shuffled],
+        "pairs": [pair.paired for pair in residual.pairs],
+        "shuffled pairs": [pair.shuffled for pair in residual.pairs if pair.shuffled],
     }
     points = {name: _cumulated([_length(shift) for shift in shifts]) for name, shifts in lines.items()}
-    return Chart(f"{registration.first} and {registration.second}", "residual, pixels", "share of all pairs below, %", points)
+    return Chart(f"{residual.first} and {residual.second}", "residual, pixels", "share of all pairs below, %", points)
 
 
 def exposure_chart(name: str, unit: str, images: Sequence[Exposure]) -> Chart:

@@ -14,7 +14,7 @@ def test_sound_pairs_and_shifted_ones(sound: Path, tmp_path: Path) -> None:
     result = brief(Manifest.load(sound))
     assert result.balance.rows["train"] > 0
     assert not [one for one in result.findings if one.severity != "note"]
-    assert len(result.registrations) == 1
+    assert len(result.residuals) == 1
     shifted = brief(Manifest.load(make_set(tmp_path / "shifted", (7.0, 0.0))))
     assert any(one.subject == "registration" and one.severity != "note" for one in shifted.findings)
 

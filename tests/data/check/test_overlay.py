@@ -62,9 +62,9 @@ def test_the_scan_of_a_laser_is_measured_and_drawn_on_the_image(tmp_path: Path) 
         "utf-8",
     )
     result = check(tmp_path)
-    (registration,) = result.registrations
-    assert registration.paired.measurable == 4
-    assert registration.paired.median < 1.5
+    (residual,) = result.residuals
+    assert residual.paired.measurable == 4
+    assert residual.paired.median < 1.5
     (overlay,) = draw_overlays(Manifest.load(tmp_path), result.rows[:1], [""])
     pictures = dict(overlay.pictures)
     assert list(pictures) == ["rgb", "lidar", "lidar on rgb", "edges of lidar on rgb"]

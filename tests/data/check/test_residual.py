@@ -42,9 +42,9 @@ def test_what_has_no_texture_is_not_measurable() -> None:
 
 def test_misaligned_data_are_flagged_and_the_offset_is_told(tmp_path: Path) -> None:
     result = check(make_set(tmp_path / "shapes", (2.0, -3.0)))
-    (registration,) = result.registrations
-    assert np.hypot(registration.offset[0] - 2, registration.offset[1] + 3) < 0.5
-    assert registration.paired.measurable > 0.8 * len(SPLITS)
+    (residual,) = result.residuals
+    assert np.hypot(residual.offset[0] - 2, residual.offset[1] + 3) < 0.5
+    assert residual.paired.measurable > 0.8 * len(SPLITS)
     text = only(result, "warning", "registration")
     assert "The limit is 2" in text
     assert " pixels of rgb apart (median of " in text  # of two that are equally fine the first
@@ -52,11 +52,11 @@ def test_misaligned_data_are_flagged_and_the_offset_is_told(tmp_path: Path) -> N
 
 
 def test_shuffled_pairs_lie_farther_apart_than_true_ones(sound: Path) -> None:
-    (registration,) = check(sound).registrations
-    assert registration.paired.median < 0.5
-    assert registration.shuffled.median_of_all > 4 * registration.paired.median_of_all
-    assert registration.paired.measurable > 0.8 * registration.paired.pairs
-    assert registration.shuffled.measurable < 0.2 * registration.shuffled.pairs
+    (residual,) = check(sound).residuals
+    assert residual.paired.median < 0.5
+    assert residual.shuffled.median_of_all > 4 * residual.paired.median_of_all
+    assert residual.paired.measurable > 0.8 * residual.paired.pairs
+    assert residual.shuffled.measurable < 0.2 * residual.shuffled.pairs
 
 
 def test_pairs_that_are_mixed_up_are_not_measurable(copy: Path) -> None:
@@ -75,8 +75,8 @@ def test_sensors_of_unlike_size_are_measured_in_the_coarser_frame(copy: Path) ->
     assert "sizes differ within 18 rows" in next(finding.text for finding in graver(check(copy)) if finding.severity == "error")
     with (copy / "manifest.toml").open("a", encoding="utf-8") as file:
         file.write("[pairs]\nsame_size = false\n")
-    (registration,) = check(copy).registrations
-    assert np.hypot(registration.offset[0] - 4, registration.offset[1]) < 0.5
+    (residual,) = check(copy).residuals
+    assert np.hypot(residual.offset[0] - 4, residual.offset[1]) < 0.5
 
 
 def test_a_depth_camera_that_sees_no_outlines_is_measured_by_them(tmp_path: Path) -> None:
@@ -92,10 +92,10 @@ def test_a_depth_camera_that_sees_no_outlines_is_measured_by_them(tmp_path: Path
     before, after = toml.split("[modalities.thermal]")
     depth = '[modalities.thermal]\nsensor = "depth"\nscale = 0.001\nlimits = [0.3, 6.0]\n'
     (root / "manifest.toml").write_text(before + depth + after[after.index("\n[mask]") :], "utf-8")
-    [registration] = check(root).registrations
-    assert registration.paired.measurable > 0.8 * len(SPLITS)
-    assert np.hypot(registration.offset[0] - 2, registration.offset[1] - 1) < 0.5
-    assert registration.shuffled.measurable < 0.3 * len(SPLITS)
+    [residual] = check(root).residuals
+    assert residual.paired.measurable > 0.8 * len(SPLITS)
+    assert np.hypot(residual.offset[0] - 2, residual.offset[1] - 1) < 0.5
+    assert residual.shuffled.measurable < 0.3 * len(SPLITS)
 
 
 def test_the_worst_registered_are_looked_at_first(tmp_path: Path) -> None:

@@ -54,6 +54,6 @@ def test_its_pixels_are_counted_at_their_size_and_may_be_empty(scans: Path) -> N
 
 def test_from_above_it_is_compared_with_no_camera(scans: Path) -> None:
     found = check(scans)
-    assert [(one.first, one.second) for one in found.registrations] == [("rgb", "lidar")]
+    assert [(one.first, one.second) for one in found.residuals] == [("rgb", "lidar")]
     (overlay,) = draw_overlays(Manifest.load(scans), found.rows[:1], [""])
     assert [title for title, _ in overlay.pictures] == ["rgb", "lidar", "top", "lidar on rgb", "edges of lidar on rgb"]

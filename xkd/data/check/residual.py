@@ -71,7 +71,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Registration:
+class Residual:
     """Residuals of two sensors; `offset` is the median shift of the measurable pairs: what a correction would take off."""
 
     first: str
@@ -165,14 +165,14 @@ def peak_limit(shuffled: Sequence[Shift]) -> float:
     return float(np.clip(np.percentile([shift.peak for shift in shuffled], 95), low, high)) if shuffled else high
 
 
-def registration(first: str, second: str, pairs: Sequence[Measured]) -> Registration:
+def residual_of(first: str, second: str, pairs: Sequence[Measured]) -> Residual:
     strangers = [pair.shuffled for pair in pairs if pair.shuffled is not None]
     limit = peak_limit(strangers)
     certain = [pair.paired for pair in pairs if pair.paired.peak >= limit]
     offset = tuple(float(np.median([shift[axis] for shift in certain])) if certain else float("nan") for axis in (0, 1))
     paired = _spread([pair.paired for pair in pairs], limit)
     unit = pairs[0].unit if pairs else second
-    return Registration(first, second, unit, limit, paired, _spread(strangers, limit), (offset[0], offset[1]), tuple(pairs))
+    return Residual(first, second, unit, limit, paired, _spread(strangers, limit), (offset[0], offset[1]), tuple(pairs))
 
 
 def _spread(shifts: Sequence[Shift], limit: float) -> Spread:
@@ -185,9 +185,9 @@ def _spread(shifts: Sequence[Shift], limit: float) -> Spread:
 MAX_RESIDUAL: Final = 1.5  # pixels; a median above it is worth a warning
 
 
-def registration_findings(registration: Registration, largest: float) -> list[Finding]:
+def residual_findings(residual: Residual, largest: float) -> list[Finding]:
     """A warning where the median residual exceeds `largest` pixels, and where hardly any pair shows a common edge."""
-    names, paired, shuffled = f"{registration.first} and {registration.second}", registration.paired, registration.shuffled
+    names, paired, shuffled = f"{residual.first} and {residual.second}", residual.paired, residual.shuffled
     if not paired.pairs:
         return []
     if paired.measurable <= _FEW * paired.pairs:
@@ -198,9 +198,9 @@ def registration_findings(registration: Registration, largest: float) -> list[Fi
         )
         return [Finding("warning", "registration", text)]
     text = (
-        f"{names}: the edges lie {paired.median:.2f} pixels of {registration.unit} apart"
+        f"{names}: the edges lie {paired.median:.2f} pixels of {residual.unit} apart"
         f" (median of {paired.measurable} measurable of {paired.pairs} pairs; "
-        f"95 % within {paired.p95:.2f}; offset x {registration.offset[0]:+.2f}, y {registration.offset[1]:+.2f}); "
+        f"95 % within {paired.p95:.2f}; offset x {residual.offset[0]:+.2f}, y {residual.offset[1]:+.2f}); "
         f"in shuffled pairs {shuffled.median_of_all:.2f} (median of all), {shuffled.measurable} of {shuffled.pairs} measurable"
     )
     if paired.median > largest:

@@ -16,7 +16,7 @@ from xkd.data.check.frames import Frame, read_frame, sample_rows
 from xkd.data.check.labels import Balance, Timing, balance, balance_findings, timing, timing_findings
 from xkd.data.check.leaks import Leak, duplicate_findings, near_duplicates, near_findings
 from xkd.data.check.overlay import in_camera
-from xkd.data.check.residual import Measured, Registration, measure_pair, registration, registration_findings
+from xkd.data.check.residual import Measured, Residual, measure_pair, residual_findings, residual_of
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
 
@@ -36,7 +36,7 @@ class PairCheck:
     rows: tuple[Row, ...]
     balance: Balance
     timing: Timing
-    registrations: tuple[Registration, ...]
+    residuals: tuple[Residual, ...]
     exposures: dict[str, tuple[Exposure, ...]]
     normalisations: dict[str, Normalisation]
     leaks: tuple[Leak, ...]
@@ -48,12 +48,12 @@ class PairCheck:
     def to_look_at(self, count: int) -> list[tuple[Row, str]]:
         """`count` rows and a line about each: the two that are worst registered, the worst first, the others as they were drawn."""
         lengths: dict[str, float] = defaultdict(float)
-        for one in self.registrations:
+        for one in self.residuals:
             for pair in [pair for pair in one.pairs if pair.paired.peak >= one.limit]:
                 lengths[pair.row] = max(lengths[pair.row], pair.paired.length)
         worst = sorted(lengths, key=lambda row: -lengths[row])[:2]
         order = sorted(self.rows, key=lambda row: worst.index(row.id) if row.id in worst else len(worst))
-        return [(row, f"{row.split}; {_about(row.id, self.registrations)}") for row in order[:count]]
+        return [(row, f"{row.split}; {_about(row.id, self.residuals)}") for row in order[:count]]
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers and words, None where a number is not defined; rows by their ids."""
@@ -77,7 +77,7 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
     for number, row in enumerate(rows, 1):
         pixels.add(row)
         progress("pixels", number, len(rows))
-    registrations = tuple(registration(*names, pairs) for names, pairs in pixels.pairs.items())
+    residuals = tuple(residual_of(*names, pairs) for names, pairs in pixels.pairs.items())
     exposures = {name: tuple(pixels.exposures[name]) for name in manifest.modalities}
     measured = {name: normalisation(manifest.modalities[name], those) for name, those in exposures.items()}
     known = {name: one for name, one in measured.items() if one is not None}
@@ -87,7 +87,7 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
         *_reading_findings(pixels.problems, len(rows)),
         *balance_findings(counts),
         *near_findings(leaks),
-        *itertools.chain.from_iterable(registration_findings(one, max_residual) for one in registrations),
+        *itertools.chain.from_iterable(residual_findings(one, max_residual) for one in residuals),
         *_registered_findings(manifest),
         *exposure_findings(manifest.modalities, exposures),
         *normalisation_findings(manifest.modalities, known),
@@ -96,7 +96,7 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
     findings.sort(key=lambda finding: _ORDER.index(finding.severity))
     read = tuple(row for row in rows if row.id not in pixels.problems)
     return PairCheck(
-        manifest.name, str(manifest.root), tuple(findings), total, read, counts, times, registrations, exposures, known, tuple(leaks)
+        manifest.name, str(manifest.root), tuple(findings), total, read, counts, times, residuals, exposures, known, tuple(leaks)
     )
 
 
@@ -124,9 +124,9 @@ class Pixels:
         self._before |= dict.fromkeys(frame.contents, frame)
 
 
-def _about(row: str, registrations: Sequence[Registration]) -> str:
+def _about(row: str, residuals: Sequence[Residual]) -> str:
     told = []
-    for one in registrations:
+    for one in residuals:
         for pair in one.pairs:
             if pair.row == row:
                 x, y, peak = pair.paired

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.check.files import header_size
-from xkd.data.check.residual import Measured, Registration as Residual, Shift, registration as residual_of, shift_between
+from xkd.data.check.residual import Measured, Residual, Shift, residual_of, shift_between
 from xkd.data.manifest import Manifest
 from xkd.data.register.calibration_set import CalibrationSet, read_pairs, scaling, shape_of
 from xkd.data.register.locate import locate, parts
