@@ -81,11 +81,11 @@ def test_nuscenes_goes_through_the_world_at_two_times() -> None:
     camera = {"rotation": [0.5, -0.5, 0.5, -0.5], "translation": [1.7, 0.0, 1.5], "camera_intrinsic": K.tolist()}  # looks along x
     then = {"rotation": [1, 0, 0, 0], "translation": [100.0, 50.0, 0.0]}
     later = {"rotation": [1, 0, 0, 0], "translation": [100.5, 50.0, 0.0]}  # the car drove half a metre
-    found = from_nuscenes(lidar, then, later, camera, (1600, 900))
+    calibration = from_nuscenes(lidar, then, later, camera, (1600, 900))
     # 10 m along the scanner's x is 10 m to the car's left: y = 10, x = 1, z = 1.8; the camera is now at x = 2.2, z = 1.5
-    seen = found.lidar_to_camera @ (10.0, 0.0, 0.0, 1.0)
+    seen = calibration.lidar_to_camera @ (10.0, 0.0, 0.0, 1.0)
     assert seen[:3] == pytest.approx((-10.0, -0.3, 1.0 - 2.2))
-    assert found.size == (1600, 900)
+    assert calibration.size == (1600, 900)
 
 
 def test_the_camera_of_a_draw_projects_where_the_draw_puts_the_pixel() -> None:
@@ -97,8 +97,8 @@ def test_the_camera_of_a_draw_projects_where_the_draw_puts_the_pixel() -> None:
     points = _points()
     pixels, depth = camera.project(points)
     expected = to_output(pixels, matrix, crop) * (size[1], size[0])
-    found, _ = camera.drawn(pixel_matrix(matrix, crop, size), (160, 96)).project(points)
-    assert found[depth > 0] == pytest.approx(expected[depth > 0], abs=1e-6)
+    drawn, _ = camera.drawn(pixel_matrix(matrix, crop, size), (160, 96)).project(points)
+    assert drawn[depth > 0] == pytest.approx(expected[depth > 0], abs=1e-6)
     with pytest.raises(ValueError, match="a distorted camera has no matrix"):
         _pinhole((0.1, 0.0, 0.0, 0.0)).drawn(np.eye(3), (1, 1))
 

@@ -20,9 +20,9 @@ def _shot(folder: Path, image: np.ndarray, **values: float) -> Shot:
 
 def test_millimetres_become_metres_and_what_lies_outside_the_limits_is_not_seen(tmp_path: Path) -> None:
     counts = np.array([[0, 200, 1500, 9999, 12000]], np.uint16)
-    found = Depth(limits=(0.5, 10.0)).read(_shot(tmp_path, counts))[0, :, 0]
-    assert found[2:4] == pytest.approx([1.5, 9.999])
-    assert np.isnan(found[[0, 1, 4]]).all()
+    metres = Depth(limits=(0.5, 10.0)).read(_shot(tmp_path, counts))[0, :, 0]
+    assert metres[2:4] == pytest.approx([1.5, 9.999])
+    assert np.isnan(metres[[0, 1, 4]]).all()
     inverse = Depth(limits=(0.5, 10.0), inverse=True)
     assert inverse.read(_shot(tmp_path, counts))[0, 2, 0] == pytest.approx(1 / 1.5)
     assert (inverse.range, inverse.unit) == ((0.1, 2.0), "1/m")

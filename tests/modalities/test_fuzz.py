@@ -177,9 +177,9 @@ def fuzz(name: str, folder: Path, times: int) -> int:
         path.write_bytes(changed(whole, changes))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a library says of a broken file
-            said = message_of(read, path)
-        assert not said or path.name in said or folder.name in said, f"the file is not named: {said}"
-        given_back[0] += not said
+            message = message_of(read, path)
+        assert not message or path.name in message or folder.name in message, f"the file is not named: {message}"
+        given_back[0] += not message
 
     one()
     return given_back[0]

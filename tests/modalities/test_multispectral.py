@@ -33,8 +33,8 @@ def _random(seed: int, dtype: type = np.uint16) -> np.ndarray:
 
 def test_ndvi_is_nir_minus_red_over_their_sum(tmp_path: Path) -> None:
     red, nir = _random(0), _random(1)
-    found = Multispectral().read(_bands(tmp_path, red, nir))[..., 0]
-    assert found == pytest.approx((nir.astype(float) - red) / (nir.astype(float) + red), abs=1e-6)
+    ndvi = Multispectral().read(_bands(tmp_path, red, nir))[..., 0]
+    assert ndvi == pytest.approx((nir.astype(float) - red) / (nir.astype(float) + red), abs=1e-6)
 
 
 def test_gains_and_offsets_make_reflectance_before_the_index(tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_what_was_not_seen_stays_so_and_does_not_bleed(tmp_path: Path) -> None:
 def test_a_stated_no_data_value_is_not_seen(tmp_path: Path) -> None:
     red, nir = np.full(SIZE, 50, np.uint16), np.full(SIZE, 150, np.uint16)
     red[4, 5] = 9999
-    found = Multispectral(nodata=9999.0).read(_bands(tmp_path, red, nir))[..., 0]
-    assert np.argwhere(np.isnan(found)).tolist() == [[4, 5]]
+    ndvi = Multispectral(nodata=9999.0).read(_bands(tmp_path, red, nir))[..., 0]
+    assert np.argwhere(np.isnan(ndvi)).tolist() == [[4, 5]]
     assert not np.isnan(Multispectral().read(_bands(tmp_path, red, nir))).any()
 
 
@@ -152,10 +152,10 @@ def test_a_nodata_of_nan_is_none(tmp_path: Path) -> None:
         'bands = ["red", "nir"]\noutputs = ["ndvi"]\nnodata = nan\n',
         "utf-8",
     )
-    found = sensor(str(tmp_path), "ndvi")
-    assert found == sensor(str(tmp_path), "ndvi") == Multispectral()
+    ndvi = sensor(str(tmp_path), "ndvi")
+    assert ndvi == sensor(str(tmp_path), "ndvi") == Multispectral()
     assert Multispectral(nodata=float("nan")).nodata is None
-    assert np.isfinite(found.read(_bands(tmp_path, _random(0), _random(1)))).all()
+    assert np.isfinite(ndvi.read(_bands(tmp_path, _random(0), _random(1)))).all()
     assert sensor(str(tmp_path), "ndvi", {"nodata": -9999}) == Multispectral(nodata=-9999.0)
     with pytest.raises(ValueError, match=r"\[modalities\.ndvi\]: nodata must be a number, got 'none'"):
         sensor(str(tmp_path), "ndvi", {"nodata": "none"})

@@ -102,16 +102,16 @@ def test_its_recordings_become_a_data_set_that_is_checked_and_read(tmp_path: Pat
         np.save(tmp_path / f"dvs/{number}.npy", np.dstack([edges, edges / 2]).astype(np.uint16))
     words = ["--sensor", f"rgb={tmp_path / 'photos'}", "--sensor", f"left={tmp_path / 'dvs'}", "--classes", "disc"]
     assert run("prepare-dataset", ["folders", *words, "--out", str(tmp_path / "made")]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "left is read as sensor 'events'" in said
-    assert "left: its files tell range = [0.0, 1" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "left is read as sensor 'events'" in output
+    assert "left: its files tell range = [0.0, 1" in output
     made = Manifest.load(tmp_path / "made").modalities["left"]
     assert isinstance(made, Events)
     assert 0 < min(made.mean) < max(made.mean) < 2, "most pixels hold no event"
     assert run("check-pairs", [str(tmp_path / "made"), "--out", str(tmp_path / "page")]) == 0, capsys.readouterr().out
-    said = capsys.readouterr().out
-    assert "exposure" not in said, "empty pixels are what an event camera shows of a still scene"
-    assert "rgb and left: the edges lie 0." in said
+    output = capsys.readouterr().out
+    assert "exposure" not in output, "empty pixels are what an event camera shows of a still scene"
+    assert "rgb and left: the edges lie 0." in output
     view = View("events", sensor(str(tmp_path / "made"), "left"), (32, 32))
     data = PairedDataset(str(tmp_path / "made"), "train", [View("rgb", sensor(str(tmp_path / "made"), "rgb"), (32, 32)), view], Augment())
     shifted = PairedDataset(str(tmp_path / "made"), "train", [view], Augment(shift=0.9, scale=(0.4, 0.5), jitter=0.0), seed=1)

@@ -41,9 +41,9 @@ def test_rgb_refuses_16_bits_until_it_is_told_what_they_mean(tmp_path: Path) -> 
 
 def test_linear_counts_become_srgb(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "linear.png"), np.array([[0, 8, 819, 4095, 9000]], np.uint16))
-    found = RGB(white=4095.0, encoding="linear").read(Shot((tmp_path / "linear.png",)))
+    image = RGB(white=4095.0, encoding="linear").read(Shot((tmp_path / "linear.png",)))
     # 0.2 of full light is 0.4845 of full sRGB; 8 / 4095 lies on the straight part; above white stays white
-    assert found[0, :, 0].tolist() == [0, 6, 124, 255, 255]
+    assert image[0, :, 0].tolist() == [0, 6, 124, 255, 255]
     with pytest.raises(ValueError, match="encoding is 'srgb' or 'linear'"):
         RGB(white=0.0)
 
@@ -138,10 +138,10 @@ def test_bands_that_are_stored_turned_are_refused(tmp_path: Path, suffix: str) -
 def test_percentile_encoding_is_automatic_gain_and_says_so(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "t.png"), np.linspace(29000, 31000, 101, dtype=np.uint16)[None])
     sensor = Thermal(encoding="percentile", percentiles=(10.0, 90.0))
-    found = sensor.read(Shot((tmp_path / "t.png",)))[0, :, 0]
-    assert (found[:11] == 0).all()
-    assert found[50] == pytest.approx(0.5, abs=1e-3)
-    assert (found[90:] > 0.999).all()
+    image = sensor.read(Shot((tmp_path / "t.png",)))[0, :, 0]
+    assert (image[:11] == 0).all()
+    assert image[50] == pytest.approx(0.5, abs=1e-3)
+    assert (image[90:] > 0.999).all()
     assert "automatic gain" in sensor.unit
     assert (sensor.range, sensor.mean) == ((0.0, 1.0), (0.5,))
     cv2.imwrite(str(tmp_path / "flat.png"), np.full((4, 5), 30000, np.uint16))
@@ -154,8 +154,8 @@ def test_a_named_palette_is_turned_back_into_counts(tmp_path: Path, suffix: str,
     path = tmp_path / f"iron.{suffix}"
     cv2.imwrite(str(path), cv2.applyColorMap(counts, cv2.COLORMAP_INFERNO))
     sensor = Thermal(unit="8-bit counts", scale=1.0, range=(0.0, 255.0), palette="inferno")
-    found = sensor.read(Shot((path,)))[..., 0]
-    assert np.abs(found - counts).mean() <= away
+    turned = sensor.read(Shot((path,)))[..., 0]
+    assert np.abs(turned - counts).mean() <= away
     with pytest.raises(ValueError, match=rf"iron\.{suffix}: a tenth of its colours lie \d+ counts and more from palette 'ocean'"):
         replace(sensor, palette="ocean").read(Shot((path,)))
     with pytest.raises(ValueError, match=r"unknown palette 'irno'; OpenCV has .*'inferno'"):

@@ -54,8 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     sources = {} if a.layout == "kitti" else parse_sources(a.sensor, a.set)
     for column, source in sources.items():
         if source.why:  # at once, since what comes next may fail by it
-            said = f"{column} is read as sensor '{source.table['sensor']}': {source.why}. If it is another, write {column}=DIR:SENSOR"
-            console.print(escape(said))
+            message = f"{column} is read as sensor '{source.table['sensor']}': {source.why}. If it is another, write {column}=DIR:SENSOR"
+            console.print(escape(message))
     order = order_of(a, data_root(a.name or recorded(a, sources).name))
     if order.out.exists():
         raise FileExistsError(f"{order.out}: is there already; {'remove it to make it anew' if a.out else 'say --out FOLDER'}")

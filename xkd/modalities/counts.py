@@ -38,15 +38,15 @@ class Counts:
 
 def read_few(shots: Sequence[Shot], read: Callable[[Shot], _T]) -> list[_T]:
     """What some of the shots hold, evenly spaced, without those that cannot be read; the `ValueError` of the last where none can."""
-    found, problem = [], None
+    contents, problem = [], None
     for shot in shots[:: -(-len(shots) // _FEW)]:
         try:
-            found.append(read(shot))
+            contents.append(read(shot))
         except ValueError as error:
             problem = error
-    if not found and problem is not None:
+    if not contents and problem is not None:
         raise problem
-    return found
+    return contents
 
 
 def read_images(shots: Sequence[Shot]) -> list[NDArray[Any]]:

@@ -82,8 +82,8 @@ def _look_at_header(path: Path, data: bytes, turns: bool) -> int:
             width, height = picture.size
             promised = _MOST_PER_BYTE.get(picture.format or "", math.inf) * len(data) < width * height
             # Pillow would decode all of a PNG, to look for the tag behind the pixels
-            told = turns and (picture.format != "PNG" or b"eXIf" in data)
-            orientation = int(picture.getexif().get(_ORIENTATION, UPRIGHT)) if told else UPRIGHT
+            oriented = turns and (picture.format != "PNG" or b"eXIf" in data)
+            orientation = int(picture.getexif().get(_ORIENTATION, UPRIGHT)) if oriented else UPRIGHT
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: {error}; cut it into tiles") from error
     except _NO_HEADER:

@@ -193,7 +193,7 @@ class Thermal:
 def _plausible(counts: Counts, table: Settings) -> dict[str, Settings]:
     """In words, the settings under which the counts are temperatures as they occur, the likeliest first; last, as plain counts."""
     offset = float(table.get("offset", 0.0))
-    found: list[tuple[float, str, Settings]] = []
+    ranked: list[tuple[float, str, Settings]] = []
     for words, (unit, scale, to_celsius) in _MEANINGS.items():
         low, high = (end * scale + offset + to_celsius for end in (counts.low, counts.high))
         given = table.get("unit", unit) == unit and table.get("scale", scale) == scale
@@ -201,8 +201,8 @@ def _plausible(counts: Counts, table: Settings) -> dict[str, Settings]:
             continue  # who writes fractions has no need of a scale
         if given and _ORDINARY[0] <= low <= high <= _ORDINARY[1]:
             away = abs((low + high) / 2 - _USUAL)
-            found.append((away, words, {"unit": unit, "scale": scale, "range": widened(low - to_celsius, high - to_celsius)}))
-    ways = {words: settings for _, words, settings in sorted(found, key=lambda way: way[0])}
+            ranked.append((away, words, {"unit": unit, "scale": scale, "range": widened(low - to_celsius, high - to_celsius)}))
+    ways = {words: settings for _, words, settings in sorted(ranked, key=lambda way: way[0])}
     if not ways or not {"unit", "scale"} & table.keys():
         unit, scale = table.get("unit", "counts"), float(table.get("scale", 1.0))
         span = widened(*sorted((counts.low * scale + offset, counts.high * scale + offset)))

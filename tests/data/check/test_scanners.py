@@ -41,19 +41,19 @@ def scans(tmp_path: Path) -> Path:
 
 
 def test_its_pixels_are_counted_at_their_size_and_may_be_empty(scans: Path) -> None:
-    found = check(scans)
+    result = check(scans)
     lidar = Manifest.load(scans).modalities["lidar"]
-    assert len(found.exposures["lidar"]) == 4
-    for exposure in found.exposures["lidar"]:
+    assert len(result.exposures["lidar"]) == 4
+    for exposure in result.exposures["lidar"]:
         shot = Shot((scans / exposure.row / "points.bin",), scans / exposure.row / "calibration.json")
         placed = lidar.place(lidar.read(shot), IDENTITY, SIZE, Box(0, 0, SIZE[1], SIZE[0]))
         assert exposure.unseen == pytest.approx(1 - placed[..., 0].mean(), abs=1e-9)
         assert exposure.unseen > 0.99
-    assert not [finding for finding in found.findings if "see nothing" in finding.text]
+    assert not [finding for finding in result.findings if "see nothing" in finding.text]
 
 
 def test_from_above_it_is_compared_with_no_camera(scans: Path) -> None:
-    found = check(scans)
-    assert [(one.first, one.second) for one in found.residuals] == [("rgb", "lidar")]
-    (overlay,) = draw_overlays(Manifest.load(scans), found.rows[:1], [""])
+    result = check(scans)
+    assert [(one.first, one.second) for one in result.residuals] == [("rgb", "lidar")]
+    (overlay,) = draw_overlays(Manifest.load(scans), result.rows[:1], [""])
     assert [title for title, _ in overlay.pictures] == ["rgb", "lidar", "top", "lidar on rgb", "edges of lidar on rgb"]

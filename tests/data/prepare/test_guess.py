@@ -53,7 +53,7 @@ def test_what_is_known(column: str, file: str, what: object, kind: str, why: str
 
 
 @pytest.mark.parametrize(
-    ("column", "file", "what", "asked"),
+    ("column", "file", "what", "message"),
     [
         (
             "left",
@@ -74,13 +74,13 @@ def test_what_is_known(column: str, file: str, what: object, kind: str, why: str
         ("left", "a.txt", None, r"recorded: no file that ends in \['.bin'"),
     ],
 )
-def test_what_is_not_known_is_asked_for(column: str, file: str, what: object, asked: str, tmp_path: Path) -> None:
+def test_what_is_not_known_is_asked_for(column: str, file: str, what: object, message: str, tmp_path: Path) -> None:
     if file == "a.txt":
         (tmp_path / "recorded").mkdir()
         (tmp_path / "recorded" / file).write_text("notes", "utf-8")
     else:
         write(tmp_path / "recorded" / file, what)
-    with pytest.raises(ValueError, match=asked):
+    with pytest.raises(ValueError, match=message):
         guess(column, [tmp_path / "recorded"])
 
 

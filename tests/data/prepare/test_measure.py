@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from xkd.data.prepare.measure import complete, measure
+from xkd.data.prepare.measure import complete, measure_normalisation
 from xkd.modality import Shot
 
 
@@ -24,13 +24,13 @@ def depth(tmp_path: Path) -> Shot:
 
 
 def test_holes_do_not_count(depth: Shot) -> None:
-    found, sizes = measure("depth", {"sensor": "depth", "scale": 0.001, "limits": [0.1, 9.0]}, [depth, depth])
-    assert found is not None
-    assert (found.mean, found.std, found.num_rows, sizes) == ((2.0,), (1.0,), 2, [(20, 30), (20, 30)])
+    normalisation, sizes = measure_normalisation("depth", {"sensor": "depth", "scale": 0.001, "limits": [0.1, 9.0]}, [depth, depth])
+    assert normalisation is not None
+    assert (normalisation.mean, normalisation.std, normalisation.num_rows, sizes) == ((2.0,), (1.0,), 2, [(20, 30), (20, 30)])
 
 
 def test_a_table_with_a_mean_is_not_measured(depth: Shot) -> None:
-    assert measure("depth", {"sensor": "depth", "scale": 0.001, "limits": [0.1, 9.0], "mean": [5.0]}, [depth])[0] is None
+    assert measure_normalisation("depth", {"sensor": "depth", "scale": 0.001, "limits": [0.1, 9.0], "mean": [5.0]}, [depth])[0] is None
 
 
 def test_limits_are_asked_for_with_what_was_measured(depth: Shot) -> None:
@@ -39,11 +39,11 @@ def test_limits_are_asked_for_with_what_was_measured(depth: Shot) -> None:
 
 
 def test_scales_of_depth_are_offered_where_they_make_distances(depth: Shot) -> None:
-    with pytest.raises(ValueError, match=r"needs \['scale', 'limits'\]") as asked:
+    with pytest.raises(ValueError, match=r"needs \['scale', 'limits'\]") as error:
         complete("depth", {"sensor": "depth"}, [depth])
-    assert "if these are millimetres: --set depth.scale=0.001 'depth.limits=[1, 3]'; if" in str(asked.value)
-    assert "1/256 of a metre: --set depth.scale=0.00390625 'depth.limits=[3.9, 11.8]'" in str(asked.value)
-    assert "these are metres: " not in str(asked.value), "three kilometres are no depth"
+    assert "if these are millimetres: --set depth.scale=0.001 'depth.limits=[1, 3]'; if" in str(error.value)
+    assert "1/256 of a metre: --set depth.scale=0.00390625 'depth.limits=[3.9, 11.8]'" in str(error.value)
+    assert "these are metres: " not in str(error.value), "three kilometres are no depth"
 
 
 def test_the_range_of_a_scanner_is_its_distances(tmp_path: Path) -> None:
@@ -81,19 +81,19 @@ def test_units_of_a_thermal_camera_are_offered_where_they_make_temperatures(
 ) -> None:
     counts = np.linspace(low, high, 600).reshape(20, 30).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "a.png"), counts)
-    with pytest.raises(ValueError, match=r"needs \['unit', 'scale', 'range'\]") as asked:
+    with pytest.raises(ValueError, match=r"needs \['unit', 'scale', 'range'\]") as error:
         complete("thermal", {"sensor": "thermal"}, [Shot((tmp_path / "a.png",))])
-    said = str(asked.value)
-    offered = re.findall(r"if these are ([^:]+): --set thermal.unit=\S+ thermal.scale=\S+ 'thermal.range=\[[-\d., ]+\]'", said)
-    assert offered == [*meanings, "counts of no known unit"], said
+    message = str(error.value)
+    offered = re.findall(r"if these are ([^:]+): --set thermal.unit=\S+ thermal.scale=\S+ 'thermal.range=\[[-\d., ]+\]'", message)
+    assert offered == [*meanings, "counts of no known unit"], message
 
 
 def test_fractions_are_temperatures_as_they_are(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.tif"), np.linspace(22, 35, 600, dtype=np.float32).reshape(20, 30))
-    with pytest.raises(ValueError, match=r"they hold float32 values, 98 % of them from 22.13 to 34.87 \(1 file read\)") as asked:
+    with pytest.raises(ValueError, match=r"they hold float32 values, 98 % of them from 22.13 to 34.87 \(1 file read\)") as error:
         complete("thermal", {"sensor": "thermal"}, [Shot((tmp_path / "a.tif",))])
-    said = str(asked.value)
-    assert re.findall(r"if these are ([^:]+): --set thermal.unit=\S+ thermal.scale=1 ", said) == [
+    message = str(error.value)
+    assert re.findall(r"if these are ([^:]+): --set thermal.unit=\S+ thermal.scale=1 ", message) == [
         "degrees Celsius",
         "counts of no known unit",
     ]
@@ -130,7 +130,7 @@ def test_a_palette_is_asked_for_with_those_that_fit(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "b.png"), np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
     table, _ = complete("thermal", {"sensor": "thermal"}, [Shot((tmp_path / "b.png",))])
     with pytest.raises(ValueError, match=r"b\.png: a false-colour \(palette\) thermal picture"):
-        measure("thermal", table, [Shot((tmp_path / "b.png",))])
+        measure_normalisation("thermal", table, [Shot((tmp_path / "b.png",))])
 
 
 def test_deep_colours_are_asked_for_their_white(tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ def test_deep_colours_are_asked_for_their_white(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), image)
     with pytest.raises(
         ValueError, match=r"needs \['white'\].*if these are counts of 12 bits: --set rgb.white=4095; if .* 14 bits"
-    ) as asked:
+    ) as error:
         complete("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "a.png",))])
-    assert "10 bits" not in str(asked.value)
+    assert "10 bits" not in str(error.value)
     assert complete("rgb", {"sensor": "rgb", "white": 4095.0}, [Shot((tmp_path / "a.png",))])[1] == ""
 
 
@@ -176,16 +176,16 @@ def test_files_that_cannot_be_read_tell_nothing_and_others_do(tmp_path: Path) ->
 def test_a_sensor_that_saw_nothing_but_one_value_is_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((8, 8, 3), 90, np.uint8))
     with pytest.raises(ValueError, match="are the same"):
-        measure("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "grey.png",))])
+        measure_normalisation("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "grey.png",))])
 
 
 def test_colours_against_numpy(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
-    found, _ = measure("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "a.png",))])
-    assert found is not None
-    assert np.allclose(found.mean, image.mean((0, 1)), rtol=1e-4)
-    assert np.allclose(found.std, image.std((0, 1)), rtol=1e-4)
+    normalisation, _ = measure_normalisation("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "a.png",))])
+    assert normalisation is not None
+    assert np.allclose(normalisation.mean, image.mean((0, 1)), rtol=1e-4)
+    assert np.allclose(normalisation.std, image.std((0, 1)), rtol=1e-4)
 
 
 def test_images_of_unlike_sizes_count_alike(tmp_path: Path) -> None:
@@ -193,6 +193,6 @@ def test_images_of_unlike_sizes_count_alike(tmp_path: Path) -> None:
     for name, size, level in (("small", 4, 10), ("large", 40, 30)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((size, size, 3), level, np.uint8))
         shots.append(Shot((tmp_path / f"{name}.png",)))
-    found, _ = measure("rgb", {"sensor": "rgb"}, shots)
-    assert found is not None
-    assert (found.mean, found.std) == ((20.0,) * 3, (10.0,) * 3)
+    normalisation, _ = measure_normalisation("rgb", {"sensor": "rgb"}, shots)
+    assert normalisation is not None
+    assert (normalisation.mean, normalisation.std) == ((20.0,) * 3, (10.0,) * 3)

@@ -103,7 +103,7 @@ def normalisation(sensor: Modality, exposures: Sequence[Exposure]) -> Normalisat
 
 
 def exposure_findings(sensors: Mapping[str, Modality], exposures: Mapping[str, Sequence[Exposure]]) -> list[Finding]:
-    found = []
+    findings = []
     for name, images in exposures.items():
         if not images:
             continue
@@ -129,12 +129,12 @@ def exposure_findings(sensors: Mapping[str, Modality], exposures: Mapping[str, S
         for what, those in odd.items():
             if those:
                 rows = listed([f"'{one.row}'" for one in those])
-                found.append(Finding("warning", "exposure", f"{name}: {len(those)} of {len(images)} images {what}: {rows}"))
-    return found
+                findings.append(Finding("warning", "exposure", f"{name}: {len(those)} of {len(images)} images {what}: {rows}"))
+    return findings
 
 
 def normalisation_findings(sensors: Mapping[str, Modality], measured: Mapping[str, Normalisation]) -> list[Finding]:
-    found = []
+    findings = []
     for name, own in measured.items():
         means = np.abs(np.subtract(own.mean, own.stated_mean)) / own.stated_std
         spreads = np.abs(np.subtract(own.std, own.stated_std)) / own.stated_std
@@ -144,8 +144,8 @@ def normalisation_findings(sensors: Mapping[str, Modality], measured: Mapping[st
                 f"{name}: it is normalised by mean {_few(own.stated_mean)} and std {_few(own.stated_std)} (of manifest.toml, or the"
                 f" sensor's defaults where it has none), the sampled train rows have mean = {_few(own.mean)} and std = {_few(own.std)}"
             )
-            found.append(Finding("warning", "normalisation", text))
-    return found
+            findings.append(Finding("warning", "normalisation", text))
+    return findings
 
 
 def _few(values: Sequence[float]) -> str:

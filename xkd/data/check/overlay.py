@@ -91,8 +91,8 @@ def edges_on(picture: NDArray[np.uint8], image: NDArray[np.float32]) -> NDArray[
     lines = cv2.Canny(whole[0], whole[1], 0.4 * limit, max(limit, 1.0)) > 0
     inner = cv2.erode(there.astype(np.uint8), np.ones((5, 5), np.uint8), borderType=cv2.BORDER_REPLICATE) > 0
     drawn = np.repeat((picture.mean(2, keepdims=True) * 0.75).astype(np.uint8), 3, axis=2)
-    found = (lines & inner).astype(np.uint8)
-    drawn[cv2.resize(found, drawn.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0] = _EDGE
+    kept = (lines & inner).astype(np.uint8)
+    drawn[cv2.resize(kept, drawn.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0] = _EDGE
     return drawn
 
 

@@ -125,29 +125,29 @@ class Pixels:
 
 
 def _about(row: str, residuals: Sequence[Residual]) -> str:
-    told = []
+    parts = []
     for one in residuals:
         for pair in one.pairs:
             if pair.row == row:
                 x, y, peak = pair.paired
                 apart = f"{pair.paired.length:.1f} pixels apart (x {x:+.1f}, y {y:+.1f})" if peak >= one.limit else "not measurable"
-                told.append(f"{one.first} and {one.second} {apart}")
-    return "; ".join(told) or "one sensor"
+                parts.append(f"{one.first} and {one.second} {apart}")
+    return "; ".join(parts) or "one sensor"
 
 
 def _reading_findings(problems: dict[str, str], count: int) -> list[Finding]:
     if not problems:
         return []
-    told = listed([f"row '{row}': {problem}" for row, problem in problems.items()])
-    return [Finding("error", "files", f"{len(problems)} of {count} sampled rows cannot be read: {told}")]
+    names = listed([f"row '{row}': {problem}" for row, problem in problems.items()])
+    return [Finding("error", "files", f"{len(problems)} of {count} sampled rows cannot be read: {names}")]
 
 
 def _registered_findings(manifest: Manifest) -> list[Finding]:
-    found = []
+    findings = []
     for name, one in manifest.registrations.items():
         text = f"{name} is read into {one.reference}'s frame by [registration.{name}] ({one.model}), and shown and measured there; it sees "
-        found.append(Finding("note", "registration", f"{text}{100 * one.seen_share:.0f} % of that frame"))
-    return found
+        findings.append(Finding("note", "registration", f"{text}{100 * one.seen_share:.0f} % of that frame"))
+    return findings
 
 
 def _plain(value: Any) -> Any:

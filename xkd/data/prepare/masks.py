@@ -69,20 +69,20 @@ def held(folder: Path) -> str:
     if all(picture.ndim == 2 for picture in pictures):
         codes = np.unique(np.concatenate([np.unique(picture) for picture in pictures])).tolist()
         words = ["background=0" if code == 0 else f"NAME={code}" for code in codes]
-        found, flag = f"codes {', '.join(map(str, codes))}", f"--mask-values {' '.join(words)}"
+        content, flag = f"codes {', '.join(map(str, codes))}", f"--mask-values {' '.join(words)}"
     else:
         colours = {tuple(colour) for picture in pictures if picture.ndim == 3 for colour in _colours(picture)}
         words = [f"NAME={red},{green},{blue}" for red, green, blue in sorted(colours) if (red, green, blue) != (0, 0, 0)]
-        found, flag = f"{len(colours)} colours", f"--mask-colours {' '.join(words)}"
+        content, flag = f"{len(colours)} colours", f"--mask-colours {' '.join(words)}"
     if len(words) > _MOST_NAMES:
-        return f"{found}, too many for names: are these the masks?"
-    return f"{found} ({len(pictures)} of {len(paths)} were read); say with your names: {flag}"
+        return f"{content}, too many for names: are these the masks?"
+    return f"{content} ({len(pictures)} of {len(paths)} were read); say with your names: {flag}"
 
 
 def _colours(picture: NDArray[np.uint8]) -> list[list[int]]:
     """Red, green, blue of each colour in it."""
-    found: list[list[int]] = np.unique(picture[..., 2::-1].reshape(-1, 3), axis=0).tolist()
-    return found
+    colours: list[list[int]] = np.unique(picture[..., 2::-1].reshape(-1, 3), axis=0).tolist()
+    return colours
 
 
 def give_masks(records: list[Record], masks: MaskFolder, strip: str) -> tuple[list[Record], dict[str, int]]:

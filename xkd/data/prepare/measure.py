@@ -33,19 +33,19 @@ def complete(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Table, str
 
     `ValueError` asks for those that no file tells, with what was seen and the settings that it may mean, to copy.
     """
-    found = clues(name, table, shots)
-    if found.content:
-        keys = list(dict.fromkeys(key for _, settings in found.meanings for key in settings))
-        ways = [f"if these are {words}: --set {_flags(name, settings)}" for words, settings in found.meanings]
-        asked = f"sensor '{table['sensor']}' needs {keys or 'more'}, which the files do not tell"
-        raise ValueError("; ".join([f"[modalities.{name}]: {asked}; they hold {found.content}", *ways]))
-    if not found.settings:
+    clue = clues(name, table, shots)
+    if clue.content:
+        keys = list(dict.fromkeys(key for _, settings in clue.meanings for key in settings))
+        ways = [f"if these are {words}: --set {_flags(name, settings)}" for words, settings in clue.meanings]
+        question = f"sensor '{table['sensor']}' needs {keys or 'more'}, which the files do not tell"
+        raise ValueError("; ".join([f"[modalities.{name}]: {question}; they hold {clue.content}", *ways]))
+    if not clue.settings:
         return table, ""
-    listed = ", ".join(f"{key} = {to_value(value)}" for key, value in found.settings.items())
-    return {**table, **found.settings}, f"{name}: its files tell {listed}; --set {name}.KEY=VALUE says otherwise"
+    listed = ", ".join(f"{key} = {to_value(value)}" for key, value in clue.settings.items())
+    return {**table, **clue.settings}, f"{name}: its files tell {listed}; --set {name}.KEY=VALUE says otherwise"
 
 
-def measure(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Normalisation | None, list[tuple[int, int]]]:
+def measure_normalisation(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Normalisation | None, list[tuple[int, int]]]:
     """The normalisation (None where the table has one) and each shot's (width, height); `ValueError` names the file."""
     sensor = modality(name, table)
     moments, sizes = [], []
