@@ -18,6 +18,7 @@ from torch import Tensor
 
 from xkd.engine.config import load_config
 from xkd.engine.loaders import build_distiller
+from xkd.engine.progress import Display
 from xkd.engine.train import TrainResult, train
 from xkd.graph.distiller import Distiller
 
@@ -135,7 +136,7 @@ def config_of(folder: Path, text: str, options: Mapping[str, Any] | None = None)
 def run_training(config: Config, work_dir: Path, console: Console | None = None, **settings: Any) -> TrainResult:
     """`train` without a word on the screen."""
     console = console or Console(quiet=True)
-    return train(config, work_dir, console, Progress(console=console, disable=True), **settings)
+    return train(config, work_dir, display=Display(console, Progress(console=console, disable=True)), **settings)
 
 
 def double(*arguments: Any) -> Distiller:

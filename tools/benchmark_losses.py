@@ -25,7 +25,7 @@ from rich.table import Table
 from torch import Tensor
 from torchdistill.losses.mid_level import ATLoss, CRDLoss, DISTLoss, FSPLoss, KDLoss, LogitStdKDLoss, PKTLoss, RKDLoss, SPKDLoss, SRDLoss
 
-from xkd.commands.screen import Screen
+from xkd.engine.screen import Screen
 from xkd.losses import AT, CRD, DIST, FSP, KD, NST, PKT, RKD, SP, NormalizedDistance
 
 LOGITS, VECTORS, MAPS, EMBEDDINGS = (1024, 1000), (256, 512), (64, 256, 28, 28), (64, 128)

@@ -29,12 +29,12 @@ from rich.table import Table
 from torch.nn.utils import clip_grad_norm_
 
 from xkd.batch import Batch
-from xkd.commands.screen import Screen
 from xkd.engine.config import load_config
 from xkd.engine.hooks import StepHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.progress import ProgressHook, progress_display
-from xkd.engine.train import close, make_runner
+from xkd.engine.screen import Screen
+from xkd.engine.train import RunSettings, close, make_runner
 from xkd.graph.bfloat16 import bfloat16_pays
 from xkd.graph.distiller import Distiller
 
@@ -146,8 +146,8 @@ def measure(config: Config, progress: Progress) -> InTurn:
     loaders = {split: build_loader(config[f"{split}_dataloader"], SEED) for split in ("train", "val")}
     distiller = build_distiller(config.distiller, SEED, smoke=True)
     with tempfile.TemporaryDirectory() as folder:
-        runner = make_runner(config, Path(folder), distiller, loaders, {}, SEED, None, False, "none", False)
-        runner.register_custom_hooks([StepHook(), ProgressHook(progress, "rounds"), hook])
+        hooks = [StepHook(), ProgressHook(progress, "rounds"), hook]
+        runner = make_runner(config, Path(folder), distiller, loaders, hooks, None, RunSettings(seed=SEED), {})
         try:
             runner.train()
         finally:

@@ -22,9 +22,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.table import Table
 
-from xkd.commands.screen import Screen
 from xkd.engine.config import load_config, parse_options
-from xkd.engine.progress import progress_display
+from xkd.engine.progress import Display, progress_display
+from xkd.engine.screen import Screen
 from xkd.engine.train import train
 
 EVERY = 5  # steps between two readings
@@ -78,7 +78,7 @@ def main() -> None:
         hook = {"type": "benchmark_soak.MemoryHook", "seconds": options.minutes * 60, "file": str(file)}
         config["custom_hooks"] = [*(config.get("custom_hooks") or []), hook]
         with suppress(TimeoutError):  # of the hook
-            train(config, Path(folder) / "run", console, progress)
+            train(config, Path(folder) / "run", display=Display(console, progress))
         steps, passed, own, workers = np.loadtxt(file, ndmin=2).T
     table = Table("step", "minutes", "training process, MB", "workers, MB")
     for at in np.linspace(0, len(steps) - 1, LINES).round().astype(int):

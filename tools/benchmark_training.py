@@ -36,13 +36,13 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, TensorDataset
 from training_job import MIDDLE, RATE, SPREAD, Clock, Job, by_hand, moment
 
-from xkd.commands.screen import Screen
 from xkd.engine import launch
 from xkd.engine.hooks import StepHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import peak_bytes, reset_peak
+from xkd.engine.screen import Screen
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
-from xkd.engine.train import close, make_runner
+from xkd.engine.train import RunSettings, close, make_runner
 from xkd.graph.bfloat16 import bfloat16_pays
 
 LIVE, CACHED, HAND, HAND_CACHED = "xkd", "xkd, cached", "by hand", "by hand, cached"
@@ -61,10 +61,10 @@ def by_xkd(job: Job, cached: bool, config: Config, more: Hook | None = None) -> 
     distiller = build_distiller(config.distiller, seed)
     clock, console = Clock(job.warm), Console(quiet=True)
     with tempfile.TemporaryDirectory(dir=job.folder) as folder, Progress(disable=True, console=console) as progress:
-        runner = make_runner(config, Path(folder), distiller, loaders, settings, seed, None, False, launcher, False)
         cache = cache_of(config)
         hooks = [TeacherCacheHook(cache, config, console, progress)] if cached and cache else []
-        runner.register_custom_hooks([StepHook(), *hooks, clock, *([more] if more else [])])
+        hooks = [StepHook(), *hooks, clock, *([more] if more else [])]
+        runner = make_runner(config, Path(folder), distiller, loaders, hooks, None, RunSettings(seed=seed, launcher=launcher), settings)
         try:
             runner.train()
         finally:

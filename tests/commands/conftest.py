@@ -33,3 +33,9 @@ def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = runs.run_training(runs.load_config(student, {"train_cfg.max_epochs": 1}), folder / "student_run")
     shutil.copy(result.checkpoint, folder / "best.pth")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of their own cost seconds; tests/evidence/test_jobs.py has them."""
+    monkeypatch.setattr("xkd.evidence.compare.default_jobs", lambda number: 1)

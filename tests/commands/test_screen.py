@@ -3,7 +3,7 @@
 import pytest
 from rich.table import Table
 
-from xkd.commands.screen import Screen
+from xkd.engine.screen import Screen
 
 
 def test_a_line_is_never_broken_and_a_table_keeps_to_the_width(capsys: pytest.CaptureFixture[str]) -> None:

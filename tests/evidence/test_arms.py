@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from xkd.engine.loaders import build_loader
+from xkd.engine.progress import Display
 from xkd.evidence import arms, controls
 from xkd.evidence.answers import check_questions
 from xkd.evidence.arms import Arm, ArmRun, make_arms, run_arm
@@ -30,7 +31,8 @@ def run_all(made: list[Arm], root: Path, settings: dict[str, Any]) -> dict[str, 
     console = Console(quiet=True)
     done: dict[str, ArmRun] = {}
     for arm in [arm for arm in made if not arm.control]:
-        done[arm.name] = run_arm(arm, 0, root, done, settings, console, Progress(console=console, disable=True))
+        folders = {name: run.folder for name, run in done.items()}
+        done[arm.name] = run_arm(arm, 0, root, folders, settings, Display(console, Progress(console=console, disable=True)))
     return done
 
 
@@ -107,14 +109,15 @@ def test_a_variant_that_cannot_be_made_is_told_before_anything_is_trained(tmp_pa
 def test_a_config_that_compares_nothing_says_what_it_needs(tmp_path: Path) -> None:
     runs.write(tmp_path, teacher=runs.TEACHER)
     absent = runs.write(tmp_path, student=runs.STUDENT.replace("teachers=dict(thermal=", "teachers=dict(lidar="))
-    with pytest.raises(KeyError, match=r"must name the config that trains each frozen branch \['thermal'\]; it names \['lidar'\]"):
+    message = r"must name the config that trains each branch with weights=Checkpoint\(...\), \['thermal'\]; it names \['lidar'\]"
+    with pytest.raises(KeyError, match=message):
         make_arms(absent, {})
     with pytest.raises(KeyError, match=r"compare has no key 'clusters'; it takes \['attention', 'cluster', 'object', 'same_sensor', "):
         make_arms(runs.write(tmp_path, student=runs.STUDENT), {"compare.clusters": "frame"})
 
 
 def test_without_a_teacher_there_is_nothing_to_compare(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none of the branches \['thermal'\] is frozen with weights=Checkpoint"):
+    with pytest.raises(ValueError, match=r"none of the branches \['thermal'\] is frozen with weights=Trained\(\) or Checkpoint"):
         make_arms(runs.write(tmp_path, teacher=runs.TEACHER), {})
 
 

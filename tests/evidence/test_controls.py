@@ -196,5 +196,5 @@ def test_a_teacher_on_the_students_own_sensor(student: Path, tmp_path: Path) -> 
     assert branches["thermal"]["frozen"]
     assert as_plain(config.distiller.terms) == as_plain(named(path, {}, "distilled")[0].config().distiller.terms)
     build_distiller(config.distiller, 0, smoke=True)
-    with pytest.raises(KeyError, match=r"compare.same_sensor must name a config for each of \['thermal'\]; 'lidar' is not alike"):
+    with pytest.raises(KeyError, match=r"compare.same_sensor names 'lidar', which is no teacher; there are \['thermal'\]"):
         make_arms(path, {"compare.same_sensor": {"thermal": "rgb_teacher.py", "lidar": "rgb_teacher.py"}})

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from xkd import statistics
 from xkd.data.check.finding import Finding, Severity
+from xkd.engine.progress import Display
 from xkd.evidence import diagnosis
 from xkd.evidence.arms import make_arms
 from xkd.evidence.diagnosis import Answer, Diagnosis, Seen, Verdict, diagnose, shortened
@@ -39,12 +40,12 @@ def test_teacher_and_student_alone_are_trained_for_a_share_and_looked_at_on_val(
         return plain(section, *rest, **options)
 
     monkeypatch.setattr(diagnosis, "build_loader", watched)
-    diagnosed = diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
+    diagnosed = diagnose(arms, 1.0, tmp_path / "work", Display(QUIET, Progress(console=QUIET, disable=True)))
     assert set(splits) == {"train", "val"}, "never test"
     assert [answer.question.split(" ")[0] for answer in diagnosed.answers] == ["Do", "Is", "Can"]
     assert sorted(path.parent.name for path in (tmp_path / "work").glob("*/*")) == ["alone", "teacher"]
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("best.pth")}
-    diagnose(arms, 1.0, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
+    diagnose(arms, 1.0, tmp_path / "work", Display(QUIET, Progress(console=QUIET, disable=True)))
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps, "what is there is reused"
 
 
@@ -78,7 +79,7 @@ def test_a_task_without_one_class_for_each_row_is_asked_the_other_two(
     for one, other in changes.items():
         teacher, text = teacher.replace(one, other), text.replace(one, other)
     arms = make_arms(runs.write(tmp_path, teacher=teacher, student=text), {})
-    diagnosed = diagnose(arms, 0.1, tmp_path / "work", QUIET, Progress(console=QUIET, disable=True))
+    diagnosed = diagnose(arms, 0.1, tmp_path / "work", Display(QUIET, Progress(console=QUIET, disable=True)))
     pairs, better, tells = diagnosed.answers
     assert (pairs.question, better.question) == ("Do the pairs of thermal fit?", "Is the teacher on thermal better?")
     assert better.reason.startswith(f"{metric} 0.")

@@ -19,5 +19,8 @@ def test_outputs_and_taps_that_a_term_compares(tmp_path: Path) -> None:
         1,
     )
     config = runs.load_config(runs.write(tmp_path, student=text))
-    assert tap_pairs(config, "rgb", {"thermal"}) == [("rgb.deep", "thermal.deep"), ("rgb.output", "thermal.output")]
+    assert [tuple(map(str, pair)) for pair in tap_pairs(config, "rgb", {"thermal"})] == [
+        ("rgb.deep", "thermal.deep"),
+        ("rgb.output", "thermal.output"),
+    ]
     assert tap_pairs(config, "rgb", set()) == []

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xkd.commands.screen import Screen
 from xkd.data.check import PairCheck, check_pairs, draw_overlays
 from xkd.data.check.residual import MAX_RESIDUAL
 from xkd.data.manifest import Manifest, find_dataset
+from xkd.engine.screen import Screen
 from xkd.files import write_together
 from xkd.report.pairs import pairs_page
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from xkd.batch import View
-from xkd.commands.screen import Screen
 from xkd.data.manifest import Manifest, find_dataset, sensor
 from xkd.data.redraw import with_boxes
 from xkd.data.write import check_new
 from xkd.engine.detector import SMALL, Quality, Recipe, detect, judge, load_detector, train_detector
+from xkd.engine.screen import Screen
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from xkd.commands.screen import Screen
 from xkd.engine.config import parse_options
-from xkd.engine.progress import progress_display
+from xkd.engine.progress import Display, progress_display
+from xkd.engine.screen import Screen
 from xkd.evidence.arms import make_arms
 from xkd.evidence.diagnosis import as_json, diagnose
 from xkd.files import write_atomically
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Screen()
     arms = make_arms(path, parse_options(a.cfg_options))
     with progress_display(console) as progress:
-        diagnosis = diagnose(arms, a.share, root, console, progress)
+        diagnosis = diagnose(arms, a.share, root, Display(console, progress))
     table = Table("question", "speaks", "why", box=SIMPLE_HEAD, title="Is distillation worth a try?", title_justify="left")
     for answer in diagnosis.answers:
         table.add_row(answer.question, answer.verdict, answer.reason)

@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from xkd.commands.screen import Screen
 from xkd.data.paired import PairedDataset
 from xkd.deploy.export import CardNotes, export_onnx
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.loaders import build_loader
+from xkd.engine.screen import Screen
 from xkd.engine.student import load_student, registered
 from xkd.evaluate import measure, predict
 

@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 from xkd.commands.images import find_images, read_sample
-from xkd.commands.screen import Screen
 from xkd.data.loader import collate
 from xkd.data.manifest import Manifest, data_root
 from xkd.data.sample import Sample
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.progress import progress_display
+from xkd.engine.screen import Screen
 from xkd.engine.student import Student, load_student, registered
 from xkd.files import write_atomically
 from xkd.tasks import Segmentation

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from xkd.commands.screen import Screen
 from xkd.data.manifest import data_root
 from xkd.data.prepare.arguments import named, parse_masks, parse_numbers, parse_sources, with_settings
 from xkd.data.prepare.clocks import Clock
@@ -24,6 +23,7 @@ from xkd.data.prepare.masks import MaskFolder
 from xkd.data.prepare.records import Contents
 from xkd.data.prepare.summary import show
 from xkd.data.prepare.times import Pairing, find_by_times
+from xkd.engine.screen import Screen
 
 LAYOUTS = {
     "folders": "folders that mirror each other: files of one stem are a pair",

@@ -6,11 +6,11 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from xkd.commands.screen import Screen
 from xkd.data.paired import PairedDataset
 from xkd.engine.checks import check_classes
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.loaders import build_loader
+from xkd.engine.screen import Screen
 from xkd.engine.student import load_student
 from xkd.evaluate import measure, predict
 

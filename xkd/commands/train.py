@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from xkd.commands.screen import Screen
-from xkd.engine.config import load_config, parse_options
+from xkd.engine.config import parse_options
 from xkd.engine.launch import LAUNCHERS, is_first
-from xkd.engine.progress import progress_display
+from xkd.engine.screen import Screen
 from xkd.engine.train import train
 
 
@@ -25,10 +23,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true", help="one step on a few rows, teachers random: does it run at all?")
     a = parser.parse_args(arguments)
-    config = load_config(a.config, parse_options(a.cfg_options))
-    work_dir = Path(a.work_dir or f"work_dirs/{Path(a.config).stem}" + ("_smoke" if a.smoke else ""))
-    console = Screen(quiet=not is_first())  # of several processes one speaks
-    with progress_display(console) as progress:
-        result = train(config, work_dir, console, progress, a.seed, a.resume, a.amp, a.launcher, a.smoke)
-    console.print(f"best {result.save_best} {result.best:.4f} after {result.epochs} epochs, {result.seconds:.0f} s: {result.checkpoint}")
+    result = train(
+        a.config,
+        a.work_dir or "",
+        options=parse_options(a.cfg_options),
+        seed=a.seed,
+        resume=a.resume,
+        amp=a.amp,
+        launcher=a.launcher,
+        smoke=a.smoke,
+    )
+    if is_first():
+        text = f"best {result.save_best} {result.best:.4f} after {result.epochs} epochs, {result.seconds:.0f} s: {result.checkpoint}"
+        Screen().print(text)
     return 0

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from xkd.batch import View
 from xkd.commands.images import find_images, read_sample
-from xkd.commands.screen import Screen
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.panels import Looker, panel_rows, picture_method, teachers, test_samples
+from xkd.engine.screen import Screen
 from xkd.engine.student import load_student
 from xkd.visualise import draw_folder
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     else:
         samples, views = test_samples(config, a.split, a.num)
         if not a.no_teachers:
-            lookers = [*teachers(config), *lookers]
+            lookers = [*teachers(config, a.checkpoint), *lookers]
     rows = panel_rows(samples, views, lookers, student.task.classes)
     sheet = draw_folder(rows, Path(a.out) if a.out else Path(a.checkpoint).parent / "panels", student.task.classes)
     Screen().print(f"{len(rows)} panels and {sheet.name} in {sheet.parent}")

@@ -19,7 +19,7 @@ from torch import nn
 from xkd.files import write_atomically
 from xkd.graph.distiller import Distiller
 from xkd.graph.state_dicts import load_file
-from xkd.graph.weights import EMA
+from xkd.graph.weights import EMA, Checkpoint
 
 
 def distiller_of(runner: Any) -> Distiller:
@@ -127,7 +127,8 @@ class PlainCheckpointHook(CheckpointHook):
         plain = {key: value for key, value in as_python(checkpoint["message_hub"]["runtime_info"]).items() if is_plain(value)}
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": dict.fromkeys(plain, True)}
         checkpoint["validations"] = as_python(self.validations)
-        checkpoint["meta"]["xkd"] = {"student": distiller.student_name, "classes": list(distiller.task.classes)}
+        taught = {name: branch.weights.path for name, branch in distiller.branches.items() if isinstance(branch.weights, Checkpoint)}
+        checkpoint["meta"]["xkd"] = {"student": distiller.student_name, "classes": list(distiller.task.classes), "teachers": taught}
         for key in {"meta", "optimizer", "param_schedulers"} & set(checkpoint):
             checkpoint[key] = as_python(checkpoint[key])
         if "optimizer" in checkpoint:

@@ -15,6 +15,8 @@ import torch
 
 _CLEAR, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3): M_TRIM_THRESHOLD, where -1 is never; M_MMAP_THRESHOLD
+_MEMORY = Path("/proc/meminfo")
+_LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
 _LARGEST: Final = 32 * 2**20  # bytes; glibc's limit. Larger ones in the heap (M_MMAP_MAX=0) can leave it in pieces, several times too big
 _SAID_BY: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
 
@@ -61,3 +63,14 @@ def peak_bytes() -> int:
     if peak := [line for line in lines if line.startswith("VmHWM")]:
         return int(peak[0].split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def available_bytes() -> int:
+    """What this machine, or the container (cgroup v2), has left for more processes; a lot where that cannot be known."""
+    left = sys.maxsize
+    if _MEMORY.is_file():
+        fields = dict(line.split(":", 1) for line in _MEMORY.read_text("utf-8").splitlines())
+        left = int(fields["MemAvailable"].split()[0]) * 1024
+    if _LIMIT.is_file() and _USED.is_file() and (limit := _LIMIT.read_text("utf-8").strip()) != "max":
+        left = min(left, int(limit) - int(_USED.read_text("utf-8")))
+    return max(left, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -21,8 +22,10 @@ from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_distiller
+from xkd.engine.outline import Outline
 from xkd.engine.student import Student, load_student
 from xkd.graph.branch import example_batch
+from xkd.graph.state_dicts import load_file
 from xkd.tasks import Classification, Segmentation, Task
 from xkd.visualise import Panel, PanelRow
 
@@ -101,12 +104,16 @@ def _split_with_all_views(config: Config, split: str) -> tuple[PairedDataset, tu
     return dataset, tuple(views.values())
 
 
-def teachers(config: Config) -> list[Looker]:
-    """The frozen branches of the config, loaded from the checkpoints that it names."""
+def teachers(config: Config, checkpoint: str) -> list[Looker]:
+    """The networks that taught the run of `checkpoint`: from where it had them, or from the checkpoints that the config names."""
+    outline, had = Outline.of(config), load_file(checkpoint).get("meta", {}).get("xkd", {}).get("teachers", {})
     found = []
-    for name, branch in as_plain(config.distiller.branches).items():
-        if branch.get("frozen") and "path" in branch["weights"]:
-            found.append(Looker(f"teacher ({name})", load_student(config, branch["weights"]["path"], name), attention_method(config, name)))
+    for name in outline.teachers:
+        path = outline.branches[name]["weights"].get("path") or had.get(name)
+        if path is None or not Path(path).is_file():
+            where = f"{path} is gone" if path else f"{checkpoint} does not say where it was"
+            raise FileNotFoundError(f"the teacher '{name}' cannot be shown: {where}; --no-teachers leaves it out")
+        found.append(Looker(f"teacher ({name})", load_student(config, path, name), attention_method(config, name)))
     return found
 
 

@@ -1,14 +1,26 @@
-"""What a person sees while a run goes on: one bar with the time left, a line per validation."""
+"""What a person sees while a run goes on: where lines are printed, and one bar with the time left."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from mmengine.hooks import Hook
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from xkd.engine.screen import Screen
+
+
+@dataclass(frozen=True)
+class Display:
+    """`console` takes lines, `progress` bars; several runs may share one. A `brief` one does without the graph's table."""
+
+    console: Console
+    progress: Progress
+    brief: bool = False
 
 
 @contextmanager
@@ -24,6 +36,17 @@ def progress_display(console: Console) -> Iterator[Progress]:
     )
     with Progress(*columns, console=console) as progress:
         yield progress
+
+
+@contextmanager
+def shown_on(display: Display | None, width: int = 120, quiet: bool = False) -> Iterator[Display]:
+    """The display that the caller has, or one of its own for as long as this lasts."""
+    if display is not None:
+        yield display
+        return
+    console = Screen(width, quiet)
+    with progress_display(console) as progress:
+        yield Display(console, progress)
 
 
 class ProgressHook(Hook):

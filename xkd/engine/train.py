@@ -1,4 +1,20 @@
-"""Training: a config becomes a Distiller, loaders and mmengine's Runner; the best checkpoint on val is what comes out."""
+"""Training: a config becomes a Distiller, loaders and mmengine's Runner; the best checkpoint on val is what comes out.
+
+One training step, in the order in which it runs:
+
+1. `DrawSampler` gives (index, draw), a function of (seed, epoch) alone (`data/loader.py`).
+2. `PairedDataset` reads the row's files, draws one geometric change for all views and each sensor's own jitter (`data/paired.py`).
+3. `Mix`, where there is one, then `collate`: a `Batch` (`data/mix.py`, `data/loader.py`).
+4. Hooks before the step: `IntervalInfoHook`, `StepHook` (the distiller's epoch), `GradientHook` (an epoch's first batch alone).
+5. mmengine's `train_step` moves the batch to the device and calls the `Distiller`, in bfloat16 where it pays (`engine/model.py`).
+6. `Distiller.read`: each branch runs on its own view, or its cached readings are taken (`graph/branch.py`).
+7. Each `Term` chooses rows, projects the student's reading and calls its loss in float32 (`graph/term.py`).
+8. The loss is the sum of weight times part (`graph/distiller.py`).
+9. Backward; where the step is due, clip, look for what is not finite, step, zero the gradients (`engine/precision.py`).
+10. Hooks after the step: `IntervalInfoHook`, `StepHook` (averages follow), broken rows, log, schedules, checkpoints by epoch, progress.
+
+The run's log lists the hooks in the order in which they are called.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +24,8 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from multiprocessing import get_start_method
 from pathlib import Path
 from typing import Any
@@ -17,18 +34,18 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import barrier, is_main_process
 from mmengine.evaluator import Evaluator
-from mmengine.hooks import LoggerHook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend, Visualizer
 from rich.console import Console
-from rich.progress import Progress
 from torch.utils.data import DataLoader
 
+from xkd.data.cache import TeacherCache
 from xkd.engine import launch
 from xkd.engine.broken_rows import BrokenRowsHook
 from xkd.engine.checks import check_together
-from xkd.engine.config import as_plain, settle
+from xkd.engine.config import as_plain, load_config, settle
 from xkd.engine.describe import describe, heard, measure_teachers, print_rows
 from xkd.engine.gradient_log import GradientHook
 from xkd.engine.hooks import PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints
@@ -37,8 +54,9 @@ from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
-from xkd.engine.progress import ProgressHook
+from xkd.engine.progress import Display, ProgressHook, shown_on
 from xkd.engine.settings import told, workers_of
+from xkd.engine.stages import STORE, with_trained
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
 from xkd.graph.distiller import Distiller
@@ -69,11 +87,24 @@ class TrainResult:
     peak_memory: int  # bytes, see `xkd.engine.memory`
 
 
-def train(  # noqa: PLR0913
-    config: Config,
-    work_dir: Path,
-    console: Console,
-    progress: Progress,
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What a run is told beside its config: `smoke` tries one step, `name` is shown beside its bar."""
+
+    seed: int = 0
+    resume: bool = False
+    amp: bool = False
+    launcher: str = "none"
+    smoke: bool = False
+    name: str = "train"
+
+
+def train(
+    config: Config | str | Path,
+    work_dir: str | Path = "",
+    *,
+    options: Mapping[str, Any] | None = None,
+    display: Display | None = None,
     seed: int = 0,
     resume: bool = False,
     amp: bool = False,
@@ -81,38 +112,48 @@ def train(  # noqa: PLR0913
     smoke: bool = False,
     name: str = "train",
 ) -> TrainResult:
-    """One run. Writes checkpoints, logs, the config and `result.json` below `work_dir`; `resume` goes on after the last whole epoch."""
+    """One run, and before it those of its `Trained` branches that are not there yet.
+
+    Writes checkpoints, logs, the config and `result.json` below `work_dir` (work_dirs/NAME-OF-CONFIG without one); `options` override a
+    config's file ("train_cfg.max_epochs": 5); `resume` goes on after the last whole epoch; `smoke` tries one step, with random teachers.
+    """
+    if not isinstance(config, Config):
+        config = load_config(config, options)
+    elif options:
+        raise ValueError("options go with a config's file; set the keys of a Config yourself")
+    folder = Path(work_dir or f"work_dirs/{Path(config.filename).stem}" + ("_smoke" if smoke else ""))
+    run = RunSettings(seed=seed, resume=resume, amp=amp, launcher=launcher, smoke=smoke, name=name)
+    with shown_on(display, quiet=not launch.is_first()) as screen:
+        return _run(config, folder, screen, run)
+
+
+def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> TrainResult:
+    console = display.console
     environment = as_plain(config.get("env_cfg") or {})
-    settings = launch.prepare(launcher, environment.get("dist_cfg", {}))
-    if not resume and not smoke and checkpoints(work_dir):
+    model_wrapper = launch.prepare(run.launcher, environment.get("dist_cfg", {}))
+    if not run.resume and not run.smoke and checkpoints(work_dir):
         # a later --resume could not tell the two runs' checkpoints apart
-        raise ValueError(f"{work_dir} holds the checkpoints of an earlier run; say --resume to go on with it, or name another --work-dir")
-    steps = 1 if smoke else 0
+        raise ValueError(f"{work_dir} holds the checkpoints of an earlier run; use --resume to go on with it, or another --work-dir")
+    if not run.smoke:
+        first = partial(_first, display, run)
+        config = with_trained(config, work_dir.parent / STORE, run.seed, {"amp": run.amp}, first, partial(console.print, markup=False))
     cache = cache_of(config)
     draws = cache.draws if cache else 0
-    loaders = {split: build_loader(config[f"{split}_dataloader"], seed, steps, draws=draws) for split in ("train", "val")}
+    loaders = {split: build_loader(config[f"{split}_dataloader"], run.seed, int(run.smoke), draws=draws) for split in ("train", "val")}
     with heard(console):
-        distiller = build_distiller(config.distiller, seed, smoke).to(get_device())
+        distiller = build_distiller(config.distiller, run.seed, run.smoke).to(get_device())
     check_together(distiller, loaders, config.save_best)
     print_rows(loaders, console)
-    if not smoke:
-        console.print(describe(distiller))
-        for line in told(distiller, as_plain(config.optim_wrapper), workers_of(as_plain(config.train_dataloader)), amp):
-            console.print(line, markup=False, highlight=False)
-        measure_teachers(distiller, config, seed, console)
+    if not run.smoke:
+        if not display.brief:
+            console.print(describe(distiller))
+            for line in told(distiller, as_plain(config.optim_wrapper), workers_of(as_plain(config.train_dataloader)), run.amp):
+                console.print(line, markup=False, highlight=False)
+        measure_teachers(distiller, config, run.seed, console)
+    hooks = _hooks(config, display, run, cache)
     runner = make_runner(
-        config, work_dir, distiller, loaders, settings, seed, find_last(work_dir, console) if resume else None, amp, launcher, smoke
+        config, work_dir, distiller, loaders, hooks, find_last(work_dir, console) if run.resume else None, run, model_wrapper
     )
-    hooks = [
-        StepHook(),
-        GradientHook(console),
-        BrokenRowsHook(console),
-        ProgressHook(progress, name),
-        *as_plain(config.get("custom_hooks") or []),
-    ]
-    if cache and not smoke:
-        hooks.append(TeacherCacheHook(cache, config, console, progress))
-    runner.register_custom_hooks(hooks)
     reset_peak()
     try:
         with warnings.catch_warnings():
@@ -122,7 +163,19 @@ def train(  # noqa: PLR0913
             runner.train()
     finally:
         close(runner, loaders.values())
-    return _finish(runner, work_dir, seed)
+    return _finish(runner, work_dir, run.seed)
+
+
+def _first(display: Display, run: RunSettings, config: Config, work_dir: Path, name: str) -> TrainResult:
+    """A run that another one starts from, with that one's settings."""
+    return _run(config, work_dir, display, replace(run, resume=True, name=name))
+
+
+def _hooks(config: Config, display: Display, run: RunSettings, cache: TeacherCache | None) -> list[Hook]:
+    own = [StepHook(), GradientHook(display.console), BrokenRowsHook(display.console), ProgressHook(display.progress, run.name)]
+    if cache and not run.smoke:
+        own.append(TeacherCacheHook(cache, config, display.console, display.progress))
+    return [*own, *as_plain(config.get("custom_hooks") or [])]
 
 
 def _finish(runner: Runner, work_dir: Path, seed: int) -> TrainResult:
@@ -143,23 +196,22 @@ def make_runner(  # noqa: PLR0913
     work_dir: Path,
     distiller: Distiller,
     loaders: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    seed: int,
+    hooks: Sequence[Hook],
     last: str | None,
-    amp: bool,
-    launcher: str,
-    smoke: bool,
+    run: RunSettings,
+    model_wrapper: Mapping[str, Any],
 ) -> Runner:
+    """`last` is the checkpoint to go on from; `model_wrapper` what the launch adds to the Runner's config."""
     free_or_fail(work_dir)
     keep_freed()
     if is_main_process():
         sweep(work_dir)
     experiment = f"xkd_{time.time_ns()}"  # mmengine keeps its logger, message hub and visualizer by this name
     optim_wrapper = as_plain(config.optim_wrapper)
-    if amp or optim_wrapper.get("type", OptimWrapper) is OptimWrapper:
-        optim_wrapper["type"] = BF16OptimWrapper if amp else StepOptimWrapper
+    if run.amp or optim_wrapper.get("type", OptimWrapper) is OptimWrapper:
+        optim_wrapper["type"] = BF16OptimWrapper if run.amp else StepOptimWrapper
     train_cfg = dict(config.train_cfg)
-    if smoke:
+    if run.smoke:
         train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)
     return QuietRunner(
         model=DistillerModel(distiller),
@@ -171,17 +223,18 @@ def make_runner(  # noqa: PLR0913
         val_evaluator=Evaluator([TaskMetric(distiller.task)]),
         optim_wrapper=optim_wrapper,
         param_scheduler=with_ends(as_plain(config.get("param_scheduler") or []), config.train_cfg.max_epochs),
-        default_hooks=make_hooks(config, launcher),
+        default_hooks=make_hooks(config, run.launcher),
+        custom_hooks=list(hooks),
         load_from=last,
         resume=last is not None,
-        launcher=launcher,
+        launcher=run.launcher,
         env_cfg=environment_of(config),
         # mmengine averages all that has "loss" in its name over ten entries; an entry is the mean of an interval already
         log_processor={"mean_pattern": "(^|/)(time|data_time)$"},
         visualizer={"type": Visualizer, "vis_backends": backends(config)},
-        randomness={"seed": seed},
+        randomness={"seed": run.seed},
         experiment_name=experiment,
-        cfg=settle(config, settings),
+        cfg=settle(config, model_wrapper),
     )
 
 

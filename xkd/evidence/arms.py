@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from rich.console import Console
-from rich.progress import Progress
 
-import xkd
-from xkd.data.manifest import data_root
 from xkd.engine.config import as_names, as_plain, load_config
-from xkd.engine.panel_hook import PanelHook
-from xkd.engine.sections import SECTIONS
+from xkd.engine.outline import Outline
+from xkd.engine.progress import Display
+from xkd.engine.stages import fingerprint, folder_of, run_once, take, teacher_config
 from xkd.engine.student import load_student
 from xkd.engine.train import train
 from xkd.evidence import controls
@@ -70,21 +67,9 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     unknown = [key for key in section if key not in COMPARE_KEYS]
     if unknown:
         raise KeyError(f"{path}: compare has no key '{unknown[0]}'; it takes {list(COMPARE_KEYS)}")
-    frozen, student = controls.teachers_of(config), config.distiller.student
-    teachers = section.get("teachers", {})
-    if set(teachers) != set(frozen):
-        raise KeyError(f"{path}: compare.teachers must name the config that trains each frozen branch {frozen}; it names {list(teachers)}")
-    if not frozen:
-        raise ValueError(
-            f"{path}: none of the branches {list(config.distiller.branches)} is frozen with weights=Checkpoint(...): no teacher to compare"
-            " with"
-        )
-    arms, sources = [], {}
-    for branch, file in teachers.items():
-        name = sources[branch] = "teacher" if len(teachers) == 1 else f"teacher_{branch}"
-        arm = _teacher(name, f"teacher on {branch}", path.parent / file, section, branch)
-        mapped = "class_map" in config.distiller.branches[branch]
-        arms.append(replace(arm, through=(lambda: load_config(path, options), branch)) if mapped else arm)
+    outline = Outline.of(config)
+    student = outline.student
+    arms, sources = teacher_arms(path, options, outline, section)
 
     def derived(name: str, title: str, change: Callable[[Config], Config], taught_by: Mapping[str, str], *, control: bool = False) -> Arm:
         return Arm(name, title, lambda: change(load_config(path, options)), student, taught_by, control=control)
@@ -103,33 +88,84 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     ]
     arms += [arm for arm in without_teacher if differs(arm)]
     arms.append(derived("distilled", "student distilled", lambda config: config, sources))
-    if controls.has_pairs(config):
+    if outline.has_pairs:
         arms.append(derived("shuffled", "student, shuffled pairs", controls.shuffled, sources))
         title = "student, pairs shuffled within classes"
         arms.append(derived("shuffled_within", title, controls.shuffled_within, sources, control=True))
     self_taught = derived("self_taught", "student, its own teacher", controls.self_taught, {controls.SELF: "alone"}, control=True)
-    if controls.teaches(self_taught.config()):
+    if Outline.of(self_taught.config()).teaches:
         arms.append(self_taught)
-    return [*arms, *_same_sensor(path, options, section, student), *variants(path, options, section.get("variants", {}), student, sources)]
+    same_sensor = _same_sensor(path, options, section, outline)
+    return [*arms, *same_sensor, *variants(path, options, section.get("variants", {}), student, sources)]
 
 
-def _same_sensor(path: Path, options: Mapping[str, Any], section: Mapping[str, Any], student: str) -> list[Arm]:
-    """What the second sensor adds over a bigger network: the teachers that `compare.same_sensor` names, and the student that they teach."""
-    files: Mapping[str, str] = section.get("same_sensor", {})
-    if strange := sorted(set(files) ^ set(section["teachers"])) if files else []:
+def teacher_arms(path: Path, options: Mapping[str, Any], outline: Outline, section: Mapping[str, Any]) -> tuple[list[Arm], dict[str, str]]:
+    """An arm for each teacher, and by branch its name: `Trained` ones are derived, for others `compare.teachers` names a config."""
+    files: Mapping[str, str] = section.get("teachers", {})
+    named = [branch for branch in outline.teachers if branch not in outline.trained]
+    if set(files) != set(named):
         raise KeyError(
-            f"{path}: compare.same_sensor must name a config for each of {list(section['teachers'])}; '{strange[0]}' is not alike"
+            f"{path}: compare.teachers must name the config that trains each branch with weights=Checkpoint(...), {named}; it names"
+            f" {list(files)}"
+        )
+    if not outline.teachers:
+        raise ValueError(
+            f"{path}: none of the branches {list(outline.branches)} is frozen with weights=Trained() or Checkpoint(...): no teacher to"
+            " compare with"
         )
     arms, sources = [], {}
-    for branch, file in files.items():
-        name = sources[branch] = "same_sensor_teacher" if len(files) == 1 else f"same_sensor_teacher_{branch}"
-        title = "teacher on the student's sensor" + (f", for {branch}" if len(files) > 1 else "")
-        arms.append(_teacher(name, title, path.parent / file, section, control=True))
+    for branch in outline.teachers:
+        name = sources[branch] = "teacher" if len(outline.teachers) == 1 else f"teacher_{branch}"
+        title = f"teacher on {branch}"
+        if branch in outline.trained:
+            arms.append(Arm(name, title, partial(_derived, path, options, branch), branch))
+            continue
+        arm = _teacher(name, title, path.parent / files[branch], section, branch)
+        through = (partial(load_config, path, options), branch) if outline.branches[branch].get("class_map") else None
+        arms.append(replace(arm, through=through))
+    return arms, sources
+
+
+def _derived(path: Path, options: Mapping[str, Any], branch: str) -> Config:
+    return teacher_config(load_config(path, options), branch)
+
+
+def _same_sensor(path: Path, options: Mapping[str, Any], section: Mapping[str, Any], outline: Outline) -> list[Arm]:
+    """What the second sensor adds over a bigger network: teachers on the student's own sensor, and the student that they teach.
+
+    `compare.same_sensor` names their configs; those of `Trained` teachers are derived where each network says its channels.
+    """
+    files: Mapping[str, str] = section.get("same_sensor", {})
+    configs: dict[str, Callable[[], Config]] = {branch: partial(load_config, path.parent / file) for branch, file in files.items()}
+    if strange := sorted(set(files) - set(outline.teachers)):
+        raise KeyError(f"{path}: compare.same_sensor names '{strange[0]}', which is no teacher; there are {outline.teachers}")
+    for branch in outline.trained:
+        if outline.has_pairs and controls.on_students_view(load_config(path, options), branch) is not None:
+            configs.setdefault(branch, partial(_on_students_view, path, options, branch))
+    if missing := [branch for branch in outline.teachers if branch not in configs]:
+        if files:
+            raise KeyError(f"{path}: compare.same_sensor must name a config for each of {outline.teachers}; '{missing[0]}' is missing")
+        return []
+    arms, sources = [], {}
+    for branch, config in configs.items():
+        name = sources[branch] = "same_sensor_teacher" if len(configs) == 1 else f"same_sensor_teacher_{branch}"
+        title = "teacher on the student's sensor" + (f", for {branch}" if len(configs) > 1 else "")
+        arms.append(
+            _teacher(name, title, path.parent / files[branch], section, control=True)
+            if branch in files
+            else Arm(name, title, config, branch, control=True)
+        )
 
     def taught() -> Config:
-        return controls.same_sensor(load_config(path, options), {branch: load_config(path.parent / file) for branch, file in files.items()})
+        return controls.same_sensor(load_config(path, options), {branch: config() for branch, config in configs.items()})
 
-    return [*arms, Arm("same_sensor", "student, taught by its own sensor", taught, student, sources, control=True)] if files else []
+    return [*arms, Arm("same_sensor", "student, taught by its own sensor", taught, outline.student, sources, control=True)]
+
+
+def _on_students_view(path: Path, options: Mapping[str, Any], branch: str) -> Config:
+    config = controls.on_students_view(load_config(path, options), branch)
+    assert config is not None
+    return teacher_config(config, branch)
 
 
 def variants(
@@ -149,67 +185,47 @@ def variants(
     return arms
 
 
-def run_arm(
-    arm: Arm,
-    seed: int,
-    root: Path,
-    done: Mapping[str, ArmRun],
-    settings: Mapping[str, Any],
-    console: Console,
-    progress: Progress,
-) -> ArmRun:
+def run_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings: Mapping[str, Any], display: Display) -> ArmRun:
     """Train and test one arm with one seed, or take what an earlier call has finished with the same config, data and teachers."""
-    folder = train_arm(arm, seed, root, {name: run.folder for name, run in done.items()}, settings, console, progress)
-    config, branch = arm.tested()
-    # a folder's name says nothing of a config that only tests
-    named = asked(config) if arm.through is None else f"{asked(config)}_{fingerprint(config, 0, [], {})[:8]}"
-    answers, checkpoint = folder / f"rows_{named}.npz", folder / "best.pth"
+    folder = train_arm(arm, seed, root, done, settings, display)
+    answers = answers_file(arm, folder)
     if not answers.is_file():
-        student = load_student(config, str(checkpoint), branch)
+        config, branch = arm.tested()
+        student = load_student(config, str(folder / "best.pth"), branch)
         write_atomically(answers, to_bytes(answer(config, student, seed)))
+    return read_run(arm, folder)
+
+
+def answers_file(arm: Arm, folder: Path) -> Path:
+    config, _ = arm.tested()
+    # a folder's name says nothing of a config that only tests
+    return folder / f"rows_{asked(config) if arm.through is None else f'{asked(config)}_{fingerprint(config, 0, [], {})[:8]}'}.npz"
+
+
+def read_run(arm: Arm, folder: Path) -> ArmRun:
+    """What a finished run has left in its folder."""
     trained = json.loads((folder / "result.json").read_text("utf-8"))
-    return ArmRun(
-        folder, checkpoint, from_file(answers), float(trained["best"]), float(trained["seconds"]), int(trained.get("peak_memory", 0))
-    )
+    took = float(trained["best"]), float(trained["seconds"]), int(trained.get("peak_memory", 0))
+    return ArmRun(folder, folder / "best.pth", from_file(answers_file(arm, folder)), *took)
 
 
-def train_arm(
-    arm: Arm,
-    seed: int,
-    root: Path,
-    done: Mapping[str, Path],
-    settings: Mapping[str, Any],
-    console: Console,
-    progress: Progress,
-) -> Path:
+def train_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings: Mapping[str, Any], display: Display) -> Path:
     """The folder of the arm's run, trained here unless it is there; `done` has those of the arms that teach it."""
+    folder = arm_folder(arm, seed, root, done, settings)
     config = arm.config()
-    # before the teachers' paths are in it: a folder may be moved, or named in another way
-    key = fingerprint(config, seed, [done[teacher].name for teacher in arm.teachers.values()], settings)
     for branch, teacher in arm.teachers.items():
-        config.distiller.branches[branch].weights.path = str(done[teacher] / "best.pth")
-    folder = root / arm.name / f"seed{seed}_{key[:8]}"
-    if not (folder / "result.json").is_file():
-        train(config, folder, console, progress, seed, resume=True, name=f"{arm.title}, seed {seed}", **settings)
+        take(config, branch, done[teacher] / "best.pth")
+
+    def trained(config: Config, folder: Path, name: str) -> None:
+        train(config, folder, display=display, seed=seed, resume=True, name=name, **settings)
+
+    run_once(config, folder, f"{arm.title}, seed {seed}", trained)
     return folder
 
 
-def fingerprint(config: Config, seed: int, teachers: list[str], settings: Mapping[str, Any]) -> str:
-    """Changes with anything that a result depends on: config, the data's manifest, seed, teachers, settings (a smoke run), version."""
-    told = ("compare", "log_interval", "vis_backends")  # `asked` has the first; the others change what is said, not what is learned
-    sections = {name: as_plain(config.get(name)) for name in SECTIONS if name not in told}
-    sections["custom_hooks"] = [hook for hook in sections["custom_hooks"] or [] if hook.get("type") is not PanelHook]
-    (sections["teacher_cache"] or {}).pop("folder", None)  # where answers are kept changes none
-    for loader in [of for name, of in sections.items() if name.endswith("_dataloader")]:
-        for read in ("multiprocessing_context", "num_workers", "persistent_workers", "prefetch_factor"):
-            loader.pop(read, None)  # rows and draws are the same whoever reads them
-    text = json.dumps(sections, default=_name, sort_keys=True)
-    digest = hashlib.sha256(f"{text} {seed} {teachers} {sorted(settings.items())} {xkd.__version__}".encode())
-    for split in ("train", "val", "test"):
-        folder = data_root(config[f"{split}_dataloader"].dataset.root)
-        for file in ("manifest.csv", "manifest.toml"):
-            digest.update((folder / file).read_bytes())
-    return digest.hexdigest()
+def arm_folder(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings: Mapping[str, Any]) -> Path:
+    """By the config before the teachers' paths are in it: a folder may be moved, or named in another way."""
+    return folder_of(arm.config(), root / arm.name, seed, [done[teacher].name for teacher in arm.teachers.values()], settings)
 
 
 def _teacher(name: str, title: str, path: Path, section: Mapping[str, Any], branch: str = "", *, control: bool = False) -> Arm:
@@ -225,7 +241,3 @@ def _teacher(name: str, title: str, path: Path, section: Mapping[str, Any], bran
         return config
 
     return Arm(name, title, load, own, control=control)
-
-
-def _name(value: Any) -> str:
-    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"

@@ -6,12 +6,14 @@ How good a control's own teacher is, is a result: none is judged before it teach
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mmengine.config import Config
 
+from xkd.builder import build
 from xkd.data.shuffle import Shuffle
 from xkd.engine.config import as_names, as_plain
+from xkd.engine.outline import Outline
+from xkd.graph.reading import BATCH, Reading
 from xkd.graph.weights import Checkpoint
 from xkd.losses import CrossEntropy
 
@@ -19,36 +21,24 @@ LABELS = ("batch.target",)
 MASKS = (*LABELS, "batch.mask")
 SMOOTHING = 0.1  # Szegedy et al., CVPR 2016, arXiv:1512.00567, section 7
 SELF = "own"  # the branch of a student that is its own teacher
-
-
-def teachers_of(config: Config) -> list[str]:
-    """The frozen branches that come from a checkpoint."""
-    branches = as_plain(config.distiller.branches)
-    return [name for name, branch in branches.items() if branch.get("frozen") and "path" in branch["weights"]]
-
-
-def has_pairs(config: Config) -> bool:
-    """Whether there is anything to shuffle: branches on several views."""
-    return len({branch["view"]["name"] for branch in as_plain(config.distiller.branches).values()}) > 1
+CHANNELS = "in_chans"  # by which timm's networks, and those made like them, are told how many channels they see
+_OF_A_NETWORK = ("model", "view", "class_map", "channels_last")
 
 
 def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
     """The same student, data, steps and augmentation, with its labels (and masks) as the only supervision."""
-    student = config.distiller.student
-    for name in list(config.distiller.branches):
+    outline = Outline.of(config)
+    student, wanted = outline.student, {(Reading.parse(target),) for target in targets}
+    for name in outline.branches:
         if name != student:
             config.distiller.branches.pop(name)
-    explanations = as_plain(config.distiller.branches[student]).get("explanations") or {}
-    kept = {name: of for name, of in explanations.items() if of["classes"].split(".")[0] in (student, "batch")}
-    for name in set(explanations) - set(kept):
+    lost = [name for name, of in outline.explanations(student).items() if of.branch not in (student, BATCH)]
+    for name in lost:
         config.distiller.branches[student].explanations.pop(name)
-    for name, term in as_plain(config.distiller.terms).items():
-        readings = _names(term["student"])
-        lost = [reading for reading in readings if reading.removeprefix(f"{student}.") in set(explanations) - set(kept)]
-        foreign = any(reading.split(".")[0] != student for reading in readings)
-        if term["teacher"] not in targets or foreign or lost:
+    for name, edge in outline.edges.items():
+        if edge.teacher not in wanted or any(of.branch != student or of.name in lost for of in edge.student):
             config.distiller.terms.pop(name)
-        elif term.get("gate") and term["gate"]["reading"].split(".")[0] != student:
+        elif any(of.branch != student for of in edge.gate):
             config.distiller.terms[name].pop("gate")  # it asks a teacher
     if not any(term["teacher"] in LABELS for term in as_plain(config.distiller.terms).values()):
         raise ValueError(f"the student '{student}' has no term with 'batch.target', so it cannot be trained alone")
@@ -86,31 +76,30 @@ def all_labels(config: Config) -> Config:
 
 def self_taught(config: Config) -> Config:
     """The student alone, once trained, as its own teacher, by the same terms as far as it has their readings."""
-    student, teachers = config.distiller.student, teachers_of(config)
-    for name in teachers:
+    outline = Outline.of(config)
+    student = outline.student
+    for name in outline.teachers:
         config.distiller.branches.pop(name)
 
-    def own(reading: str) -> str:
-        return f"{SELF}.{reading.split('.', 1)[1]}" if reading.split(".")[0] in teachers else reading
+    def own(reading: Reading) -> Reading:
+        return Reading(SELF, reading.name) if reading.branch in outline.teachers else reading
 
-    explanations = config.distiller.branches[student].get("explanations") or {}
-    for explanation in explanations.values():
-        explanation.classes = own(explanation.classes)
+    for name, explained in outline.explanations(student).items():
+        config.distiller.branches[student].explanations[name].classes = str(own(explained))
     kept = {key: value for key, value in as_plain(config.distiller.branches[student]).items() if key != "heads"}
     weights = {"type": Checkpoint, "path": "", "branch": student}
     config.distiller.branches[SELF] = as_names({**kept, "weights": weights, "frozen": True, "judged": False})
-    readings = {f"{SELF}.{name}" for name in ("output", *(kept.get("taps") or {}), *explanations)}
-    for name, term in as_plain(config.distiller.terms).items():
-        asked = {key: tuple(map(own, _names(term[key]))) for key in ("teacher", "mask") if key in term}
-        gate = own(term["gate"]["reading"]) if term.get("gate") else ""
-        foreign = [reading for of in (*asked.values(), (gate,)) for reading in of if reading.split(".")[0] == SELF]
-        if not set(foreign) <= readings:
+    readings = {"output", *outline.taps(student), *outline.explanations(student)}
+    for name, edge in outline.edges.items():
+        asked = {key: tuple(map(own, of)) for key, of in (("teacher", edge.teacher), ("mask", edge.mask)) if of}
+        gate = tuple(map(own, edge.gate))
+        if any(of.branch == SELF and of.name not in readings for of in (*asked.get("teacher", ()), *asked.get("mask", ()), *gate)):
             config.distiller.terms.pop(name)
             continue
         for key, of in asked.items():
-            config.distiller.terms[name][key] = of[0] if len(of) == 1 else of
+            config.distiller.terms[name][key] = str(of[0]) if len(of) == 1 else tuple(map(str, of))
         if gate:
-            config.distiller.terms[name].gate.reading = gate
+            config.distiller.terms[name].gate.reading = str(gate[0])
     return config
 
 
@@ -120,20 +109,24 @@ def same_sensor(config: Config, others: Mapping[str, Config]) -> Config:
     for branch, other in others.items():
         trained = as_plain(other.distiller.branches[other.distiller.student])
         replaced = as_plain(config.distiller.branches[branch])
-        kept = {key: value for key, value in replaced.items() if key not in ("model", "view", "class_map", "channels_last")}
-        changed = {key: value for key, value in trained.items() if key in ("model", "view", "class_map", "channels_last")}
+        kept = {key: value for key, value in replaced.items() if key not in _OF_A_NETWORK}
+        changed = {key: value for key, value in trained.items() if key in _OF_A_NETWORK}
         config.distiller.branches[branch] = as_names({**kept, **changed, "judged": False})
         if changed["view"]["name"] not in [view["name"] for view in as_plain(dataset.views)]:
             dataset.views = [*dataset.views, as_names(changed["view"])]
     return config
 
 
-def teaches(config: Config) -> bool:
-    """Whether anything but labels and masks reaches the student."""
-    student = config.distiller.student
-    terms: Mapping[str, Any] = as_plain(config.distiller.terms)
-    return any(name.split(".")[0] not in (student, "batch") for term in terms.values() for name in _names(term["teacher"]))
-
-
-def _names(reading: Any) -> tuple[str, ...]:
-    return tuple(reading) if isinstance(reading, list | tuple) else (reading,)
+def on_students_view(config: Config, branch: str) -> Config | None:
+    """A `Trained` teacher whose network takes the student's view instead of its own; None where the network does not say its channels."""
+    outline = Outline.of(config)
+    view = outline.branches[outline.student]["view"]
+    model = dict(outline.branches[branch]["model"])
+    own, students = (build(one).modality.channels for one in (outline.branches[branch]["view"], view))
+    if own != students:
+        if CHANNELS not in model:
+            return None
+        model[CHANNELS] = students
+    config.distiller.branches[branch].model = as_names(model)
+    config.distiller.branches[branch].view = as_names(view)
+    return config

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
 
 from xkd.batch import Batch
 from xkd.builder import build
@@ -21,6 +19,7 @@ from xkd.data.check.residual import MAX_RESIDUAL, residual_findings
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
+from xkd.engine.progress import Display
 from xkd.engine.student import Student, load_student
 from xkd.evidence.answers import CLUSTER
 from xkd.evidence.arms import Arm, train_arm
@@ -64,7 +63,7 @@ class Seen:
     deep: NDArray[np.float32]
 
 
-def diagnose(arms: list[Arm], share: float, root: Path, console: Console, progress: Progress) -> Diagnosis:
+def diagnose(arms: list[Arm], share: float, root: Path, display: Display) -> Diagnosis:
     """Train teachers and the student alone for `share` of their epochs (what is there is reused), and look at them on val."""
     named = {arm.name: arm for arm in arms}
     distilled = named["distilled"]
@@ -72,7 +71,7 @@ def diagnose(arms: list[Arm], share: float, root: Path, console: Console, progre
     folders = {}
     for name in (*distilled.teachers.values(), "alone"):
         short = shortened(named[name], share)
-        folders[name] = train_arm(short, 0, root, {}, {"amp": False, "smoke": False}, console, progress)
+        folders[name] = train_arm(short, 0, root, {}, {"amp": False, "smoke": False}, display)
     student = load_student(config, str(folders["alone"] / "best.pth"), distilled.branch)
     pairs: Any = build_loader(config.train_dataloader, 0).dataset
     unlabelled = sum(row.labels is None for row in pairs.rows), len(pairs)

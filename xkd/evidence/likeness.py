@@ -13,8 +13,10 @@ from xkd.batch import View
 from xkd.builder import build
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
+from xkd.engine.outline import Outline
 from xkd.engine.student import load_student
 from xkd.evidence.arms import Arm, ArmRun
+from xkd.graph.reading import Reading
 from xkd.statistics.cka import linear_cka
 
 NUM_ROWS = 256
@@ -27,7 +29,7 @@ def likeness(arms: Mapping[str, Arm], runs: Mapping[str, list[ArmRun]]) -> dict[
     pairs = tap_pairs(config, arm.branch, set(arm.teachers))
     if not pairs:
         return {}
-    branches = {arm.branch, *(teacher.split(".")[0] for _, teacher in pairs)}
+    branches = {arm.branch, *(teacher.branch for _, teacher in pairs)}
     views: dict[str, View] = {name: build(as_plain(config.distiller.branches[name].view)) for name in branches}
     checkpoints = {name: runs[source][0].checkpoint for name, source in arm.teachers.items()}
     teachers = {name: _readings(config, name, str(checkpoints[name]), views) for name in branches - {arm.branch}}
@@ -37,24 +39,19 @@ def likeness(arms: Mapping[str, Arm], runs: Mapping[str, list[ArmRun]]) -> dict[
         if not own:
             return {}  # hardly a test row has every sensor
         for student, teacher in pairs:
-            branch, reading = teacher.split(".", 1)
-            found[f"{student} and {teacher}"].append(linear_cka(own[student.split(".", 1)[1]], teachers[branch][reading]))
+            found[f"{student} and {teacher}"].append(linear_cka(own[student.name], teachers[teacher.branch][teacher.name]))
     return {name: (values[0], values[1]) for name, values in found.items()}
 
 
-def tap_pairs(config: Config, student: str, teachers: set[str]) -> list[tuple[str, str]]:
+def tap_pairs(config: Config, student: str, teachers: set[str]) -> list[tuple[Reading, Reading]]:
     """Outputs and taps that a term compares between the student and one of its teachers; heads and explanations are of a run alone."""
-    branches = as_plain(config.distiller.branches)
+    outline = Outline.of(config)
 
-    def kept(reading: object, of: set[str]) -> bool:
-        if not isinstance(reading, str) or reading.split(".")[0] not in of:
-            return False
-        branch, name = reading.split(".", 1)
-        return name == "output" or name in (branches[branch].get("taps") or {})
+    def kept(readings: tuple[Reading, ...], of: set[str]) -> bool:
+        return len(readings) == 1 and readings[0].branch in of and readings[0].name in ("output", *outline.taps(readings[0].branch))
 
-    terms = as_plain(config.distiller.terms).values()
-    pairs = [(term["student"], term["teacher"]) for term in terms if kept(term["student"], {student}) and kept(term["teacher"], teachers)]
-    return list(dict.fromkeys(pairs))
+    edges = [edge for edge in outline.edges.values() if kept(edge.student, {student}) and kept(edge.teacher, teachers)]
+    return list(dict.fromkeys((edge.student[0], edge.teacher[0]) for edge in edges))
 
 
 def _readings(config: Config, branch: str, checkpoint: str, views: Mapping[str, View]) -> dict[str, NDArray[np.float32]]:

@@ -93,12 +93,12 @@ class Branch(nn.Module):
 
     def _check_weights(self, bfloat16: bool) -> None:
         if not isinstance(self.weights, Weights):
-            legal = "Checkpoint(path), Pretrained(), EMA(name) or Random()"
+            legal = "Trained(), Checkpoint(path), Pretrained(), EMA(name) or Random()"
             raise ValueError(f"weights of the branch on view '{self.view.name}' must be {legal}, got {self.weights!r}")
         if self.frozen and self.weights == Random():
             raise ValueError(
-                f"a frozen branch on view '{self.view.name}' has random weights: give it weights=Checkpoint(path) or"
-                " Pretrained(), or Random(frozen=True) if you mean it"
+                f"a frozen branch on view '{self.view.name}' has random weights: give it weights=Trained(),"
+                " Checkpoint(path) or Pretrained(), or Random(frozen=True) if you mean it"
             )
         if not self.judged and not self.frozen:
             raise ValueError(f"judged=False is for a frozen branch, which is measured before it teaches; view '{self.view.name}' learns")

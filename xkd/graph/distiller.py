@@ -17,6 +17,7 @@ from xkd.batch import Batch
 from xkd.graph.branch import Branch, Capture, example_batch
 from xkd.graph.explanation import TARGET
 from xkd.graph.processes import are_several, shares_of_rows
+from xkd.graph.reading import BATCH, Reading
 from xkd.graph.term import BATCH_READINGS, Readings, Term
 from xkd.graph.weights import EMA
 from xkd.losses.learned import LearnedLoss
@@ -113,7 +114,7 @@ class Distiller(nn.Module):
 
     def _classes(self, name: str, reading: str, captures: Mapping[str, Capture], batch: Batch) -> Tensor | None:
         """The class that a branch's explanation is of in each row; a term leaves out the rows that have none."""
-        of = reading.split(".")[0]
+        of = Reading.parse(reading).branch
         if of == name:
             return None
         if reading == TARGET and batch.target.ndim != 1:
@@ -202,7 +203,7 @@ class Distiller(nn.Module):
         """Branches as they stand, but each after those whose classes it explains."""
         asked: dict[str, set[str]] = {}
         for name, branch in self.branches.items():
-            asked[name] = {of.classes.split(".")[0] for of in branch.explanations.values()} - {name, "batch"}
+            asked[name] = {Reading.parse(of.classes).branch for of in branch.explanations.values()} - {name, BATCH}
             if missing := asked[name] - set(self.branches):
                 raise KeyError(f"branch '{name}' explains the class of no branch '{missing.pop()}'; there are {list(self.branches)}")
         try:
@@ -211,13 +212,13 @@ class Distiller(nn.Module):
             raise ValueError(f"branches explain each other's classes in a circle: {' -> '.join(error.args[1])}") from error
 
     def _check(self, term: str, reading: str) -> None:
-        branch, name = reading.split(".", 1)
-        if branch == "batch":
+        branch, name = Reading.parse(reading)
+        if branch == BATCH:
             legal: list[str] = list(BATCH_READINGS)
         elif branch in self.branches:
             legal = self.branches[branch].readings
         else:
-            raise KeyError(f"term '{term}' reads '{reading}': no branch '{branch}'; there are {[*self.branches, 'batch']}")
+            raise KeyError(f"term '{term}' reads '{reading}': no branch '{branch}'; there are {[*self.branches, BATCH]}")
         if name not in legal:
             raise KeyError(f"term '{term}' reads '{reading}': no tap '{name}'; {branch} has {legal}")
 

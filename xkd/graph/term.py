@@ -16,12 +16,13 @@ from xkd.graph.branch import Capture
 from xkd.graph.explanation import TARGET
 from xkd.graph.gates import Gate
 from xkd.graph.processes import gathered
+from xkd.graph.reading import BATCH, Reading, readings_of
 from xkd.graph.schedules import Schedule
 from xkd.losses.learned import LearnedLoss
 from xkd.losses.precision import widen
 from xkd.projectors import Projector
 
-Reading = str | tuple[str, ...]  # "branch.tap", "branch.output", "branch.head", "batch.target", "batch.mask", or several of them
+Readable = str | tuple[str, ...]  # "branch.tap", "branch.output", "branch.head", "batch.target", "batch.mask", or several of them
 
 BATCH_READINGS = ("target", "mask")
 MASK = "batch.mask"
@@ -40,8 +41,8 @@ class Term(nn.Module):
     def __init__(
         self,
         loss: nn.Module,
-        student: Reading,
-        teacher: Reading,
+        student: Readable,
+        teacher: Readable,
         projector: nn.Module | None = None,
         *,
         weight: float | Schedule = 1.0,
@@ -143,7 +144,7 @@ class Term(nn.Module):
         asked = {*self.readings, *(readings.explains[name] for name in self.readings if name in readings.explains)}
         for name in asked:
             if not name.startswith("batch."):
-                rows = rows & batch.present[readings.views[name.split(".")[0]]]
+                rows = rows & batch.present[readings.views[Reading.parse(name).branch]]
         if self.needs("target") or TARGET in asked:
             rows = rows & batch.labelled
         if self.needs("mask"):
@@ -198,8 +199,8 @@ class Readings:
     explains: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Tensor:
-        branch, reading = name.split(".", 1)
-        if branch == "batch":
+        branch, reading = Reading.parse(name)
+        if branch == BATCH:
             return self.batch.target if reading == "target" else self.batch.mask
         return self.captures[branch][reading]
 
@@ -221,12 +222,8 @@ def _is_finite(reading: Tensor) -> bool:
     return bool(reading.sum().isfinite()) or bool(reading.isfinite().all())
 
 
-def _names(reading: Reading) -> tuple[str, ...]:
-    names = (reading,) if isinstance(reading, str) else tuple(reading)
-    for name in names:
-        if "." not in name:
-            raise ValueError(f"a reading is 'branch.tap', 'branch.output', 'branch.head', 'batch.target' or 'batch.mask', got '{name}'")
-    return names
+def _names(reading: Readable) -> tuple[str, ...]:
+    return tuple(map(str, readings_of(reading)))
 
 
 def _one_or_all(readings: list[Tensor]) -> Tensor | tuple[Tensor, ...]:

@@ -1,10 +1,10 @@
-"""Where a branch's weights come from, always named: Random, Pretrained, Checkpoint or EMA. What is found or assumed is logged ("xkd")."""
+"""Where a branch's weights come from, always named: Random, Pretrained, Checkpoint, Trained or EMA; what is found or assumed is logged."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -44,6 +44,27 @@ class EMA:
 
     def load(self, model: nn.Module, view: View) -> Statistics:
         return view.modality.mean, view.modality.std
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run of its own that is done first: the branch learns the task from labels, on its own view, with the config's data and schedule.
+
+    `xkd train`, `xkd compare` and `xkd distill` train it where it is not there yet, and put its `Checkpoint` in this place. It begins with
+    `start`; `epochs` (0: the config's), `augment` (changes of the config's) and `options` (dotted keys of the config, as `--cfg-options`
+    takes them: `{"optim_wrapper.optimizer.lr": 1e-3}`) are for that run alone.
+    """
+
+    start: Weights = field(default_factory=Random)
+    epochs: int = 0
+    augment: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def load(self, model: nn.Module, view: View) -> Statistics:
+        raise ValueError(
+            f"the branch on view '{view.name}' has weights=Trained(): xkd train, compare and distill train it first; in a loop of your own"
+            " name the result, weights=Checkpoint(path)"
+        )
 
 
 @dataclass(frozen=True)

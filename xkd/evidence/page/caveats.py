@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
+from xkd.engine.outline import Outline
 from xkd.evidence import controls
 from xkd.evidence.arms import Arm
 from xkd.statistics import Estimate, Summary
@@ -39,7 +40,7 @@ def caveats(manifest: Manifest, seeds: int, arms: list[Arm], summary: Summary | 
     found = [CAVEAT_SEEDS] if seeds == 1 else []
     if "masks" not in named and controls.alone(distilled, controls.MASKS).distiller.terms != named["alone"].config().distiller.terms:
         found.append(CAVEAT_MASKS)
-    if "shuffled" not in named and controls.has_pairs(named["distilled"].config()):
+    if "shuffled" not in named and Outline.of(named["distilled"].config()).has_pairs:
         found.append(CAVEAT_SHUFFLED)
     teachers = [arm for arm in arms if arm.name.startswith("teacher")]
     if len(teachers) > 1:

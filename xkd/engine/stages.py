@@ -1,0 +1,177 @@
+"""Runs that other runs start from: each in a folder that its fingerprint names, trained once, reused by whoever asks for the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+
+import xkd
+from xkd.data.manifest import data_root
+from xkd.engine.config import as_names, as_plain, checked, override
+from xkd.engine.outline import Outline
+from xkd.engine.panel_hook import PanelHook
+from xkd.engine.sections import SECTIONS
+from xkd.graph.reading import Reading
+from xkd.graph.weights import Checkpoint, Random, Trained
+
+LABELS: Final = "batch.target"
+STORE: Final = "trained"  # the folder beside a run's, of the runs that it starts from
+_WHILE_TEACHING: Final = ("heads", "explanations", "class_map", "frozen", "bfloat16")  # what its own training leaves out of a branch
+Train = Callable[[Config, Path, str], object]  # a config, the run's folder and what to call it
+
+
+def teacher_config(config: Config, branch: str) -> Config:
+    """What trains a branch with `weights=Trained()`: that branch alone, by the student's supervision, on its own view.
+
+    Every step is of labelled rows, since no other term is there; the student's weights, schedules and gates of its terms are left out.
+    """
+    outline = Outline.of(config)
+    own = outline.branches[branch]
+    weights = {key: value for key, value in own["weights"].items() if key != "type"}
+    if own.get("class_map"):
+        raise ValueError(
+            f"branch '{branch}' has a class_map, so it knows other classes than this config's labels: train it by a config of its own and"
+            " use weights=Checkpoint(path)"
+        )
+    if not own.get("frozen"):
+        raise ValueError(
+            f"branch '{branch}' has weights=Trained() and learns: set frozen=True, or start it from Random() or Checkpoint(path)"
+        )
+    start = weights.get("start", {"type": Random})
+    if issubclass(start["type"], Trained):
+        raise ValueError(f"branch '{branch}': Trained(start=...) begins with Random(), Pretrained() or Checkpoint(path), got {start}")
+    made = _copy(config)
+    kept = {key: value for key, value in own.items() if key not in _WHILE_TEACHING}
+    made.distiller.student = branch
+    made.distiller.branches = as_names({branch: {**kept, "weights": start}})
+    made.distiller.terms = as_names(_supervision(outline, as_plain(config.distiller.terms), branch))
+    for split in ("train", "val", "test"):
+        made[f"{split}_dataloader"].dataset.views = [as_names(own["view"])]
+    if "labelled_share" in (made.train_dataloader.get("sampler") or {}):
+        made.train_dataloader.sampler.labelled_share = 1.0
+    made.pop("teacher_cache", None)
+    if weights.get("epochs"):
+        made.train_cfg.max_epochs = weights["epochs"]
+    if weights.get("augment"):
+        made.train_dataloader.dataset.augment.update(as_names(weights["augment"]))
+    where = f"distiller.branches.{branch}.weights.options"
+    for key, value in (weights.get("options") or {}).items():
+        override(made, key, value, where)
+    made.compare = _questions(config, branch)
+    return checked(made, where)
+
+
+def _supervision(outline: Outline, terms: Mapping[str, Any], branch: str) -> dict[str, Any]:
+    """The terms by which the student's output learns from labels, moved to the branch."""
+    output = (Reading(outline.student, "output"),)
+    labelled = [name for name, edge in outline.edges.items() if edge.student == output and edge.teacher == (Reading.parse(LABELS),)]
+    if not labelled:
+        raise ValueError(
+            f"branch '{branch}' has weights=Trained(), by the student's own supervision, and no term compares '{outline.student}.output'"
+            f" with '{LABELS}': add one, or use weights=Checkpoint(path)"
+        )
+    left_out = ("weight", "gate", "student")
+    return {
+        name: {**{key: value for key, value in terms[name].items() if key not in left_out}, "student": f"{branch}.output"}
+        for name in labelled
+    }
+
+
+def _questions(config: Config, branch: str) -> dict[str, Any]:
+    """Tested like the others: the same clusters and regions, the attention that the comparison names for the branch."""
+    section = as_plain(config.get("compare") or {})
+    asked = {key: section[key] for key in ("cluster", "object") if key in section}
+    if branch in section.get("attention", {}):
+        asked["attention"] = {branch: section["attention"][branch]}
+    return asked
+
+
+def _copy(config: Config) -> Config:
+    return Config({name: as_names(as_plain(config[name])) for name in config}, filename=config.filename)
+
+
+def with_trained(config: Config, store: Path, seed: int, settings: Mapping[str, Any], train: Train, tell: Callable[[str], None]) -> Config:
+    """The config with the checkpoints of its `Trained` branches in their place; what is not in the store is trained by `train`."""
+    if not (trained := Outline.of(config).trained):
+        return config
+    named = _copy(config)
+    for branch in trained:
+        of = teacher_config(config, branch)
+        folder = folder_of(of, store / branch, seed, (), settings)
+        tell(f"teacher '{branch}' {'was trained before' if is_finished(folder) else 'is trained first'}: {folder}")
+        run_once(of, folder, f"teacher on {branch}, seed {seed}", train)
+        take(named, branch, folder / "best.pth")
+    return named
+
+
+def take(config: Config, branch: str, checkpoint: Path) -> None:
+    """Load a branch from this checkpoint."""
+    weights = config.distiller.branches[branch].weights
+    if issubclass(as_plain(weights)["type"], Trained):
+        config.distiller.branches[branch].weights = as_names({"type": Checkpoint, "path": str(checkpoint)})
+    else:
+        weights.path = str(checkpoint)
+
+
+def folder_of(config: Config, parent: Path, seed: int, teachers: Sequence[str], settings: Mapping[str, Any]) -> Path:
+    return parent / f"seed{seed}_{fingerprint(config, seed, teachers, settings)[:8]}"
+
+
+def run_once(config: Config, folder: Path, name: str, train: Train) -> None:
+    """Train into the folder unless a finished run is there; a second process that wants the same waits for the first."""
+    with _alone(folder):
+        if not is_finished(folder):
+            train(config, folder, name)
+
+
+def is_finished(folder: Path) -> bool:
+    return (folder / "result.json").is_file()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of several processes of one launch the first holds the lock for all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "running.lock")
+    if is_main_process():
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"waiting for another process that trains {folder}", flush=True)
+            lock.acquire()
+    barrier()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def fingerprint(config: Config, seed: int, teachers: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """Changes with anything that a result depends on: config, the data's manifest, seed, teachers, settings (a smoke run), version."""
+    shown = ("compare", "log_interval", "vis_backends")  # tests have their own key; the others change what is shown, not what is learned
+    sections = {name: as_plain(config.get(name)) for name in SECTIONS if name not in shown}
+    sections["custom_hooks"] = [hook for hook in sections["custom_hooks"] or [] if hook.get("type") is not PanelHook]
+    (sections["teacher_cache"] or {}).pop("folder", None)  # where answers are kept changes none
+    for loader in [of for name, of in sections.items() if name.endswith("_dataloader")]:
+        for read in ("multiprocessing_context", "num_workers", "persistent_workers", "prefetch_factor"):
+            loader.pop(read, None)  # rows and draws are the same whoever reads them
+    text = json.dumps(sections, default=_name, sort_keys=True)
+    ours = sorted({"amp": False, "smoke": False, **settings}.items())
+    digest = hashlib.sha256(f"{text} {seed} {list(teachers)} {ours} {xkd.__version__}".encode())
+    for split in ("train", "val", "test"):
+        folder = data_root(config[f"{split}_dataloader"].dataset.root)
+        for file in ("manifest.csv", "manifest.toml"):
+            digest.update((folder / file).read_bytes())
+    return digest.hexdigest()
+
+
+def _name(value: Any) -> str:
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"

@@ -1,0 +1,234 @@
+"""Does the teacher help? Arms over seeds, tested on the same rows; what is finished is reused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from mmengine.config import Config
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from xkd.engine.config import load_config
+from xkd.engine.outline import Outline
+from xkd.engine.panels import check_attention
+from xkd.engine.progress import Display, shown_on
+from xkd.evidence.answers import check_questions
+from xkd.evidence.arms import Arm, ArmRun, make_arms, read_run, run_arm
+from xkd.evidence.comparable import check_comparable, check_readable, chosen_metric
+from xkd.evidence.jobs import Job, default_jobs, run_jobs
+from xkd.evidence.page.tables import CALIBRATION
+from xkd.evidence.page.write import write_page
+from xkd.evidence.particulars import particulars
+from xkd.evidence.summary_files import as_csv, as_json
+from xkd.files import write_atomically
+from xkd.statistics import UNDEFINED, Comparison, Summary, fidelity, on_common_rows, summarise
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison found, and where: `report` is its page, `runs` has each arm's runs by seed."""
+
+    folder: Path
+    report: Path
+    summary: Summary
+    arms: Sequence[Arm]
+    runs: Mapping[str, Sequence[ArmRun]]
+
+    def checkpoint(self, arm: str = "distilled", seed: int = 0) -> Path:
+        """Of a trained network, by its arm; `KeyError` names the arms."""
+        if arm not in self.runs:
+            raise KeyError(f"no arm '{arm}'; there are {list(self.runs)}")
+        return self.runs[arm][seed].checkpoint
+
+
+def compare(
+    config: str | Path,
+    *,
+    seeds: int = 3,
+    work_dir: str | Path = "",
+    arms: Sequence[str] = (),
+    controls: bool = False,
+    metric: str = "",
+    options: Mapping[str, Any] | None = None,
+    amp: bool = False,
+    smoke: bool = False,
+    jobs: int = 0,
+    display: Display | None = None,
+    command: str = "",
+) -> Compared:
+    """Train and test the arms of a config's comparison over seeds, and write numbers and page below `work_dir`.
+
+    `arms` leaves out the others, `controls` adds those that are run on request; `options` override the students' config. `jobs` runs are
+    beside each other (0: as many as cores and memory allow), each with its share of the cores; their numbers depend on the threads that
+    each has in the last digits alone, and OMP_NUM_THREADS fixes those. `command` is shown on the page.
+    """
+    for name, value, least in (("seeds", seeds, 1), ("jobs", jobs, 0)):
+        if value < least:
+            raise ValueError(f"--{name} must be at least {least}, got {value}")
+    path = Path(config)
+    root = Path(work_dir or f"work_dirs/compare_{path.stem}" + ("_smoke" if smoke else ""))
+    check_room(root, smoke)
+    made = chosen(make_arms(path, options or {}), arms, controls)
+    for arm in made:
+        check_questions(arm.tested()[0])
+        check_attention(*arm.tested())
+    check_comparable(made)
+    metric = chosen_metric(made, metric)
+    check_readable(made)
+    with shown_on(display, width=150) as screen:
+        folders = run_all(path, options or {}, made, seeds, root, {"amp": amp, "smoke": smoke}, jobs, screen)
+        runs = {arm.name: [read_run(arm, folders[_key(arm.name, seed)]) for seed in range(seeds)] for arm in made}
+        return conclude(load_config(path, options), made, runs, metric, root, command, smoke, screen.console)
+
+
+def conclude(
+    config: Config,
+    arms: list[Arm],
+    finished: Mapping[str, list[ArmRun]],
+    metric: str,
+    root: Path,
+    command: str,
+    smoke: bool,
+    console: Console,
+) -> Compared:
+    """The numbers of finished runs, on the screen, in files and on a page."""
+    runs = with_fidelity(on_same_rows(finished, console), teacher=arms[0].name)
+    comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})
+    summary = summarise(comparison, metric, arms[0].name, Outline.of(config).has_pairs)
+    console.print(as_table(arms, runs, summary))
+    console.print(summary.finding)
+    found = particulars(arms, runs)
+    content = {**as_json(arms, runs, summary, found, len(runs["alone"])), "smoke": smoke}
+    write_atomically(root / "summary.json", json.dumps(content, indent=1).encode())
+    write_atomically(root / "summary.csv", as_csv(summary, list(config.distiller.task.classes)).encode())
+    report = root / "report.html"
+    write_page(report, config, arms, runs, summary, found, command, console)
+    console.print(f"numbers: {root / 'summary.json'} and summary.csv")
+    return Compared(root, report, summary, arms, runs)
+
+
+def check_room(root: Path, smoke: bool) -> None:
+    """A smoke run's one-step numbers must not take the place of real ones."""
+    summary = root / "summary.json"
+    if smoke and summary.is_file() and not json.loads(summary.read_text("utf-8")).get("smoke", False):
+        raise ValueError(f"{root} holds a real comparison, which a smoke run would overwrite; name another --work-dir")
+
+
+def chosen(arms: list[Arm], names: Sequence[str], controls: bool = False) -> list[Arm]:
+    """Keep the named arms, else all, the controls among them where they are asked for; what every comparison needs cannot be left out."""
+    known = [arm.name for arm in arms]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no arm '{name}'; there are {known}")
+    needed = [name for name in known if name.startswith("teacher")] + ["alone", "distilled"]
+    missing = [name for name in needed if names and name not in names]
+    if missing:
+        raise ValueError(f"a comparison needs the arms {needed}; --arms leaves out {missing}")
+    kept = [arm for arm in arms if (arm.name in names if names else controls or not arm.control)]
+    for arm in kept:
+        if absent := [name for name in arm.teachers.values() if name not in [other.name for other in kept]]:
+            raise ValueError(f"the arm '{arm.name}' is taught by '{absent[0]}': name that one too")
+    return kept
+
+
+def run_all(
+    path: Path,
+    options: Mapping[str, Any],
+    arms: Sequence[Arm],
+    seeds: int,
+    root: Path,
+    settings: Mapping[str, Any],
+    jobs: int,
+    display: Display,
+) -> Mapping[str, Path]:
+    """The folder of each arm and seed, by `_key`; `RuntimeError` names those that failed when the others are done."""
+    todo = [
+        Job(
+            _key(arm.name, seed),
+            f"{arm.title}, seed {seed}",
+            partial(run_named, path, dict(options), arm.name, seed, root, dict(settings)),
+            tuple(_key(teacher, seed) for teacher in arm.teachers.values()),
+        )
+        for seed in range(seeds)
+        for arm in arms
+    ]
+    beside = min(jobs or default_jobs(len(todo)), len(todo))
+    if beside > 1:
+        display.console.print(f"{len(todo)} runs, {beside} beside each other")
+        done = run_jobs(todo, beside, display)
+        if done.failures:
+            failed = "; ".join(f"{key}: {why}" for key, why in done.failures.items())
+            raise RuntimeError(f"{len(done.failures)} of {len(todo)} runs failed, the others are finished and kept: {failed}")
+        return done.folders
+    folders: dict[str, Path] = {}
+    bar = display.progress.add_task("runs", total=len(todo))
+    for job in todo:
+        folders[job.key] = job.work(display, folders)
+        display.progress.advance(bar)
+    display.progress.remove_task(bar)
+    return folders
+
+
+def run_named(
+    path: Path,
+    options: Mapping[str, Any],
+    name: str,
+    seed: int,
+    root: Path,
+    settings: Mapping[str, Any],
+    display: Display,
+    done: Mapping[str, Path],
+) -> Path:
+    """One arm by its name, as a process of its own must make it anew; its folder."""
+    (arm,) = [arm for arm in make_arms(path, options) if arm.name == name]
+    return run_arm(arm, seed, root, {teacher: done[_key(teacher, seed)] for teacher in arm.teachers.values()}, settings, display).folder
+
+
+def _key(arm: str, seed: int) -> str:
+    return f"{arm}, seed {seed}"
+
+
+def on_same_rows(runs: Mapping[str, list[ArmRun]], console: Console) -> dict[str, list[ArmRun]]:
+    """Networks of unlike sensors were tested on the rows that they have; what is compared is the rows that all have."""
+    common = on_common_rows({name: [run.test for run in arm] for name, arm in runs.items()})
+    most, kept = max(len(run.test.rows) for arm in runs.values() for run in arm), len(common["alone"][0].rows)
+    if kept < most:
+        console.print(f"{most - kept} of {most} test rows lack the sensor of some arm and are left out for all")
+    return {name: [replace(run, test=test) for run, test in zip(arm, common[name], strict=True)] for name, arm in runs.items()}
+
+
+def with_fidelity(runs: Mapping[str, list[ArmRun]], teacher: str) -> dict[str, list[ArmRun]]:
+    """Every other arm's answers compared with the teacher's of the same seed."""
+
+    def compared(run: ArmRun, seed: int) -> ArmRun:
+        return replace(run, test=run.test.scored(fidelity(run.test, runs[teacher][seed].test)))
+
+    return {name: arm if name == teacher else [compared(run, seed) for seed, run in enumerate(arm)] for name, arm in runs.items()}
+
+
+def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> Table:
+    table = Table(title="Test split, mean [95 % interval]", box=SIMPLE_HEAD)
+    table.add_column("arm")
+    metrics = [name for name in summary.arms["alone"] if name != CALIBRATION]
+    for name in (*metrics, "attention inside mask", "best on val", "seconds"):
+        table.add_column(name.replace("_", " "))
+    for arm in arms:
+        estimates = [str(summary.arms[arm.name][name]) for name in metrics]
+        energy = summary.scores[arm.name].get("epg", UNDEFINED)
+        validation, seconds = (mean(of) for of in zip(*((run.validation, run.seconds) for run in runs[arm.name]), strict=True))
+        table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{validation:.3f}", f"{seconds:.0f}")
+    table.add_section()
+    table.add_row(f"share of the gap to the {arms[0].title}", summary.metric.replace("_", " "), str(summary.share))
+    differences = [("shuffled - alone", summary.control), ("shuffled - smoothed", summary.control_smoothed)]
+    differences += [*((f"distilled - {name}", beyond) for name, beyond in summary.beyond.items())]
+    for name, difference in differences + [(f"{arm.name} - alone", summary.minus_alone[arm.name]) for arm in arms if arm.variant]:
+        if difference is not None:
+            table.add_row(name, summary.metric.replace("_", " "), str(difference))
+    return table
