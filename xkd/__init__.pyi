@@ -11,6 +11,10 @@ from .data.paired import PairedDataset as PairedDataset
 from .data.shuffle import Shuffle as Shuffle
 from .engine.precision import BF16OptimWrapper as BF16OptimWrapper
 from .engine.student import Student as Student, load_student as load_student
+from .engine.train import train as train
+from .engine.use import export as export, predict as predict, test as test
+from .evidence.compare import compare as compare
+from .evidence.distill import Distilled as Distilled, distill as distill
 from .graph.branch import Branch as Branch, Head as Head
 from .graph.class_map import ClassMap as ClassMap
 from .graph.distiller import Distiller as Distiller, Step as Step
@@ -18,7 +22,13 @@ from .graph.explanation import GradCAM as GradCAM
 from .graph.gates import Confident as Confident, Right as Right
 from .graph.schedules import Cosine as Cosine, Ramp as Ramp, StopAt as StopAt
 from .graph.term import Term as Term
-from .graph.weights import EMA as EMA, Checkpoint as Checkpoint, Pretrained as Pretrained, Random as Random
+from .graph.weights import (
+    EMA as EMA,
+    Checkpoint as Checkpoint,
+    Pretrained as Pretrained,
+    Random as Random,
+    Trained as Trained,
+)
 from .losses import (
     AT as AT,
     CRD as CRD,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from xkd import cli
-from xkd.commands.images import find_images
+from xkd.data.images import find_images
 from xkd.data.manifest import Manifest, sensor
 from xkd.engine.config import load_config
 from xkd.engine.student import load_student

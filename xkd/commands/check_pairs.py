@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xkd.data.check import PairCheck, check_pairs, draw_overlays
+from xkd.data.check import PairCheck
 from xkd.data.check.residual import MAX_RESIDUAL
 from xkd.data.manifest import Manifest, find_dataset
 from xkd.engine.screen import Screen
-from xkd.files import write_together
-from xkd.report.pairs import pairs_page
+from xkd.evidence.data_page import PAGE, check_data
 
-OVERLAYS: Final = 8
 _COLOURS: Final = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -41,14 +38,10 @@ def main(arguments: Sequence[str]) -> int:
     out = Path(a.out or Path("work_dirs") / "check_pairs" / manifest.name)
     console = Screen()
     with bars(console) as progress:
-        check = check_pairs(manifest, a.sample, a.seed, a.max_residual, advance(progress))
-    overlays = draw_overlays(manifest, *zip(*looked, strict=True)) if (looked := check.to_look_at(OVERLAYS)) else []
-    units = {name: sensor.unit for name, sensor in manifest.modalities.items()}
-    page = pairs_page(check, overlays, units, manifest.licence, shlex.join(["xkd", "check-pairs", *arguments]))
-    numbers = json.dumps({"seed": a.seed, **check.as_json()}, indent=1, allow_nan=False)
-    write_together({out / "pairs.html": page.encode(), out / "pairs.json": numbers.encode()})
+        command = shlex.join(["xkd", "check-pairs", *arguments])
+        check = check_data(manifest, out, progress, command=command, sample=a.sample, seed=a.seed, max_residual=a.max_residual)
     console.print(as_table(check))
-    console.print(f"page: {out / 'pairs.html'}, numbers: {out / 'pairs.json'}")
+    console.print(f"page: {out / PAGE}, numbers: {out / 'pairs.json'}")
     return 1 if check.errors else 0
 
 
@@ -66,15 +59,3 @@ def bars(console: Console) -> Progress:
     """One bar per kind of work, with the time left."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
     return Progress(*columns, console=console)
-
-
-def advance(progress: Progress) -> Callable[[str, int, int], None]:
-    """What moves them: what is done, how many, of how many."""
-    tasks: dict[str, TaskID] = {}
-
-    def move(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = progress.add_task(what, total=total)
-        progress.update(tasks[what], completed=done)
-
-    return move

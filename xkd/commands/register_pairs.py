@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from xkd.commands.check_pairs import advance, bars
+from xkd.commands.check_pairs import bars
 from xkd.data.manifest import Manifest, find_dataset
 from xkd.data.register import RegistrationResult, register_pairs, store
 from xkd.data.register.run import measurable
 from xkd.data.registration import MODELS
 from xkd.engine.screen import Screen
+from xkd.evidence.data_page import advance
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,13 +6,9 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from xkd.data.paired import PairedDataset
-from xkd.engine.checks import check_classes
-from xkd.engine.config import load_config, parse_options
-from xkd.engine.loaders import build_loader
+from xkd.engine.config import parse_options
 from xkd.engine.screen import Screen
-from xkd.engine.student import load_student
-from xkd.evaluate import measure, predict
+from xkd.engine.use import test
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,19 +19,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     a = parser.parse_args(arguments)
-    config = load_config(a.config, parse_options(a.cfg_options))
-    student = load_student(config, a.checkpoint)
-    loader = build_loader(config[f"{a.split}_dataloader"], seed=0, views=[student.branch.view])
-    check_classes(student.task, {a.split: loader})
-    predictions = predict(student.branch, student.task, loader)
-    metrics = measure(student.task, predictions)
+    tested = test(a.config, a.checkpoint, split=a.split, options=parse_options(a.cfg_options))
+    metrics, predictions, dataset = tested.metrics, tested.predictions, tested.dataset
     if a.json:
         print(json.dumps({**metrics, **({"rows_left_out": len(predictions.broken)} if predictions.broken else {})}))
         return 0
     console = Screen()
-    dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
     console.print(
-        f"{student.name} on view '{student.branch.view.name}' alone, {a.split} split of {dataset.manifest.root}: {len(dataset)} rows,"
+        f"{tested.student.name} on view '{tested.student.branch.view.name}' alone, {a.split} split of"
+        f" {dataset.manifest.root}: {len(dataset)} rows,"
         f" measured on the {int(predictions.labelled.sum())} labelled ones",
     )
     for reason, count in dataset.left_out.items():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xkd.batch import View
-from xkd.commands.images import find_images, read_sample
+from xkd.data.images import find_images, read_sample
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.panels import Looker, panel_rows, picture_method, teachers, test_samples
 from xkd.engine.screen import Screen

@@ -76,7 +76,7 @@ class ExportReport:
     num_compared: int  # images
 
 
-class _Deployed(nn.Module):
+class Deployed(nn.Module):
     """Sensor values in, logits and probabilities out; holds copies, so the branch keeps its device, mode and hooks."""
 
     mean: Tensor
@@ -110,7 +110,7 @@ def export_onnx(branch: Branch, task: Task, path: Path, notes: CardNotes) -> Exp
     """
     if path.suffix != ".onnx":
         raise ValueError(f"an exported model is a .onnx file, got '{path}'")
-    deployed = _Deployed(branch, task).eval()
+    deployed = Deployed(branch, task).eval()
     probes = probe_images(branch.view)
     model = _traced(deployed, probes[:2])
     card = _card(branch, task, notes, model, sum(p.numel() for p in deployed.model.parameters()))
@@ -149,7 +149,7 @@ def input_dtype(view: View) -> torch.dtype:
     return torch.uint8 if isinstance(view.modality, RGB) else torch.float32
 
 
-def _traced(deployed: _Deployed, example: Tensor) -> Any:
+def _traced(deployed: Deployed, example: Tensor) -> Any:
     program = torch.onnx.export(
         deployed,
         (example,),
@@ -176,7 +176,7 @@ def _strip_traces(graph: onnx.GraphProto) -> None:
                 _strip_traces(inner)
 
 
-def _compare(content: bytes, deployed: _Deployed, probes: Tensor) -> float:
+def _compare(content: bytes, deployed: Deployed, probes: Tensor) -> float:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     worst = 0.0
     for size in _BATCH_SIZES:

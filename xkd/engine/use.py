@@ -1,0 +1,172 @@
+"""A trained student in use: tested on a split, asked about images from anywhere, exported."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from xkd.data.images import find_images, read_sample
+from xkd.data.loader import collate
+from xkd.data.paired import PairedDataset
+from xkd.data.sample import Sample
+from xkd.deploy.export import CardNotes, ExportReport, export_onnx
+from xkd.engine.checks import check_classes
+from xkd.engine.config import load_config
+from xkd.engine.loaders import build_loader
+from xkd.engine.student import Student, load_student, registered
+from xkd.evaluate import Predictions, measure, predict as predict_rows
+from xkd.files import write_atomically
+from xkd.tasks import Segmentation
+
+BATCH_SIZE: Final = 64  # images
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A student on a split: its metrics by name, its predictions, the rows that it was tested on."""
+
+    metrics: Mapping[str, float]
+    predictions: Predictions
+    dataset: PairedDataset
+    student: Student
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One image: the classes that it was given (several labels: all above one half), each class's probability, or why it has none.
+
+    For segmentation the class of most pixels, and the share of each class.
+    """
+
+    file: Path
+    classes: tuple[str, ...]
+    probabilities: Mapping[str, float]
+    error: str = ""
+
+
+def configured(config: Config | str | Path, options: Mapping[str, Any] | None = None) -> Config:
+    """The config of a file, or the one that is given."""
+    if not isinstance(config, Config):
+        return load_config(config, options)
+    if options:
+        raise ValueError("options go with a config's file; set the keys of a Config yourself")
+    return config
+
+
+def test(config: Config | str | Path, checkpoint: str | Path, *, split: str = "test", options: Mapping[str, Any] | None = None) -> Tested:
+    """Measure a checkpoint's student on its own view alone; files of other sensors are not opened."""
+    config = configured(config, options)
+    student = load_student(config, str(checkpoint))
+    loader = build_loader(config[f"{split}_dataloader"], seed=0, views=[student.branch.view])
+    check_classes(student.task, {split: loader})
+    predictions = predict_rows(student.branch, student.task, loader)
+    dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
+    return Tested(measure(student.task, predictions), predictions, dataset, student)
+
+
+def predict(
+    student: Student, images: Sequence[str | Path], *, masks: str | Path = "", seen: Callable[[int], None] = lambda number: None
+) -> list[Prediction]:
+    """Of image files, and of all images in folders, from the student's sensor alone; `seen` hears of the images done.
+
+    `masks` is a folder for a PNG of class numbers per image, at the view's size (segmentation).
+    """
+    if masks and not isinstance(student.task, Segmentation):
+        raise ValueError(f"masks are for segmentation; this student's task is {type(student.task).__name__}")
+    found = find_images([str(place) for place in images], student.branch.view)
+    files = mask_files(found, Path(masks)) if masks else {}
+    predictions: list[Prediction] = []
+    every = list(found)
+    for start in range(0, len(every), BATCH_SIZE):
+        paths = every[start : start + BATCH_SIZE]
+        predictions.extend(_predictions(student, paths, files))
+        seen(len(paths))
+    return predictions
+
+
+def mask_files(found: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
+    """Of each image the file for its classes; `ValueError` names two images that would share one."""
+    owners: dict[Path, Path] = {}
+    for path, name in found.items():
+        if (other := owners.setdefault(folder / name.with_suffix(".png"), path)) != path:
+            raise ValueError(f"--masks: {other} and {path} would both be {folder / name.with_suffix('.png')}; predict them apart")
+    return {path: file for file, path in owners.items()}
+
+
+def _predictions(student: Student, paths: Sequence[Path], masks: Mapping[Path, Path] = MappingProxyType({})) -> Iterator[Prediction]:
+    samples: dict[Path, Sample] = {}
+    errors: dict[Path, str] = {}
+    for path in paths:
+        try:
+            samples[path] = read_sample(path, student.branch.view)
+        except (ValueError, OSError) as error:
+            errors[path] = str(error)
+    found: dict[Path, torch.Tensor] = {}
+    if samples:
+        batch = collate(list(samples.values())).to(student.branch.mean.device)
+        with torch.no_grad():
+            output = student.branch.run(batch.views[student.branch.view.name], batch, student.task)["output"]
+        found = dict(zip(samples, student.task.predict(output).cpu(), strict=True))
+    if isinstance(student.task, Segmentation):
+        found = {path: _pixel_shares(probabilities, masks.get(path)) for path, probabilities in found.items()}
+    classes = student.task.classes
+    several = getattr(student.task, "multilabel", False)
+    for path in paths:
+        if path in errors:
+            yield Prediction(path, (), {}, errors[path])
+            continue
+        values = found[path].tolist()
+        chosen = [classes[values.index(max(values))]]
+        if several:
+            chosen = [name for name, value in zip(classes, values, strict=True) if value > 0.5]
+        yield Prediction(path, tuple(chosen), dict(zip(classes, values, strict=True)))
+
+
+def _pixel_shares(probabilities: torch.Tensor, file: Path | None) -> torch.Tensor:
+    """(K,) shares of the image's pixels; the class of each goes into a PNG where one is named."""
+    classes = probabilities.argmax(0)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        png = io.BytesIO()
+        Image.fromarray(classes.to(torch.uint8).numpy()).save(png, "PNG")
+        write_atomically(file, png.getvalue())
+    return torch.bincount(classes.flatten(), minlength=len(probabilities)) / classes.numel()
+
+
+def export(
+    config: Config | str | Path,
+    checkpoint: str | Path,
+    out: str | Path = "student.onnx",
+    *,
+    with_test: bool = True,
+    options: Mapping[str, Any] | None = None,
+) -> ExportReport:
+    """The student as ONNX with its normalisation inside, compared with PyTorch before it is kept, and its model card.
+
+    `with_test` measures it on the test split for the card; without it the data may be elsewhere.
+    """
+    config = configured(config, options)
+    name = Path(config.filename).name
+    metrics: Mapping[str, float] = {}
+    data = ""
+    caveats: tuple[str, ...] = ()
+    if with_test:
+        tested = test(config, checkpoint)
+        student, predictions, dataset = tested.student, tested.predictions, tested.dataset
+        if predictions.broken:
+            raise ValueError(f"the card would be of {len(predictions)} rows alone: {predictions.broken[0]}; mend it, or use --no-test")
+        metrics = tested.metrics
+        data = f"{dataset.manifest.name}, test split, measured on {int(predictions.labelled.sum())} labelled rows of {len(dataset)}"
+        caveats = registered(dataset.manifest, student.branch.view)
+    else:
+        student = load_student(config, str(checkpoint))
+    notes = CardNotes(Path(name).stem, f"the student '{student.name}' of {name}", data, metrics, caveats)
+    return export_onnx(student.branch, student.task, Path(out), notes)

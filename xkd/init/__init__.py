@@ -1,0 +1,1 @@
+"""A first config for a data set: what its manifest tells is chosen, and written down with the reason."""

@@ -1,0 +1,97 @@
+"""The choices as a config: one short file, commented, that a person reads and edits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import timm
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from xkd.init.choices import Choices, Node
+from xkd.init.facts import Facts
+
+_STRIDE_INDEX: Final = 2  # of a network's feature maps, the one that is read for pixels: a grid of one eighth
+_ROTATE: Final = 10.0  # degrees
+_WARM: Final = (0.1, 2)  # share of the epochs, at most so many
+
+
+def render(facts: Facts, choices: Choices, root: str, file: str, command: str) -> str:
+    """The text of the config; `root` is where it finds the data, `command` what it was written by."""
+    segmentation, several = facts.task == "segmentation", facts.manifest.multilabel and facts.task == "classification"
+    nodes = [*choices.teachers, choices.student]
+    views = [node for node in nodes if node.own_view]
+    shown = [choices.student.view, *(node.view for node in choices.teachers if node.own_view)]
+    classes = facts.manifest.mask.classes if segmentation and facts.manifest.mask else facts.manifest.classes
+    start = 'dict(type=Pretrained, channels="average")' if choices.weights.value else ""
+    loader = PackageLoader("xkd.init", ".")
+    environment = Environment(loader=loader, trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    return environment.get_template("config.jinja").render(
+        attention={node.name: _attention(node, segmentation) for node in nodes},
+        best="mean_iou" if segmentation else "macro_f1",
+        c=choices,
+        classes="(" + " ".join(f"{json.dumps(name, ensure_ascii=False)}," for name in classes) + ")",
+        command=command,
+        file=file,
+        imports=_imports(facts, choices, segmentation, several),
+        manifest=facts.manifest,
+        network=lambda node: _network(node, len(classes), segmentation),
+        nodes=nodes,
+        root=json.dumps(root, ensure_ascii=False),
+        rotate=0.0 if _seen_from_above(facts, choices) else _ROTATE,
+        segmentation=segmentation,
+        several=several,
+        start=start,
+        student_first=", ".join(shown),
+        taps=not segmentation,
+        teacher_names=" and ".join(f"a teacher on {node.column}" for node in choices.teachers),
+        views=views,
+        warm=max(1, min(_WARM[1], round(_WARM[0] * choices.epochs.value))),
+        weak_colour=type(facts.manifest.modalities[choices.student.column]).__name__ == "RGB",
+    )
+
+
+def _imports(facts: Facts, choices: Choices, segmentation: bool, several: bool) -> list[str]:
+    names = {"Augment", "BF16OptimWrapper", "Branch", "Distiller", "PairedDataset", "Term", "Trained", "View", "sensor"}
+    names |= {"Segmentation", "PixelHead"} if segmentation else {"Classification", "Tap"}
+    names |= {"BinaryCrossEntropy", "SigmoidKD"} if several else {"CrossEntropy", "KD"}
+    names |= {"Pretrained"} if choices.weights.value else {"Random"}
+    names |= {"MaskEnergy"} if choices.mask_term.value else set()
+    return sorted(names)
+
+
+def _network(node: Node, num_classes: int, segmentation: bool) -> str:
+    if not segmentation:
+        return f'dict(type=timm.create_model, model_name="{node.network}", in_chans={node.channels}, num_classes={num_classes})'
+    maps = f"features_only=True, out_indices=({_STRIDE_INDEX},), in_chans={node.channels}"
+    backbone = f'dict(type=timm.create_model, model_name="{node.network}", {maps})'
+    return f"dict(\n    type=PixelHead,\n    backbone={backbone},\n    num_classes={num_classes},\n)"
+
+
+def _attention(node: Node, segmentation: bool) -> str:
+    """Which map shows where a branch looks; `ValueError` where a network has no maps to put a head for pixels on."""
+    if not segmentation:
+        return "tap:attention"
+    try:
+        model = timm.create_model(node.network, features_only=True, out_indices=(_STRIDE_INDEX,), in_chans=node.channels)
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"'{node.network}' gives no feature maps for segmentation ({error}); a CNN such as resnet18 does") from error
+    information: Any = model.feature_info
+    return f"grad_cam:backbone.{information.module_name()[0]}"
+
+
+def _seen_from_above(facts: Facts, choices: Choices) -> bool:
+    """A bird's-eye view of a scan would be sheared by the camera's rotation."""
+    return any(getattr(facts.manifest.modalities[node.column], "project", "") == "above" for node in [*choices.teachers, choices.student])
+
+
+def place(text: str, out: Path) -> bool:
+    """Write the file; False where it is there already and says the same. `FileExistsError` where it says something else."""
+    if out.exists():
+        if out.read_text("utf-8") == text:
+            return False
+        raise FileExistsError(f"{out} is there and says something else: it may be edited. Name another --out, or use it: xkd train {out}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, "utf-8")
+    return True
