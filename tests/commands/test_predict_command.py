@@ -42,9 +42,9 @@ def test_answers_are_those_of_the_test_split(trained: Path, data_root: Path, tmp
     rows = [row for row in Manifest.load(data_root).rows if row.split == "test"]
     images = [str(data_root / row.files["rgb"][0]) for row in rows]
     assert cli.run("predict", [str(trained / "student.py"), str(trained / "best.pth"), *images, "--out", str(out)]) == 0
-    assert "12 images answered" in capsys.readouterr().out
-    answers = table(out)
-    assert list(answers[0]) == ["file", "prediction", "blank", "disc", "bar", "error"]
+    assert "predicted 12 images" in capsys.readouterr().out
+    found = table(out)
+    assert list(found[0]) == ["file", "prediction", "blank", "disc", "bar", "error"]
     config = load_config(trained / "student.py")
     expected = answer(config, load_student(config, str(trained / "best.pth")), 0)
     given = np.array([[float(row[name]) for name in ("blank", "disc", "bar")] for row in answers])
@@ -61,7 +61,7 @@ def test_what_cannot_be_read_has_its_line(trained: Path, data_root: Path, tmp_pa
     out = tmp_path / "answers.csv"
     assert cli.run("predict", [str(trained / "student.py"), str(trained / "best.pth"), str(folder), "--out", str(out)]) == 1
     shown = capsys.readouterr().out
-    assert "1 images answered" in shown
+    assert "predicted 1 images" in shown
     assert "1 images could not be read, the first: " in shown
     broken, good = table(out)
     assert (broken["prediction"], good["error"]) == ("", "")

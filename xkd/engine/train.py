@@ -99,7 +99,7 @@ class RunSettings:
     name: str = "train"
 
 
-def train(
+def train(  # noqa: PLR0913  # each is an option of the command
     config: Config | str | Path,
     work_dir: str | Path = "",
     *,
@@ -191,7 +191,7 @@ def _finish(runner: Runner, work_dir: Path, seed: int) -> TrainResult:
     return result
 
 
-def make_runner(  # noqa: PLR0913
+def make_runner(
     config: Config,
     work_dir: Path,
     distiller: Distiller,

@@ -48,7 +48,7 @@ class Compared:
         return self.runs[arm][seed].checkpoint
 
 
-def compare(
+def compare(  # noqa: PLR0913  # each is an option of the command
     config: str | Path,
     *,
     seeds: int = 3,

@@ -95,7 +95,7 @@ class Distilled:
         ]
 
 
-def distill(
+def distill(  # noqa: PLR0913  # each is an option of the command
     data: str | Path,
     *,
     student: str = "",
