@@ -19,7 +19,7 @@ def test_every_offered_name_is_there(name: str) -> None:
 
 
 def test_every_loss_projector_and_sensor_is_offered_by_name() -> None:
-    sensors = {sensor.__name__ for sensor, _ in modalities.SENSORS.values()}
+    sensors = {sensor.__name__ for sensor in modalities.SENSORS.values()}
     assert {*losses.__all__, *projectors.__all__, *sensors} <= set(xkd.__all__)
 
 

@@ -138,3 +138,50 @@ def test_an_interrupt_ends_all_and_keeps_what_is_finished(student: Path, tmp_pat
         time.sleep(0.2)
     assert not left, "no process outlives the command"
     assert json.loads(next(tmp_path.glob("teacher/*/result.json")).read_text())["epochs"]
+
+
+def wait(folder: Path, screen: Display, done: Mapping[str, Path]) -> Path:
+    (folder / "pid").write_text(str(os.getpid()))
+    time.sleep(60)
+    return folder
+
+
+KILLED = """
+import os, signal, sys, threading, time
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+import test_jobs
+from xkd.engine.progress import Display
+from xkd.evidence.jobs import Job, run_jobs
+
+def kill(folder):
+    while not (folder / "pid").exists() or not (folder / "pid").read_text():
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    threading.Thread(target=kill, args=(folder,)).start()
+    console = Console()
+    run_jobs([Job("a", "a", partial(test_jobs.wait, folder))], 1, Display(console, Progress(console=console, disable=True)))
+"""
+
+
+def test_a_run_ends_when_the_command_that_started_it_is_killed(tmp_path: Path, tiny_dataset: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    environment = runs.environment_of(tiny_dataset)
+    environment["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).parent), environment["PYTHONPATH"]))
+    assert subprocess.run([sys.executable, str(script), str(tmp_path)], env=environment, check=False).returncode == -signal.SIGKILL
+    pid = int((tmp_path / "pid").read_text())
+    for _ in range(50):
+        stat = Path(f"/proc/{pid}/stat")
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":  # ended, though nobody may have asked how
+            return
+        time.sleep(0.2)
+    os.kill(pid, signal.SIGKILL)
+    raise AssertionError("the run went on for nobody")

@@ -80,7 +80,7 @@ def predict(
     `masks` is a folder for a PNG of class numbers per image, at the view's size (segmentation).
     """
     if masks and not isinstance(student.task, Segmentation):
-        raise ValueError(f"masks are for segmentation; this student's task is {type(student.task).__name__}")
+        raise ValueError(f"masks are for segmentation; this config's task is {type(student.task).__name__}")
     found = find_images([str(place) for place in images], student.branch.view)
     files = mask_files(found, Path(masks)) if masks else {}
     predictions: list[Prediction] = []

@@ -204,8 +204,11 @@ def _work(work: Work, done: Mapping[str, Path], share: Mapping[str, Any], connec
     lock = threading.Lock()
 
     def send(kind: str, content: Any) -> None:
-        with lock, contextlib.suppress(BrokenPipeError):  # the parent is gone, and ends this process
-            connection.send((kind, content))
+        try:
+            with lock:
+                connection.send((kind, content))
+        except OSError:  # the parent is gone: nobody would read the result, and the next call goes on from the last whole epoch
+            os.kill(os.getpid(), signal.SIGINT)
 
     try:
         with _forwarded(send, terminal, width) as display:

@@ -13,7 +13,7 @@ import torch
 from xkd.init.facts import Facts
 
 T = TypeVar("T")
-STEP: Final = 32  # pixels: what the strides of common networks add up to
+STEP: Final = 16  # pixels: fine enough to keep proportions, coarse enough for the strides of common networks
 _SIDE: Final = {"quick": 64, "cpu": 128, "gpu": 224}  # of a square with as many pixels as a view
 _STEPS: Final = {"quick": 300, "full": 800}  # of training, at least: below some hundreds even a small network has not settled
 _EPOCHS: Final = (6, 200)  # least and most
@@ -123,7 +123,7 @@ def _sizes(facts: Facts, wishes: Wishes) -> dict[str, tuple[int, int]]:
 
 
 def _fitted(height: int, width: int, side: int) -> tuple[int, int]:
-    """As many pixels as a square of `side`, never more than the file has, in multiples of `STEP`."""
+    """About as many pixels as a square of `side`, or as the file where it is smaller, in multiples of `STEP`."""
     scale = min(1.0, side / sqrt(height * width))
     return max(STEP, STEP * round(height * scale / STEP)), max(STEP, STEP * round(width * scale / STEP))
 
