@@ -43,8 +43,8 @@ def test_answers_are_those_of_the_test_split(trained: Path, data_root: Path, tmp
     images = [str(data_root / row.files["rgb"][0]) for row in rows]
     assert cli.run("predict", [str(trained / "student.py"), str(trained / "best.pth"), *images, "--out", str(out)]) == 0
     assert "predicted 12 images" in capsys.readouterr().out
-    found = table(out)
-    assert list(found[0]) == ["file", "prediction", "blank", "disc", "bar", "error"]
+    answers = table(out)
+    assert list(answers[0]) == ["file", "prediction", "blank", "disc", "bar", "error"]
     config = load_config(trained / "student.py")
     expected = answer(config, load_student(config, str(trained / "best.pth")), 0)
     given = np.array([[float(row[name]) for name in ("blank", "disc", "bar")] for row in answers])

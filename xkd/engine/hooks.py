@@ -14,6 +14,7 @@ from mmengine.dist import all_reduce_params, get_rank, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import is_model_wrapper
+from rich.console import Console
 from torch import nn
 
 from xkd.files import write_atomically
@@ -169,6 +170,25 @@ class PlainCheckpointHook(CheckpointHook):
 def checkpoints(work_dir: Path) -> list[Path]:
     """Of whole epochs, the last one first. By the files themselves: mmengine's note `last_checkpoint` may be half-written."""
     return sorted(work_dir.glob("epoch_*.pth"), key=lambda path: -int(path.stem.removeprefix("epoch_")))
+
+
+def find_last(work_dir: Path, console: Console) -> str | None:
+    """Path of the checkpoint to go on from, the last that is as it was written, each broken one named; None where there is none yet."""
+    found, broken = checkpoints(work_dir), []
+    for path in found:
+        try:
+            load_file(str(path))
+        except ValueError as error:
+            broken.append(str(error))
+        else:
+            for damage in broken:
+                console.print(f"{damage}; the run goes on from {path.name}", style="bold red", markup=False)
+            if not broken:
+                console.print(f"the run goes on from {path.name}", markup=False)
+            return str(path)
+    if found:
+        raise ValueError(f"none of the {len(found)} checkpoints can be gone on from: {'; '.join(broken)}")
+    return None
 
 
 def is_whole(path: Path) -> bool:

@@ -38,7 +38,6 @@ from mmengine.hooks import Hook, LoggerHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmengine.visualization import LocalVisBackend, Visualizer
-from rich.console import Console
 from torch.utils.data import DataLoader
 
 from xkd.data.cache import TeacherCache
@@ -48,7 +47,7 @@ from xkd.engine.checks import check_together
 from xkd.engine.config import as_plain, load_config, settle
 from xkd.engine.describe import describe, heard, measure_teachers, print_rows
 from xkd.engine.gradient_log import GradientHook
-from xkd.engine.hooks import PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints
+from xkd.engine.hooks import PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints, find_last
 from xkd.engine.interval import IntervalInfoHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
@@ -60,7 +59,6 @@ from xkd.engine.stages import STORE, with_trained
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
 from xkd.graph.distiller import Distiller
-from xkd.graph.state_dicts import load_file
 
 
 class QuietRunner(Runner):
@@ -266,25 +264,6 @@ def make_hooks(config: Config, launcher: str) -> dict[str, Any]:
 def with_ends(schedulers: Sequence[Mapping[str, Any]], max_epochs: int) -> list[Mapping[str, Any]]:
     """Schedules by epoch that name no `end` last as long as the config's run, in a smoke run too."""
     return [{"end": max_epochs, **one} if one.get("by_epoch", True) else one for one in schedulers]
-
-
-def find_last(work_dir: Path, console: Console) -> str | None:
-    """Path of the checkpoint to go on from, the last that is as it was written, each broken one named; None where there is none yet."""
-    found, broken = checkpoints(work_dir), []
-    for path in found:
-        try:
-            load_file(str(path))
-        except ValueError as error:
-            broken.append(str(error))
-        else:
-            for damage in broken:
-                console.print(f"{damage}; the run goes on from {path.name}", style="bold red", markup=False)
-            if not broken:
-                console.print(f"the run goes on from {path.name}", markup=False)
-            return str(path)
-    if found:
-        raise ValueError(f"none of the {len(found)} checkpoints can be gone on from: {'; '.join(broken)}")
-    return None
 
 
 def close(runner: Runner, loaders: Iterable[DataLoader[Any]]) -> None:
