@@ -17,10 +17,11 @@ CAMS := grad-cam==1.5.7 ttach==0.0.3 scikit-learn==1.9.1 cloudpickle==3.1.2 jobl
 THREADS := 1
 PYTEST := OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2
 
-.PHONY: help install demo test test-full test-cams test-minimum lint audit clean
+.PHONY: help install demo docs test test-full test-cams test-minimum lint audit clean
 
 help:
 	@echo 'make demo       install, simulate leafsim, train, compare, and say where the page is'
+	@echo 'make docs       install and build the pages: build/site/index.html'
 	@echo 'make test       install and run the suite without its slow tests'
 	@echo 'make test-full  install and run all of the suite'
 	@echo 'make test-cams  the tests of the maps by the library grad-cam, which is no part of the install'
@@ -41,6 +42,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python datasets/leafsim/prepare.py --out data/leafsim --seed 0 --sensors rgb thermal
 	XKD_DATA_ROOT=data $(BIN)/xkd compare configs/rgb_thermal/leafsim.py --seeds 1 --arms teacher alone distilled --work-dir work_dirs/demo
+
+# the variable silences material's notice about mkdocs 2, which pyproject.toml keeps out
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo 'build/site/index.html; to search it: $(BIN)/python -m http.server --directory build/site'
 
 test: install
 	$(PYTEST) -m 'not slow'
