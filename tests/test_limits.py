@@ -10,7 +10,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(path for room in ("xkd", "tools", "datasets") for path in (ROOT / room).rglob("*.py"))
 MOST_LINES = {"file": 300, "function": 50}
-EXCEPTIONS = {"xkd/engine/train.py:train": "a run from its beginning to its end, in the order in which it happens"}
 
 
 def too_long(path: Path, name: str) -> list[str]:
@@ -23,9 +22,7 @@ def too_long(path: Path, name: str) -> list[str]:
 
 
 def test_files_and_functions_are_short() -> None:
-    names = {entry for path in FILES for entry in too_long(path, str(path.relative_to(ROOT)))}
-    assert names - set(EXCEPTIONS) == set()
-    assert set(EXCEPTIONS) - names == set(), "is no longer an exception"
+    assert [name for path in FILES for name in too_long(path, str(path.relative_to(ROOT)))] == []
 
 
 @pytest.mark.parametrize(

@@ -75,14 +75,14 @@ def test_a_run_says_what_was_chosen_and_why(amp: bool, pays: bool, tmp_path: Pat
     assert "memory: rgb contiguous, thermal channels-last, average channels-last (channels-last is faster for what convolves)" in lines
     assert any(line.startswith("freed memory: ") for line in lines)
     assert any(line.startswith("compiled: nothing (on request") for line in lines)
-    (told,) = [line for line in lines if line.startswith("precision: ")]
+    (text,) = [line for line in lines if line.startswith("precision: ")]
     expected = {
         (False, False): "float32 (as the config says)",
         (False, True): "float32 (as the config says; --amp is bfloat16, faster here)",
         (True, False): "float32 (bfloat16 was asked for; it is no faster on this machine, which has no AMX)",
         (True, True): "bfloat16 where it is safe, weights and losses in float32 (this machine computes in it)",
     }
-    assert told == f"precision: {expected[amp, pays]}"
+    assert text == f"precision: {expected[amp, pays]}"
 
 
 @pytest.mark.parametrize("wrapper", ["AmpOptimWrapper", AmpOptimWrapper])

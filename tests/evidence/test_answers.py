@@ -16,7 +16,7 @@ from xkd.data.manifest import sensor
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student
 from xkd.evidence import answers
-from xkd.evidence.answers import SCORES, answer, asked, check_questions, from_file, score_columns, to_bytes
+from xkd.evidence.answers import SCORES, answer, check_questions, from_file, questions_key, score_columns, to_bytes
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
 from xkd.tasks import Classification
@@ -56,7 +56,7 @@ def test_nothing_is_asked_where_nothing_is_named(student: Student, tmp_path: Pat
     named = runs.load_config(tmp_path / "student.py")
     assert "lift_within" not in answer(named, student, 0).scores
     wider = runs.load_config(tmp_path / "student.py", {"compare.object": ("object",)})
-    assert len({asked(config) for config in (plain, named, wider)}) == 3
+    assert len({questions_key(config) for config in (plain, named, wider)}) == 3
 
 
 def test_what_takes_many_passes_is_asked_of_some_rows(student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

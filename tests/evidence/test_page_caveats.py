@@ -35,8 +35,8 @@ def test_maps_that_are_empty_are_told(data_root: Path, tmp_path: Path) -> None:
     few, many = (statistics.Estimate(share, 0.0, share, share) for share in (0.02, 0.624))
     scores = {arm.name: {"no_map": few} for arm in arms}
     assert page_caveats.empty_maps(arms, scores) == ""
-    told = page_caveats.empty_maps(arms, {**scores, "distilled": {"no_map": many}, "teacher": {}})
-    assert told.endswith("where they score 0: student distilled 62 %. Look at the panels.")
+    text = page_caveats.empty_maps(arms, {**scores, "distilled": {"no_map": many}, "teacher": {}})
+    assert text.endswith("where they score 0: student distilled 62 %. Look at the panels.")
     assert page_caveats.empty_maps(arms, {arm.name: {} for arm in arms}) == ""
 
 
@@ -51,9 +51,9 @@ def test_attention_that_nobody_asked_for_is_told_where_it_could_be_measured(data
     manifest = replace(Manifest.load(str(data_root)), source="a greenhouse")
     path = runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT)
     arms = make_arms(path, {})
-    (told,) = page_caveats.caveats(manifest, 3, arms, summary_of(arms))
-    assert told == page_caveats.CAVEAT_ATTENTION.format(12, "rgb")
-    assert "compare.attention" in told
+    (caveat,) = page_caveats.caveats(manifest, 3, arms, summary_of(arms))
+    assert caveat == page_caveats.CAVEAT_ATTENTION.format(12, "rgb")
+    assert "compare.attention" in caveat
     assert page_caveats.caveats(manifest, 3, arms, summary_of(arms, epg=0.5)) == []
     boxes, none = (make_arms(path, {"test_dataloader.dataset.masks.source": of}) for of in ("boxes", "none"))
     assert "though 8 test rows" in page_caveats.caveats(manifest, 3, boxes, summary_of(arms))[0]
@@ -63,9 +63,9 @@ def test_attention_that_nobody_asked_for_is_told_where_it_could_be_measured(data
 def test_maps_of_random_weights_and_empty_ones_are_told(data_root: Path, tmp_path: Path) -> None:
     manifest = replace(Manifest.load(str(data_root)), source="a greenhouse")
     arms = make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT), {})
-    told = page_caveats.caveats(manifest, 3, arms, summary_of(arms, epg=0.5, randomised=0.9, no_map=0.5))
-    assert told[0] == page_caveats.CAVEAT_RANDOMISED.format(0.9)
-    assert told[1].startswith("Attention maps are empty in many of the rows")
+    lines = page_caveats.caveats(manifest, 3, arms, summary_of(arms, epg=0.5, randomised=0.9, no_map=0.5))
+    assert lines[0] == page_caveats.CAVEAT_RANDOMISED.format(0.9)
+    assert lines[1].startswith("Attention maps are empty in many of the rows")
     assert page_caveats.caveats(manifest, 3, arms, summary_of(arms, epg=0.5, randomised=0.2, no_map=0.01)) == []
 
 
@@ -73,5 +73,5 @@ def test_the_first_of_several_teachers_is_named(data_root: Path, tmp_path: Path)
     manifest = replace(Manifest.load(str(data_root)), source="a greenhouse")
     teacher, *students = make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT), {})
     several = [replace(teacher, name=f"teacher_{branch}", title=f"teacher on {branch}") for branch in ("thermal", "lidar")]
-    (told,) = page_caveats.caveats(manifest, 3, [*several, *students])
-    assert told == page_caveats.CAVEAT_TEACHERS.format("teacher on thermal")
+    (caveat,) = page_caveats.caveats(manifest, 3, [*several, *students])
+    assert caveat == page_caveats.CAVEAT_TEACHERS.format("teacher on thermal")

@@ -174,8 +174,8 @@ def checkpoints(work_dir: Path) -> list[Path]:
 
 def find_last(work_dir: Path, console: Console) -> str | None:
     """Path of the checkpoint to go on from, the last that is as it was written, each broken one named; None where there is none yet."""
-    found, broken = checkpoints(work_dir), []
-    for path in found:
+    paths, broken = checkpoints(work_dir), []
+    for path in paths:
         try:
             load_file(str(path))
         except ValueError as error:
@@ -186,8 +186,8 @@ def find_last(work_dir: Path, console: Console) -> str | None:
             if not broken:
                 console.print(f"the run goes on from {path.name}", markup=False)
             return str(path)
-    if found:
-        raise ValueError(f"none of the {len(found)} checkpoints can be gone on from: {'; '.join(broken)}")
+    if paths:
+        raise ValueError(f"none of the {len(paths)} checkpoints can be gone on from: {'; '.join(broken)}")
     return None
 
 

@@ -1,4 +1,4 @@
-"""Panels of a trained student: what it saw, what the teacher's sensor saw, where each network looked, what it answered."""
+"""Panels of a trained student: what it saw, what the teacher's sensor saw, where each network looked, what it chosen."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def _split_with_all_views(config: Config, split: str) -> tuple[PairedDataset, tu
 def teachers(config: Config, checkpoint: str) -> list[Looker]:
     """The networks that taught the run of `checkpoint`: from where it had them, or from the checkpoints that the config names."""
     outline, had = Outline.of(config), load_file(checkpoint).get("meta", {}).get("xkd", {}).get("teachers", {})
-    found = []
+    lookers = []
     for name in outline.teachers:
         path = outline.branches[name]["weights"].get("path") or had.get(name)
         if path is None or not Path(path).is_file():
             where = f"{path} is gone" if path else f"{checkpoint} does not say where it was"
             raise FileNotFoundError(f"the teacher '{name}' cannot be shown: {where}; --no-teachers leaves it out")
-        found.append(Looker(f"teacher ({name})", load_student(config, path, name), attention_method(config, name)))
-    return found
+        lookers.append(Looker(f"teacher ({name})", load_student(config, path, name), attention_method(config, name)))
+    return lookers
 
 
 def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[Looker], classes: Sequence[str]) -> list[PanelRow]:
@@ -138,9 +138,9 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
             panel = Panel(
                 looker.title, next(iter(seen.values())), None, None, *_answer(probabilities[position], sample, looker.student.task)
             )
-            found = maps[position].numpy()
+            values = maps[position].numpy()
             panels.append(
-                replace(panel, classes=found) if looker.method == CLASSES else replace(panel, attention=found[0], outline=outline)
+                replace(panel, classes=values) if looker.method == CLASSES else replace(panel, attention=values[0], outline=outline)
             )
         rows.append(PanelRow(sample.meta.get("id", str(position)), _truth(sample, classes), tuple(panels)))
     return rows
@@ -153,12 +153,12 @@ def _answer(probabilities: Tensor, sample: Any, task: Task) -> tuple[str, Litera
         share = (probabilities.argmax(0) == sample.target)[counts].float().mean().item() if counts.any() else float("nan")
         return f"{share:.0%} of pixels right", ""
     several = isinstance(task, Classification) and task.multilabel
-    said = probabilities > 0.5 if several else one_hot(probabilities.argmax(), len(task.classes)) > 0
-    caption = ", ".join(f"{name} {value:.2f}" for name, value, of in zip(task.classes, probabilities, said, strict=True) if of) or "none"
+    chosen = probabilities > 0.5 if several else one_hot(probabilities.argmax(), len(task.classes)) > 0
+    caption = ", ".join(f"{name} {value:.2f}" for name, value, of in zip(task.classes, probabilities, chosen, strict=True) if of) or "none"
     if not sample.labelled:
         return caption, ""
     there = sample.target > 0.5 if several else one_hot(sample.target, len(task.classes)) > 0
-    return caption, "right" if torch.equal(said, there) else "wrong"
+    return caption, "right" if torch.equal(chosen, there) else "wrong"
 
 
 def _look(looker: Looker, batch: Batch) -> tuple[Tensor, Tensor]:

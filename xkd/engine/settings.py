@@ -72,7 +72,7 @@ def workers_of(section: dict[str, Any]) -> Workers:
     return Workers(count, int(ahead), section.get("multiprocessing_context", START), reason)
 
 
-def told(distiller: Distiller, optim_wrapper: dict[str, Any], workers: Workers, amp: bool) -> list[str]:
+def choices(distiller: Distiller, optim_wrapper: dict[str, Any], workers: Workers, amp: bool) -> list[str]:
     """A line for each choice."""
     reading = f", started by {workers.start}, {workers.ahead} batches ahead each" if workers.count else ""
     lines = [f"workers: {workers.count}{reading} ({workers.reason})"]

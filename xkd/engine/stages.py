@@ -88,10 +88,10 @@ def _supervision(outline: Outline, terms: Mapping[str, Any], branch: str) -> dic
 def _questions(config: Config, branch: str) -> dict[str, Any]:
     """Tested like the others: the same clusters and regions, the attention that the comparison names for the branch."""
     section = as_plain(config.get("compare") or {})
-    asked = {key: section[key] for key in ("cluster", "object") if key in section}
+    questions = {key: section[key] for key in ("cluster", "object") if key in section}
     if branch in section.get("attention", {}):
-        asked["attention"] = {branch: section["attention"][branch]}
-    return asked
+        questions["attention"] = {branch: section["attention"][branch]}
+    return questions
 
 
 def _copy(config: Config) -> Config:

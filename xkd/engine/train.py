@@ -54,7 +54,7 @@ from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import Display, ProgressHook, shown_on
-from xkd.engine.settings import told, workers_of
+from xkd.engine.settings import choices, workers_of
 from xkd.engine.stages import STORE, with_trained
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
@@ -145,7 +145,7 @@ def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> 
     if not run.smoke:
         if not display.brief:
             console.print(describe(distiller))
-            for line in told(distiller, as_plain(config.optim_wrapper), workers_of(as_plain(config.train_dataloader)), run.amp):
+            for line in choices(distiller, as_plain(config.optim_wrapper), workers_of(as_plain(config.train_dataloader)), run.amp):
                 console.print(line, markup=False, highlight=False)
         measure_teachers(distiller, config, run.seed, console)
     hooks = _hooks(config, display, run, cache)

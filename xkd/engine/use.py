@@ -81,10 +81,10 @@ def predict(
     """
     if masks and not isinstance(student.task, Segmentation):
         raise ValueError(f"masks are for segmentation; this config's task is {type(student.task).__name__}")
-    found = find_images([str(place) for place in images], student.branch.view)
-    files = mask_files(found, Path(masks)) if masks else {}
+    named = find_images([str(place) for place in images], student.branch.view)
+    files = mask_files(named, Path(masks)) if masks else {}
     predictions: list[Prediction] = []
-    every = list(found)
+    every = list(named)
     for start in range(0, len(every), BATCH_SIZE):
         paths = every[start : start + BATCH_SIZE]
         predictions.extend(_predictions(student, paths, files))
@@ -92,10 +92,10 @@ def predict(
     return predictions
 
 
-def mask_files(found: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
+def mask_files(images: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
     """Of each image the file for its classes; `ValueError` names two images that would share one."""
     owners: dict[Path, Path] = {}
-    for path, name in found.items():
+    for path, name in images.items():
         if (other := owners.setdefault(folder / name.with_suffix(".png"), path)) != path:
             raise ValueError(f"--masks: {other} and {path} would both be {folder / name.with_suffix('.png')}; predict them apart")
     return {path: file for file, path in owners.items()}
@@ -109,21 +109,21 @@ def _predictions(student: Student, paths: Sequence[Path], masks: Mapping[Path, P
             samples[path] = read_sample(path, student.branch.view)
         except (ValueError, OSError) as error:
             errors[path] = str(error)
-    found: dict[Path, torch.Tensor] = {}
+    predictions: dict[Path, torch.Tensor] = {}
     if samples:
         batch = collate(list(samples.values())).to(student.branch.mean.device)
         with torch.no_grad():
             output = student.branch.run(batch.views[student.branch.view.name], batch, student.task)["output"]
-        found = dict(zip(samples, student.task.predict(output).cpu(), strict=True))
+        predictions = dict(zip(samples, student.task.predict(output).cpu(), strict=True))
     if isinstance(student.task, Segmentation):
-        found = {path: _pixel_shares(probabilities, masks.get(path)) for path, probabilities in found.items()}
+        predictions = {path: _pixel_shares(probabilities, masks.get(path)) for path, probabilities in predictions.items()}
     classes = student.task.classes
     several = getattr(student.task, "multilabel", False)
     for path in paths:
         if path in errors:
             yield Prediction(path, (), {}, errors[path])
             continue
-        values = found[path].tolist()
+        values = predictions[path].tolist()
         chosen = [classes[values.index(max(values))]]
         if several:
             chosen = [name for name, value in zip(classes, values, strict=True) if value > 0.5]

@@ -124,7 +124,7 @@ def check_questions(config: Config) -> None:
     positive_names(dataset.manifest, around)
 
 
-def asked(config: Config) -> str:
+def questions_key(config: Config) -> str:
     """Changes with what a trained network is asked: which attention, which scores, which clusters."""
     section = as_plain(config.get("compare") or {})
     keys = [section.get("attention", {}), section.get("object", ()), section.get("cluster", CLUSTER), SCORES, NUM_PROBED, NUM_DRAWS]

@@ -18,7 +18,7 @@ from xkd.engine.stages import fingerprint, folder_of, run_once, take, teacher_co
 from xkd.engine.student import load_student
 from xkd.engine.train import train
 from xkd.evidence import controls
-from xkd.evidence.answers import answer, asked, from_file, to_bytes
+from xkd.evidence.answers import answer, from_file, questions_key, to_bytes
 from xkd.files import write_atomically
 from xkd.statistics import TestRun
 
@@ -199,7 +199,8 @@ def run_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings:
 def answers_file(arm: Arm, folder: Path) -> Path:
     config, _ = arm.tested()
     # a folder's name says nothing of a config that only tests
-    return folder / f"rows_{asked(config) if arm.through is None else f'{asked(config)}_{fingerprint(config, 0, [], {})[:8]}'}.npz"
+    through = "" if arm.through is None else f"_{fingerprint(config, 0, [], {})[:8]}"
+    return folder / f"rows_{questions_key(config)}{through}.npz"
 
 
 def read_run(arm: Arm, folder: Path) -> ArmRun:
@@ -231,13 +232,13 @@ def arm_folder(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settin
 def _teacher(name: str, title: str, path: Path, section: Mapping[str, Any], branch: str = "", *, control: bool = False) -> Arm:
     """A teacher by its own config, but tested like the others: the same clusters, the attention that the comparison names for `branch`."""
     own = load_config(path).distiller.student
-    asked = {key: section[key] for key in ("attention", "cluster", "object") if key in section}
-    if branch in asked.get("attention", {}):
-        asked["attention"] = {own: asked["attention"][branch]}
+    questions = {key: section[key] for key in ("attention", "cluster", "object") if key in section}
+    if branch in questions.get("attention", {}):
+        questions["attention"] = {own: questions["attention"][branch]}
 
     def load() -> Config:
         config = load_config(path)
-        config["compare"] = asked
+        config["compare"] = questions
         return config
 
     return Arm(name, title, load, own, control=control)

@@ -104,12 +104,12 @@ def conclude(
     summary = summarise(comparison, metric, arms[0].name, Outline.of(config).has_pairs)
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
-    found = particulars(arms, runs)
-    content = {**as_json(arms, runs, summary, found, len(runs["alone"])), "smoke": smoke}
+    details = particulars(arms, runs)
+    content = {**as_json(arms, runs, summary, details, len(runs["alone"])), "smoke": smoke}
     write_atomically(root / "summary.json", json.dumps(content, indent=1).encode())
     write_atomically(root / "summary.csv", as_csv(summary, list(config.distiller.task.classes)).encode())
     report = root / "report.html"
-    write_page(report, config, arms, runs, summary, found, command, console)
+    write_page(report, config, arms, runs, summary, details, command, console)
     console.print(f"numbers: {root / 'summary.json'} and summary.csv")
     return Compared(root, report, summary, arms, runs)
 

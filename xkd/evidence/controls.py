@@ -91,12 +91,12 @@ def self_taught(config: Config) -> Config:
     config.distiller.branches[SELF] = as_names({**kept, "weights": weights, "frozen": True, "judged": False})
     readings = {"output", *outline.taps(student), *outline.explanations(student)}
     for name, edge in outline.edges.items():
-        asked = {key: tuple(map(own, of)) for key, of in (("teacher", edge.teacher), ("mask", edge.mask)) if of}
+        taught = {key: tuple(map(own, of)) for key, of in (("teacher", edge.teacher), ("mask", edge.mask)) if of}
         gate = tuple(map(own, edge.gate))
-        if any(of.branch == SELF and of.name not in readings for of in (*asked.get("teacher", ()), *asked.get("mask", ()), *gate)):
+        if any(of.branch == SELF and of.name not in readings for of in (*taught.get("teacher", ()), *taught.get("mask", ()), *gate)):
             config.distiller.terms.pop(name)
             continue
-        for key, of in asked.items():
+        for key, of in taught.items():
             config.distiller.terms[name][key] = str(of[0]) if len(of) == 1 else tuple(map(str, of))
         if gate:
             config.distiller.terms[name].gate.reading = str(gate[0])

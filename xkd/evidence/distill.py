@@ -129,13 +129,8 @@ def distill(  # noqa: PLR0913  # each is an option of the command
         say("1/5 the data")
         check = checked(manifest, folder / "check", command, screen)
         say("2/5 the config")
-        path = Path(config) if config else folder / "config.py"
-        if config:
-            screen.console.print(f"{path} is used as it is", markup=False)
-        else:
-            wishes = Wishes(student, teachers, networks or {}, pretrained, epochs, quick)
-            is_new = not path.exists() and first_config(manifest, root, wishes, path, command or "xkd.distill", task)
-            screen.console.print(f"{path} {'is written' if is_new else 'was there already and is used as it is'}", markup=False)
+        wishes = Wishes(student, teachers, networks or {}, pretrained, epochs, quick)
+        path = config_of(config, folder, root, wishes, task, command, screen)
         runs = folder / "runs"
         say("3/5 teacher and student alone, and what they tell before the rest")
         diagnosis = diagnosed(path, runs, jobs, screen)
@@ -164,16 +159,24 @@ def checked(manifest: Manifest, out: Path, command: str, display: Display) -> Pa
     return check
 
 
+def config_of(config: str | Path, folder: Path, root: str, wishes: Wishes, task: str, command: str, display: Display) -> Path:
+    """The config that is named, or that in `folder`, which is written where it is not there yet: its owner may have changed it."""
+    path = Path(config) if config else folder / "config.py"
+    is_new = not path.exists() and first_config(Manifest.load(root), root, wishes, path, command or "xkd.distill", task)
+    display.console.print(f"{path} {'is written' if is_new else 'is used as it is'}", markup=False)
+    return path
+
+
 def diagnosed(config: Path, runs: Path, jobs: int, display: Display) -> Diagnosis:
     """Teachers and the student alone are trained as the comparison needs them, and looked at on val."""
     arms = make_arms(config, {})
     first = [arm for arm in arms if is_teacher(arm) or arm.name == "alone"]
     run_all(config, {}, first, 1, runs, {"amp": False, "smoke": False}, jobs, display)
-    found = diagnose(arms, 1.0, runs, display)
-    for one in found.answers:
+    diagnosis = diagnose(arms, 1.0, runs, display)
+    for one in diagnosis.answers:
         display.console.print(f"{one.question} {one.verdict}: {one.reason}", markup=False, highlight=False)
-    write_atomically(runs / "diagnosis.json", json.dumps(as_json(found), indent=1).encode())
-    return found
+    write_atomically(runs / "diagnosis.json", json.dumps(as_json(diagnosis), indent=1).encode())
+    return diagnosis
 
 
 def is_teacher(arm: Arm) -> bool:

@@ -33,14 +33,14 @@ def likeness(arms: Mapping[str, Arm], runs: Mapping[str, list[ArmRun]]) -> dict[
     views: dict[str, View] = {name: build(as_plain(config.distiller.branches[name].view)) for name in branches}
     checkpoints = {name: runs[source][0].checkpoint for name, source in arm.teachers.items()}
     teachers = {name: _readings(config, name, str(checkpoints[name]), views) for name in branches - {arm.branch}}
-    found: dict[str, list[float]] = {f"{student} and {teacher}": [] for student, teacher in pairs}
+    values_of: dict[str, list[float]] = {f"{student} and {teacher}": [] for student, teacher in pairs}
     for source in ("alone", "distilled"):
         own = _readings(config, arm.branch, str(runs[source][0].checkpoint), views)
         if not own:
             return {}  # hardly a test row has every sensor
         for student, teacher in pairs:
-            found[f"{student} and {teacher}"].append(linear_cka(own[student.name], teachers[teacher.branch][teacher.name]))
-    return {name: (values[0], values[1]) for name, values in found.items()}
+            values_of[f"{student} and {teacher}"].append(linear_cka(own[student.name], teachers[teacher.branch][teacher.name]))
+    return {name: (values[0], values[1]) for name, values in values_of.items()}
 
 
 def tap_pairs(config: Config, student: str, teachers: set[str]) -> list[tuple[Reading, Reading]]:

@@ -109,8 +109,8 @@ class Distiller(nn.Module):
 
     def _needed(self, name: str) -> list[str]:
         """The readings of a branch that a training step asks for: by terms, or to know whose class is explained."""
-        asked = self._read | {of.classes for branch in self.branches.values() for of in branch.explanations.values()}
-        return [reading for reading in self.branches[name].readings if f"{name}.{reading}" in asked]
+        read = self._read | {of.classes for branch in self.branches.values() for of in branch.explanations.values()}
+        return [reading for reading in self.branches[name].readings if f"{name}.{reading}" in read]
 
     def _classes(self, name: str, reading: str, captures: Mapping[str, Capture], batch: Batch) -> Tensor | None:
         """The class that a branch's explanation is of in each row; a term leaves out the rows that have none."""
@@ -201,13 +201,13 @@ class Distiller(nn.Module):
 
     def _ordered(self) -> list[str]:
         """Branches as they stand, but each after those whose classes it explains."""
-        asked: dict[str, set[str]] = {}
+        after: dict[str, set[str]] = {}
         for name, branch in self.branches.items():
-            asked[name] = {Reading.parse(of.classes).branch for of in branch.explanations.values()} - {name, BATCH}
-            if missing := asked[name] - set(self.branches):
+            after[name] = {Reading.parse(of.classes).branch for of in branch.explanations.values()} - {name, BATCH}
+            if missing := after[name] - set(self.branches):
                 raise KeyError(f"branch '{name}' explains the class of no branch '{missing.pop()}'; there are {list(self.branches)}")
         try:
-            return list(TopologicalSorter(asked).static_order())
+            return list(TopologicalSorter(after).static_order())
         except CycleError as error:
             raise ValueError(f"branches explain each other's classes in a circle: {' -> '.join(error.args[1])}") from error
 

@@ -92,8 +92,8 @@ class Term(nn.Module):
         return self.weight(epoch) if callable(self.weight) else self.weight
 
     def needs(self, field: str) -> bool:
-        asked = field in self.extras and not (field == "mask" and self.mask_reading)
-        return f"batch.{field}" in self.teacher or asked or field in self.gate_extras
+        taken = field in self.extras and not (field == "mask" and self.mask_reading)
+        return f"batch.{field}" in self.teacher or taken or field in self.gate_extras
 
     def forward(self, readings: Readings, batch: Batch, gated: bool = True, together: bool = False) -> Float[Tensor, ""]:
         """The loss of the rows that are left; a dry run lets those through that the gate would keep out.
@@ -141,11 +141,11 @@ class Term(nn.Module):
         """The one row mask: both sides are present, with a label and a mask where the loss needs them. On the CPU."""
         self._check_rows(readings, batch)
         rows = torch.ones(len(batch), dtype=torch.bool)
-        asked = {*self.readings, *(readings.explains[name] for name in self.readings if name in readings.explains)}
-        for name in asked:
+        needed = {*self.readings, *(readings.explains[name] for name in self.readings if name in readings.explains)}
+        for name in needed:
             if not name.startswith("batch."):
                 rows = rows & batch.present[readings.views[Reading.parse(name).branch]]
-        if self.needs("target") or TARGET in asked:
+        if self.needs("target") or TARGET in needed:
             rows = rows & batch.labelled
         if self.needs("mask"):
             rows = rows & batch.masked

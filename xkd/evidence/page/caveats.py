@@ -37,30 +37,30 @@ def caveats(manifest: Manifest, seeds: int, arms: list[Arm], summary: Summary | 
     """What the arms that were run leave open, and what their scores say against themselves."""
     named = {arm.name: arm for arm in arms}
     distilled = named["distilled"].config()
-    found = [CAVEAT_SEEDS] if seeds == 1 else []
+    lines = [CAVEAT_SEEDS] if seeds == 1 else []
     if "masks" not in named and controls.alone(distilled, controls.MASKS).distiller.terms != named["alone"].config().distiller.terms:
-        found.append(CAVEAT_MASKS)
+        lines.append(CAVEAT_MASKS)
     if "shuffled" not in named and Outline.of(named["distilled"].config()).has_pairs:
-        found.append(CAVEAT_SHUFFLED)
+        lines.append(CAVEAT_SHUFFLED)
     teachers = [arm for arm in arms if arm.name.startswith("teacher")]
     if len(teachers) > 1:
-        found.append(CAVEAT_TEACHERS.format(teachers[0].title))
-    found += _of_attention(manifest, arms, summary) if summary else []
+        lines.append(CAVEAT_TEACHERS.format(teachers[0].title))
+    lines += _of_attention(manifest, arms, summary) if summary else []
     if "simulated" in manifest.source:
-        found.append("This data set is simulated: nothing here is evidence about the world.")
-    return found
+        lines.append("This data set is simulated: nothing here is evidence about the world.")
+    return lines
 
 
 def _of_attention(manifest: Manifest, arms: list[Arm], summary: Summary) -> list[str]:
-    scores, found = summary.scores["distilled"], []
+    scores, lines = summary.scores["distilled"], []
     (distilled,) = [arm for arm in arms if arm.name == "distilled"]
     regions = num_regions(manifest, distilled)
     if "epg" not in scores and regions:
-        found.append(CAVEAT_ATTENTION.format(regions, distilled.branch))
+        lines.append(CAVEAT_ATTENTION.format(regions, distilled.branch))
     unchanged = scores.get("randomised")
     if unchanged and unchanged.defined and unchanged.mean > RANDOMISED:
-        found.append(CAVEAT_RANDOMISED.format(unchanged.mean))
-    return found + ([empty] if (empty := empty_maps(arms, summary.scores)) else [])
+        lines.append(CAVEAT_RANDOMISED.format(unchanged.mean))
+    return lines + ([empty] if (empty := empty_maps(arms, summary.scores)) else [])
 
 
 def num_regions(manifest: Manifest, arm: Arm) -> int:
@@ -76,5 +76,5 @@ def empty_maps(arms: list[Arm], scores: Mapping[str, Mapping[str, Estimate]]) ->
     """Which arms have no attention in many of the rows with a mask."""
     shares = {arm.title: scores[arm.name]["no_map"] for arm in arms if "no_map" in scores[arm.name]}
     many = [f"{title} {100 * share.mean:.0f} %" for title, share in shares.items() if share.mean > EMPTY]
-    told = "Attention maps are empty in many of the rows with a mask, where they score 0"
-    return f"{told}: {', '.join(many)}. Look at the panels." if many else ""
+    text = "Attention maps are empty in many of the rows with a mask, where they score 0"
+    return f"{text}: {', '.join(many)}. Look at the panels." if many else ""
