@@ -29,7 +29,7 @@ def test_every_checkpoint_is_plain_data(graph_run: Path) -> None:
         assert torch.serialization.get_unsafe_globals_in_checkpoint(graph_run / name) == []
         content = runs.read(graph_run / name)
         assert set(content["message_hub"]) == {"log_scalars", "runtime_info", "resumed_keys"}
-        assert content["meta"]["xkd"] == {"student": "rgb", "classes": ["blank", "disc", "bar"]}
+        assert content["meta"]["xkd"] == {"student": "rgb", "classes": ["blank", "disc", "bar"], "teachers": {}}
 
 
 def test_numpy_scalars_become_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def test_the_seconds_before_an_interruption_count(tmp_path: Path) -> None:
 def test_a_used_folder_is_resumed_or_left_alone(tmp_path: Path) -> None:
     runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
-    with pytest.raises(ValueError, match=r"run holds the checkpoints of an earlier run; say --resume to go on with it, or name another"):
+    with pytest.raises(ValueError, match=r"run holds the checkpoints of an earlier run; use --resume to go on with it, or another"):
         runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
