@@ -17,7 +17,7 @@ MOST_PIXELS: Final = 2**26  # of what a network sees; an image on the disk may h
 
 @dataclass(frozen=True)
 class View:
-    """A sensor, or a stack of them, at one size: what one branch eats. Two branches of one sensor may have views of different sizes."""
+    """A sensor, or a stack of them, at one size: what one branch takes. Two branches of one sensor may have views of different sizes."""
 
     name: str
     modality: Modality | Stack

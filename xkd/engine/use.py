@@ -75,7 +75,7 @@ def test(config: Config | str | Path, checkpoint: str | Path, *, split: str = "t
 def predict(
     student: Student, images: Sequence[str | Path], *, masks: str | Path = "", seen: Callable[[int], None] = lambda number: None
 ) -> list[Prediction]:
-    """Of image files, and of all images in folders, from the student's sensor alone; `seen` hears of the images done.
+    """Of image files, and of all images in folders, from the student's sensor alone; `seen` is called with the number of images done.
 
     `masks` is a folder for a PNG of class numbers per image, at the view's size (segmentation).
     """

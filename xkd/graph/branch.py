@@ -1,4 +1,4 @@
-"""A branch: a network, the view it eats, the taps it is read at, its extra heads and its explanations; it is frozen or it learns."""
+"""A branch: a network, the view that it takes, the taps it is read at, its extra heads and its explanations; it is frozen or it learns."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Branch(nn.Module):
     `channels_last` is the order of memory in which convolutions are fastest (values are the same but for rounding); "auto" takes it for a
     network that convolves more than once, a transformer's patches being one convolution. `compiled` runs the network, with its taps, by
     `torch.compile` in training steps, after a dry run without it; evaluation, and copies, are as they would be without. `bfloat16` is for
-    a frozen branch. One that tells at chance level on val stops the run before it teaches, unless it is not `judged`.
+    a frozen branch. One at chance level on val stops the run before it teaches; `judged=False` lets it pass.
     """
 
     mean: Tensor

@@ -27,7 +27,7 @@ class Weights(Protocol):
 
 @dataclass(frozen=True)
 class Random:
-    """As the constructor left them; a frozen branch must say that it means it (a benchmark, a control)."""
+    """As the constructor left them; a frozen branch must state it, `frozen=True` (a benchmark, a control)."""
 
     frozen: bool = False
 
@@ -103,10 +103,10 @@ class Checkpoint:
     """A file: a run of xkd (its student is taken, or `branch`), or a state dict of the model saved by anyone, in whatever it is wrapped.
 
     Loaded weights-only. Every tensor of the model must be there, except those whose name matches a pattern of `may_miss`. Names may begin
-    with a prefix ("module.", "state_dict_ema."), the keys of dicts around them counted in; it is found, or said where several fit.
+    with a prefix ("module.", "state_dict_ema."), the keys of dicts around them counted in; it is found, or stated where several fit.
     `channels` is as in `Pretrained`; a timm network's positions are resized to the model's image size.
 
-    A run of xkd knows with which statistics its images were normalised, a Hugging Face folder too; of a plain state dict say it:
+    A run of xkd knows with which statistics its images were normalised, a Hugging Face folder too; for a plain state dict state it:
     `mean` and `std` have a value per channel, or one for all, in the sensor's `unit` or as shares of its range ("0..1", what 8-bit images
     are after division by 255). Without them the data set's own are taken, which is logged.
     """

@@ -35,7 +35,7 @@ class Multispectral:
     the manifest's cell. `outputs` are the channels: indices (`ndvi`, `gndvi`, `ndre`, of the bands `nir`, `red`, `green`,
     `rededge`) or names of bands. A band is (count - `offsets`) * `gains`: reflectance, if the gains come from a panel or from
     the camera's maker; one value per band, none for plain counts. An index of counts is as good as the bands' gains are
-    alike: say `gains` if they are not. `shifts` (x, y per band, in pixels) is where a band's image lies against the first
+    alike: set `gains` if they are not. `shifts` (x, y per band, in pixels) is where a band's image lies against the first
     one's: the bands are registered by it.
 
     Not seen: values that are not finite, counts of `saturated` and more (0: none are), the `nodata` value (also a GeoTIFF's own; NaN

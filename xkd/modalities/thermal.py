@@ -42,7 +42,7 @@ class Thermal:
     """One channel of `float32` in `unit`: value = count * scale + offset, from 8-bit, 16-bit or float files.
 
     Radiometric 16-bit files are in kelvin (the defaults: a hundredth of a kelvin per count); for rendered 8-bit
-    pictures say `unit="8-bit counts", scale=1.0, range=(0.0, 255.0)`. A row may state its own `scale` and `offset`
+    pictures set `unit="8-bit counts", scale=1.0, range=(0.0, 255.0)`. A row may state its own `scale` and `offset`
     (columns `NAME.scale`, `NAME.offset`). A picture in false colours is refused, since its palette hides the counts, unless `palette`
     names the OpenCV colour map that it was made with. Without `mean` and `std` they are the middle and a quarter of `range`.
 
