@@ -86,8 +86,8 @@ def test_it_knows_a_uniform_at_any_size(file: str, size: tuple[int, int]) -> Non
 
 
 def test_a_checkpoint_of_the_same_file_knows_it_where_its_statistics_are_said(file: str) -> None:
-    said = branch_of(Checkpoint(file, mean=(0.5,), std=(0.5,), unit="0..1"))
-    torch.testing.assert_close(answers(said, admiral()), answers(branch_of(Pretrained(file=file)), admiral()))
+    stated = branch_of(Checkpoint(file, mean=(0.5,), std=(0.5,), unit="0..1"))
+    torch.testing.assert_close(answers(stated, admiral()), answers(branch_of(Pretrained(file=file)), admiral()))
     wrong = branch_of(Checkpoint(file, mean=(0.0,), std=(1.0,)))
     assert MILITARY_UNIFORM not in answers(wrong, admiral())[0].topk(50).indices
 

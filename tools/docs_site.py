@@ -55,6 +55,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 def on_post_page(output: str, page: Any, config: Any) -> str:
     from mkdocs.exceptions import PluginError
 
-    if found := FOREIGN.search(output):
-        raise PluginError(f"{page.file.src_uri} loads from a foreign host: {output[found.start() : found.start() + 160]}")
+    if foreign := FOREIGN.search(output):
+        raise PluginError(f"{page.file.src_uri} loads from a foreign host: {output[foreign.start() : foreign.start() + 160]}")
     return output

@@ -56,7 +56,7 @@ def test_a_map_is_served_on_any_grid_or_not_at_all(projector: type[nn.Module]) -
     grids: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
     for _, source, target in served(projector):
         grids.setdefault((len(source), len(target)), set()).add(source[1:])
-    assert all(found == {shape[1:] for shape in SHAPES if len(shape) == rank} for (rank, _), found in grids.items() if rank == 3)
+    assert all(sizes == {shape[1:] for shape in SHAPES if len(shape) == rank} for (rank, _), sizes in grids.items() if rank == 3)
 
 
 @each

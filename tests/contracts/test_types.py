@@ -14,8 +14,8 @@ CHECKER = "xkd,beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True
 
 def test_the_cores_annotations_hold() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--jaxtyping-packages", CHECKER]
-    found = subprocess.run([*command, *(str(TESTS / path) for path in CHECKED)], capture_output=True, text=True, timeout=170, check=False)
-    assert found.returncode == 0, found.stdout[-3000:]
+    process = subprocess.run([*command, *(str(TESTS / path) for path in CHECKED)], capture_output=True, text=True, timeout=170, check=False)
+    assert process.returncode == 0, process.stdout[-3000:]
 
 
 def test_the_check_is_a_check() -> None:

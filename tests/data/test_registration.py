@@ -119,8 +119,8 @@ def test_the_pair_check_sees_two_pixels_before_and_none_after(copy: Path) -> Non
     after = check_pairs(Manifest.load(register(copy, two.block(two.planted(2.0, 0.0)))), 0, 0, 1.5, lambda *_: None)
     assert after.errors == 0
     assert after.residuals[0].paired.median < 0.4
-    told = [finding.text for finding in after.findings if "[registration.thermal]" in finding.text]
-    assert told == [
+    notes = [finding.text for finding in after.findings if "[registration.thermal]" in finding.text]
+    assert notes == [
         "thermal is read into rgb's frame by [registration.thermal] (homography), and shown and measured there; it sees 97 % of that frame"
     ]
 

@@ -88,8 +88,8 @@ def test_training_a_student_trains_its_teacher_first_and_once(tmp_path: Path) ->
     console = Console(record=True, width=200, file=io.StringIO())
     first = runs.run_training(runs.load_config(config), tmp_path / "work" / "student", console)
     (teacher,) = (tmp_path / "work" / "trained" / "thermal").iterdir()
-    assert "teacher 'thermal' is trained first" in (said := console.export_text(clear=True))
-    assert "teacher 'thermal' on val: accuracy" in said
+    assert "teacher 'thermal' is trained first" in (output := console.export_text(clear=True))
+    assert "teacher 'thermal' on val: accuracy" in output
     had = load_file(first.checkpoint)["meta"]["xkd"]["teachers"]
     assert had == {"thermal": str(teacher / "best.pth")}
     before = (teacher / "best.pth").stat().st_mtime_ns

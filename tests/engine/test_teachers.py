@@ -62,14 +62,14 @@ def test_a_teacher_above_chance_teaches(teacher: Path, tmp_path: Path) -> None:
 def test_a_foreign_one_is_told_of_and_one_that_is_normalised_otherwise_stops_the_run(teacher: Path, tmp_path: Path) -> None:
     path, mean, std = plain_of(teacher, tmp_path / "outside.pth")
     config = student_of(tmp_path, path)
-    said = trained(config, tmp_path / "run")
-    assert f"{path}: found under prefix 'module.'\n" in said
-    assert f"{path} does not say how its images were normalised: those of view 'thermal' are by the data set's mean" in said
+    output = trained(config, tmp_path / "run")
+    assert f"{path}: found under prefix 'module.'\n" in output
+    assert f"{path} does not say how its images were normalised: those of view 'thermal' are by the data set's mean" in output
     config.distiller.branches.thermal.weights.update(mean=[mean[0] - 60 * std[0]], std=std)
-    told = (
+    message = (
         r"teacher 'thermal' is at chance level on val: accuracy .* over \d+ labelled rows, and \d+% of random pairings .* normalised as in"
     )
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=message) as error:
         trained(config, tmp_path / "wrong")
     for reason in ("mean=, std= of Checkpoint", "Are its classes in this order, ['blank', 'disc', 'bar']", str(path), "judged=False"):
         assert reason in str(error.value)
@@ -113,7 +113,7 @@ INSIDE = {"type": nn.Sequential, "args": [{"type": nn.ReLU}, NAMED]}
 
 
 @pytest.mark.parametrize(
-    ("model", "found"),
+    ("model", "place"),
     [
         (NAMED, r"branches.rgb.model.pretrained=True"),
         (INSIDE, r"branches.rgb.model.args\[1\].pretrained=True"),
@@ -122,11 +122,11 @@ INSIDE = {"type": nn.Sequential, "args": [{"type": nn.ReLU}, NAMED]}
     ],
 )
 @pytest.mark.parametrize("weights", [Random, Checkpoint, Pretrained])
-def test_a_network_that_brings_weights_is_refused_in_a_config(model: dict[str, Any], found: str, weights: Any) -> None:
+def test_a_network_that_brings_weights_is_refused_in_a_config(model: dict[str, Any], place: str, weights: Any) -> None:
     if getattr(model["type"], "__name__", "") == "<lambda>":
         model["type"].__name__ = "from_pretrained"
-    told = rf"{found}: .* beside weights={weights.__name__}\(\), .* say weights=Pretrained\(\), with file=... .* Checkpoint\(path, mean"
-    with pytest.raises(ValueError, match=told):
+    message = rf"{place}: .* beside weights={weights.__name__}\(\), .* say weights=Pretrained\(\), with file=... .* Checkpoint\(path, mean"
+    with pytest.raises(ValueError, match=message):
         check_pretrained({"model": model, "weights": {"type": weights}}, "branches.rgb")
 
 

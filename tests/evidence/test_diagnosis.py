@@ -134,14 +134,14 @@ def test_soft_targets_that_the_students_sensor_explains_speak_for() -> None:
         (sighted, "for", "for", (False, False)),
         (coarse, "unclear", "for", (True, False)),
     ]
-    for deep, labelled, few, said in cases:
+    for deep, labelled, few, expected in cases:
         student = seen(0.8, deep.astype(np.float32), np.full(200, 0.7))
         teacher = seen(1.0, deep.astype(np.float32), sure)
         assert diagnosis._tells("thermal", student, teacher, (0, 90)).verdict == labelled
         answer = diagnosis._tells("thermal", student, teacher, (81, 90))
         assert answer.verdict == few, "where there is no label the class is news, to a sensor that shows it"
         assert "81 of 90 training pairs carry no label" in answer.reason
-        assert (no_more in answer.reason, no_sign in answer.reason) == said
+        assert (no_more in answer.reason, no_sign in answer.reason) == expected
         assert ("there its class is news" in answer.reason) == (few == "for")
     even = seen(0.8, blind.astype(np.float32), np.full(200, 0.7))
     right = replace(even, run=replace(even.run, probabilities=np.eye(2, dtype=np.float32)[even.run.target]))

@@ -33,7 +33,7 @@ def display() -> Display:
     return Display(console, Progress(console=console, disable=True))
 
 
-def said(display: Display) -> str:
+def output_of(display: Display) -> str:
     assert isinstance(display.console.file, io.StringIO)
     return display.console.file.getvalue()
 
@@ -58,8 +58,8 @@ def test_each_waits_for_what_it_needs_and_is_heard(tmp_path: Path, display: Disp
     done = run_jobs([Job("c", "the c", work["c"], ("a", "b")), Job("a", "the a", work["a"]), Job("b", "the b", work["b"])], 2, display)
     assert done == Done({name: tmp_path / name for name in "abc"}, {})
     assert (tmp_path / "c").read_text() == "a b"
-    assert "the a: a has 1 thread" in said(display)
-    assert "the c: finished" in said(display)
+    assert "the a: a has 1 thread" in output_of(display)
+    assert "the c: finished" in output_of(display)
 
 
 def test_a_failure_is_named_the_others_go_on_and_what_needs_it_is_left_out(tmp_path: Path, display: Display) -> None:
@@ -104,12 +104,12 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_beside_each_other_gives_the_numbers_of_one_after_the_other(student: Path, tmp_path: Path, display: Display) -> None:
     few = ("teacher", "alone", "distilled")
     torch.set_num_threads(1)
-    found = {n: compare(student, seeds=1, arms=few, work_dir=tmp_path / str(n), jobs=n, display=display) for n in (1, 2)}
+    compared = {n: compare(student, seeds=1, arms=few, work_dir=tmp_path / str(n), jobs=n, display=display) for n in (1, 2)}
     for arm in few:
-        one, two = (found[n].runs[arm][0] for n in (1, 2))
+        one, two = (compared[n].runs[arm][0] for n in (1, 2))
         assert one.folder.name == two.folder.name, "the same fingerprint, so that either can be gone on from"
         np.testing.assert_array_equal(one.test.probabilities, two.test.probabilities)
-    assert found[1].summary.finding == found[2].summary.finding
+    assert compared[1].summary.finding == compared[2].summary.finding
 
 
 def test_a_failed_arm_is_an_error_when_the_others_are_done(student: Path, tmp_path: Path, display: Display) -> None:

@@ -55,8 +55,8 @@ def test_without_a_policy_it_is_refused(outside: str) -> None:
 def test_statistics_that_are_said_are_taken(
     outside: str, mean: Sequence[float], std: Sequence[float], unit: Any, expected: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = Checkpoint(outside, mean=mean, std=std, unit=unit).load(CNN(), RGB_VIEW)
-    assert [pytest.approx(of) for of in found] == list(expected)
+    statistics = Checkpoint(outside, mean=mean, std=std, unit=unit).load(CNN(), RGB_VIEW)
+    assert [pytest.approx(of) for of in statistics] == list(expected)
     assert not caplog.messages
 
 
@@ -89,7 +89,7 @@ def test_statistics_of_0_to_1_for_a_sensor_that_is_not_are_refused(outside: str)
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"mean": (1.0,)}, "as many values"),
         ({"mean": (1.0,), "std": (0.0,)}, "std above 0"),
@@ -97,8 +97,8 @@ def test_statistics_of_0_to_1_for_a_sensor_that_is_not_are_refused(outside: str)
         ({"mean": (1.0,), "std": (1.0,), "unit": "counts"}, "unit is 'sensor' or '0..1'.* got 'counts'"),
     ],
 )
-def test_statistics_that_say_nothing_are_refused(settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_statistics_that_say_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Checkpoint("a.pth", **settings)
 
 

@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+def messages(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """What was logged so far, without what is assumed of the normalisation."""
     caplog.set_level(logging.INFO, "xkd")
     return lambda: [message for message in caplog.messages if "normalised" not in message]
@@ -78,17 +78,17 @@ WRAPPED: dict[str, tuple[Callable[[State], Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", WRAPPED)
-def test_a_prefix_is_found_and_said(kind: str, path: Path, state: State, said: Callable[[], list[str]]) -> None:
+def test_a_prefix_is_found_and_said(kind: str, path: Path, state: State, messages: Callable[[], list[str]]) -> None:
     wrap, prefix = WRAPPED[kind]
     torch.save(wrap(state), path)
     assert same(load(path), state)
-    assert said() == [f"{path}: found under prefix '{prefix}'"]
+    assert messages() == [f"{path}: found under prefix '{prefix}'"]
 
 
-def test_of_a_plain_file_nothing_is_said(path: Path, state: State, said: Callable[[], list[str]]) -> None:
+def test_of_a_plain_file_nothing_is_said(path: Path, state: State, messages: Callable[[], list[str]]) -> None:
     torch.save(state, path)
     assert same(load(path), state)
-    assert said() == []
+    assert messages() == []
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_shapes_tell_two_networks_of_the_same_names_apart(path: Path, state: Sta
     assert same(load(path), state)
 
 
-def test_the_files_own_names_come_before_any_prefix(path: Path, state: State, said: Callable[[], list[str]]) -> None:
+def test_the_files_own_names_come_before_any_prefix(path: Path, state: State, messages: Callable[[], list[str]]) -> None:
     torch.save(state | named("ema.", other()), path)
     assert same(load(path), state)
-    (spare,) = said()
+    (spare,) = messages()
     assert spare.endswith(
         "16 of 16 tensors match CNN; 'ema.stem.0.weight', 'ema.stem.0.bias', 'ema.stem.1.weight' and 13 more are not used"
     )
@@ -159,10 +159,10 @@ def test_next_to_nothing_is_refused_whatever_may_miss(may_miss: list[str], path:
         load(path, may_miss=["*"])
 
 
-def test_what_stays_and_what_is_not_used_is_said(path: Path, state: State, said: Callable[[], list[str]]) -> None:
+def test_what_stays_and_what_is_not_used_is_said(path: Path, state: State, messages: Callable[[], list[str]]) -> None:
     torch.save({"aux.weight": torch.zeros(2), **{name: tensor for name, tensor in state.items() if name != "fc.bias"}}, path)
     load(path, may_miss=["fc.*"])
-    assert [message.rpartition("; ")[2] for message in said()] == ["'fc.bias' stay as they were", "'aux.weight' are not used"]
+    assert [message.rpartition("; ")[2] for message in messages()] == ["'fc.bias' stay as they were", "'aux.weight' are not used"]
 
 
 def test_safetensors(tmp_path: Path, state: State) -> None:

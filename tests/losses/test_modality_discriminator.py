@@ -29,8 +29,8 @@ def literal(loss: ModalityDiscriminator, student: Tensor, teacher: Tensor) -> fl
             vector = layer.weight @ vector + layer.bias if isinstance(layer, nn.Linear) else torch.where(vector > 0, vector, 0.2 * vector)
         return 1 / (1 + math.exp(-float(loss.layers[-1].weight @ vector + loss.layers[-1].bias)))
 
-    fooled, told = [-math.log(d(v)) for v in teacher], [-math.log(1 - d(v)) for v in student]
-    return sum(fooled) / len(fooled) + sum(told) / len(told)
+    fooled, recognised = [-math.log(d(v)) for v in teacher], [-math.log(1 - d(v)) for v in student]
+    return sum(fooled) / len(fooled) + sum(recognised) / len(recognised)
 
 
 def test_the_formula() -> None:

@@ -23,8 +23,8 @@ def literal(student: Tensor, teacher: Tensor, distance_weight: float, angle_weig
         return (rows[i] - rows[j]).norm()
 
     def mean_distance(rows: Tensor) -> Tensor:
-        found = [distance(rows, i, j) for i, j in product(range(len(rows)), repeat=2)]
-        return torch.stack([d for d in found if d > 0]).mean()
+        distances = [distance(rows, i, j) for i, j in product(range(len(rows)), repeat=2)]
+        return torch.stack([d for d in distances if d > 0]).mean()
 
     def cosine(rows: Tensor, i: int, j: int, k: int) -> Tensor:
         if not (distance(rows, i, j) > 0 and distance(rows, i, k) > 0):

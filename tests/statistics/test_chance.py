@@ -33,8 +33,8 @@ def test_classes_in_another_order_are_chance() -> None:
 
 def test_a_rare_class_that_is_found_counts_though_the_frequent_one_alone_is_more_often_right() -> None:
     classes = np.where(np.arange(200) < 190, 0, 1)
-    found = np.eye(2)[np.where(np.arange(200) >= 175, 1, 0)]  # all ten, and fifteen that are none: 92.5 % right, the constant 95 %
-    assert by_chance(found, classes) < 0.05
+    answers = np.eye(2)[np.where(np.arange(200) >= 175, 1, 0)]  # all ten, and fifteen that are none: 92.5 % right, the constant 95 %
+    assert by_chance(answers, classes) < 0.05
 
 
 def test_at_chance_one_network_in_twenty_passes() -> None:

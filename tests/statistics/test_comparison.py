@@ -54,8 +54,8 @@ def test_multi_label_metrics(classes: int) -> None:
     one, answer = run(target, probabilities), probabilities > 0.5
     truth = target.astype(bool)
     assert value("accuracy", one) == pytest.approx(np.mean(truth == answer))
-    found, rejected = ([(answer[of[:, k], k] == yes).mean() for k in range(classes)] for of, yes in ((truth, True), (~truth, False)))
-    assert value("balanced_accuracy", one) == pytest.approx((np.mean(found) + np.mean(rejected)) / 2)
+    recalled, rejected = ([(answer[of[:, k], k] == yes).mean() for k in range(classes)] for of, yes in ((truth, True), (~truth, False)))
+    assert value("balanced_accuracy", one) == pytest.approx((np.mean(recalled) + np.mean(rejected)) / 2)
     assert value("macro_f1", one) == pytest.approx(np.mean([f1(truth[:, k], answer[:, k]) for k in range(classes)]))
 
 

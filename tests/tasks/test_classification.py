@@ -57,17 +57,17 @@ def test_the_metrics_of_one_label_by_hand() -> None:
     probabilities = nn.functional.one_hot(torch.tensor([0, 0, 0, 1, 1, 2]), 3).float()
     metrics = SINGLE.metrics()
     metrics.update(probabilities, torch.tensor([0, 0, 1, 1, 2, 2]))
-    found = {name: float(value) for name, value in metrics.compute().items()}
+    values = {name: float(value) for name, value in metrics.compute().items()}
     f1 = [2 * 2 / (2 + 3), 2 * 1 / (2 + 2), 2 * 1 / (2 + 1)]
-    assert found == pytest.approx({"accuracy": 4 / 6, "balanced_accuracy": (1 + 0.5 + 0.5) / 3, "macro_f1": sum(f1) / 3})
+    assert values == pytest.approx({"accuracy": 4 / 6, "balanced_accuracy": (1 + 0.5 + 0.5) / 3, "macro_f1": sum(f1) / 3})
 
 
 def test_the_metrics_of_several_labels_by_hand_with_the_batchs_own_targets() -> None:
     target = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
     metrics = MULTI.metrics()
     metrics.update(torch.tensor([[0.9, 0.2, 0.4], [0.1, 0.8, 0.3]]), target)
-    found = {name: float(value) for name, value in metrics.compute().items()}
-    assert found == pytest.approx({"accuracy": 5 / 6, "macro_f1": 2 / 3, "mean_average_precision": 1.0})
+    values = {name: float(value) for name, value in metrics.compute().items()}
+    assert values == pytest.approx({"accuracy": 5 / 6, "macro_f1": 2 / 3, "mean_average_precision": 1.0})
 
 
 def test_metrics_are_fresh_each_time() -> None:

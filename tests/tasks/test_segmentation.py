@@ -179,9 +179,9 @@ def test_measures_are_over_pixels_that_count() -> None:
     assert metrics_of(run)["mean_iou"](run) == pytest.approx(expected)
     metrics = Segmentation(CLASSES).metrics()
     metrics.update(torch.from_numpy(probabilities), torch.from_numpy(target))
-    found = {name: float(value) for name, value in metrics.compute().items()}
-    assert found["mean_iou"] == pytest.approx(expected)
-    assert found["accuracy"] == pytest.approx(4 / 6)
-    assert {name: of(run) for name, of in metrics_of(run).items()} == pytest.approx(found, abs=1e-6)
+    values = {name: float(value) for name, value in metrics.compute().items()}
+    assert values["mean_iou"] == pytest.approx(expected)
+    assert values["accuracy"] == pytest.approx(4 / 6)
+    assert {name: of(run) for name, of in metrics_of(run).items()} == pytest.approx(values, abs=1e-6)
     assert "balanced_accuracy" not in metrics_of(run)
     assert TASK.classes, "and classification keeps its own"
