@@ -37,3 +37,9 @@ def test_files_and_functions_are_short() -> None:
 def test_what_is_too_long_is_named(text: str, names: list[str], tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(text, "utf-8")
     assert too_long(tmp_path / "a.py", "a.py") == names
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    files = [path for path in FILES if path.is_relative_to(ROOT / "xkd")]
+    names = [node.name for path in files for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef)]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

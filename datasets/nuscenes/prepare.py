@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.prepare.make import Link, Order, make
-from xkd.data.prepare.nuscenes import Frame, Record, Tables, find_frames, follow, outline, read_tables
+from xkd.data.prepare.nuscenes import KeyFrame, Record, Tables, find_frames, follow, outline, read_tables
 from xkd.data.prepare.records import Contents, Record as Row, Table
 from xkd.data.prepare.split import split_by_group
 from xkd.geometry import Box, overlap, square
@@ -120,7 +120,7 @@ def authors_val(version: str) -> set[str]:
     return {f"scene-{number:04d}" for low, _, high in spans for number in range(int(low), int(high or low) + 1)}
 
 
-def background(crop: Box, frame: Frame, objects: Sequence[Object], points: Pixels, rng: np.random.Generator) -> Box | None:
+def background(crop: Box, frame: KeyFrame, objects: Sequence[Object], points: Pixels, rng: np.random.Generator) -> Box | None:
     """A square of the crop's size inside the frame that touches nothing annotated and holds points of the sweep (so it is not the sky)."""
     side, (width, height) = crop.x2 - crop.x1, frame.camera.size
     for _ in range(TRIES if side < min(width, height) else 0):
@@ -133,7 +133,7 @@ def background(crop: Box, frame: Frame, objects: Sequence[Object], points: Pixel
     return None
 
 
-def _objects(tables: Tables, frame: Frame) -> list[Object]:
+def _objects(tables: Tables, frame: KeyFrame) -> list[Object]:
     """What is annotated and lies in the image, if only in part."""
     width, height = frame.camera.size
     objects = []
@@ -159,7 +159,7 @@ def _visible(tables: Tables, annotation: Record) -> int:
     return int(low)
 
 
-def _rows(tables: Tables, frame: Frame, split: str, rng: np.random.Generator, left_out: Counter[str]) -> list[Row]:
+def _rows(tables: Tables, frame: KeyFrame, split: str, rng: np.random.Generator, left_out: Counter[str]) -> list[Row]:
     """A row per object that is large and visible enough, each followed by one of background of the same size."""
     objects = _objects(tables, frame)
     pixels, depth = frame.camera.project(read_scan(frame.files["lidar"][0].path, COLUMNS)[:, :3])
@@ -182,7 +182,7 @@ def _rows(tables: Tables, frame: Frame, split: str, rng: np.random.Generator, le
     return rows
 
 
-def _row(frame: Frame, split: str, suffix: str, label: str, crop: Box, objects: Sequence[Object]) -> Row:
+def _row(frame: KeyFrame, split: str, suffix: str, label: str, crop: Box, objects: Sequence[Object]) -> Row:
     inside = tuple((thing.box, thing.label) for thing in objects if thing.label and thing.seen and overlap(thing.box, crop))
     return Row(
         id=f"{frame.name}-{suffix}",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from report_parts import ALONE, CONTROL, DISTILLED, GAIN, HOSTILE, SHARE, UNDEFINED
 
-from xkd.report import ArmRow, Chart, Confusion, Headline, Made, Metric, Picture, Report, Table
+from xkd.report import ArmRow, Chart, Confusion, Headline, Metric, Picture, Provenance, Report, Table
 from xkd.statistics import Estimate
 
 
@@ -32,7 +32,7 @@ def report(tmp_path: Path) -> Report:
             Table("Results", "three seeds", (Metric("accuracy", "accuracy"),), chart=True),
             Table("Attention", "", (Metric("lift", "lift", "times"),), chart=True),
         ),
-        made=Made("xkd compare x.py", "a = '<b>'", "leafsim", "CC0", (0, 1, 2), "2026-01-01", {"torch": "2.15.0"}, {"images": "180"}),
+        made=Provenance("xkd compare x.py", "a = '<b>'", "leafsim", "CC0", (0, 1, 2), "2026-01-01", {"torch": "2.15.0"}, {"images": "180"}),
         pictures=(Picture("Panels", HOSTILE, picture),),
         charts=(Chart("Accuracy", "epoch", "share", {"alone": [(1, 0.5), (2, 0.75), (3, float("nan"))], HOSTILE: []}),),
         confusions=(Confusion("alone", ((7, 3), (0, 0))),),

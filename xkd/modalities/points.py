@@ -30,14 +30,14 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Splat:
     """Points on a raster: `values` (H, W, C), 0 where there is none, and `count` (H, W), how many points fell on each pixel."""
 
     values: NDArray[np.float32]
     count: NDArray[np.int64]
 
 
-def splat(points: Points, matrix: Matrix, size: tuple[int, int], crop: Box) -> Drawn:
+def splat(points: Points, matrix: Matrix, size: tuple[int, int], crop: Box) -> Splat:
     """Draw points on an image of `size` (height, width) by a z-buffer."""
     height, width = size
     place = pixel_matrix(matrix, crop, size).astype(np.float32)
@@ -53,7 +53,7 @@ def splat(points: Points, matrix: Matrix, size: tuple[int, int], crop: Box) -> D
     values = np.zeros((height * width, points.values.shape[1]), np.float32)
     values[hit] = points.values[nearest[hit] & 0xFFFFFFFF]
     count = np.bincount(pixel, minlength=height * width)
-    return Drawn(values.reshape(height, width, -1), count.reshape(height, width))
+    return Splat(values.reshape(height, width, -1), count.reshape(height, width))
 
 
 def unoccluded(points: Points, reach: int, tolerance: float) -> Points:
@@ -70,7 +70,7 @@ def unoccluded(points: Points, reach: int, tolerance: float) -> Points:
     return Points(points.pixels[kept], points.depth[kept], points.values[kept], points.shape)
 
 
-def densify(drawn: Drawn, reach: int) -> NDArray[np.bool_]:
+def densify(drawn: Splat, reach: int) -> NDArray[np.bool_]:
     """Give each empty pixel within `reach` pixels of a point the values of the nearest one, in place; returns where there are values."""
     empty = (drawn.count == 0).astype(np.uint8)
     if not reach or empty.all():

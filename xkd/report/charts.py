@@ -32,7 +32,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnChart:
     """A chart in percent of its area: y grows downwards, as in SVG."""
 
     lines: dict[str, str]  # SVG points
@@ -49,12 +49,12 @@ class Span:
     mean: float
 
 
-def draw_lines(chart: Chart) -> Drawn:
+def draw_lines(chart: Chart) -> DrawnChart:
     """Points that are not finite are left out; a chart without any point has no lines and no ticks."""
     finite = {name: [(x, y) for x, y in line if math.isfinite(x) and math.isfinite(y)] for name, line in chart.lines.items()}
     points = [point for line in finite.values() for point in line]
     if not points:
-        return Drawn({}, [], [])
+        return DrawnChart({}, [], [])
     xs, ys = ticks(*_ends([x for x, _ in points])), ticks(*_ends([y for _, y in points]))
     lines = {
         # a line from a point to itself, with round ends, is a dot
@@ -62,7 +62,7 @@ def draw_lines(chart: Chart) -> Drawn:
         for name, line in finite.items()
         if line
     }
-    return Drawn(lines, [Tick(_place(x, xs), f"{x:g}") for x in xs], [Tick(100 - _place(y, ys), f"{y:g}") for y in ys])
+    return DrawnChart(lines, [Tick(_place(x, xs), f"{x:g}") for x in xs], [Tick(100 - _place(y, ys), f"{y:g}") for y in ys])
 
 
 def ink(name: str, chart: Chart, place: int) -> str:

@@ -117,7 +117,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Made:
+class Provenance:
     """How to get these numbers again."""
 
     command: str
@@ -140,7 +140,7 @@ class Report:
     classes: tuple[str, ...]
     arms: tuple[ArmRow, ...]
     tables: tuple[Table, ...]
-    made: Made
+    made: Provenance
     pictures: tuple[Picture, ...] = ()
     charts: tuple[Chart, ...] = ()
     confusions: tuple[Confusion, ...] = ()

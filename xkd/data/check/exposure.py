@@ -43,7 +43,7 @@ class Exposure:
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class NormalisationCheck:
     """Per channel in the sensor's unit: what manifest.toml states and what the sampled train rows (their crops) have."""
 
     stated_mean: tuple[float, ...]
@@ -92,14 +92,14 @@ def outliers(means: NDArray[np.float64], span: float) -> NDArray[np.bool_]:
     return np.asarray(np.abs(means - middle) > FARTHEST * sigma, np.bool_)
 
 
-def normalisation(sensor: Modality, exposures: Sequence[Exposure]) -> Normalisation | None:
+def normalisation(sensor: Modality, exposures: Sequence[Exposure]) -> NormalisationCheck | None:
     """None where no train row has this sensor."""
     moments = np.array([one.moments for one in exposures if one.split == "train"])
     if not len(moments) or not (seen := moments[:, 0].sum(0)).all():
         return None
     first, second = moments[:, 1].sum(0) / seen, moments[:, 2].sum(0) / seen
     std = np.sqrt(np.maximum(second - first**2, 0))
-    return Normalisation(tuple(sensor.mean), tuple(sensor.std), tuple(first.tolist()), tuple(std.tolist()))
+    return NormalisationCheck(tuple(sensor.mean), tuple(sensor.std), tuple(first.tolist()), tuple(std.tolist()))
 
 
 def exposure_findings(sensors: Mapping[str, Modality], exposures: Mapping[str, Sequence[Exposure]]) -> list[Finding]:
@@ -133,7 +133,7 @@ def exposure_findings(sensors: Mapping[str, Modality], exposures: Mapping[str, S
     return findings
 
 
-def normalisation_findings(sensors: Mapping[str, Modality], measured: Mapping[str, Normalisation]) -> list[Finding]:
+def normalisation_findings(sensors: Mapping[str, Modality], measured: Mapping[str, NormalisationCheck]) -> list[Finding]:
     findings = []
     for name, own in measured.items():
         means = np.abs(np.subtract(own.mean, own.stated_mean)) / own.stated_std

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from xkd.data.check.exposure import Exposure, Normalisation, expose, exposure_findings, normalisation, normalisation_findings
+from xkd.data.check.exposure import Exposure, NormalisationCheck, expose, exposure_findings, normalisation, normalisation_findings
 from xkd.data.check.files import file_findings, scan_files, users
 from xkd.data.check.finding import Finding, listed
 from xkd.data.check.frames import Frame, read_frame, sample_rows
@@ -38,7 +38,7 @@ class PairCheck:
     timing: Timing
     residuals: tuple[Residual, ...]
     exposures: dict[str, tuple[Exposure, ...]]
-    normalisations: dict[str, Normalisation]
+    normalisations: dict[str, NormalisationCheck]
     leaks: tuple[Leak, ...]
 
     @property

@@ -40,7 +40,7 @@ _STILL: Final = {"rotation": (1.0, 0.0, 0.0, 0.0), "translation": (0.0, 0.0, 0.0
 
 
 @dataclass(frozen=True)
-class Frame:
+class KeyFrame:
     """A key frame of one camera with the sweep of its moment.
 
     `ego` and `sensor` are the records of the car's pose when the image was taken and of the camera on the car, `annotations` those
@@ -80,7 +80,7 @@ def follow(tables: Tables, name: str, record: Record, table: str) -> Record:
     return tables[table][token]
 
 
-def find_frames(tables: Tables, source: Path, cameras: Sequence[str], farthest: float, left_out: Counter[str]) -> list[Frame]:
+def find_frames(tables: Tables, source: Path, cameras: Sequence[str], farthest: float, left_out: Counter[str]) -> list[KeyFrame]:
     """The key frames of the cameras, in the order of time; those without a sweep within `farthest` seconds are left out."""
     known = sorted(sensor["channel"] for sensor in tables["sensor"].values() if sensor["modality"] == "camera")
     if unknown := [name for name in cameras if name not in known]:
@@ -103,7 +103,7 @@ def find_frames(tables: Tables, source: Path, cameras: Sequence[str], farthest: 
         scene = follow(tables, "sample", sample, "scene")
         paths = {"rgb": source / image["filename"], "lidar": source / sweep["filename"]}
         frames.append(
-            Frame(
+            KeyFrame(
                 name=paths["rgb"].stem,
                 scene=scene["name"],
                 log=follow(tables, "scene", scene, "log")["logfile"],

@@ -85,9 +85,9 @@ def write_page(
     console.print(f"page: {path}")
 
 
-def made(manifest: Manifest, config: Config, runs: list[ArmRun], unit: str, command: str) -> page.Made:
+def made(manifest: Manifest, config: Config, runs: list[ArmRun], unit: str, command: str) -> page.Provenance:
     """How to get the numbers again."""
-    return page.Made(
+    return page.Provenance(
         command=command,
         config=config.pretty_text,
         data=manifest.name,
