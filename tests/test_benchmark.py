@@ -83,7 +83,7 @@ def test_a_training_step_is_timed_beside_the_others(tmp_path: Path) -> None:
 def test_a_soak_sees_a_leak(tmp_path: Path) -> None:
     (tmp_path / "leaks.py").write_text(LEAK, "utf-8")
     prepare = ["datasets/leafsim/prepare.py", "--out", str(tmp_path / "leafsim"), "--num-scenes", "220", "--workers", "1"]
-    soak = ["tools/benchmark.py", "soak", "configs/rgb_thermal/leafsim_teacher.py", "--minutes", "0.6"]
+    soak = ["tools/benchmark.py", "soak", "configs/rgb_thermal/leafsim.py", "--minutes", "0.6"]
     options = ["train_dataloader.batch_size=2", "train_dataloader.num_workers=0"]
     paths = os.pathsep.join((str(tmp_path), os.environ["PYTHONPATH"]))
     environment = {**os.environ, "XKD_DATA_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}

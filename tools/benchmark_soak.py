@@ -2,8 +2,9 @@
 
     python tools/benchmark.py soak configs/rgb_thermal/roadscene.py --minutes 30
 
-The resident memory of the training process and of its workers is read every few steps. The slope of a line through what was read after
-the first fifth of the steps is in megabytes per 1,000 steps; allocators fill in the first minutes. Linux only.
+Teachers with `weights=Trained()` are random: they are not trained first. The resident memory of the training process and of its workers
+is read every few steps. The slope of a line through what was read after the first fifth of the steps is in megabytes per 1,000 steps;
+allocators fill in the first minutes. Linux only.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.table import Table
 
-from xkd.engine.config import load_config, parse_options
+from xkd.engine.config import as_names, load_config, parse_options
+from xkd.engine.outline import Outline
 from xkd.engine.progress import Display, progress_display
 from xkd.engine.screen import Screen
 from xkd.engine.train import train
+from xkd.graph.weights import Random
 
 EVERY = 5  # steps between two readings
 LINES = 10  # of the table
@@ -71,6 +74,8 @@ def main() -> None:
     options = parser.parse_args()
     config = load_config(options.config, parse_options(options.cfg_options))
     config.train_cfg.update(max_epochs=10**6)
+    for teacher in Outline.of(config).trained:  # its memory is the same whatever it has learned
+        config.distiller.branches[teacher].weights = as_names({"type": Random, "frozen": True})
     console = Screen()
     with tempfile.TemporaryDirectory() as folder, progress_display(console) as progress:
         file = Path(folder) / "memory.txt"

@@ -4,6 +4,7 @@ from .batch import Batch as Batch, View as View
 from .builder import build as build
 from .data.annotations import Labels as Labels, Masks as Masks
 from .data.augment import Augment as Augment
+from .data.cache import TeacherCache as TeacherCache
 from .data.loader import DrawSampler as DrawSampler, collate as collate
 from .data.manifest import Manifest as Manifest, sensor as sensor
 from .data.mix import Mix as Mix

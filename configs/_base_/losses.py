@@ -6,8 +6,7 @@ A config makes them variants of its comparison, and says whose taps they are. No
 channels, SigmoidKD, which is for several labels, and what needs masks.
 """
 
-from xkd.graph.term import Term
-from xkd.losses import (
+from xkd import (
     AT,
     CRD,
     CWD,
@@ -22,12 +21,16 @@ from xkd.losses import (
     SP,
     AttentionCosine,
     AttentionKL,
+    Conv1x1,
     FitNet,
     ModalityDiscriminator,
     NormalizedDistance,
+    OFAHead,
+    Orthogonal,
+    PooledLinear,
+    Term,
     TokenSimilarity,
 )
-from xkd.projectors import Conv1x1, OFAHead, Orthogonal, PooledLinear
 
 output = dict(type=Term, student="output", teacher="output")
 deep = dict(type=Term, student="deep", teacher="deep")

@@ -2,10 +2,9 @@
 
 from mmengine.config import read_base
 
-from xkd.data.annotations import Labels
+from xkd import Labels
 
 with read_base():
     from .cwfid import *
 
 train_dataloader.merge(dict(sampler=dict(labelled_share=0.5), dataset=dict(labels=dict(type=Labels, fraction=0.2))))
-compare.merge(dict(teachers=dict(ndvi="cwfid_few_teacher.py"), same_sensor=dict(ndvi="cwfid_few_same_sensor.py")))

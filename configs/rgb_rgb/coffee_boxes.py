@@ -5,7 +5,7 @@ xkd detect-boxes coffee_leaf_lesions --sensor rgb --size 128 256 --fraction 0.1 
 
 from mmengine.config import read_base
 
-from xkd.data.annotations import Masks
+from xkd import Masks
 
 with read_base():
     from .coffee_steered import *

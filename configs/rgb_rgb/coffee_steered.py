@@ -2,7 +2,7 @@
 
 from mmengine.config import read_base
 
-from xkd.graph.explanation import GradCAM
+from xkd import GradCAM
 
 with read_base():
     from .coffee import *
@@ -14,19 +14,14 @@ distiller.branches.cnn.merge(
         explanations=dict(cam=dict(type=GradCAM, path="stage:2", classes="batch.target", signed=True)),
     )
 )
-distiller.branches.vit.merge(
-    dict(
-        model=dict(hybrid_network, _delete_=True),
-        weights=dict(path="work_dirs/coffee_steered_teacher/best.pth"),
-    )
-)
+# a transformer with a convolutional stem learns more from few photographs; a token is 4 x 4 cells of the stem's map, 16 x 16 pixels
+distiller.branches.vit.model.merge(dict(model_name="vit_tiny_r_s16_p8_224", patch_size=4))
 distiller.terms.mask.merge(dict(student="cnn.cam"))
-# the teacher has the 60 epochs of its own config; a learned Grad-CAM makes a step half as long again
+# the teacher has its 60 epochs; a learned Grad-CAM makes a step half as long again
 train_cfg.merge(dict(max_epochs=40))
 shares = {"masks_1_percent": 0.01, "masks_5_percent": 0.05}
 compare.merge(
     dict(
-        teachers=dict(vit="coffee_steered_teacher.py"),
         attention=dict(cnn="grad_cam:stage:2", vit="tap:attention"),
         object=("leaf", "lesion"),
         variants={name: {"train_dataloader.dataset.masks.fraction": share} for name, share in shares.items()},

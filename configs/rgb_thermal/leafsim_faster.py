@@ -2,7 +2,7 @@
 
 from mmengine.config import read_base
 
-from xkd.data.cache import TeacherCache
+from xkd import TeacherCache
 
 with read_base():
     from .leafsim import *

@@ -2,27 +2,13 @@
 
 from mmengine.config import read_base
 
+from xkd import Stack
+
 with read_base():
     from .roadscene_few import *
 
-distiller.branches.pop("thermal")
-distiller.branches.merge(
-    dict(
-        both=dict(
-            type=Branch,
-            model=teacher_of_both,
-            view=both,
-            weights=dict(type=Checkpoint, path="work_dirs/roadscene_few_both_teacher/best.pth"),
-            taps=dict(attention=dict(type=Tap, path="stage:3", kind="attention")),
-            frozen=True,
-        )
-    )
-)
+both = dict(type=View, name="both", modality=dict(type=Stack, sensors=[rgb["modality"], thermal["modality"]]), size=(64, 64))
+teacher = dict(distiller.branches.thermal, model=dict(teacher_network, in_chans=4), view=both)
+distiller.merge(dict(branches=dict(_delete_=True, rgb=distiller.branches.rgb, both=teacher)))
 distiller.terms.kd.merge(dict(teacher="both.output"))
 train_dataloader.merge(dict(dataset=dict(views=[rgb, both])))
-compare.merge(
-    dict(
-        teachers=dict(_delete_=True, both="roadscene_few_both_teacher.py"),
-        same_sensor=dict(_delete_=True, both="roadscene_few_same_sensor.py"),
-    )
-)

@@ -2,9 +2,9 @@
 
 from mmengine.config import read_base
 
-with read_base():
-    from .roadscene_few import *
+from xkd import Labels
 
-distiller.branches.thermal.merge(dict(model=teacher_transformer))
-compare.merge(dict(teachers=dict(thermal="roadscene_few_vit_teacher.py")))
-compare.pop("same_sensor")  # that one is a ResNet
+with read_base():
+    from .roadscene_vit import *
+
+train_dataloader.merge(dict(sampler=dict(labelled_share=0.5), dataset=dict(labels=dict(type=Labels, fraction=0.2))))

@@ -13,7 +13,7 @@ from xkd.engine.train import train
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="xkd train", description="Train the graph of a config.")
-    parser.add_argument("config", help="a new-style mmengine config, such as configs/rgb_thermal/leafsim_teacher.py")
+    parser.add_argument("config", help="a new-style mmengine config, such as configs/rgb_thermal/leafsim.py")
     parser.add_argument("--work-dir", help="where checkpoints and logs go (work_dirs/NAME-OF-CONFIG)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override the config: train_cfg.max_epochs=5")
     parser.add_argument("--resume", action="store_true", help="go on after the last whole epoch in --work-dir")
