@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from offline import sitecustomize
 # importing it keeps this process off the network, the variable those that it starts
 OFFLINE = Path(sitecustomize.__file__).parent
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(OFFLINE), os.environ.get("PYTHONPATH"))))
+# imports once what processes of the tests need that are forked by a server
+multiprocessing.set_forkserver_preload(["xkd.engine.train"])
 
 _TOML = """
 name = "tiny"

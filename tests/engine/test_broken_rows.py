@@ -130,9 +130,8 @@ def in_two_processes(most: float, spoilt: dict[str, list[tuple[int, int]]], data
             ids.append(row.id)
     options = [f"{key}={value}" for key, value in (SKIP | {"train_cfg.max_epochs": 1}).items()]
     arguments = [f"{most}", str(folder / "config.py"), "--work-dir", str(folder / "run"), "--cfg-options", *options]
-    processes = runs.started(arguments, data, folder, RANK)
-    outputs = ["".join(both) for both in runs.ended(processes)]
-    return [process.returncode for process in processes], [re.sub(r"\s+", " ", text) for text in outputs], ids
+    ended = runs.launched(arguments, data, folder, RANK)
+    return [process.code for process in ended], [re.sub(r"\s+", " ", process.out + process.err) for process in ended], ids
 
 
 def test_the_first_of_two_processes_tells_what_the_second_could_not_read(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -68,39 +68,41 @@ def check(folder: Path) -> None:
 
 
 def in_two_processes(arguments: list[str], data: Path, folder: Path, before: str = "") -> list[str]:
-    processes = runs.started(arguments, data, folder, before + RANK)
-    outputs = runs.ended(processes)
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    return [out for out, _ in outputs]
+    ended = runs.launched(arguments, data, folder, before + RANK)
+    assert [process.code for process in ended] == [0, 0], ended
+    return [process.out for process in ended]
 
 
-def test_two_processes_train_one_network(data_root: Path, tmp_path: Path) -> None:
-    config = runs.write(tmp_path, config=runs.GRAPH)
-    dataset = build_loader(runs.load_config(config).train_dataloader, 0).dataset
+@pytest.fixture(scope="module")
+def live(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Folder of a run of two processes and what each printed; each row has one draw, as a cache holds them."""
+    folder = tmp_path_factory.mktemp("live")
+    config = runs.write(folder, config=runs.GRAPH + 'train_dataloader["sampler"].update(num_draws=1)\n')
+    arguments = [str(config), "--work-dir", str(folder / "run"), "--cfg-options", *OPTIONS]
+    return folder, in_two_processes(arguments, data_root, folder, DOUBLE)
+
+
+def test_two_processes_train_one_network(live: tuple[Path, list[str]]) -> None:
+    folder, outputs = live
+    dataset = build_loader(runs.load_config(folder / "config.py").train_dataloader, 0).dataset
     orders = [[index for index, _ in DrawSampler(dataset, rank=rank, world_size=2)] for rank in (0, 1)]
     labelled = [[any(dataset.strata[order[at : at + 2]] >= 0) for at in range(0, 12, 2)] for order in orders]
     assert any(one != other for one, other in zip(*labelled, strict=True)), "no step in which one process alone has labels"
-    outputs = in_two_processes([str(config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *OPTIONS], data_root, tmp_path)
-    check(tmp_path)
+    check(folder)
     assert "best val/macro_f1" in outputs[0]
     assert outputs[1].count("epoch") == 0  # the second process is silent
-    assert not (tmp_path / ".dist_test").exists()
+    assert not (folder / ".dist_test").exists()
 
 
-def test_two_processes_fill_one_cache_and_train_as_if_there_were_none(data_root: Path, tmp_path: Path) -> None:
+def test_two_processes_fill_one_cache_and_train_as_if_there_were_none(
+    live: tuple[Path, list[str]], data_root: Path, tmp_path: Path
+) -> None:
     cache = f'from xkd.data.cache import TeacherCache\nteacher_cache = dict(type=TeacherCache, draws=1, folder="{tmp_path / "cache"}")\n'
-    live = 'train_dataloader["sampler"].update(num_draws=1)\n'
-    plain = 'from torch.optim import SGD\noptim_wrapper["optimizer"] = dict(type=SGD, lr=0.01)\n'  # Adam makes much of the last bit
-    steps = {}
-    for name, more in {"cached": cache, "live": live}.items():
-        (tmp_path / name).mkdir()
-        config = runs.write(tmp_path / name, config=runs.GRAPH + plain + more)
-        arguments = [str(config), "--work-dir", str(tmp_path / name / "run"), "--cfg-options", *OPTIONS]
-        in_two_processes(arguments, data_root, tmp_path / name)
-        check(tmp_path / name)
-        steps[name] = torch.load(tmp_path / name / "rank1.pth", weights_only=True)[0]
-    for cached, uncached in zip(steps["cached"], steps["live"], strict=True):
-        torch.testing.assert_close(cached, uncached, rtol=1e-4, atol=1e-6)
+    config = runs.write(tmp_path, config=runs.GRAPH + cache)
+    in_two_processes([str(config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *OPTIONS], data_root, tmp_path, DOUBLE)
+    check(tmp_path)
+    cached, uncached = (torch.load(folder / "rank1.pth", weights_only=True)[0] for folder in (tmp_path, live[0]))
+    torch.testing.assert_close(cached, uncached, rtol=1e-9, atol=1e-12)
     assert list((tmp_path / "cache").rglob("draw_0_row_0.safetensors"))
 
 
@@ -207,11 +209,10 @@ sys.exit(cli.run("train", sys.argv[2:]))
 
 def test_a_dead_rank_ends_the_others(data_root: Path, tmp_path: Path) -> None:
     arguments = [str(runs.write(tmp_path, config=runs.GRAPH)), "--work-dir", str(tmp_path / "run"), "--cfg-options", *OPTIONS]
-    processes = runs.started(arguments, data_root, tmp_path, DEAD)
-    (_, output), (_, _) = runs.ended(processes)
-    assert processes[1].returncode == -signal.SIGKILL
-    assert processes[0].returncode not in (0, None, -signal.SIGKILL)
-    assert "Connection closed by peer" in output or "Connection reset by peer" in output
+    first, dead = runs.launched(arguments, data_root, tmp_path, DEAD)
+    assert dead.code == -signal.SIGKILL
+    assert first.code not in (0, -signal.SIGKILL)
+    assert "Connection closed by peer" in first.err or "Connection reset by peer" in first.err
     assert not (tmp_path / "run" / "result.json").exists()
 
 

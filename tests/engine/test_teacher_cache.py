@@ -66,8 +66,17 @@ def output_of(config: Any, work_dir: Path, **settings: Any) -> str:
     return page.getvalue()
 
 
-def same_weights(first: Path, second: Path) -> list[str]:
-    return runs.differences(*(runs.read(folder / "epoch_5.pth")["state_dict"] for folder in (first, second)))
+@pytest.fixture(autouse=True)
+def in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some processors answer a row in the last bit otherwise at another place of its batch; of float64 training makes nothing of that."""
+    monkeypatch.setattr("xkd.engine.train.build_distiller", runs.double)
+
+
+def unlike(first: Path, second: Path) -> list[str]:
+    """Names of weights that differ after the last epoch."""
+    one, other = (runs.read(folder / "epoch_5.pth")["state_dict"] for folder in (first, second))
+    assert list(one) == list(other)
+    return [name for name in one if not torch.allclose(one[name], other[name], rtol=1e-9, atol=1e-9)]
 
 
 BATCHES: dict[str, dict[str, Any]] = {
@@ -82,7 +91,7 @@ BATCHES: dict[str, dict[str, Any]] = {
 def test_an_exact_cache_gives_the_weights_of_the_live_run(options: dict[str, Any], tmp_path: Path) -> None:
     runs.run_training(config(tmp_path, {**LIVE, **options}), tmp_path / "live")
     text = output_of(config(tmp_path, options), tmp_path / "cached")
-    assert same_weights(tmp_path / "live", tmp_path / "cached") == []
+    assert unlike(tmp_path / "live", tmp_path / "cached") == []
     assert "thermal.output, thermal.look of 2" in text
     assert "in 2 draws" in text
     assert "teacher cache: branch 'average' stays live" in text
@@ -100,10 +109,11 @@ def test_a_teacher_with_convolutions_of_one_pixel_is_cached(tmp_path: Path, comp
 
 
 def test_in_bfloat16_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xkd.engine.train.build_distiller", build_distiller)
     monkeypatch.setattr("xkd.engine.precision.bfloat16_pays", lambda: True)
     runs.run_training(config(tmp_path, LIVE), tmp_path / "live", amp=True)
     runs.run_training(config(tmp_path), tmp_path / "cached", amp=True)
-    assert same_weights(tmp_path / "live", tmp_path / "cached") == []
+    assert unlike(tmp_path / "live", tmp_path / "cached") == []
 
 
 def test_a_second_run_computes_nothing_and_reads_no_pixel_of_the_teacher(
@@ -120,7 +130,7 @@ def test_a_second_run_computes_nothing_and_reads_no_pixel_of_the_teacher(
     assert computed[count:] == [6], "one batch, which says how much the answers take"
     rows = sum(row.split == "train" and "rgb" in row.files for row in Manifest.load("tiny").rows)
     assert len(read) < 2 * rows, "that batch, the rows of val, and training rows without the student's sensor; a live run has five epochs"
-    assert same_weights(tmp_path / "first", tmp_path / "second") == []
+    assert unlike(tmp_path / "first", tmp_path / "second") == []
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -218,7 +228,7 @@ def test_a_row_that_the_teacher_could_not_read_is_left_out_as_in_a_live_run(
     content, skip = path.read_bytes(), {"train_dataloader.dataset.on_broken": "skip"}
     path.write_bytes(content[:20])
     texts = {name: output_of(config(tmp_path, {**skip, **more}), tmp_path / name) for name, more in {"live": LIVE, "cached": {}}.items()}
-    assert same_weights(tmp_path / "live", tmp_path / "cached") == []
+    assert unlike(tmp_path / "live", tmp_path / "cached") == []
     for text in texts.values():
         assert text.count(f"left out: row '{row.id}'") == 1
         assert "1 rows could not be read and were left out" in text
@@ -266,7 +276,7 @@ def test_a_kill_loses_one_shard(tmp_path: Path, computed: Spied, monkeypatch: py
     assert f"; {shards - 2} of {shards} shards to compute" in text
     assert len(computed) - count == 1 + shards - 2
     runs.run_training(config(tmp_path, LIVE), tmp_path / "live")
-    assert same_weights(tmp_path / "live", tmp_path / "second") == []
+    assert unlike(tmp_path / "live", tmp_path / "second") == []
 
 
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
@@ -299,7 +309,7 @@ distiller["branches"].update(second=dict(type=Branch, model=dict(type=CNN, chann
                                          weights=dict(type=Random, frozen=True), frozen=True))
 distiller["terms"].update(again=dict(type=Term, loss=dict(type=KD), student="rgb.output", teacher="second.output"))
 """
-    room = teacher_cache._SPARE + 5200  # for the first one, which has a map too
+    room = teacher_cache._SPARE + 2 * 5200  # for the first one, which has a map too
     usage = shutil.disk_usage(tmp_path)._replace(free=room)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     source = CACHED.replace("FOLDER", str(tmp_path / "cache"))
@@ -349,6 +359,6 @@ def test_rounded_and_shrunk_answers_train_nearly_alike(tmp_path: Path) -> None:
     runs.run_training(config(tmp_path, LIVE), tmp_path / "live")
     runs.run_training(config(tmp_path, {"teacher_cache.dtype": "float16"}), tmp_path / "cached")
     exact, rounded = (runs.read(tmp_path / name / "epoch_5.pth")["state_dict"] for name in ("live", "cached"))
-    assert same_weights(tmp_path / "live", tmp_path / "cached")
+    assert unlike(tmp_path / "live", tmp_path / "cached")
     for name in exact:
         torch.testing.assert_close(rounded[name], exact[name], atol=0.05, rtol=0.2)

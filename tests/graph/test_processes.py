@@ -37,7 +37,7 @@ def graph() -> Distiller:
         TASK,
     )
     distiller.bind()
-    return distiller
+    return distiller.double()
 
 
 def gradients(distiller: Distiller, rows: slice, thermal: int) -> dict[str, torch.Tensor]:
@@ -68,7 +68,7 @@ def one_of_two(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("processes")
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, get_context("forkserver")) as pool:
         list(pool.map(one_of_two, range(2), [str(path)] * 2))
     return path
 
