@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -202,28 +203,33 @@ class Ended:
 
 
 def launched(arguments: list[str], data: Path, folder: Path, script: str) -> list[Ended]:
-    """The script twice, as one group; none outlives three minutes. Forked by a server that has imported the engine, which takes seconds."""
-    (folder / "rank.py").write_text(script, "utf-8")
-    port, starts = free_port(), get_context("forkserver")
-    processes = []
+    """The script twice, as one group; none outlives three minutes."""
+    path, port, processes = folder / "rank.py", free_port(), {}
+    path.write_text(script, "utf-8")
     for rank in ("0", "1"):
         environment = environment_of(data, RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
         environment["CUDA_VISIBLE_DEVICES"] = ""
-        processes.append(starts.Process(target=_be_rank, args=(folder, rank, arguments, environment)))
-        processes[-1].start()
+        processes[f"rank{rank}"] = forked(path, [str(folder), *arguments, "--launcher", "pytorch"], environment, folder, f"rank{rank}")
     deadline = time.monotonic() + 180
-    for process in processes:
+    for process in processes.values():
         process.join(max(deadline - time.monotonic(), 0))
         process.kill()
         process.join()
-    outputs = [[(folder / f"rank{rank}.{stream}").read_text("utf-8") for stream in ("out", "err")] for rank in ("0", "1")]
-    return [Ended(int(process.exitcode or 0), *both) for process, both in zip(processes, outputs, strict=True)]
+    outputs = {name: [(folder / f"{name}.{stream}").read_text("utf-8") for stream in ("out", "err")] for name in processes}
+    return [Ended(int(process.exitcode or 0), *outputs[name]) for name, process in processes.items()]
 
 
-def _be_rank(folder: Path, rank: str, arguments: list[str], environment: Mapping[str, str]) -> None:
+def forked(script: Path, arguments: list[str], environment: Mapping[str, str], folder: Path, name: str) -> BaseProcess:
+    """A process of its own, with output in `folder`/`name`.out and .err, forked by a server that has imported the engine: seconds."""
+    process = get_context("forkserver").Process(target=_run_script, args=(script, arguments, environment, folder, name))
+    process.start()
+    return process
+
+
+def _run_script(script: Path, arguments: list[str], environment: Mapping[str, str], folder: Path, name: str) -> None:
     os.chdir(folder)
     os.environ.update(environment)
     for number, stream in enumerate(("out", "err"), start=1):
-        os.dup2(os.open(f"rank{rank}.{stream}", os.O_WRONLY | os.O_CREAT), number)
-    sys.argv = ["rank.py", str(folder), *arguments, "--launcher", "pytorch"]
-    runpy.run_path("rank.py", run_name="__main__")
+        os.dup2(os.open(f"{name}.{stream}", os.O_WRONLY | os.O_CREAT), number)
+    sys.argv = [str(script), *arguments]
+    runpy.run_path(str(script), run_name="__main__")

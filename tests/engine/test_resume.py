@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -148,25 +147,20 @@ class Wait(Hook):
 """
 
 
-def test_a_killed_process_goes_on(data_root: Path, tmp_path: Path) -> None:
+def test_a_killed_process_goes_on(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = runs.write(tmp_path, config=runs.GRAPH)
-    tool = str(runs.REPOSITORY / "tools" / "train.py")
     runs.run_training(runs.load_config(config, {"train_cfg.max_epochs": 3}), tmp_path / "whole")
     runs.write(tmp_path, wait_hook=WAIT)
-    runs.write(tmp_path, slow=f"from wait_hook import Wait\n{runs.GRAPH}\ncustom_hooks = [dict(type=Wait)]\n")
-    environment = runs.environment_of(data_root)
-    environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    slow = runs.write(tmp_path, slow=f"from wait_hook import Wait\n{runs.GRAPH}\ncustom_hooks = [dict(type=Wait)]\n")
     parts = tmp_path / "parts"
-    with subprocess.Popen(
-        [sys.executable, tool, str(tmp_path / "slow.py"), "--work-dir", str(parts)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        cwd=tmp_path,
-    ) as process:
-        deadline = time.monotonic() + 60
-        while not (parts / "epoch_2.pth").is_file() and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
+    tool, arguments = runs.REPOSITORY / "tools" / "train.py", [str(slow), "--work-dir", str(parts)]
+    process = runs.forked(tool, arguments, runs.environment_of(data_root), tmp_path, "slow")
+    deadline = time.monotonic() + 60
+    while not (parts / "epoch_2.pth").is_file() and time.monotonic() < deadline and process.is_alive():
+        time.sleep(0.05)
+    process.kill()
+    process.join()
     assert (parts / "epoch_2.pth").is_file()
     assert not (parts / "result.json").exists()
     runs.run_training(runs.load_config(config), parts, resume=True)

@@ -42,9 +42,10 @@ class TestHooks:
         ("make", "taps"),
         [
             (vit, {"maps": Tap("blocks.0"), "stage": Tap("stage:0"), "look": Tap("blocks.1", "attention")}),
-            (
+            pytest.param(
                 lambda: network("swin_tiny_patch4_window7_224", img_size=SIZE, **SWIN),
                 {"maps": Tap("stage:1"), "look": Tap("layers.0.blocks.0", "attention")},
+                marks=pytest.mark.slow,
             ),
             (resnet, {"maps": Tap("stage:2"), "energy": Tap("layer3", "energy"), "last": Tap("layer4")}),
             (lambda: vit("vit_medium_patch16_reg4_gap_256"), {"maps": Tap("blocks.0"), "look": Tap("blocks.1", "attention")}),
