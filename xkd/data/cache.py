@@ -28,8 +28,8 @@ class TeacherCache:
     """`teacher_cache = dict(type=TeacherCache, draws=8)`: frozen branches run once per row and draw, and later epochs read their answers.
 
     An epoch sees draw (epoch modulo `draws`) of the augmentation, in every arm of a comparison alike. `dtype` "exact" keeps each reading
-    as it is, so a run is bit for bit the one without a cache, as far as the processor gives a row the same answer at every place of a batch
-    (some matrix products differ in the last bit); the others round it. What is smaller still costs accuracy:
+    as it is, so a run is the one without a cache, bit for bit on one machine with one number of threads where a row has the same answer at
+    every place of a batch (some matrix products differ in the last bit); the others round it. What is smaller still costs accuracy:
     `top_k` > 0 keeps that many scores of an output (B, C) and gives all others the mean of what probability is left (as the marginal
     smoothing of Shen and Xing, "A Fast Knowledge Distillation Framework for Visual Recognition", ECCV 2022, arXiv:2112.01528, at
     temperature 1); `grid` > 0 keeps maps (B, C, H, W) averaged to at most that many cells a side, and gives them at their size, bilinear.
