@@ -103,6 +103,12 @@ def test_a_shipped_config_survives_a_dump_and_trains(shipped: Path, tmp_path: Pa
     assert {name: value.shape for name, value in kept.items()}.items() <= {name: value.shape for name, value in built.items()}.items()
 
 
+# the losses of roadscene_few_losses and roadscene_few_losses_vit once more, at coffee's sizes
+AGAIN = ("coffee_losses", "coffee_losses_vit")
+EACH = [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in AGAIN), id=path.stem) for path in SHIPPED]
+
+
+@pytest.mark.parametrize("shipped", EACH, indirect=True)
 def test_each_arm_of_a_shipped_comparison_can_be_run(shipped: Path) -> None:
     arms = make_arms(shipped, {})
     assert [arm.branch for arm in arms if arm.name.startswith("teacher")] == Outline.of(load_config(shipped)).trained
