@@ -258,7 +258,7 @@ def test_two_branches_may_share_one_network() -> None:
 
 def test_weights_that_are_none_are_refused() -> None:
     path: Any = "a.pth"
-    with unchecked(), pytest.raises(ValueError, match=r"weights of the branch on view 'rgb' must be Checkpoint\(path\), .*, got 'a.pth'"):
+    with unchecked(), pytest.raises(ValueError, match=r"weights of .* must be Trained\(\), Checkpoint\(path\), .*, got 'a.pth'"):
         Branch(CNN(3), RGB_VIEW, path)
 
 

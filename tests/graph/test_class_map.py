@@ -9,7 +9,7 @@ import pytest
 import torch
 from core_models import CLASSES, CNN, RGB_VIEW, TASK, THERMAL_VIEW, make_batch, rgb_branch
 
-from xkd.deploy.export import _Deployed
+from xkd.deploy.export import Deployed
 from xkd.graph.branch import Branch
 from xkd.graph.class_map import ClassMap
 from xkd.graph.distiller import Distiller
@@ -89,6 +89,6 @@ def test_a_checkpoint_of_the_same_classes_in_another_order_is_an_error(tmp_path:
 
 def test_what_is_exported_gives_the_tasks_classes() -> None:
     branch, batch = teacher(class_map=MAP), make_batch(2)
-    logits, probabilities = _Deployed(branch, TASK).eval()(batch.views["thermal"])
+    logits, probabilities = Deployed(branch, TASK).eval()(batch.views["thermal"])
     assert torch.allclose(logits, branch(batch, TASK)["output"], atol=1e-5)
     assert probabilities.shape == (2, 3)

@@ -14,11 +14,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from sensor_contract import CHECKS
-from xkd.commands.images import find_images, read_sample
 
 from xkd.batch import View
 from xkd.cli import run
 from xkd.data.augment import Augment
+from xkd.data.images import find_images, read_sample
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
 from xkd.geometry import Box, Matrix
