@@ -88,7 +88,7 @@ def _supervision(outline: Outline, terms: Mapping[str, Any], branch: str) -> dic
 def _questions(config: Config, branch: str) -> dict[str, Any]:
     """Tested like the others: the same clusters and regions, the attention that the comparison names for the branch."""
     section = as_plain(config.get("compare") or {})
-    questions = {key: section[key] for key in ("cluster", "object") if key in section}
+    questions = {key: section[key] for key in ("cluster", "object", "probed") if key in section}
     if branch in section.get("attention", {}):
         questions["attention"] = {branch: section["attention"][branch]}
     return questions

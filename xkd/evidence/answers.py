@@ -46,7 +46,8 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
     labelled = predictions.labelled.numpy()
     method = section.get("attention", {}).get(student.name, "")
     around = section.get("object", ())
-    scores = score_columns(student, loader, method, _loader_of(config, student, seed, around) if around else None) if method else {}
+    wider = _loader_of(config, student, seed, around) if around else None
+    scores = score_columns(student, loader, method, wider, num_probed(section)) if method else {}
     return TestRun(
         np.array([meta["id"] for meta in predictions.meta]),
         predictions.probabilities.numpy(),
@@ -64,19 +65,22 @@ def _loader_of(config: Config, student: Student, seed: int, codes: Any) -> Any:
     return build_loader(section, seed, views=[student.branch.view])
 
 
-def score_columns(student: Student, loader: Any, method: str, around: Any = None) -> dict[str, NDArray[np.float64]]:
+def score_columns(
+    student: Student, loader: Any, method: str, around: Any = None, probed: int = NUM_PROBED
+) -> dict[str, NDArray[np.float64]]:
     """Scores of where the network looks in each row, by name; not a number where a row has no such score.
 
     "no_map", "epg", "epg_lift", "pointing_game" and "iou" need a mask, "lift_within" also the mask of what is `around` it; "insertion" and
-    "deletion" follow the likeliest class; "randomised" is the rank correlation with the map of a network that has learned nothing.
+    "deletion" follow the likeliest class; "randomised" is the rank correlation with the map of a network that has learned nothing: these
+    three are of `probed` rows.
     """
-    unlearned, probed = cache(partial(randomised, student.branch)), probed_rows(loader.dataset)
+    unlearned, chosen_rows = cache(partial(randomised, student.branch)), probed_rows(loader.dataset, probed)
     columns: dict[str, list[Tensor]] = {name: [] for name in SCORES if name != "lift_within" or around is not None}
     wider = iter(around) if around is not None else None
     for batch in loader:
         moved = batch.to(student.branch.mean.device)
         scores = _scores(student, moved, method, next(wider) if wider is not None else None)
-        chosen = torch.tensor([meta["id"] in probed for meta in batch.meta])
+        chosen = torch.tensor([meta["id"] in chosen_rows for meta in batch.meta])
         scores.update(_probe(student, unlearned, moved, method, chosen.nonzero().flatten()))
         for name, column in columns.items():
             column.append(scores[name].double())
@@ -91,10 +95,18 @@ def _scores(student: Student, batch: Batch, method: str, wider: Batch | None) ->
     return {name: torch.where(batch.masked, score.cpu(), torch.nan) for name, score in scores.items()}
 
 
-def probed_rows(dataset: PairedDataset) -> set[str]:
+def num_probed(section: Mapping[str, Any]) -> int:
+    """`compare.probed`: how many labelled test rows, at most, are asked what takes many passes."""
+    number = section.get("probed", NUM_PROBED)
+    if type(number) is not int or number < 1:
+        raise ValueError(f"compare.probed is a number of test rows, 1 or more; got {number!r}")
+    return number
+
+
+def probed_rows(dataset: PairedDataset, number: int) -> set[str]:
     """The same for networks of unlike sensors: chosen among all labelled rows of the split, the classes in turn."""
     labelled = [row for row in dataset.manifest.rows if row.split == dataset.split and row.labels is not None]
-    return {row.id for row in choose.subset(labelled, dataset.manifest.classes, NUM_PROBED, 0)}
+    return {row.id for row in choose.subset(labelled, dataset.manifest.classes, number, 0)}
 
 
 def _probe(student: Student, unlearned: Callable[[int], Branch], batch: Batch, method: str, chosen: Tensor) -> dict[str, Tensor]:
@@ -114,6 +126,7 @@ def _probe(student: Student, unlearned: Callable[[int], Branch], batch: Batch, m
 def check_questions(config: Config) -> None:
     """Before anything is trained: are there such a column and such codes?"""
     section = as_plain(config.get("compare") or {})
+    num_probed(section)
     cluster, around = section.get("cluster", CLUSTER), section.get("object", ())
     dataset: Any = build_loader(config.test_dataloader, 0).dataset
     columns = dataset.rows[0].meta
@@ -127,7 +140,7 @@ def check_questions(config: Config) -> None:
 def questions_key(config: Config) -> str:
     """Changes with what a trained network is asked: which attention, which scores, which clusters."""
     section = as_plain(config.get("compare") or {})
-    keys = [section.get("attention", {}), section.get("object", ()), section.get("cluster", CLUSTER), SCORES, NUM_PROBED, NUM_DRAWS]
+    keys = [section.get("attention", {}), section.get("object", ()), section.get("cluster", CLUSTER), SCORES, num_probed(section), NUM_DRAWS]
     return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:8]
 
 

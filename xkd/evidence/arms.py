@@ -22,7 +22,7 @@ from xkd.evidence.answers import answer, from_file, questions_key, to_bytes
 from xkd.files import write_atomically
 from xkd.statistics import TestRun
 
-COMPARE_KEYS = ("attention", "cluster", "object", "same_sensor", "teachers", "variants")
+COMPARE_KEYS = ("attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
 RESERVED = ("all_labels", "alone", "distilled", "masks", "same_sensor", "self_taught", "shuffled", "shuffled_within", "smoothed", "teacher")
 
 
@@ -232,7 +232,7 @@ def arm_folder(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settin
 def _teacher(name: str, title: str, path: Path, section: Mapping[str, Any], branch: str = "", *, control: bool = False) -> Arm:
     """A teacher by its own config, but tested like the others: the same clusters, the attention that the comparison names for `branch`."""
     own = load_config(path).distiller.student
-    questions = {key: section[key] for key in ("attention", "cluster", "object") if key in section}
+    questions = {key: section[key] for key in ("attention", "cluster", "object", "probed") if key in section}
     if branch in questions.get("attention", {}):
         questions["attention"] = {own: questions["attention"][branch]}
 

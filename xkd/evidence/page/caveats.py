@@ -37,7 +37,8 @@ def caveats(manifest: Manifest, seeds: int, arms: list[Arm], summary: Summary | 
     """What the arms that were run leave open, and what their scores say against themselves."""
     named = {arm.name: arm for arm in arms}
     distilled = named["distilled"].config()
-    lines = [CAVEAT_SEEDS] if seeds == 1 else []
+    note = (distilled.get("compare") or {}).get("note")  # what whoever wrote the config wants read first
+    lines = [*([note] if note else []), *([CAVEAT_SEEDS] if seeds == 1 else [])]
     if "masks" not in named and controls.alone(distilled, controls.MASKS).distiller.terms != named["alone"].config().distiller.terms:
         lines.append(CAVEAT_MASKS)
     if "shuffled" not in named and Outline.of(named["distilled"].config()).has_pairs:

@@ -70,7 +70,7 @@ def facts(cost: Cost) -> dict[str, str]:
     return entries | ({"peak memory of training": f"{cost.peak_memory / 2**20:.0f} MiB"} if cost.peak_memory else {})
 
 
-def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str) -> tuple[page.Table, ...]:
+def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str, probed: int = NUM_PROBED) -> tuple[page.Table, ...]:
     """Overall, the metric that the comparison is judged by first; recall per class; attention where it was asked for; fidelity."""
     overall = [page.Metric(name, name.replace("_", " ")) for name in summary.arms["alone"] if name != CALIBRATION]
     overall.sort(key=lambda metric: metric.key != summary.metric)
@@ -93,7 +93,7 @@ def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str) 
         made.append(
             page.Table(
                 "Whether the maps can be trusted",
-                f"on {NUM_PROBED} test images at most: area under the probability of the predicted class while the pixels of most attention"
+                f"on {probed} test images at most: area under the probability of the predicted class while the pixels of most attention"
                 " are put in, or taken away; and how much of a map is left when the weights are thrown away (near 1: it shows the image,"
                 " not the network; undefined where one of the two maps is flat)",
                 faith,

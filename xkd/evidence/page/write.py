@@ -21,7 +21,7 @@ from xkd.data.rows import SPLITS
 from xkd.engine.config import as_plain
 from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
-from xkd.evidence.answers import CLUSTER
+from xkd.evidence.answers import CLUSTER, num_probed
 from xkd.evidence.arms import Arm, ArmRun
 from xkd.evidence.flips import Flips
 from xkd.evidence.page.caveats import CAVEAT_SMOKE, caveats
@@ -68,7 +68,7 @@ def write_page(
         headline=headline(summary),
         classes=classes,
         arms=(*(report_arm(arm, details.costs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
-        tables=tables(summary, classes, unit, arms[0].title),
+        tables=tables(summary, classes, unit, arms[0].title, num_probed(config.get("compare") or {})),
         made=made(manifest, config, runs["alone"], unit, command),
         pictures=tuple(pictures(path.parent, config, drawn, runs, details.changed)),
         charts=tuple(
