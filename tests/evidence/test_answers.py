@@ -59,10 +59,9 @@ def test_nothing_is_asked_where_nothing_is_named(student: Student, tmp_path: Pat
     assert len({questions_key(config) for config in (plain, named, wider)}) == 3
 
 
-def test_what_takes_many_passes_is_asked_of_some_rows(student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "NUM_PROBED", 3)
+def test_what_takes_many_passes_is_asked_of_some_rows(student: Student, tmp_path: Path) -> None:
     config = runs.load_config(runs.write(tmp_path, student=runs.STUDENT), {"test_dataloader.batch_size": 2})
-    scores = score_columns(student, build_loader(config.test_dataloader, 0, views=[student.branch.view]), "grad_cam:deep")
+    scores = score_columns(student, build_loader(config.test_dataloader, 0, views=[student.branch.view]), "grad_cam:deep", probed=3)
     assert np.isfinite(scores["insertion"]).sum() == np.isfinite(scores["deletion"]).sum() == 3
     dataset: Any = build_loader(config.test_dataloader, 0).dataset
     assert len({dataset.rows[at].labels for at in np.flatnonzero(np.isfinite(scores["insertion"]))}) == 3, "the classes in turn"
@@ -82,3 +81,14 @@ def _written(folder: Path, content: bytes) -> Path:
     path = folder / "rows.npz"
     path.write_bytes(content)
     return path
+
+
+@pytest.mark.parametrize("number", [0, 2.5, True, "all"])
+def test_probed_rows_are_a_number(number: object) -> None:
+    with pytest.raises(ValueError, match=r"compare\.probed is a number of test rows"):
+        answers.num_probed({"probed": number})
+
+
+def test_the_config_says_how_many() -> None:
+    assert answers.num_probed({}) == answers.NUM_PROBED
+    assert answers.num_probed({"probed": 3}) == 3

@@ -75,3 +75,9 @@ def test_the_first_of_several_teachers_is_named(data_root: Path, tmp_path: Path)
     several = [replace(teacher, name=f"teacher_{branch}", title=f"teacher on {branch}") for branch in ("thermal", "lidar")]
     (caveat,) = page_caveats.caveats(manifest, 3, [*several, *students])
     assert caveat == page_caveats.CAVEAT_TEACHERS.format("teacher on thermal")
+
+
+def test_a_note_of_the_config_is_read_first(tmp_path: Path, tiny_dataset: Path) -> None:
+    arms = make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT), {"compare.note": "A short run."})
+    lines = page_caveats.caveats(Manifest.load(tiny_dataset), 1, arms)
+    assert lines[0] == "A short run."

@@ -16,8 +16,9 @@ from xkd.engine.outline import Outline
 from xkd.evidence.arms import make_arms
 from xkd.evidence.first import first_config
 from xkd.init import choices as choosing
-from xkd.init.choices import Wishes, choose
+from xkd.init.choices import Node, Wishes, choose
 from xkd.init.facts import Facts, gather
+from xkd.init.write import _tap
 from xkd.losses import MaskEnergy
 
 
@@ -129,7 +130,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         "no such branch; there are ['teacher', 'student'",
     ),
     "form": ([*PAIR, "--networks", "resnet10t"], "--networks takes BRANCH=MODEL"),
-    "epochs": ([*PAIR, "--epochs", "-1"], "--epochs must be 1 or more"),
+    "epochs": ([*PAIR, "--epochs", "1"], "--epochs must be 2 or more"),
 }
 
 
@@ -147,3 +148,12 @@ def test_a_data_set_without_a_labelled_test_row_says_what_is_missing(tiny_datase
     table.write_text("\n".join(line for line in lines if ",test," not in line) + "\n")
     with pytest.raises(ValueError, match="no row of split 'test' has rgb and a label"):
         gather(Manifest.load(str(tmp_path / "tiny")), "rgb", ("thermal",))
+
+
+@pytest.mark.parametrize(("size", "path"), [((64, 64), "stage:-2"), ((128, 160), "stage:-1"), ((32, 48), "stage:-3")])
+def test_attention_is_read_where_its_grid_is_fine_enough(size: tuple[int, int], path: str) -> None:
+    assert _tap(Node("rgb", "rgb", "rgb", size, "resnet10t", 3, True)) == path
+
+
+def test_a_transformers_last_stage_is_as_fine_as_all() -> None:
+    assert _tap(Node("rgb", "rgb", "rgb", (224, 224), "vit_tiny_patch16_224", 3, True)) == "stage:-1"

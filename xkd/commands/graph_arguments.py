@@ -27,6 +27,4 @@ def wishes_of(a: argparse.Namespace) -> Wishes:
         if not (branch and equals and model):
             raise ValueError(f"--networks takes BRANCH=MODEL, such as student=resnet10t; got '{text}'")
         networks[branch] = model
-    if a.epochs < 0:
-        raise ValueError(f"--epochs must be 1 or more, got {a.epochs}")
     return Wishes(a.student, tuple(a.teacher), networks, a.pretrained, a.epochs, a.quick)

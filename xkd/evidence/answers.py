@@ -140,7 +140,14 @@ def check_questions(config: Config) -> None:
 def questions_key(config: Config) -> str:
     """Changes with what a trained network is asked: which attention, which scores, which clusters."""
     section = as_plain(config.get("compare") or {})
-    keys = [section.get("attention", {}), section.get("object", ()), section.get("cluster", CLUSTER), SCORES, num_probed(section), NUM_DRAWS]
+    keys = [
+        section.get("attention", {}),
+        section.get("object", ()),
+        section.get("cluster", CLUSTER),
+        SCORES,
+        num_probed(section),
+        NUM_DRAWS,
+    ]
     return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -43,6 +43,7 @@ class Distilled:
     diagnosis: Diagnosis
     compared: Compared
     exported: ExportReport
+    command: str = ""  # that led here, "" in a script
 
     @property
     def summary(self) -> Summary:
@@ -80,8 +81,9 @@ class Distilled:
         named = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in accuracy.items())
         metric = summary.metric.replace("_", " ")
         seeds = len(self.compared.runs["distilled"])
-        more = f"more seeds: xkd distill --seeds {max(3, 2 * seeds)} (what is finished is reused)"
-        controls = f"more controls: xkd compare {self.config} --work-dir {self.compared.folder} --seeds {seeds} --controls"
+        again = f"{self.command} --seeds 3" if self.command else "xkd.distill(..., seeds=3)"
+        more = f"{again}, for an answer to rest on; what is finished is reused"
+        controls = f"xkd compare {self.config} --work-dir {self.compared.folder} --seeds {seeds} --controls"
         return [
             f"{metric} on test: {named}",
             summary.finding,
@@ -139,7 +141,7 @@ def distill(  # noqa: PLR0913  # each is an option of the command
         compared = compare(path, seeds=seeds, work_dir=runs, arms=arms, jobs=jobs, display=screen, command=command)
         say("5/5 the model")
         exported = export(path, compared.checkpoint("distilled"), folder / "student.onnx")
-        done = Distilled(folder, path, check, diagnosis, compared, exported)
+        done = Distilled(folder, path, check, diagnosis, compared, exported, command)
         say("the answer")
         for line in done.lines():
             screen.console.print(line, markup=False, highlight=False)
@@ -163,7 +165,8 @@ def config_of(config: str | Path, folder: Path, root: str, wishes: Wishes, task:
     """The config that is named, or that in `folder`, which is written where it is not there yet: its owner may have changed it."""
     path = Path(config) if config else folder / "config.py"
     is_new = not path.exists() and first_config(Manifest.load(root), root, wishes, path, command or "xkd.distill", task)
-    display.console.print(f"{path} {'is written' if is_new else 'is used as it is'}", markup=False)
+    kept = "is used as it is; for other networks, epochs or sizes edit it, or name another --work-dir"
+    display.console.print(f"{path} {'is written' if is_new else kept}", markup=False)
     return path
 
 

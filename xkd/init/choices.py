@@ -173,6 +173,8 @@ def _labelled_share(facts: Facts) -> Choice[float] | None:
 
 def _epochs(facts: Facts, wishes: Wishes, batch_size: int) -> Choice[int]:
     per_epoch = max(1, facts.rows["train"] // batch_size)
+    if wishes.epochs < 0 or wishes.epochs == 1:
+        raise ValueError(f"--epochs must be 2 or more, one of them to warm up; got {wishes.epochs}")
     if wishes.epochs:
         return Choice(wishes.epochs, f"as asked for: {wishes.epochs * per_epoch:,} steps")
     least, most = _EPOCHS

@@ -11,8 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xkd.init.choices import Choices, Node
 from xkd.init.facts import Facts
+from xkd.taps import stage_names
 
 _STRIDE_INDEX: Final = 2  # of a network's feature maps, the one that is read for pixels: a grid of one eighth
+_LEAST_GRID: Final = 4  # positions along the shorter side of an attention map, below which it shows and steers next to nothing
 _ROTATE: Final = 10.0  # degrees
 _WARM: Final = (0.1, 2)  # share of the epochs, at most so many
 
@@ -44,7 +46,7 @@ def render(facts: Facts, choices: Choices, root: str, file: str, command: str) -
         several=several,
         start=start,
         student_first=", ".join(shown),
-        taps=not segmentation,
+        taps={} if segmentation else {node.name: _tap(node) for node in nodes},
         teacher_names=" and ".join(f"a teacher on {node.column}" for node in choices.teachers),
         views=views,
         warm=max(1, min(_WARM[1], round(_WARM[0] * choices.epochs.value))),
@@ -79,6 +81,15 @@ def _attention(node: Node, segmentation: bool) -> str:
         raise ValueError(f"'{node.network}' gives no feature maps for segmentation ({error}); a CNN such as resnet18 does") from error
     information: Any = model.feature_info
     return f"grad_cam:backbone.{information.module_name()[0]}"
+
+
+def _tap(node: Node) -> str:
+    """The deepest stage whose grid is not too coarse for this image size."""
+    model = timm.create_model(node.network, in_chans=node.channels)
+    count, information = len(stage_names(model)), getattr(model, "feature_info", None) or []
+    strides = [one["reduction"] for one in information][-count:]
+    fine = [at for at, stride in enumerate(strides, -len(strides)) if min(node.size) // stride >= _LEAST_GRID]
+    return f"stage:{fine[-1] if fine else -1}"
 
 
 def _seen_from_above(facts: Facts, choices: Choices) -> bool:
