@@ -89,7 +89,8 @@ def _refuse_chance(distiller: Distiller, name: str, predictions: Predictions, me
     classes = list(distiller.task.classes if branch.class_map is None else branch.class_map.own)
     raise ValueError(
         f"teacher '{name}' is at chance level on val: {measured} over {int(labelled.sum())} labelled rows, and {share:.0%} of random"
-        f" pairings of its answers with these rows are as good. Was it trained for long enough? Is it normalised as in its own training (here by mean {mean} and std {std},"
+        f" pairings of its answers with these rows are as good. Was it trained for long enough? Is it normalised as in its own training"
+        f" (here by mean {mean} and std {std},"
         f" {branch.view.modality.unit}: mean=, std= of Checkpoint)? Are its classes in this order, {classes} (else class_map="
         f"ClassMap(own=..., to=...))? Are these its weights, its classifier too, for this task and view '{branch.view.name}'"
         f" ({getattr(branch.weights, 'path', branch.weights)})? If you mean it, say Branch(..., judged=False)"
