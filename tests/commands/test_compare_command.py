@@ -156,7 +156,7 @@ MISTAKES = {
     "attention of a network without stages": (
         ["--cfg-options", "compare.attention={}"],
         "branch 'thermal' cannot show its attention by 'grad_cam:stage:-1': no tap 'stage:-1': CNN has stages none; give a module path."
-        " Say compare.attention.thermal, one of tap:NAME, attention:PATH, rollout, grad_cam:PATH",
+        " Set compare.attention.thermal, one of tap:NAME, attention:PATH, rollout, grad_cam:PATH",
     ),
 }
 

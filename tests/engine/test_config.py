@@ -199,8 +199,11 @@ WRONG_RUNS = {
         {"distiller.task.classes": ("disc", "blank", "bar")},
         r"\['blank', 'disc', 'bar'\], in that order",
     ),
-    "view": ({"distiller.branches.rgb.view.size": (8, 8)}, r"branch 'rgb' eats View\(name='rgb'.*\(8, 8\).*train data has .*\(16, 16\)"),
-    "batch": ({"train_dataloader.batch_size": 99, "train_dataloader.drop_last": True}, r"23 rows make no batch of 99"),
+    "view": (
+        {"distiller.branches.rgb.view.size": (8, 8)},
+        r"branch 'rgb' takes View\(name='rgb'.*\(8, 8\).*train data provides .*\(16, 16\)",
+    ),
+    "batch": ({"train_dataloader.batch_size": 99, "train_dataloader.drop_last": True}, r"23 rows are fewer than one batch of 99"),
 }
 
 
@@ -217,6 +220,6 @@ def test_one_label_or_several_is_asked_of_data_and_task(several: bool, tmp_path:
     dataset = SimpleNamespace(classes=("a", "b"), multilabel=several, target="label", manifest=manifest)
     check_classes(Classification(("a", "b"), multilabel=several), {"train": SimpleNamespace(dataset=dataset)})
     with pytest.raises(
-        ValueError, match=rf"the task has multilabel={not several}: say Classification\(\.\.\., multilabel={several}\), with "
+        ValueError, match=rf"the task has multilabel={not several}: use Classification\(\.\.\., multilabel={several}\), with "
     ):
         check_classes(Classification(("a", "b"), multilabel=not several), {"train": SimpleNamespace(dataset=dataset)})

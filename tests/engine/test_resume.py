@@ -257,7 +257,7 @@ def test_a_run_that_was_moved_goes_on(tmp_path: Path) -> None:
 
 def test_resuming_with_another_seed_or_graph_is_an_error(tmp_path: Path) -> None:
     runs.run_training(runs.config_of(tmp_path, runs.PLAIN, {"train_cfg.max_epochs": 1}), tmp_path / "run")
-    with pytest.raises(ValueError, match="has seed 0, not 1; say --seed"):
+    with pytest.raises(ValueError, match="used seed 0, not 1; pass --seed 0"):
         runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run", resume=True, seed=1)
     wider = runs.config_of(tmp_path, runs.PLAIN, {"distiller.branches.rgb.model.width": 16})
     with pytest.raises(ValueError, match=r"another graph: \d+ of \d+ tensors match.* is \(12,\) in the checkpoint and \(16,\) in"):

@@ -72,7 +72,7 @@ def test_a_run_says_what_was_chosen_and_why(amp: bool, pays: bool, tmp_path: Pat
     runs.run_training(runs.config_of(tmp_path, runs.GRAPH, options), tmp_path / "run", Console(file=page, width=300), amp=amp)
     lines = page.getvalue().splitlines()
     assert "workers: 0 (as the config says)" in lines
-    assert "memory: rgb contiguous, thermal channels-last, average channels-last (channels-last is faster for what convolves)" in lines
+    assert "memory: rgb contiguous, thermal channels-last, average channels-last (channels-last is faster for CNNs)" in lines
     assert any(line.startswith("freed memory: ") for line in lines)
     assert any(line.startswith("compiled: nothing (on request") for line in lines)
     (text,) = [line for line in lines if line.startswith("precision: ")]

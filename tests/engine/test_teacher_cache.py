@@ -332,7 +332,7 @@ def test_a_small_disk_is_told_before_anything_is_written(tmp_path: Path, monkeyp
     ("options", "text"),
     [
         ({"train_dataloader.mix": "dict(type=Mix, num_classes=3)"}, r"train_dataloader.mix and teacher_cache: .*; take one out"),
-        ({"train_dataloader.sampler.num_draws": 3}, r"num_draws is 3, teacher_cache.draws 2: say it in teacher_cache alone"),
+        ({"train_dataloader.sampler.num_draws": 3}, r"num_draws is 3, teacher_cache.draws 2: set it in teacher_cache alone"),
         ({"train_dataloader.sampler.shuffle": False}, r"train_dataloader.sampler needs shuffle=True"),
     ],
 )

@@ -125,7 +125,7 @@ INSIDE = {"type": nn.Sequential, "args": [{"type": nn.ReLU}, NAMED]}
 def test_a_network_that_brings_weights_is_refused_in_a_config(model: dict[str, Any], place: str, weights: Any) -> None:
     if getattr(model["type"], "__name__", "") == "<lambda>":
         model["type"].__name__ = "from_pretrained"
-    message = rf"{place}: .* beside weights={weights.__name__}\(\), .* say weights=Pretrained\(\), with file=... .* Checkpoint\(path, mean"
+    message = rf"{place}: .* beside weights={weights.__name__}\(\), .* use weights=Pretrained\(\), with file=... .* Checkpoint\(path, mean"
     with pytest.raises(ValueError, match=message):
         check_pretrained({"model": model, "weights": {"type": weights}}, "branches.rgb")
 

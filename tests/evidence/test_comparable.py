@@ -62,7 +62,10 @@ def test_test_rows_that_cannot_be_read_are_told_first(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (other_classes, r"arm 'teacher' answers in the classes \['blank', 'bar', .*, the student in .*: say which means which with Branch"),
+        (
+            other_classes,
+            r"arm 'teacher' answers in the classes \['blank', 'bar', .*, the student in .*: state which means which with Branch",
+        ),
         (pixels, r"arm 'teacher' has the task Segmentation.*, the student Classification.*: answers of two kinds cannot"),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_task_without_one_class_for_each_row_is_asked_the_other_two(
     assert (pairs.question, better.question) == ("Do the pairs of thermal fit?", "Is the teacher on thermal better?")
     assert better.reason.startswith(f"{metric} 0.")
     assert "on 12 rows of val" in better.reason
-    assert (tells.verdict, tells.reason) == ("unclear", "to ask it holds each row's class fixed, and this task's rows have no one class")
+    assert (tells.verdict, tells.reason) == ("unclear", "this test conditions on a row's class; rows of this task do not have exactly one")
 
 
 def test_a_share_of_the_epochs(student: Path) -> None:
@@ -142,7 +142,7 @@ def test_soft_targets_that_the_students_sensor_explains_speak_for() -> None:
         assert answer.verdict == few, "where there is no label the class is news, to a sensor that shows it"
         assert "81 of 90 training pairs carry no label" in answer.reason
         assert (no_more in answer.reason, no_sign in answer.reason) == expected
-        assert ("there its class is news" in answer.reason) == (few == "for")
+        assert ("there the teacher's class is new information" in answer.reason) == (few == "for")
     even = seen(0.8, blind.astype(np.float32), np.full(200, 0.7))
     right = replace(even, run=replace(even.run, probabilities=np.eye(2, dtype=np.float32)[even.run.target]))
     answer = diagnosis._tells("thermal", even, right, (0, 90))

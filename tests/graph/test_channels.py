@@ -39,7 +39,7 @@ def test_a_checkpoint_answers_a_constant_image_alike_whatever_the_channels(outsi
 
 
 def test_without_a_policy_it_is_refused(outside: str) -> None:
-    with pytest.raises(ValueError, match=r"the weights expect 3 channels, the sensor has 1; say channels='average' or 'inflate'"):
+    with pytest.raises(ValueError, match=r"the weights expect 3 channels, the sensor has 1; use channels='average' or 'inflate'"):
         Checkpoint(outside).load(CNN(1), THERMAL_VIEW)
 
 
@@ -65,7 +65,7 @@ def test_without_them_the_data_sets_are_taken_and_a_warning_says_what_to_do(outs
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "outside.pth does not say how its images were normalised: those of view 'rgb' are by the data set's mean (" in record.message
-    assert "say Checkpoint(path, mean=..., std=...), with unit='0..1'" in record.message
+    assert "use Checkpoint(path, mean=..., std=...), with unit='0..1'" in record.message
 
 
 def test_statistics_of_another_number_of_channels_are_refused_and_spread_where_channels_are(outside: str) -> None:
@@ -82,7 +82,7 @@ def one_channel(outside: str) -> str:
 
 
 def test_statistics_of_0_to_1_for_a_sensor_that_is_not_are_refused(outside: str) -> None:
-    with pytest.raises(ValueError, match=r"look like those of images between 0 and 1, and view 'rgb' is in .*, 0 to 255: say unit='0..1'"):
+    with pytest.raises(ValueError, match=r"look like those of images between 0 and 1, and view 'rgb' is in .*, 0 to 255: use unit='0..1'"):
         Checkpoint(outside, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)).load(CNN(), RGB_VIEW)
     narrow = View("narrow", Sensor("ndvi", 3, "index", (-1.0, 1.0), (0.0,) * 3, (1.0,) * 3), (16, 16))
     assert Checkpoint(outside, mean=(0.4,) * 3, std=(0.2,) * 3).load(CNN(), narrow) == ((0.4,) * 3, (0.2,) * 3)

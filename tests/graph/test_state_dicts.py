@@ -96,7 +96,7 @@ def test_of_a_plain_file_nothing_is_said(path: Path, state: State, messages: Cal
 )
 def test_several_that_fit_are_named_and_chosen_among(one: str, two: str, path: Path, state: State) -> None:
     torch.save(named(f"{one}.", other()) | named(f"{two}.", state), path)
-    both = rf"prefix='{one}.' \(16 of 16 tensors\), prefix='{two}.' \(16 of 16 tensors\); say which, as prefix='{two}.'"
+    both = rf"prefix='{one}.' \(16 of 16 tensors\), prefix='{two}.' \(16 of 16 tensors\); choose one with prefix='{two}.'"
     with pytest.raises(ValueError, match=f"outside.pth holds several sets of tensors that fit: {both}"):
         load(path)
     assert same(load(path, prefix=f"{two}."), state)

@@ -57,9 +57,9 @@ class TestCheckpoint:
 
     def test_a_run_has_branches_and_a_plain_file_has_prefixes(self, tmp_path: Path, plain: Path) -> None:
         run_of_xkd(tmp_path / "run.pth", {"rgb": rgb_branch()}, "rgb")
-        with pytest.raises(ValueError, match=r"run.pth is a run of xkd: say branch='rgb', not prefix='module.'"):
+        with pytest.raises(ValueError, match=r"run.pth is a run of xkd: use branch='rgb', not prefix='module.'"):
             rgb_branch(weights=Checkpoint(str(tmp_path / "run.pth"), prefix="module."))
-        with pytest.raises(ValueError, match=r"plain.pth is no run of xkd, so it has no branch 'thermal': say prefix=..."):
+        with pytest.raises(ValueError, match=r"plain.pth is no run of xkd, so it has no branch 'thermal': use prefix=..."):
             rgb_branch(weights=Checkpoint(str(plain), branch="thermal"))
 
     def test_heads_and_taps_of_the_run_do_not_matter_to_the_loaded_network(self, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ class TestPretrained:
 
     def test_a_sensor_with_other_channels_needs_a_named_policy(self, tmp_path: Path) -> None:
         _, model = published(tmp_path, RESNET, channels=1)
-        with pytest.raises(ValueError, match=r"the weights expect 3 channels, the sensor has 1; say .*'average'.*'inflate'"):
+        with pytest.raises(ValueError, match=r"the weights expect 3 channels, the sensor has 1; use .*'average'.*'inflate'"):
             Pretrained().load(model, THERMAL_VIEW)
 
     @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ class TestPretrained:
 
     def test_fewer_channels_cannot_be_inflated(self, tmp_path: Path) -> None:
         _, model = published(tmp_path, RESNET, channels=1)
-        with pytest.raises(ValueError, match=r"'inflate' repeats 3 channels, the sensor has 1; say channels='average'"):
+        with pytest.raises(ValueError, match=r"'inflate' repeats 3 channels, the sensor has 1; use channels='average'"):
             Pretrained(channels="inflate").load(model, THERMAL_VIEW)
 
     def test_statistics_become_those_of_a_sensor_with_another_range(self, tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def test_scans_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"behind\.bin: 0 of 3000 points fall into the 100x60 frame .* do the calibration .*c\.json"):
         SENSOR.read(behind)
     write_calibration(tmp_path / "c.json", Camera(K, AXES))
-    with pytest.raises(ValueError, match=r"c\.json: does not state the image's size; say size = \[width, height\]"):
+    with pytest.raises(ValueError, match=r"c\.json: does not state the image's size; set size = \[width, height\]"):
         SENSOR.read(shot)
     assert replace(SENSOR, size=(100, 60)).read(shot).shape == SIZE
 

@@ -34,7 +34,7 @@ def test_rgb_repeats_grey_and_drops_alpha(tmp_path: Path) -> None:
 def test_rgb_refuses_16_bits_until_it_is_told_what_they_mean(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "deep.png"), PICTURE.astype(np.uint16) * 257)
     shot = Shot((tmp_path / "deep.png",))
-    with pytest.raises(ValueError, match=r"deep\.png: is uint16; say in manifest.toml .* white \(65535"):
+    with pytest.raises(ValueError, match=r"deep\.png: is uint16; state in manifest.toml .* white \(65535"):
         RGB().read(shot)
     assert np.array_equal(RGB(white=65535.0).read(shot), PICTURE[..., ::-1])
 

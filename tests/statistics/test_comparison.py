@@ -156,7 +156,7 @@ def test_share_of_the_gap() -> None:
     assert summary.share.low < 0.5 < summary.share.high
     assert "better than the student alone by +15.0 points" in summary.finding
     assert "50 % of the gap" in summary.finding
-    assert summary.finding.endswith("(One seed: a sign, no proof.)")
+    assert summary.finding.endswith("(One seed: suggestive, not conclusive.)")
     assert summary.control is not None
     assert summary.control.mean == 0
     assert list(summary.beyond) == ["shuffled"]
@@ -186,15 +186,17 @@ def test_controls_take_a_finding_back() -> None:
     arms.update(masks=[noisy(0.65)], shuffled=[noisy(0.5)])
     assert "But" not in summarise(Comparison(arms), "accuracy", "teacher").finding
     del arms["shuffled"]
-    assert summarise(Comparison(arms), "accuracy", "teacher").finding.endswith("(One seed and no shuffled pairs: a sign, no proof.)")
+    assert summarise(Comparison(arms), "accuracy", "teacher").finding.endswith(
+        "(One seed and no shuffled pairs: suggestive, not conclusive.)"
+    )
     one_sensor = summarise(Comparison(arms), "accuracy", "teacher", has_pairs=False).finding
-    assert one_sensor.endswith("(One seed: a sign, no proof.)"), "nobody can shuffle what is no pair"
+    assert one_sensor.endswith("(One seed: suggestive, not conclusive.)"), "nobody can shuffle what is no pair"
     twice = {name: [*runs, *runs] for name, runs in three(0.6, 0.75, 0.9).arms.items()}
     assert "a sign" not in summarise(Comparison(twice), "accuracy", "teacher").finding
     halves = np.where(np.arange(len(twice["alone"][0].rows)) % 2, "left", "right")
     two = {name: [replace(run, clusters=halves) for run in runs] for name, runs in twice.items()}
     finding = summarise(Comparison(two), "accuracy", "teacher", has_pairs=False).finding
-    assert finding.endswith("(Only 2 groups of test rows: a sign, no proof.)"), "a bootstrap draws the same two again and again"
+    assert finding.endswith("(Only 2 groups of test rows: suggestive, not conclusive.)"), "a bootstrap draws the same two again and again"
 
 
 def test_what_the_teacher_adds_to_the_masks() -> None:
@@ -351,7 +353,7 @@ def test_a_gain_that_seeds_do_not_agree_on_is_no_proof() -> None:
     summary = summarise(Comparison(arms), "accuracy", "teacher")
     assert summary.gain.low > 0
     assert summary.gain_p > 0.05
-    assert summary.finding.endswith("over the seeds: a sign, no proof.)")
+    assert summary.finding.endswith("over the seeds: suggestive, not conclusive.)")
 
 
 def test_shuffled_pairs_are_held_against_smoothed_labels_where_those_were_trained() -> None:

@@ -80,7 +80,7 @@ class TestFeatures:
 
     def test_an_ambiguous_map_is_an_error_that_names_the_candidates_and_a_declaration_settles_it(self) -> None:
         model = Users(channels=16)  # 16x16x16: anything may be the channels
-        with pytest.raises(ValueError, match=r"tap 'it': shape \(2, 16, 16, 16\) may be \['NCHW', 'NHWC'\]; say which"):
+        with pytest.raises(ValueError, match=r"tap 'it': shape \(2, 16, 16, 16\) may be \['NCHW', 'NHWC'\]; choose one"):
             read(model, Tap("maps"), (64, 64))
         declared = Taps(model, {"first": Tap("maps", layout="NCHW"), "last": Tap("maps", layout="NHWC")})
         declared(torch.randn(2, 3, 64, 64))
@@ -133,7 +133,7 @@ class TestFeatures:
         assert read(model, Tap(path), (64, 64)).shape == (2, 32, 4, 4), "torchvision's class token is known"
         model = Renamed(model)
         path = f"inside.{path}"
-        with pytest.raises(ValueError, match=r"tap 'it': 17 tokens of an image \(64, 64\) could be .* say how many with Tap\(prefix="):
+        with pytest.raises(ValueError, match=r"tap 'it': 17 tokens of an image \(64, 64\) could be .* state how many with Tap\(prefix="):
             read(model, Tap(path), (64, 64))
         assert read(model, Tap(path, prefix=1), (64, 64)).shape == (2, 32, 4, 4)
         with pytest.raises(ValueError, match="prefix must be the number of prefix tokens, got -3"):
@@ -154,7 +154,7 @@ class TestFeatures:
     def test_a_model_speaks_of_its_stages_alone(self) -> None:
         model = network("convnext_atto", conv_mlp=False, **CONVNEXT)
         square = (32, 32)  # 8 x 8 maps of 8 channels
-        with pytest.raises(ValueError, match=r"tap 'it': shape \(2, 8, 8, 8\) may be \['NCHW', 'NHWC'\]; say which with Tap\(layout="):
+        with pytest.raises(ValueError, match=r"tap 'it': shape \(2, 8, 8, 8\) may be \['NCHW', 'NHWC'\]; choose one with Tap\(layout="):
             read(model, Tap("stages.0.blocks.0.norm"), square)
         torch.manual_seed(1)
         whole = read(model, Tap("stages.0.blocks.0.norm", layout="NHWC"), square)

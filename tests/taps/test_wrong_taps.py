@@ -84,7 +84,7 @@ class TestWrongTaps:
 
     def test_three_dimensions_that_may_be_tokens_or_channels_first(self) -> None:
         model = nn.Sequential(nn.Conv2d(3, 64, 4, 4), nn.Flatten(2)).eval()  # (B, 64, 256): 8 x 8 tokens, or a map of 16 x 16
-        with pytest.raises(ValueError, match=r"\(2, 64, 256\) may be \(B, tokens, channels\) or .*say Tap\(layout='tokens'\)"):
+        with pytest.raises(ValueError, match=r"\(2, 64, 256\) may be \(B, tokens, channels\) or .*use Tap\(layout='tokens'\)"):
             read(model, Tap("1"), (64, 64))
         assert read(model, Tap("1", layout="tokens"), (64, 64)).shape == (2, 256, 8, 8)
         assert read(model, Tap("0"), (64, 64)).shape == (2, 64, 16, 16)

@@ -18,9 +18,9 @@ from xkd.evidence.diagnosis import as_json, diagnose
 from xkd.files import write_atomically
 
 ADVICE = {
-    "for": "Nothing here speaks against distillation: run xkd compare, with its controls.",
-    "against": "Distillation is not advised as things stand: see what speaks against it.",
-    "unclear": "It can go either way: xkd compare will tell.",
+    "for": "No objection to distillation: run xkd compare, with its controls.",
+    "against": "Distillation is not advised as things stand: see the verdicts against it.",
+    "unclear": "Open: xkd compare will show.",
 }
 
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     arms = make_arms(path, parse_options(a.cfg_options))
     with progress_display(console) as progress:
         diagnosis = diagnose(arms, a.share, root, Display(console, progress))
-    table = Table("question", "speaks", "why", box=SIMPLE_HEAD, title="Is distillation worth a try?", title_justify="left")
+    table = Table("question", "verdict", "why", box=SIMPLE_HEAD, title="Is distillation worth a try?", title_justify="left")
     for answer in diagnosis.answers:
         table.add_row(answer.question, answer.verdict, answer.reason)
     console.print(table)

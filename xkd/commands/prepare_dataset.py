@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
             console.print(escape(message))
     order = order_of(a, data_root(a.name or recorded(a, sources).name))
     if order.out.exists():
-        raise FileExistsError(f"{order.out}: is there already; {'remove it to make it anew' if a.out else 'say --out FOLDER'}")
+        raise FileExistsError(f"{order.out}: is there already; {'remove it to make it anew' if a.out else 'use --out FOLDER'}")
     show(make(find(a, sources), order), console)
     return 0
 

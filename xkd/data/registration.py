@@ -157,7 +157,7 @@ def unlike_sizes(sizes: Mapping[str, tuple[int, int]], same_size: bool, registra
     for group in [sizes] if same_size else bound:
         if len(set(group.values())) > 1:
             listed = ", ".join(f"{name} {width}x{height}" for name, (height, width) in group.items())
-            remedy = "make them equal, or say [pairs] same_size = false in manifest.toml" if same_size else "register the sensor again"
+            remedy = "make them equal, or set [pairs] same_size = false in manifest.toml" if same_size else "register the sensor again"
             return f"sizes differ within the pair: {listed}; {remedy}"
     return ""
 

@@ -24,7 +24,7 @@ def check_classes(task: Task, loaders: Mapping[str, Any]) -> None:
             labels = 'labels = "multi"' if loader.dataset.multilabel else "one label per row"
             raise ValueError(
                 f"the {split} data's manifest {loader.dataset.manifest.root} has {labels}, the task has multilabel={several}:"
-                f" say Classification(..., multilabel={not several}), with {'CrossEntropy' if several else 'BinaryCrossEntropy'}"
+                f" use Classification(..., multilabel={not several}), with {'CrossEntropy' if several else 'BinaryCrossEntropy'}"
             )
         if tuple(loader.dataset.classes) != tuple(task.classes):
             raise ValueError(
@@ -40,7 +40,7 @@ def _check_views(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
         views = {view.name: view for view in loaders[split].dataset.views}
         for name, branch in branches.items():
             if branch.view != views.get(branch.view.name):
-                raise ValueError(f"branch '{name}' eats {branch.view}; the {split} data has {list(views.values())}")
+                raise ValueError(f"branch '{name}' takes {branch.view}; the {split} data provides {list(views.values())}")
     first, student = loaders["train"].dataset.views[0], distiller.student.view
     if loaders["train"].dataset.target == "mask" and first.size != student.size:
         raise ValueError(

@@ -93,7 +93,7 @@ def _refuse_chance(distiller: Distiller, name: str, predictions: Predictions, me
         f" (here by mean {mean} and std {std},"
         f" {branch.view.modality.unit}: mean=, std= of Checkpoint)? Are its classes in this order, {classes} (else class_map="
         f"ClassMap(own=..., to=...))? Are these its weights, its classifier too, for this task and view '{branch.view.name}'"
-        f" ({getattr(branch.weights, 'path', branch.weights)})? If you mean it, say Branch(..., judged=False)"
+        f" ({getattr(branch.weights, 'path', branch.weights)})? If you mean it, use Branch(..., judged=False)"
     )
 
 

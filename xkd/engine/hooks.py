@@ -151,7 +151,9 @@ class PlainCheckpointHook(CheckpointHook):
                 f" is {_shape(held, odd[0])} in the checkpoint and {_shape(own, odd[0])} in the config; start a new --work-dir"
             )
         if checkpoint["meta"]["seed"] != runner.seed:
-            raise ValueError(f"the run that is to be resumed has seed {checkpoint['meta']['seed']}, not {runner.seed}; say --seed")
+            raise ValueError(
+                f"the run to resume used seed {checkpoint['meta']['seed']}, not {runner.seed}; pass --seed {checkpoint['meta']['seed']}"
+            )
         for name, parameter in distiller.named_parameters():
             if name in checkpoint.get("gradients", {}):
                 parameter.grad = checkpoint["gradients"][name].to(parameter.device)

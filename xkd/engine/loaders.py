@@ -46,7 +46,9 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
     drop_last = plain.get("drop_last", False)
     if drop_last and len(sampler) < batch_size:
         split = plain["dataset"]["split"]
-        raise ValueError(f"{len(sampler)} rows make no batch of {batch_size} with drop_last=True; lower {split}_dataloader.batch_size")
+        raise ValueError(
+            f"{len(sampler)} rows are fewer than one batch of {batch_size} (drop_last=True); lower {split}_dataloader.batch_size"
+        )
     if steps:
         batch_size, workers = min(batch_size, 8), NO_WORKERS
         # labelled rows first: a file may begin with others, and a smoke run measures too
@@ -95,7 +97,7 @@ def check_pretrained(branch: Mapping[str, Any], where: str) -> None:
         weights = getattr(branch["weights"].get("type"), "__name__", "weights")
         raise ValueError(
             f"{places[0]}: the network brings weights of its own beside weights={weights}(), and nobody says how their images were"
-            " normalised: take them out and say weights=Pretrained(), with file=... for a file of timm's, or"
+            " normalised: take them out and use weights=Pretrained(), with file=... for a file of timm's, or"
             " Checkpoint(path, mean=..., std=...)"
         )
 

@@ -29,7 +29,7 @@ def keeps_freed() -> tuple[bool, str]:
         return False, f"as {' and '.join(variables)} in the environment"
     if platform.libc_ver()[0] != "glibc":
         return False, "as the C library does (it is not glibc)"
-    return True, "kept for the next step (its pages need not be asked for again)"
+    return True, "kept for the next step (saves page faults)"
 
 
 def keep_freed() -> None:

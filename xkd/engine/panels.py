@@ -67,7 +67,7 @@ def check_attention(config: Config, branch: str) -> None:
         attention_map(of, images, distiller.task, method)
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"branch '{branch}' cannot show its attention by '{method}': {error.args[0]}. Say compare.attention.{branch}, one of"
+            f"branch '{branch}' cannot show its attention by '{method}': {error.args[0]}. Set compare.attention.{branch}, one of"
             f" {', '.join(METHODS)}"
         ) from error
 

@@ -79,7 +79,7 @@ def choices(distiller: Distiller, optim_wrapper: dict[str, Any], workers: Worker
     lines.append(f"precision: {_precision(optim_wrapper, amp)}")
     orders = {True: "channels-last", False: "contiguous"}
     named = [f"{name} {orders[branch.memory_format == torch.channels_last]}" for name, branch in distiller.branches.items()]
-    lines.append(f"memory: {', '.join(named)} (channels-last is faster for what convolves)")
+    lines.append(f"memory: {', '.join(named)} (channels-last is faster for CNNs)")
     lines.append(f"freed memory: {keeps_freed()[1]}")
     compiled = [name for name, branch in distiller.branches.items() if branch.compiled]
     names = ", ".join(compiled) or "nothing (on request, Branch(compiled=True): the first step then takes a minute or more)"

@@ -53,7 +53,7 @@ def cache_of(config: Config) -> TeacherCache | None:
         raise ValueError("teacher_cache is for training: train_dataloader.sampler needs shuffle=True")
     draws = loader.sampler.get("num_draws", cache.draws)
     if draws != cache.draws:
-        raise ValueError(f"train_dataloader.sampler.num_draws is {draws}, teacher_cache.draws {cache.draws}: say it in teacher_cache alone")
+        raise ValueError(f"train_dataloader.sampler.num_draws is {draws}, teacher_cache.draws {cache.draws}: set it in teacher_cache alone")
     return cache
 
 

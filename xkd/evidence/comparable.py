@@ -86,8 +86,8 @@ def _check_classes(arm: Arm, ours: Task) -> None:
         raise ValueError(f"arm '{arm.name}' has the task {own}, the student {ours}: answers of two kinds cannot be compared")
     if class_map is None and own.classes != ours.classes:
         raise ValueError(
-            f"arm '{arm.name}' answers in the classes {list(own.classes)}, the student in {list(ours.classes)}: say which means which with"
-            " Branch(class_map=ClassMap(own=..., to=...))"
+            f"arm '{arm.name}' answers in the classes {list(own.classes)}, the student in {list(ours.classes)}: state which means which"
+            " with Branch(class_map=ClassMap(own=..., to=...))"
         )
     if class_map is not None:
         if class_map.own != own.classes:

@@ -165,7 +165,7 @@ def _tells(branch: str, student: Seen, teacher: Seen, unlabelled: tuple[int, int
     """
     question = f"Can the teacher on {branch} tell the student what its labels do not?"
     if student.run.target.ndim != 1:
-        return Answer(question, "unclear", "to ask it holds each row's class fixed, and this task's rows have no one class")
+        return Answer(question, "unclear", "this test conditions on a row's class; rows of this task do not have exactly one")
     logits = np.log(np.maximum(teacher.run.probabilities, 1e-12))
     ours, theirs, classes = by_group(student.run, student.deep, logits)
     chosen = np.random.default_rng(0).permutation(len(ours))[:NUM_ROWS]
@@ -181,11 +181,13 @@ def _tells(branch: str, student: Seen, teacher: Seen, unlabelled: tuple[int, int
         noise = "" if significant else ", which every training pair carries: its soft targets may be noise to the student"
         return Answer(question, "for" if significant else "unclear", alignment + noise)
     if significant:
-        return Answer(question, "for", f"{alignment}; {few}, and there its class is news")
+        return Answer(question, "for", f"{alignment}; {few}, and there the teacher's class is new information")
     # without a label the class itself would be news, if the student's sensor shows any of it
     free = dependence_within(ours[chosen], theirs[chosen], np.zeros(len(chosen), np.int64))
     if free.p < SIGNIFICANT:
-        return Answer(question, "for", f"{alignment}; {few}, and there its class is news: without holding it {in_words(free)}")
+        return Answer(
+            question, "for", f"{alignment}; {few}, and there the teacher's class is new information: without holding it {in_words(free)}"
+        )
     blind = f"; without holding it {in_words(free)}" if np.isfinite(free.p) else ""
     return Answer(question, "unclear", f"{alignment}; {few}, but the student's sensor shows no sign of what the teacher says{blind}")
 

@@ -251,7 +251,7 @@ class Branch(nn.Module):
         if trained and trained != expected:
             raise ValueError(
                 f"{self.weights.path} was trained on classes {list(trained)}, "
-                f"{'the task' if self.class_map is None else 'its class_map'} has {list(expected)}: say which means which with"
+                f"{'the task' if self.class_map is None else 'its class_map'} has {list(expected)}: state which means which with"
                 " Branch(class_map=ClassMap(own=..., to=...))"
             )
 

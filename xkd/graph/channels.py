@@ -35,8 +35,8 @@ def adapt_channels(weight: Tensor, channels: int, policy: Policy) -> Tensor:
         repeated = torch.arange(channels) % given
         return weight[:, repeated] / repeated.bincount()[repeated].reshape(1, -1, 1, 1)
     if policy == "inflate":
-        raise ValueError(f"'inflate' repeats {given} channels, the sensor has {channels}; say channels='average'")
-    raise ValueError(f"the weights expect {given} channels, the sensor has {channels}; say channels='average' or 'inflate'")
+        raise ValueError(f"'inflate' repeats {given} channels, the sensor has {channels}; use channels='average'")
+    raise ValueError(f"the weights expect {given} channels, the sensor has {channels}; use channels='average' or 'inflate'")
 
 
 def of_range(mean: Sequence[float], std: Sequence[float], view: View) -> Statistics:

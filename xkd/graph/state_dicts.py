@@ -93,7 +93,7 @@ def under(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], prefix: str,
         return chosen
     best = [one for one in fits if fits[one] == max(fits.values())]
     if len(best) > 1 and "" not in best:
-        raise ValueError(f"{source} holds several sets of tensors that fit: {_told(best, fits, own)}; say which, as prefix='{best[-1]}'")
+        raise ValueError(f"{source} holds several sets of tensors that fit: {_told(best, fits, own)}; choose one with prefix='{best[-1]}'")
     if not best or "" in best or 2 * fits[best[0]][1] < len(own):  # the names of the file say more than a few that happen to fit
         return dict(tensors)
     logging.getLogger("xkd").info(f"{source}: found under prefix '{best[0]}'")

@@ -143,7 +143,7 @@ class Checkpoint:
 
     def _branch(self, content: Mapping[str, Any], branch: str) -> tuple[dict[str, Tensor], Statistics]:
         if self.prefix != FOUND:
-            raise ValueError(f"{self.path} is a run of xkd: say branch='{branch}', not prefix='{self.prefix}'")
+            raise ValueError(f"{self.path} is a run of xkd: use branch='{branch}', not prefix='{self.prefix}'")
         prefix = f"distiller.branches.{branch}."
         own = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
         if not own:
@@ -154,7 +154,7 @@ class Checkpoint:
 
     def _plain(self, model: nn.Module, content: Mapping[str, Any]) -> dict[str, Tensor]:
         if self.branch:
-            raise ValueError(f"{self.path} is no run of xkd, so it has no branch '{self.branch}': say prefix=... of the names in it")
+            raise ValueError(f"{self.path} is no run of xkd, so it has no branch '{self.branch}': use prefix=... of the names in it")
         return resized(model, fit(model, content, self.prefix, self.path), self.path)
 
     def _statistics(self, view: View, known: Statistics | None) -> Statistics:
@@ -170,7 +170,7 @@ class Checkpoint:
             return known
         assumed = f"those of view '{view.name}' are by the data set's mean {view.modality.mean} and std {view.modality.std}"
         logging.getLogger("xkd").warning(
-            f"{self.path} does not say how its images were normalised: {assumed} ({view.modality.unit}); if it was trained otherwise say"
+            f"{self.path} does not say how its images were normalised: {assumed} ({view.modality.unit}); if it was trained otherwise use"
             " Checkpoint(path, mean=..., std=...), with unit='0..1' if those are of images between 0 and 1"
         )
         return view.modality.mean, view.modality.std
@@ -180,5 +180,5 @@ class Checkpoint:
         if high - low >= _WIDE and all(0 < value < 1 for value in (*self.mean, *self.std)):
             raise ValueError(
                 f"{self.path}: mean {tuple(self.mean)} and std {tuple(self.std)} look like those of images between 0 and 1, and view"
-                f" '{view.name}' is in {view.modality.unit}, {low:g} to {high:g}: say unit='0..1', or give them in {view.modality.unit}"
+                f" '{view.name}' is in {view.modality.unit}, {low:g} to {high:g}: use unit='0..1', or give them in {view.modality.unit}"
             )

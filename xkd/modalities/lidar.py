@@ -206,11 +206,11 @@ class LiDAR:
 
     def _seen(self, xyz: NDArray[np.float64], shot: Shot) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
         if shot.calibration is None:
-            raise ValueError(f"{shot.only}: project='camera' needs the row's calibration; fill its cell, or say project = 'above'")
+            raise ValueError(f"{shot.only}: project='camera' needs the row's calibration; fill its cell, or set project = 'above'")
         camera = read_calibration(shot.calibration, self.camera)
         size = camera.size if min(camera.size) > 0 else self.size
         if min(size) < 1:
-            raise ValueError(f"{shot.calibration}: does not state the image's size; say size = [width, height] in [modalities.{self.name}]")
+            raise ValueError(f"{shot.calibration}: does not state the image's size; set size = [width, height] in [modalities.{self.name}]")
         return *camera.project(xyz), size
 
     def _from_above(self, xyz: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:

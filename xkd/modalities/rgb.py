@@ -120,7 +120,7 @@ class RGB:
             return image
         if image.dtype != np.uint8 and self.white == _WHITE:
             raise ValueError(
-                f"{shot.only}: is {image.dtype}; say in manifest.toml what its counts mean: white (65535, or 4095 for 12 bits) "
+                f"{shot.only}: is {image.dtype}; state in manifest.toml what its counts mean: white (65535, or 4095 for 12 bits) "
                 "and encoding ('srgb' or 'linear'), or convert it to 8 bits"
             )
         if self.white > np.iinfo(image.dtype).max:

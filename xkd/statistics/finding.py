@@ -105,7 +105,7 @@ def finding(gain: Estimate, share: Estimate, metric: str, against: Sequence[str]
     rest = f", {100 * share.mean:.0f} % of the gap to the teacher recovered" if share.defined else ""
     sentence = f"The distilled student is better than the student alone by {size}{rest}."
     sentence = " ".join([sentence, *(f"But {one}." for one in against)])
-    return f"{sentence} ({_listed(missing)}: a sign, no proof.)" if missing else sentence
+    return f"{sentence} ({_listed(missing)}: suggestive, not conclusive.)" if missing else sentence
 
 
 def objections(control: Estimate | None, control_smoothed: Estimate | None, beyond: Mapping[str, Estimate]) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def token_grid(model: nn.Module, num_tokens: int, image_size: Grid, name: str, p
     factors = [(h, num_tokens // h) for h in range(1, num_tokens + 1) if num_tokens % h == 0]
     raise ValueError(
         f"tap '{name}': {num_tokens} tokens of an image {image_size} could be any grid of {factors}, or have more prefix tokens than"
-        f" {possible[0]}: say how many with Tap(prefix=...), or tap another module"
+        f" {possible[0]}: state how many with Tap(prefix=...), or tap another module"
     )
 
 
@@ -82,7 +82,7 @@ def find_layout(model: nn.Module, output: Tensor, image_size: Grid, name: str, p
         if not known and all(grids_of(length, image_size) for length in output.shape[1:]):
             raise ValueError(
                 f"tap '{name}': shape {tuple(output.shape)} may be (B, tokens, channels) or (B, channels, positions), both lengths fit the"
-                f" image {image_size}: say Tap(layout='tokens'), or tap the map before it is flattened"
+                f" image {image_size}: use Tap(layout='tokens'), or tap the map before it is flattened"
             )
         return "tokens"
     if output.ndim != 4:
@@ -95,7 +95,7 @@ def find_layout(model: nn.Module, output: Tensor, image_size: Grid, name: str, p
     for layout in plausible:
         if len(plausible) == 1 or layout == _declared(model, path):
             return layout
-    raise ValueError(f"tap '{name}': shape {tuple(output.shape)} may be {plausible or list(grids)}; say which with Tap(layout=...)")
+    raise ValueError(f"tap '{name}': shape {tuple(output.shape)} may be {plausible or list(grids)}; choose one with Tap(layout=...)")
 
 
 def _declared(model: nn.Module, path: str) -> str:

@@ -118,7 +118,7 @@ def test_chosen_classes(source: Path, prepare: Prepare) -> None:
 @pytest.mark.parametrize(
     ("fault", "more", "message"),
     [
-        (lambda table: None, (), "1 images have no annotation; say what they are: --unannotated empty, or unlabelled"),
+        (lambda table: None, (), "1 images have no annotation; state what they are: --unannotated empty, or unlabelled"),
         (lambda table: table.pop("categories"), (), "'categories' is not there; is it a COCO JSON of objects?"),
         (lambda table: table["images"][2].pop("width"), (), "images[2] has no 'width'"),
         (

@@ -243,7 +243,7 @@ def test_without_a_place_it_is_made_where_data_sets_are(
     answer = prepare(*words)
     assert answer.code == 0, answer.error
     assert Manifest.load("recordings").root == tmp_path / "root/recordings"
-    assert "root/recordings: is there already; say --out FOLDER" in prepare(*words).error
+    assert "root/recordings: is there already; use --out FOLDER" in prepare(*words).error
     assert prepare("folders", "--sensor", f"rgb={recordings / 'rgb'}", "--classes", "rust", "--name", "photos").code == 0
     assert Manifest.load("photos").name == "photos"
 

@@ -60,9 +60,9 @@ def test_masks_are_codes(source: Path, prepare: Prepare, masks: str, meaning: tu
         (
             "codes",
             ("--mask-positive", "leaf"),
-            "they hold codes 0, 1, 2 (4 of 4 were read); say with your names: --mask-values background=0 NAME=1 NAME=2",
+            "they hold codes 0, 1, 2 (4 of 4 were read); use your names: --mask-values background=0 NAME=1 NAME=2",
         ),
-        ("colours", (), "they hold 3 colours (4 of 4 were read); say with your names: --mask-colours NAME=0,255,0 NAME=255,0,10"),
+        ("colours", (), "they hold 3 colours (4 of 4 were read); use your names: --mask-colours NAME=0,255,0 NAME=255,0,10"),
         ("rgb", (), "colours, too many for names: are these the masks?"),
         ("codes", (*CODES[:4], *COLOURS), "codes: masks have codes or colours, not both"),
         ("codes", CODES[:4], "--mask-positive names the region of interest, some of ['background', 'leaf', 'lesion']; got []"),

@@ -118,7 +118,7 @@ def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
             Finding(
                 "error",
                 "files",
-                f"sizes differ within {len(odd)} rows: {listed(odd)}; make them equal, or say [pairs] same_size = false in manifest.toml",
+                f"sizes differ within {len(odd)} rows: {listed(odd)}; make them equal, or set [pairs] same_size = false in manifest.toml",
             )
         )
     if odd := list(_not_as_registered(manifest, facts)):

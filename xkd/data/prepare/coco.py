@@ -137,7 +137,7 @@ def _by_image(coco: Coco, table: Mapping[str, Any], names: Mapping[int, str]) ->
             raise ValueError(f"{coco.path}: annotations[{place}] has bbox {entry['bbox']}; write [x, y, width, height]")
         of_image[entry["image_id"]].append({**entry, "name": names[entry["category_id"]]})
     if (empty := sum(not entries for entries in of_image.values())) and not coco.unannotated:
-        raise ValueError(f"{coco.path}: {empty} images have no annotation; say what they are: --unannotated empty, or unlabelled")
+        raise ValueError(f"{coco.path}: {empty} images have no annotation; state what they are: --unannotated empty, or unlabelled")
     return of_image
 
 

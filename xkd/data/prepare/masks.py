@@ -76,7 +76,7 @@ def held(folder: Path) -> str:
         content, flag = f"{len(colours)} colours", f"--mask-colours {' '.join(words)}"
     if len(words) > _MOST_NAMES:
         return f"{content}, too many for names: are these the masks?"
-    return f"{content} ({len(pictures)} of {len(paths)} were read); say with your names: {flag}"
+    return f"{content} ({len(pictures)} of {len(paths)} were read); use your names: {flag}"
 
 
 def _colours(picture: NDArray[np.uint8]) -> list[list[int]]:

@@ -37,8 +37,11 @@ NUM_PANELS, NUM_FLIPS = 8, 6
 PICTURE_NOTE = "Student's input, teacher's sensor, then where each network looks, or what it says of each pixel; the outline is the mask."
 INTRODUCTION = "Every arm is measured on the same test images, each network on its own sensor alone."
 TILES: Mapping[str, tuple[str, str]] = {
-    "shuffled": ("The pairing's part", "distilled against the student on shuffled pairs"),
-    "shuffled_within": ("The very pair's part", "distilled against pairs shuffled within their class: what pairs tell beyond it"),
+    "shuffled": ("Effect of pairing", "distilled against the student on shuffled pairs"),
+    "shuffled_within": (
+        "Effect of exact pairing within a class",
+        "distilled against pairs shuffled within their class: what pairs tell beyond it",
+    ),
     "masks": ("The teacher's part", "distilled against the student alone with the same masks"),
     "same_sensor": ("The second sensor's part", "distilled against the student taught by its own sensor"),
     "self_taught": ("Beyond its own teacher", "distilled against the student that is its own teacher"),
