@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,13 @@ def test_bfloat16_where_it_does_not_pay_is_told(monkeypatch: pytest.MonkeyPatch)
     line = settings._precision({"type": precision.BF16OptimWrapper, "always": True}, False)
     assert line.startswith("bfloat16")
     assert line.endswith("(as the config says; slower on this machine)")
+
+
+def test_a_machine_without_a_compiler_hears_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: "no-such-compiler" if name == "CC" else None)
+    runs.run_training(runs.config_of(tmp_path, runs.PLAIN, {"train_cfg.max_epochs": 1}), tmp_path / "run", smoke=True)
+    assert capfd.readouterr().err == ""
+    (log,) = (tmp_path / "run").glob("*/*.log")
+    assert "GCC: n/a" in log.read_text("utf-8")

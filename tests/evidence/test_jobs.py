@@ -44,6 +44,10 @@ def note(folder: Path, name: str, screen: Display, done: Mapping[str, Path]) -> 
     return folder / name
 
 
+def place(screen: Display, done: Mapping[str, Path]) -> Path:
+    return Path(os.environ["XKD_DATA_ROOT"])
+
+
 def fail(screen: Display, done: Mapping[str, Path]) -> Path:
     raise ValueError("no such thing")
 
@@ -60,6 +64,12 @@ def test_each_waits_for_what_it_needs_and_is_heard(tmp_path: Path, display: Disp
     assert (tmp_path / "c").read_text() == "a b"
     assert "the a: a has 1 thread" in output_of(display)
     assert "the c: finished" in output_of(display)
+
+
+def test_each_has_the_environment_of_now(display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    for root in ("first", "second"):  # the server of processes is there the second time
+        monkeypatch.setenv("XKD_DATA_ROOT", root)
+        assert run_jobs([Job("a", "the a", place)], 1, display).folders == {"a": Path(root)}
 
 
 def test_a_failure_is_named_the_others_go_on_and_what_needs_it_is_left_out(tmp_path: Path, display: Display) -> None:
@@ -176,7 +186,9 @@ def test_a_run_ends_when_the_command_that_started_it_is_killed(tmp_path: Path, t
     script.write_text(KILLED)
     environment = runs.environment_of(tiny_dataset)
     environment["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).parent), environment["PYTHONPATH"]))
-    assert subprocess.run([sys.executable, str(script), str(tmp_path)], env=environment, check=False).returncode == -signal.SIGKILL
+    unheard = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]  # as a shell starts what runs in the background
+    command = [*unheard, sys.executable, str(script), str(tmp_path)]
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
     pid = int((tmp_path / "pid").read_text())
     for _ in range(50):
         stat = Path(f"/proc/{pid}/stat")

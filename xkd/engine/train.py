@@ -19,7 +19,6 @@ The run's log lists the hooks in the order in which they are called.
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import time
 import warnings
@@ -54,22 +53,12 @@ from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import Display, ProgressHook, shown_on
+from xkd.engine.runner import QuietRunner
 from xkd.engine.settings import choices, workers_of
 from xkd.engine.stages import STORE, with_trained
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
 from xkd.graph.distiller import Distiller
-
-
-class QuietRunner(Runner):
-    """mmengine's Runner whose log goes to its file; the console keeps the progress bar and errors."""
-
-    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None) -> logging.Logger:
-        logger: logging.Logger = super().build_logger(log_level, log_file)
-        for handler in logger.handlers:
-            if not isinstance(handler, logging.FileHandler):
-                handler.setLevel(logging.ERROR)
-        return logger
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,9 @@ class _Crew:
             ours, theirs = self.context.Pipe(duplex=False)
             done = {need: self.folders[need] for need in job.needs}
             terminal = self.display.console.is_terminal
-            arguments = (job.work, done, dict(self.shares[slot]), theirs, terminal, self.display.console.width)
+            # the server forks with the environment in which it was started itself
+            share = {**self.shares[slot], "environment": dict(os.environ)}
+            arguments = (job.work, done, share, theirs, terminal, self.display.console.width)
             process = self.context.Process(target=_work, args=arguments, name=job.key)
             process.start()
             theirs.close()  # or its end would never be heard
@@ -196,6 +198,8 @@ def _shares(beside: int) -> list[dict[str, Any]]:
 
 def _work(work: Work, done: Mapping[str, Path], share: Mapping[str, Any], connection: Connection, terminal: bool, width: int) -> None:
     """In the child: do the job, send its lines, its bars and its end."""
+    os.environ.update(share["environment"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
     if share["cores"]:
         os.sched_setaffinity(0, share["cores"])
     if share["gpu"]:
