@@ -72,7 +72,7 @@ HOSTILE: dict[str, tuple[str, bytes, str]] = {
     "empty": ("rgb", b"", "not an image that OpenCV can decode"),
     "cut off": ("rgb", encoded(".jpg", np.full((40, 48, 3), 90, np.uint8))[:-300], "the file is cut off after"),
     "a text": ("rgb", b"<html>404</html>", "not an image that OpenCV can decode"),
-    "16 bits where 8 are expected": ("rgb", encoded(".png", np.full((40, 48, 3), 9000, np.uint16)), "is uint16; say in manifest.toml"),
+    "16 bits where 8 are expected": ("rgb", encoded(".png", np.full((40, 48, 3), 9000, np.uint16)), "is uint16; state in manifest.toml"),
     "another size than its pair": ("rgb", encoded(".png", np.full((41, 48, 3), 90, np.uint8)), "sizes differ within the pair"),
     "8 bits where 16 are expected": ("thermal", encoded(".png", np.full((40, 48), 90, np.uint8)), "far outside range"),
     "mislabelled, and not a number": ("thermal", encoded(".tiff", np.full((40, 48), np.nan, np.float32)), "values that are not finite"),
