@@ -1,7 +1,8 @@
 # `make demo` and `make test` do all that is needed, from a fresh clone on. `make PYTHON=/path/to/python3.12 ...` chooses the interpreter.
 
-# the tested ones, as in pyproject.toml, then whatever the system has
-PYTHON := python3.14 python3.13 python3.12 python3.11 python3
+# the tested ones, as in pyproject.toml, then whatever there is
+TESTED := python3.14 python3.13 python3.12 python3.11
+PYTHON := $(TESTED) python3 $(notdir $(wildcard $(addsuffix /python3.[1-9][0-9],$(subst :, ,$(PATH)))))
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed

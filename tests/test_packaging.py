@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -149,8 +151,8 @@ def test_what_pip_cannot_bring_is_named(library: str) -> None:
 def test_every_place_names_the_same_pythons() -> None:
     tested = [".".join(map(str, version)) for version in install.tested_pythons()]
     oldest, newest = tested[0], tested[-1]
-    (listed,) = re.findall(r"^PYTHON := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    assert listed.split() == [*(f"python{version}" for version in reversed(tested)), "python3"]
+    (listed,) = re.findall(r"^TESTED := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert listed.split() == [f"python{version}" for version in reversed(tested)]
     assert PROJECT["project"]["requires-python"] == f">={oldest}"
     for name in ("README.md", "CONTRIBUTING.md", "constraints.txt"):
         assert f"ython {oldest} to {newest}" in (ROOT / name).read_text("utf-8"), name
@@ -177,10 +179,10 @@ def test_a_half_made_environment_is_an_error_and_stays(tmp_path: Path) -> None:
     assert python.exists()
 
 
-def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+def make(*arguments: str, environment: Mapping[str, str] = os.environ) -> subprocess.CompletedProcess[str]:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
 
 
 def test_without_a_usable_python_make_names_the_package_to_install(tmp_path: Path) -> None:
@@ -188,6 +190,19 @@ def test_without_a_usable_python_make_names_the_package_to_install(tmp_path: Pat
     assert done.returncode == 2
     assert "apt install python3-venv" in done.stderr
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.parametrize("name", ["python3.14", "python3", "python3.99"])
+def test_make_takes_a_tested_python_the_systems_or_any_newer_one(name: str, tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for program in ("make", "sh", "touch"):
+        (programs / program).symlink_to(str(shutil.which(program)))
+    (programs / name).write_text(f'#!{shutil.which("sh")}\ntest "$1" = -c || echo "{name} $*"\n')
+    (programs / name).chmod(0o755)
+    (tmp_path / "venv").mkdir()
+    done = make("install", f"VENV={tmp_path / 'venv'}", environment={"PATH": str(programs)})
+    assert f"{name} tools/install.py {tmp_path / 'venv'}" in done.stdout, done.stderr
 
 
 def test_clean_leaves_data_and_results() -> None:
