@@ -96,12 +96,13 @@ class _Crew:
             self.context.set_forkserver_preload(["xkd.evidence.arms"])  # libraries are imported once for all
 
     def ready(self) -> list[Job]:
-        """Jobs whose needs are done; those whose needs have failed are failures too."""
+        """Jobs whose needs are done, those first that most others wait for; those whose needs have failed are failures too."""
         for job in [job for job in self.waiting if any(need in self.failures for need in job.needs)]:
             broken = next(need for need in job.needs if need in self.failures)
             self._failed(job, f"it needs {broken}, which failed")
             self.waiting.remove(job)
-        return [job for job in self.waiting if all(need in self.folders for need in job.needs)]
+        free = [job for job in self.waiting if all(need in self.folders for need in job.needs)]
+        return sorted(free, key=lambda job: -sum(job.key in other.needs for other in self.waiting))
 
     def fill(self) -> None:
         free = [slot for slot in range(len(self.shares)) if slot not in {one.slot for one in self.running.values()}]
