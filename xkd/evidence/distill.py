@@ -83,11 +83,12 @@ class Distilled:
         seeds = len(self.compared.runs["distilled"])
         again = f"{self.command} --seeds 3" if self.command else "xkd.distill(..., seeds=3)"
         more = f"{again}, for an answer to rest on; what is finished is reused"
+        questions = "; ".join(f"{one.question} {one.verdict}" for one in self.diagnosis.answers)
         controls = f"xkd compare {self.config} --work-dir {self.compared.folder} --seeds {seeds} --controls"
         return [
             f"{metric} on test: {named}",
             summary.finding,
-            f"before the long run: {self.diagnosis.advice} ({'; '.join(one.question for one in self.diagnosis.answers) or 'no question'})",
+            f"before the long run: {self.diagnosis.advice}{f' ({questions})' if questions else ''}",
             f"data: {len(self.check.findings)} findings, {self.folder / 'check' / PAGE}",
             f"page: {self.report}",
             f"model: {self.exported.model} ({self.exported.num_bytes / 1e6:.1f} MB), its card beside it",
