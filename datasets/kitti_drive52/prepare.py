@@ -115,7 +115,7 @@ def read_camera(path: Path) -> Camera:
 
 def read_vehicles(path: Path, camera: Camera, half: NDArray[np.float64]) -> tuple[Vehicle, ...]:
     """The lines of a label file; `half` a pixel of the original takes its pixel centres to positions where pixel (0, 0) covers 0..1."""
-    points = read_scan(path.parents[1] / f"lidar/{path.stem}.bin", 4)[:, :3]
+    points = read_scan(path.parents[1] / f"lidar/{path.stem}.bin", 4).points[:, :3]
     pixels, depth = camera.project(points)
     rectified = points @ camera.lidar_to_camera[:3, :3].T + camera.lidar_to_camera[:3, 3]
     vehicles = []

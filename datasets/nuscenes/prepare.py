@@ -162,7 +162,7 @@ def _visible(tables: Tables, annotation: Record) -> int:
 def _rows(tables: Tables, frame: KeyFrame, split: str, rng: np.random.Generator, left_out: Counter[str]) -> list[Row]:
     """A row per object that is large and visible enough, each followed by one of background of the same size."""
     objects = _objects(tables, frame)
-    pixels, depth = frame.camera.project(read_scan(frame.files["lidar"][0].path, COLUMNS)[:, :3])
+    pixels, depth = frame.camera.project(read_scan(frame.files["lidar"][0].path, COLUMNS).points[:, :3])
     rows = []
     for number, thing in enumerate(objects):
         if not thing.label:

@@ -23,7 +23,7 @@ def test_a_scan_that_claims_more_than_it_holds_is_refused(at: int, claims: str, 
     cloud = laspy.LasData(header)
     cloud.x, cloud.y, cloud.z = POINTS[:, :3].astype(np.float64).T
     cloud.write(path)
-    assert len(read_scan(path, 4)) == len(POINTS)
+    assert len(read_scan(path, 4).points) == len(POINTS)
     data = bytearray(path.read_bytes())
     data[at : at + 4] = struct.pack("<I", 2**31)
     path.write_bytes(data)
@@ -39,7 +39,7 @@ def test_an_array_that_claims_more_than_it_holds_is_refused(tmp_path: Path, monk
     np.save(path, POINTS)
     data = path.read_bytes()
     monkeypatch.setattr(np, "fromfile", lambda *_, **__: pytest.fail("room was made"))
-    assert len(read_scan(path, 4)) == 30
+    assert len(read_scan(path, 4).points) == 30
     for claim in (b"(31, 4), }", b"(9999999999, 4), }", b"(2305843009213693952, 4), }"):
         path.write_bytes(data.replace(b"(30, 4), }".ljust(len(claim)), claim))
         with pytest.raises(ValueError, match=r"claims\.npy: cannot be read: "):
@@ -92,4 +92,4 @@ def test_a_mesh_without_an_end_to_its_header_is_refused(tmp_path: Path) -> None:
 )
 def test_a_mesh_that_holds_just_what_it_claims_is_read(whole: bytes, tmp_path: Path) -> None:
     (tmp_path / "whole.ply").write_bytes(whole)
-    assert read_scan(tmp_path / "whole.ply", 4)[:, :3].tolist() == [[1, 2, 3]] * 2
+    assert read_scan(tmp_path / "whole.ply", 4).points[:, :3].tolist() == [[1, 2, 3]] * 2

@@ -13,6 +13,7 @@ from xkd.modalities import LiDAR
 from xkd.modalities.calibration import Camera, write_calibration
 from xkd.modalities.points import Points, densify, splat, unoccluded
 from xkd.modalities.scans import read_scan
+from xkd.modalities.strides import find_columns
 from xkd.modality import Shot, filled
 
 SIZE = (60, 100)  # height, width of the camera's image
@@ -189,7 +190,7 @@ def test_every_format_gives_the_same_points(tmp_path: Path, suffix: str) -> None
     cloud = _cloud(50)
     cloud[:, 3] = np.arange(50)
     _write(tmp_path / f"a{suffix}", cloud)
-    assert read_scan(tmp_path / f"a{suffix}", 4) == pytest.approx(cloud, abs=1e-4)
+    assert read_scan(tmp_path / f"a{suffix}", 4).points == pytest.approx(cloud, abs=1e-4)
 
 
 def test_coordinates_on_a_map_keep_their_millimetres(tmp_path: Path) -> None:
@@ -198,18 +199,93 @@ def test_coordinates_on_a_map_keep_their_millimetres(tmp_path: Path) -> None:
     las.header.scales, las.header.offsets = np.array([1e-3] * 3), np.array([5e5, 5.4e6, 0.0])
     las.x, las.y, las.z = np.full(8, 500_123.4), 5_412_345 + 0.05 * np.arange(8), np.zeros(8)
     las.write(tmp_path / "map.las")
-    assert np.diff(read_scan(tmp_path / "map.las", 4)[:, 1]) == pytest.approx(np.full(7, 0.05), abs=1e-6)
+    assert np.diff(read_scan(tmp_path / "map.las", 4).points[:, 1]) == pytest.approx(np.full(7, 0.05), abs=1e-6)
 
 
 def test_three_columns_have_no_intensity(tmp_path: Path) -> None:
     _cloud(20)[:, :3].tofile(tmp_path / "a.bin")
-    assert (read_scan(tmp_path / "a.bin", 3)[:, 3] == 0).all()
+    scan = read_scan(tmp_path / "a.bin", 3)
+    assert not scan.intensity
+    assert (scan.points[:, 3] == 0).all()
+    with pytest.raises(ValueError, match=r"a\.bin: has no intensity under a known name.*\['x', 'y', 'z'\]: set intensity_field"):
+        LiDAR(project="above", columns=3).read(Shot((tmp_path / "a.bin",)))
 
 
 def test_nuscenes_bins_have_five_columns(tmp_path: Path) -> None:
     cloud = _cloud(40)
     np.column_stack([cloud, np.arange(40, dtype=np.float32)]).tofile(tmp_path / "a.pcd.bin")
-    assert np.array_equal(read_scan(tmp_path / "a.pcd.bin", 5), cloud)
+    assert np.array_equal(read_scan(tmp_path / "a.pcd.bin", 5).points, cloud)
+
+
+def _sweep(columns: int, count: int = 2000) -> np.ndarray:
+    """x, y, z, intensity, ring, time and two more of a scanner of 32 beams, as many as asked for."""
+    rng = np.random.default_rng(0)
+    ring = np.arange(count) % 32
+    xyz = rng.uniform((-50, -50, -2), (50, 50, 4), (count, 3))
+    more = [rng.integers(0, 255, count), ring, np.linspace(0, 0.1, count), rng.integers(0, 9, count), np.full(count, 2)]
+    return np.column_stack([xyz, *more]).astype(np.float32)[:, :columns]
+
+
+@pytest.mark.parametrize("columns", [3, 4, 5, 6, 7, 8])
+def test_the_numbers_of_a_point_are_found_and_another_count_is_refused(tmp_path: Path, columns: int) -> None:
+    """2,000 points are whole rows of 4, 5 and 8 numbers whatever they are, so their count says nothing."""
+    path = tmp_path / "a.bin"
+    _sweep(columns).tofile(path)
+    assert find_columns([path]) == columns
+    assert len(read_scan(path, columns).points) == 2000
+    for wrong in (4, 5, 8):
+        if wrong % columns == 0:  # two points to a row fit as well, and whoever writes that must mean it
+            continue
+        with pytest.raises(ValueError, match=rf"a\.bin: its points have {columns} numbers each, not {wrong}; set columns = {columns}"):
+            read_scan(path, wrong)
+    found = LiDAR.clues({"project": "above", "outputs": ["range"], "range": [0.0, 80.0]}, [Shot((path,))]).settings
+    assert found == ({} if columns == 4 else {"columns": columns}), "also where the required settings are given"
+
+
+def test_files_of_two_widths_are_no_one_sensor(tmp_path: Path) -> None:
+    for columns in (4, 5):
+        _sweep(columns).tofile(tmp_path / f"{columns}.bin")
+    with pytest.raises(ValueError, match=r"4\.bin has 4 numbers per point and .*5\.bin has 5"):
+        find_columns([tmp_path / "4.bin", tmp_path / "5.bin"])
+    np.zeros(400, np.float32).tofile(tmp_path / "few.bin")
+    assert find_columns([tmp_path / "few.bin"]) == 0, "too few numbers to tell"
+
+
+def _named(path: Path, field: str) -> Shot:
+    """As `.npy` with fields: what every format that names them is read by."""
+    cloud = np.zeros(500, [(name, "f4") for name in ("X", "Y", "Z", field)])
+    for name in ("X", "Y", "Z"):
+        cloud[name] = np.random.default_rng(0).uniform(1, 9, 500)
+    cloud[field] = np.arange(500)
+    np.save(path, cloud)
+    return Shot((path,))
+
+
+@pytest.mark.parametrize("field", ["intensity", "Intensity", "reflectivity", "scalar_Intensity", "remission"])
+def test_an_intensity_is_known_by_the_names_that_drivers_give_it(tmp_path: Path, field: str) -> None:
+    shot = _named(tmp_path / "a.npy", field)
+    scan = read_scan(shot.only, 4)
+    assert (scan.intensity, scan.points[-1, 3]) == (field, 499)
+    known = LiDAR.clues({}, [shot]).settings
+    assert known["outputs"] == ("range", "intensity", "valid")
+    assert known.get("intensity_field", "intensity").lower() == field.lower()
+
+
+def test_an_intensity_under_another_name_is_asked_for(tmp_path: Path) -> None:
+    shot = _named(tmp_path / "a.npy", "echo")
+    sensor = LiDAR(project="above", outputs=("intensity",))
+    with pytest.raises(ValueError, match=r"a\.npy: has no intensity under a known name.*\['X', 'Y', 'Z', 'echo'\]: set intensity_field"):
+        sensor.read(shot)
+    assert replace(sensor, intensity_field="Echo").read(shot).values[:, 2].max() == 499
+    with pytest.raises(ValueError, match=r"a\.npy: has no field 'pulse' for the intensity; it has \['X'"):
+        replace(sensor, intensity_field="pulse").read(shot)
+
+
+def test_files_of_two_drivers_are_not_mixed_in_silence(tmp_path: Path) -> None:
+    shots = [_named(tmp_path / f"{field}.npy", field) for field in ("intensity", "reflectivity")]
+    with pytest.raises(ValueError, match=r"more than one name.*intensity\.npy has 'intensity' among.*reflectivity\.npy has 'reflectivity'"):
+        LiDAR.clues({}, shots)
+    assert "intensity_field" not in LiDAR.clues({"intensity_field": ""}, shots).settings
 
 
 def test_a_ray_without_return_is_left_out_of_an_organised_cloud_and_an_error_elsewhere(tmp_path: Path) -> None:
@@ -222,7 +298,7 @@ def test_a_ray_without_return_is_left_out_of_an_organised_cloud_and_an_error_els
     scan = pypcd4.PointCloud.from_xyzi_points(cloud)
     scan.metadata.width, scan.metadata.height = 10, 5
     scan.save(tmp_path / "a.pcd")
-    assert len(read_scan(tmp_path / "a.pcd", 4)) == 49
+    assert len(read_scan(tmp_path / "a.pcd", 4).points) == 49
 
 
 def test_scans_that_cannot_be_used_are_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xkd.modalities.files import read_image
 from xkd.modality import Shot
 
-_FEW: Final = 20  # files are enough for percentiles
+FEW: Final = 20  # files are enough for percentiles
 _PIXELS: Final = 10_000  # of each, evenly spaced
 _ROUNDING: Final = 1e-6  # of a step
 _T = TypeVar("_T")
@@ -39,7 +39,7 @@ class Counts:
 def read_few(shots: Sequence[Shot], read: Callable[[Shot], _T]) -> list[_T]:
     """What some of the shots hold, evenly spaced, without those that cannot be read; the `ValueError` of the last where none can."""
     contents, problem = [], None
-    for shot in shots[:: -(-len(shots) // _FEW)]:
+    for shot in shots[:: -(-len(shots) // FEW)]:
         try:
             contents.append(read(shot))
         except ValueError as error:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
 from xkd.modalities.calibration import Camera, read_calibration, write_calibration
-from xkd.modalities.counts import read_few, widened
+from xkd.modalities.counts import FEW, read_few, widened
 from xkd.modalities.points import Points, densify, splat, unoccluded
-from xkd.modalities.scans import SCANS, read_scan
+from xkd.modalities.scans import INTENSITIES, SCANS, Scan, read_scan
+from xkd.modalities.strides import find_columns
 from xkd.modality import Clues, Likeness, Look, Settings, Shot, check_finite
 
 OUTPUTS: Final = ("range", "height", "intensity", "density", "valid")
@@ -41,8 +42,9 @@ class LiDAR:
     have a crop: it is not the camera's frame.
 
     `densify` > 0 fills pixels within that many pixels (of the view) of a return with the nearest one. `columns` is the
-    number of floats per point in a `.bin` file (KITTI 4, nuScenes 5). The jitter drops returns (`dropout`, the largest
-    share) and shifts ranges (`noise`, metres, one sigma).
+    number of floats per point in a `.bin` file (KITTI 4, nuScenes 5); one that does not fit the numbers is an error.
+    `intensity_field` names the intensity in files that name their fields; empty takes the usual names. The jitter drops returns
+    (`dropout`, the largest share) and shifts ranges (`noise`, metres, one sigma).
     """
 
     suffixes: ClassVar[tuple[str, ...]] = SCANS
@@ -60,6 +62,7 @@ class LiDAR:
     occlusion: int = 0
     densify: int = 0
     columns: int = 4
+    intensity_field: str = ""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     dropout: float = 0.2
@@ -104,14 +107,19 @@ class LiDAR:
         known: dict[str, Any] = {}
         if "project" not in table and not any(shot.calibration for shot in shots):
             known["project"] = "above"  # what would put them into a camera's picture is not there
-        if set(cls.requires(table)) <= table.keys():
-            return Clues(known)
-        scans = read_few(shots, lambda shot: read_scan(shot.only, table.get("columns", cls.columns)))
+        raw = [shot.only for shot in shots[:: -(-len(shots) // FEW)] if shot.only.suffix.lower() == ".bin"]
+        if "columns" not in table and (columns := find_columns(raw)) not in (0, cls.columns):
+            known["columns"] = columns
+        columns = table.get("columns", known.get("columns", cls.columns))
+        read = read_few(shots, lambda shot: (shot.only, read_scan(shot.only, columns, table.get("intensity_field", ""))))
+        scans = [scan for _, scan in read]
+        if "intensity_field" not in table and (field := _one_field(read)) not in ("", INTENSITIES[0]):
+            known["intensity_field"] = field
         if "outputs" not in table:
-            intensities = np.concatenate([scan[:, 3] for scan in scans])
+            intensities = np.concatenate([scan.points[:, 3] for scan in scans])
             known["outputs"] = ("range", "intensity", "valid") if np.ptp(intensities) > 0 else ("range", "valid")
         if "range" not in table:
-            known["range"] = widened(0.0, max(float(np.linalg.norm(scan[:, :3], axis=1).max()) for scan in scans))
+            known["range"] = widened(0.0, max(float(np.linalg.norm(scan.points[:, :3], axis=1).max()) for scan in scans))
         return Clues(known)
 
     @classmethod
@@ -149,8 +157,13 @@ class LiDAR:
 
     def read(self, shot: Shot) -> Points:
         path = shot.only
-        scan = read_scan(path, self.columns)
-        xyz = scan[:, :3]
+        scan = read_scan(path, self.columns, self.intensity_field)
+        if "intensity" in self.outputs and not scan.intensity:
+            raise ValueError(
+                f"{path}: has no intensity under a known name, and outputs of lidar '{self.name}' ask for it; its fields are"
+                f" {list(scan.fields) or ['x', 'y', 'z']}: set intensity_field to one of them, or outputs without 'intensity'"
+            )
+        xyz, intensity = scan.points[:, :3], scan.points[:, 3]
         distance = np.linalg.norm(xyz, axis=1)
         pixels, depth, (width, height) = self._from_above(xyz) if self.above else self._seen(xyz, shot)
         pixels = pixels.astype(np.float32)  # first: rounding takes a position just inside the right edge onto it
@@ -158,10 +171,10 @@ class LiDAR:
         kept &= ((pixels >= 0) & (pixels < (width, height))).all(1)
         if kept.sum() < _FEWEST:
             raise ValueError(
-                f"{path}: {int(kept.sum())} of {len(scan)} points fall into the {width}x{height} frame within {self.range} metres; "
+                f"{path}: {int(kept.sum())} of {len(xyz)} points fall into the {width}x{height} frame within {self.range} metres; "
                 f"do the calibration ({shot.calibration}), its camera ('{self.camera}') and the scan's axes belong together?"
             )
-        values = np.stack([distance, xyz[:, 2], scan[:, 3] * self.intensity_scale], 1).astype(np.float32)
+        values = np.stack([distance, xyz[:, 2], intensity * self.intensity_scale], 1).astype(np.float32)
         points = Points(pixels[kept], depth[kept].astype(np.float32), values[kept], (height, width))
         return unoccluded(points, self.occlusion, 0.1) if self.occlusion and not self.above else points
 
@@ -218,3 +231,15 @@ class LiDAR:
         pixels = np.stack([(y_to - xyz[:, 1]) / self.cell, (x_to - xyz[:, 0]) / self.cell], 1).astype(np.float64)
         height, width = (max(round((stop - start) / self.cell), 1) for start, stop in ((x_from, x_to), (y_from, y_to)))
         return pixels, xyz[:, 2].max() + 1.0 - xyz[:, 2].astype(np.float64), (width, height)
+
+
+def _one_field(scans: Sequence[tuple[Path, Scan]]) -> str:
+    """The field that holds the intensity in all scans that name their fields, empty where none has one; `ValueError` if they differ."""
+    named = {scan.intensity: (path, scan) for path, scan in scans if scan.fields}
+    if len(named) > 1:
+        files = (f"{path} has {repr(field) if field else 'none'} among {list(scan.fields)}" for field, (path, scan) in named.items())
+        raise ValueError(
+            f"the intensity has more than one name, so scales may differ: {' and '.join(files)}. Keep the files of one driver, or set"
+            " intensity_field = '' to take each under its own name"
+        )
+    return next(iter(named), "")
