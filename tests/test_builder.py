@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import timm
-from core_models import unchecked
+import torch
+from torch.optim import AdamW
 
 from xkd.builder import build, check_arguments
+from xkd.graph.term import Term
 from xkd.losses import KD
 from xkd.taps import Tap
 
@@ -35,6 +37,10 @@ class Whole:
 
 def opened(first: int, **rest: int) -> dict[str, int]:
     return {"first": first, **rest}
+
+
+def added(first: Any) -> Any:
+    return first + 1
 
 
 def test_it_calls_innermost_first_at_any_depth() -> None:
@@ -81,8 +87,8 @@ def test_a_function_that_takes_anything_is_given_anything() -> None:
 def test_errors_of_the_callables_say_where_they_stood() -> None:
     with pytest.raises(ValueError, match=r"^config\.terms\.kd: tau must be positive"):
         build({"terms": {"kd": {"type": KD, "tau": -1.0}}})
-    with unchecked(), pytest.raises(TypeError, match=r"^config\.terms\.kd: KD: .*not supported between"):
-        build({"terms": {"kd": {"type": KD, "tau": "hot"}}})
+    with pytest.raises(TypeError, match=r"^config\.first: added: can only concatenate"):
+        build({"first": {"type": added, "first": "x"}})
 
 
 def test_timms_word_for_an_unknown_model_is_a_users_mistake() -> None:
@@ -104,3 +110,40 @@ def test_the_whole_config_is_checked_before_anything_is_called() -> None:
 def test_a_part_is_made_by_its_class(wrong: Any) -> None:
     with pytest.raises(TypeError, match=r"^config\.part is made by dict\(type=Part, \.\.\.\), got "):
         check_arguments({"type": Whole, "part": wrong})
+
+
+WRONG = [
+    ({"type": KD, "tau": "hot"}, r"^config\.tau must be a number, got 'hot', an argument of KD$"),
+    ({"type": KD, "standardize": "false"}, r"^config\.standardize must be True or False, got 'false'"),
+    ({"type": KD, "tau": True}, r"^config\.tau must be a number, got True"),
+    ({"type": Tap, "path": 3}, r"^config\.path must be text, got 3, an argument of Tap$"),
+    ({"type": Tap, "path": "layer4", "kind": "map"}, r"^config\.kind must be 'features' or 'attention' or .*, got 'map'"),
+    ({"terms": [{"type": Part, "name": "a", "weight": [1.0]}]}, r"^config\.terms\[0\]\.weight must be a number, got \[1\.0\]"),
+    ({"type": AdamW, "lr": "0.1"}, r"^config\.lr must be a number or Tensor, got '0\.1', an argument of AdamW$"),
+    ({"type": timm.create_model, "model_name": "resnet18", "pretrained": "no"}, r"^config\.pretrained must be True or False, got 'no'"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), WRONG)
+def test_a_value_of_the_wrong_type_is_named_with_its_place_and_the_right_one(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        check_arguments(config)
+    whole = {**config, "params": [torch.zeros(1)]} if config.get("type") is AdamW else config
+    with pytest.raises(TypeError, match=message):
+        build(whole)
+
+
+def test_an_object_of_the_wrong_type_is_found_when_it_is_made() -> None:
+    config = {"type": Term, "loss": {"type": Tap, "path": "layer4"}, "student": "a.output", "teacher": "b.output"}
+    check_arguments(config)
+    with pytest.raises(TypeError, match=r"^config\.loss must be Module, got Tap\("):
+        build(config)
+
+
+def test_what_an_argument_leaves_out_may_be_said() -> None:
+    check_arguments({"type": implicit, "rate": None})
+    check_arguments({"type": Term, "loss": {"type": KD}, "student": ["a.one", "a.two"], "teacher": "b.output", "weight": 2})
+
+
+def implicit(rate: float = None) -> float:  # type: ignore[assignment]  # noqa: RUF013  # as timm and others write it
+    return rate

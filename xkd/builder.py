@@ -10,17 +10,21 @@ from typing import Any
 
 import timm
 
+from xkd.hints import fitted, hints_of
+
 
 def build(config: Any, where: str = "config") -> Any:
     """Call each `dict(type=callable, **arguments)` of a nested configuration; dicts without `type`, lists and tuples are kept as such.
 
-    `TypeError` with the legal names for an unknown or a missing argument; a `ValueError` or `TypeError` of a callable says where it stood.
+    `TypeError` with the legal names for an unknown or a missing argument, and with the annotation for a value that is not of its type
+    (lists become tuples where those are asked for); a `ValueError` or `TypeError` of a callable says where it stood.
     """
     if isinstance(config, Mapping):
         arguments = {key: build(config[key], f"{where}.{key}") for key in config if key != "type"}
         if "type" not in config:
             return arguments
         check_names(config["type"], arguments, where)
+        arguments = with_types(config["type"], arguments, where)
         try:
             return config["type"](**arguments)
         except RuntimeError as error:  # timm's word for a name that it does not know
@@ -42,11 +46,13 @@ def check_arguments(config: Any, where: str = "config") -> None:
         for key in config:
             check_arguments(config[key], f"{where}.{key}")
         if "type" in config and not isinstance(config["type"], str):
-            check_names(config["type"], [key for key in config if key != "type"], where, complete=False)
+            names = [key for key in config if key != "type"]
+            check_names(config["type"], names, where, complete=False)
             for key, default in default_parts(config["type"]).items():
                 value = config.get(key, default)
                 if not isinstance(value, type(default)) and not (isinstance(value, Mapping) and "type" in value):
                     raise TypeError(f"{where}.{key} is made by dict(type={type(default).__name__}, ...), got {value!r}")
+            with_types(config["type"], {key: config[key] for key in names if not is_to_be_made(config[key])}, where)
     elif isinstance(config, list | tuple):
         for position, value in enumerate(config):
             check_arguments(value, f"{where}[{position}]")
@@ -67,6 +73,25 @@ def check_names(target: Any, names: Iterable[str], where: str, complete: bool = 
     missing = [key for key in legal if parameters[key].default is inspect.Parameter.empty and key not in given]
     if missing and complete:
         raise TypeError(f"{where}: {called} needs {missing}; it takes {legal}")
+
+
+def with_types(target: Any, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The arguments as the annotations of `target` want them; `TypeError` for one that is of another type."""
+    hints, parameters, typed = hints_of(target), inspect.signature(target).parameters, dict(arguments)
+    for key, value in arguments.items():
+        if key in hints and not (key in parameters and value is parameters[key].default):  # "rate: float = None" is common
+            try:
+                typed[key] = fitted(value, hints[key])
+            except TypeError as error:
+                raise TypeError(f"{where}.{key} {error}, an argument of {getattr(target, '__name__', target)}") from None
+    return typed
+
+
+def is_to_be_made(value: Any) -> bool:
+    """Whether a `dict(type=...)` stands in it."""
+    if isinstance(value, Mapping):
+        return "type" in value or any(map(is_to_be_made, value.values()))
+    return isinstance(value, list | tuple) and any(map(is_to_be_made, value))
 
 
 def _hint(key: str, legal: Iterable[str], target: Any) -> str:

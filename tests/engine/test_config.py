@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,15 @@ def test_options_are_literals_or_text() -> None:
     assert parse_options(["a.b=2", "c=adam", "d=(1, 2)", "e=a=b"]) == {"a.b": 2, "c": "adam", "d": (1, 2), "e": "a=b"}
     with pytest.raises(ValueError, match=r"takes KEY=VALUE.*; got 'lr'"):
         parse_options(["lr"])
+
+    spelled = ["a=false", "b=TRUE", "c=none", "d=[rgb, thermal]", "e=(rgb,None)", "f=a,b", "g=-inf", "h={'type': 'a.B', 'c': false}"]
+    assert list(parse_options(spelled).values()) == [
+        *(False, True, None, ["rgb", "thermal"], ("rgb", None), ["a", "b"], -math.inf, {"type": "a.B", "c": False})
+    ]
+    as_text = ["a='false'", "b=no", "c=2024-01-01", "d=work_dirs/x.pth", "e=blocks.11", "f=", "g=a b"]
+    assert list(parse_options(as_text).values()) == ["false", "no", "2024-01-01", "work_dirs/x.pth", "blocks.11", "", "a b"]
+    with pytest.raises(ValueError, match=r"--cfg-options a: \[blocks\.11\] is no list, tuple or dict that can be read; put the texts"):
+        parse_options(["a=[blocks.11]"])
 
 
 def test_options_reach_every_depth(tmp_path: Path) -> None:
@@ -105,6 +115,22 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"train_dataloader.dataset.shuffle.anchor": "rgb"},
         r"no key 'train_dataloader\.dataset\.shuffle'; .* it is left out, so name all of it: train_dataloader\.dataset\.shuffle=\{'type': ",
     ),
+    "flag as text": (
+        {"distiller.branches.thermal.frozen": "no"},
+        r"branches\.thermal\.frozen must be True or False, got 'no', an",
+    ),
+    "weight as text": ({"distiller.terms.kd.weight": "high"}, r"terms\.kd\.weight must be a number or .*, got 'high', an argument of Term"),
+    "rate as text": ({"optim_wrapper.optimizer.lr": "0.1"}, r"optimizer\.lr must be a number or Tensor, got '0\.1'"),
+    "flag of a loader": ({"train_dataloader.drop_last": "off"}, r"train_dataloader\.drop_last must be True or False, got 'off'"),
+    "flag as a number": ({"train_dataloader.batch_size": True}, r"batch_size must be a whole number from 1 on, got True"),
+    "flag of a sampler": ({"train_dataloader.sampler.shuffle": "yes"}, r"sampler\.shuffle must be True or False, got 'yes'"),
+    "flag of the loop": ({"train_cfg.by_epoch": "no"}, r"train_cfg\.by_epoch must be True or False, got 'no'"),
+    "flag of a schedule": ({"param_scheduler.0.by_epoch": "no"}, r"param_scheduler\[0\]\.by_epoch must be True or False, got 'no'"),
+    "flag of the schedule's unit": ({"param_scheduler.0.convert_to_iter_based": "no"}, r"convert_to_iter_based must be True or False"),
+    "clipping as text": ({"optim_wrapper.clip_grad.max_norm": "five"}, r"clip_grad\.max_norm must be a number, got 'five'"),
+    "default hook": ({"default_hooks": {"checkpoint": {"interval": "5"}}}, r"checkpoint\.interval must be a whole number, got '5'"),
+    "default hook's argument": ({"default_hooks": {"checkpoint": {"intervall": 5}}}, r"takes no argument 'intervall' \(did you mean 'int"),
+    "flag of the environment": ({"env_cfg": {"cudnn_benchmark": "off"}}, r"env_cfg\.cudnn_benchmark must be True or False, got 'off'"),
     "dataset": ({"train_dataloader.dataset.splitt": 1}, r"PairedDataset takes no argument 'splitt' \(did you mean 'split'\?\)"),
 }
 

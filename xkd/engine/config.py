@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import difflib
+import math
 import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mmengine.config import Config
 from mmengine.config.utils import ConfigParsingError
 
 from xkd.builder import default_parts
 from xkd.engine.sections import REQUIRED, SECTIONS, check_kind, check_schedule, check_section, parameters_of
+
+_MEANT: Final = {"true": True, "false": False, "none": None, "inf": math.inf, "nan": math.nan}
 
 
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -69,17 +72,42 @@ def settle(config: Config, settings: Mapping[str, Any]) -> SettledConfig:
 
 
 def parse_options(arguments: Sequence[str]) -> dict[str, Any]:
-    """["a.b=2", "c=adam"] -> {"a.b": 2, "c": "adam"}; values are Python literals, anything else is text."""
+    """["a.b=2", "c=adam"] -> {"a.b": 2, "c": "adam"}; see `read_value`."""
     options: dict[str, Any] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals or not key:
             raise ValueError(f"--cfg-options takes KEY=VALUE, such as train_cfg.max_epochs=5; got '{argument}'")
         try:
-            options[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            options[key] = text
+            options[key] = read_value(text)
+        except ValueError as error:
+            raise ValueError(f"--cfg-options {key}: {error}") from error
     return options
+
+
+def read_value(text: str) -> Any:
+    """A Python literal, or as mmengine's own tools read it: true, false and none in any case, `[a, b]` and `a,b` without quotes.
+
+    Anything else is text; `ValueError` where brackets hold what is neither.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        value = ast.literal_eval(_Words().visit(tree))
+    except (ValueError, SyntaxError, TypeError) as error:
+        if text.strip()[:1] in ("[", "(", "{"):
+            raise ValueError(f"{text} is no list, tuple or dict that can be read; put the texts in it into quotes") from error
+        return text
+    return list(value) if isinstance(value, tuple) and not text.strip().startswith("(") else value
+
+
+class _Words(ast.NodeTransformer):
+    """Bare words as what they mean."""
+
+    def visit_Name(self, node: ast.Name) -> ast.Constant:
+        return ast.Constant(_MEANT.get(node.id.lower(), node.id))
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.Constant:
+        return ast.Constant(ast.unparse(node))
 
 
 def override(config: Config, key: str, value: Any, where: str) -> None:

@@ -11,8 +11,11 @@ from typing import Any, Final
 from mmengine.runner import EpochBasedTrainLoop
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from xkd.builder import check_arguments
+from xkd.builder import check_arguments, with_types
 from xkd.data.loader import DrawSampler
+from xkd.engine.hooks import PlainCheckpointHook
+from xkd.engine.interval import IntervalInfoHook
+from xkd.hints import fitted
 
 _DICT, _DICTS, _EITHER = "a dict", "a list of dicts", "a dict or a list of dicts"
 SECTIONS: Final = {
@@ -44,6 +47,7 @@ LOADER_KEYS = (
     "prefetch_factor",
     "sampler",
 )
+_HOOKS: Final = {"runtime_info": IntervalInfoHook, "checkpoint": PlainCheckpointHook}  # those that need no type
 
 
 def check_kind(section: Any, kind: str, where: str) -> None:
@@ -78,19 +82,22 @@ def check_section(name: str, section: Any, path: str) -> None:
                 raise KeyError(
                     f"{where}.mp_cfg.mp_start_method: each loader says how its workers start, train_dataloader.multiprocessing_context"
                 )
+            _check_type(section or {}, "cudnn_benchmark", bool, where)
         case "train_cfg":
             _check_loop(section, where)
         case "optim_wrapper":
             clip = section.get("clip_grad") or {}
             function = clip_grad_value_ if clip.get("type") == "value" else clip_grad_norm_
             check_keys(clip, ["type", *parameters_of(function, "parameters")], f"{where}.clip_grad")
+            with_types(function, {key: value for key, value in clip.items() if key != "type"}, f"{where}.clip_grad")
             section = {key: value for key, value in section.items() if key not in ("constructor", "paramwise_cfg")}
         case "param_scheduler":
             for position, entry in enumerate(section or []):
                 _check_scheduler(entry, f"{where}[{position}]")
         case "custom_hooks" | "default_hooks":
             hooks = section.items() if isinstance(section, Mapping) else enumerate(section or [])
-            section = {str(at): {k: v for k, v in hook.items() if k != "priority"} for at, hook in hooks}
+            own = {str(at): {k: v for k, v in hook.items() if k != "priority"} for at, hook in hooks}
+            section = {at: {"type": _HOOKS[at], **hook} if at in _HOOKS else hook for at, hook in own.items()}
     check_arguments(section, where)
 
 
@@ -100,23 +107,28 @@ def _check_loader(section: Any, where: str) -> None:
         raise KeyError(f"{where} needs {missing}; it takes {list(LOADER_KEYS)}")
     for key, least in (("batch_size", 1), ("num_workers", 0), ("prefetch_factor", 1)):
         value, words = section.get(key, least), () if key == "batch_size" else ("auto",)
-        if value not in words and (not isinstance(value, int) or value < least):
+        if value not in words and (type(value) is not int or value < least):
             raise ValueError(f"{where}.{key} must be a whole number from {least} on{' or auto' if words else ''}, got {value!r}")
+    for key in ("drop_last", "persistent_workers"):
+        _check_type(section, key, bool, where)
     starts = sorted(get_all_start_methods())
     if section.get("multiprocessing_context", starts[0]) not in starts:
         raise ValueError(f"{where}.multiprocessing_context says how workers start, {starts}; got {section['multiprocessing_context']!r}")
     check_keys(section.get("sampler", {}), parameters_of(DrawSampler, "dataset", "seed", "rank", "world_size"), f"{where}.sampler")
+    with_types(DrawSampler, section.get("sampler", {}), f"{where}.sampler")
 
 
 def _check_loop(section: Any, where: str) -> None:
     check_keys(section, ["by_epoch", *parameters_of(EpochBasedTrainLoop, "runner", "dataloader")], where)
     if "max_epochs" not in section:
         raise KeyError(f"{where} needs max_epochs; it has {list(section)}")
+    _check_type(section, "by_epoch", bool, where)
     if not section.get("by_epoch", True):
         raise ValueError(f"{where}: runs are counted in epochs, by_epoch must be True")
     for key in ("max_epochs", "val_interval", "val_begin"):
         if (value := section.get(key, 1)) is not None and (type(value) is not int or value < 1):
             raise ValueError(f"{where}.{key} must be a whole number from 1 on, got {value!r}")
+    with_types(EpochBasedTrainLoop, section, where)
     if section.get("val_begin", 1) > section["max_epochs"]:
         raise ValueError(
             f"{where}: val_begin {section['val_begin']} lies after max_epochs {section['max_epochs']}: nothing would be chosen"
@@ -128,6 +140,14 @@ def _check_scheduler(entry: Any, where: str) -> None:
     parents = getattr(entry.get("type"), "__mro__", ())
     legal = {key: None for parent in parents for key in parameters_of(parent, "self", "optimizer", "args", "kwargs")}
     check_keys(entry if parents else (), ["type", *legal, "convert_to_iter_based"], where)
+    _check_type(entry, "convert_to_iter_based", bool, where)
+
+
+def _check_type(section: Mapping[str, Any], key: str, hint: Any, where: str) -> None:
+    try:
+        fitted(section.get(key, hint()), hint)
+    except TypeError as error:
+        raise TypeError(f"{where}.{key} {error}") from None
 
 
 def check_keys(section: Iterable[str], legal: Sequence[str], where: str) -> None:
