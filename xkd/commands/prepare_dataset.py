@@ -7,11 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from rich.markup import escape
 
 from xkd.data.manifest import data_root
 from xkd.data.prepare.arguments import named, parse_masks, parse_numbers, parse_sources, with_settings
+from xkd.data.prepare.assign import SHARES, Splitting
 from xkd.data.prepare.clocks import Clock
 from xkd.data.prepare.coco import Coco, find_in_coco
 from xkd.data.prepare.folders import find_in_folders
@@ -86,8 +88,18 @@ def find(a: argparse.Namespace, sources: Mapping[str, Source]) -> Contents:
 
 def order_of(a: argparse.Namespace, place: Path) -> Order:
     """`place` is where the data set is made unless the words say."""
-    shares, out = parse_numbers(a.split, "--split"), a.out or place
-    return Order(out, a.name or out.name, a.licence, a.source, a.link, a.group_regex, shares, a.seed, a.split_lists, a.on_broken)
+    out = a.out or place
+    return Order(out, a.name or out.name, a.licence, a.source, a.link, splitting_of(a), a.on_broken)
+
+
+def splitting_of(a: argparse.Namespace) -> Splitting:
+    column = getattr(a, "split_column", "")
+    ways = {"--split": a.split, "--split-lists": a.split_lists, "--split-from-folder": a.split_from_folder, "--split-column": column}
+    if len(given := [flag for flag, value in ways.items() if value]) > 1:
+        raise ValueError(f"splits are given twice, by {' and '.join(given)}; which holds?")
+    shares = parse_numbers(a.split, "--split") or SHARES
+    way: Literal["found", "folder", "drawn"] = "folder" if a.split_from_folder else "drawn" if a.split else "found"
+    return Splitting(way, shares, a.seed, a.split_lists, a.group_regex)
 
 
 def labels_of(a: argparse.Namespace) -> LabelSource:
@@ -114,10 +126,12 @@ def add_order(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default="not stated", help="where the recordings come from")
     parser.add_argument("--link", choices=["copy", "symlink", "hardlink"], default="copy", help="how files get there (%(default)s)")
     parser.add_argument("--group-regex", default="", metavar="REGEX", help="what it captures in a stem is the group: plant, scene, drive")
-    shares = ["train=0.7", "val=0.15", "test=0.15"]
-    parser.add_argument("--split", nargs="+", default=shares, metavar="SPLIT=SHARE", help=f"by group ({' '.join(shares)})")
+    shares = " ".join(f"{split}={share:g}" for split, share in SHARES.items())
+    drawn = f"drawn by group ({shares}, unless the recordings come with splits)"
+    parser.add_argument("--split", nargs="+", default=[], metavar="SPLIT=SHARE", help=drawn)
     parser.add_argument("--seed", type=int, default=0, help="of the split (%(default)s)")
     parser.add_argument("--split-lists", type=Path, metavar="DIR", help="given splits: train.txt, val.txt and test.txt, an id a line")
+    parser.add_argument("--split-from-folder", action="store_true", help="given splits: folders train, val (valid, dev) and test")
     broken = "skip reads every file, and leaves out and counts those that cannot be read (%(default)s: at the first that is needed)"
     parser.add_argument("--on-broken", choices=["stop", "skip"], default="stop", help=broken)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from xkd.data.prepare.listing import stem_of
 from xkd.data.prepare.records import Record
+from xkd.data.prepare.split_names import class_folders
 from xkd.data.rows import NONE
 from xkd.data.write import read_table
 
@@ -52,7 +53,7 @@ def annotate(
     elif labels.split_column:
         raise ValueError(f"--split-column {labels.split_column} is a column of --labels CSV, which is not given")
     elif labels.folder:
-        records = [replace(record, labels=(_parent(record.id),)) for record in records]
+        records = _from_folders(records)
     classes = labels.classes or tuple(sorted({name for record in records for name in record.labels or ()}))
     check_classes(classes)
     kept = []
@@ -107,6 +108,8 @@ def _from_table(
             f"{path}: none of its ids is the stem of a file; it has '{next(iter(by_id), '')}', "
             f"the files have '{records[0].id}'; see --strip"
         )
+    if labels.split_column:
+        notes.append(f"splits are those of the column '{labels.split_column}' of {path.name}")
     if "split" in header and labels.split_column != "split":
         notes.append(f"{path.name} has a column 'split' that is not used; --split-column split takes it")
     return annotated, unused, notes
@@ -161,8 +164,8 @@ def _annotated(record: Record, row: Mapping[str, str], labels: LabelSource, furt
     )
 
 
-def _parent(stem: str) -> str:
-    parent = Path(stem).parent.name
-    if not parent:
-        raise ValueError(f"'{stem}' lies in no folder below the sensor's; --labels-from-folder takes the parent folder's name as the class")
-    return parent
+def _from_folders(records: Sequence[Record]) -> list[Record]:
+    classes = class_folders(record.id for record in records)
+    if without := [record for record in records if not classes[record.id]]:
+        raise ValueError(f"'{without[0].id}' lies in no folder of a class below the sensor's, which --labels-from-folder takes")
+    return [replace(record, labels=(classes[record.id],)) for record in records]

@@ -7,21 +7,19 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 import cv2
 
+from xkd.data.prepare.assign import Splitting, assigned
 from xkd.data.prepare.header import completed, measured
-from xkd.data.prepare.labels import group_of
 from xkd.data.prepare.readable import readable
 from xkd.data.prepare.records import Contents, File, Record
-from xkd.data.prepare.split import split_by_group
 from xkd.data.prepare.toml import to_toml
-from xkd.data.rows import NONE, SPLITS
-from xkd.data.text import read_text
+from xkd.data.rows import NONE
 from xkd.data.write import new_dataset, write_rows
 from xkd.geometry import Box
 from xkd.modalities.calibration import write_calibration
@@ -34,17 +32,14 @@ _CALIBRATIONS: Final = "calibration"
 
 @dataclass(frozen=True)
 class Order:
-    """How the data set at `out` is made. `lists` is a folder with train.txt, val.txt and test.txt of ids or frames."""
+    """How the data set at `out` is made."""
 
     out: Path
     name: str
     licence: str
     source: str
     link: Link = "copy"
-    group_regex: str = ""
-    shares: Mapping[str, float] = field(default_factory=lambda: {"train": 0.7, "val": 0.15, "test": 0.15})
-    seed: int = 0
-    lists: Path | None = None
+    splitting: Splitting = field(default_factory=Splitting)
     on_broken: Literal["stop", "skip"] = "stop"  # "skip" reads every file and leaves out those that cannot be
 
 
@@ -63,16 +58,12 @@ class Made:
 def make(contents: Contents, order: Order) -> Made:
     """Write the data set. Raises what `new_dataset` does, and `ValueError` naming the sensor, the row or the file."""
     left_out = Counter(contents.left_out)
-    records = _grouped(contents.records, order.group_regex)
-    records = _given(records, order, left_out) if _is_given(records, order) else _split(records, order)
-    if not order.group_regex:
-        _check_groups(records, {record.id for record in contents.records if not record.group})
+    notes: list[str] = []
+    records = assigned(contents.records, order.splitting, left_out, notes)
     train = [record for record in records if record.split == "train"]
     if not train:
         raise ValueError("no row is in split 'train'; there is nothing to learn from")
-    notes = list(contents.notes)
-    if not order.group_regex and not any(record.group for record in contents.records):
-        notes.append("no groups were given: frames of one plant, scene or drive may straddle the splits; see --group-regex")
+    notes = [*contents.notes, *notes]
     with new_dataset(order.out) as draft:
         for record in records:
             _write_made(draft, record)
@@ -91,65 +82,6 @@ def make(contents: Contents, order: Order) -> Made:
 def safe(name: str) -> str:
     """A relative path with letters, digits, `_`, `-`, `.` and `/` alone."""
     return re.sub(r"[^\w./-]", "_", name)
-
-
-def _grouped(records: Sequence[Record], regex: str) -> list[Record]:
-    """Each with its group, that of its frame alone where nobody gave any; `ValueError` where two ways give one."""
-    given = [record for record in records if record.group]
-    if regex and given:
-        raise ValueError(f"row '{given[0].id}' has a group, '{given[0].group}', and --group-regex is given too; which holds?")
-    return [replace(record, group=group_of(record.frame, regex) if regex else record.group or record.frame) for record in records]
-
-
-def _check_groups(records: Sequence[Record], without: set[str]) -> None:
-    """`ValueError` where some rows have a group and others do not: those may be of a plant, scene or drive of another split."""
-    lost = [record.id for record in records if record.id in without]
-    if 0 < len(lost) < len(records):
-        raise ValueError(
-            f"{len(lost)} of {len(records)} rows have no group, such as '{lost[0]}', others have one: they may be of the same plant, scene"
-            " or drive as rows of another split. Give each a line with its group in the table (an empty label leaves it unlabelled), or"
-            " take --group-regex"
-        )
-
-
-def _is_given(records: Sequence[Record], order: Order) -> bool:
-    written = any(record.split for record in records)
-    if written and order.lists is not None:
-        raise ValueError("splits are given twice, by a column and by lists; which holds?")
-    return written or order.lists is not None
-
-
-def _given(records: Sequence[Record], order: Order, left_out: Counter[str]) -> list[Record]:
-    """Rows with the splits that somebody chose; those without one are left out. `ValueError` where a group straddles."""
-    if order.lists is not None:
-        chosen = _read_lists(order.lists)
-        records = [replace(record, split=chosen.get(record.id, chosen.get(record.frame, ""))) for record in records]
-    left_out["row without a split"] += sum(not record.split for record in records)
-    kept = [record for record in records if record.split]
-    splits: dict[str, str] = {}
-    for record in kept:
-        if record.split not in SPLITS:
-            raise ValueError(f"row '{record.id}': unknown split '{record.split}'; legal are {list(SPLITS)}")
-        if splits.setdefault(record.group, record.split) != record.split:
-            raise ValueError(f"row '{record.id}': group '{record.group}' straddles splits '{splits[record.group]}' and '{record.split}'")
-    return kept
-
-
-def _read_lists(folder: Path) -> dict[str, str]:
-    chosen: dict[str, str] = {}
-    for split in SPLITS:
-        path = folder / f"{split}.txt"
-        for name in read_text(path).split("\n") if path.is_file() else []:
-            if name.strip() and chosen.setdefault(name.strip(), split) != split:
-                raise ValueError(f"{path}: '{name.strip()}' is in {chosen[name.strip()]}.txt too")
-    if not chosen:
-        raise FileNotFoundError(f"{folder}: no {[f'{split}.txt' for split in SPLITS]} with ids in them")
-    return chosen
-
-
-def _split(records: Sequence[Record], order: Order) -> list[Record]:
-    chosen = split_by_group(((record.group, record.kinds) for record in records), order.shares, order.seed)
-    return [replace(record, split=chosen[record.group]) for record in records]
 
 
 def _write_made(draft: Path, record: Record) -> None:
