@@ -10,8 +10,11 @@ from shape_pairs import check, only, replace
 
 
 def class_only_in_test(root: Path) -> None:
+    class_nowhere(root)
     rows = (root / "manifest.csv").read_text("utf-8").splitlines()
-    (root / "manifest.csv").write_text("\n".join(row.replace(",b,", ",a,") if ",test," not in row else row for row in rows) + "\n", "utf-8")
+    (root / "manifest.csv").write_text(
+        "\n".join(row.replace(",b,", ",c,") if row.startswith("r15,test,") else row for row in rows) + "\n", "utf-8"
+    )
 
 
 def class_nowhere(root: Path) -> None:
@@ -22,9 +25,26 @@ def no_test_rows(root: Path) -> None:
     replace(root / "manifest.csv", ",test,", ",val,")
 
 
+def one_class_in_val(root: Path) -> None:
+    rows = (root / "manifest.csv").read_text("utf-8").splitlines()
+    (root / "manifest.csv").write_text("\n".join(row.replace(",b,", ",a,") if ",val," in row else row for row in rows) + "\n", "utf-8")
+
+
+def nothing_known_in_val(root: Path) -> None:
+    lines = (root / "manifest.csv").read_text("utf-8").splitlines()
+    kept = [",".join([*line.split(",")[:-2], "", ""]) if ",val," in line else line for line in lines]
+    (root / "manifest.csv").write_text("\n".join(kept) + "\n", "utf-8")
+
+
 LABELS: dict[str, tuple[Callable[[Path], None], str, str]] = {
-    "only in test": (class_only_in_test, "error", "class 'b' only in test: it is measured and never learned"),
+    "only in test": (class_only_in_test, "error", "class 'c' only in test: it is measured and never learned"),
     "nowhere": (class_nowhere, "warning", "class 'c' has no labelled row"),
+    "one class in val": (one_class_in_val, "warning", "all labels of split 'val' are 'a': a network that always says so is right there"),
+    "nothing known in val": (
+        nothing_known_in_val,
+        "warning",
+        "no row of val has a label, a mask or boxes: nothing is learned or measured there by classes; if there is a label table, do its ids match?",
+    ),
     "no test": (no_test_rows, "warning", "split 'test' has no rows"),
 }
 

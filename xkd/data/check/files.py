@@ -146,9 +146,12 @@ def _size_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
         counts = Counter(sizes.values())
         usual = counts.most_common(1)[0][0] if counts else (1, 1)
         odd = [path for path, size in sizes.items() if _unlike(size, usual)]
-        if 0 < len(odd) < len(sizes) / 2:  # else the images are of all proportions
-            common = ", ".join(f"{width}x{height} ({count})" for (width, height), count in counts.most_common(4))
+        common = ", ".join(f"{width}x{height} ({count})" for (width, height), count in counts.most_common(4))
+        if 0 < len(odd) < len(sizes) / 2:
             text = f"{name}: {len(odd)} images have other proportions than the most, {common}: they are stretched; {listed(odd)}"
+            findings.append(Finding("warning", "files", text))
+        elif odd:
+            text = f"{name}: the images have many proportions, {common}: a view has one, to which all are stretched; crops keep theirs"
             findings.append(Finding("warning", "files", text))
     shown = {row.mask: next((facts[name, paths[0]].size for name, paths in row.files.items()), (0, 0)) for row in manifest.rows if row.mask}
     beside = {path: (header_size(manifest.root / path), size) for path, size in shown.items()}

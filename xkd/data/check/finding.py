@@ -16,7 +16,7 @@ class Finding:
     """An error is what training would refuse or evaluate blindly; a warning wants a person's look; a note is good to know."""
 
     severity: Severity
-    subject: str  # "files", "registration", "time", "exposure", "leaks", "labels", "masks" or "normalisation"
+    subject: str  # "reading", "files", "registration", "time", "exposure", "leaks", "labels", "masks" or "normalisation"
     text: str
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from xkd.data.check.contents import column_findings, content_findings
 from xkd.data.check.exposure import Exposure, NormalisationCheck, expose, exposure_findings, normalisation, normalisation_findings
 from xkd.data.check.files import file_findings, scan_files, users
 from xkd.data.check.finding import Finding, listed
@@ -17,6 +18,7 @@ from xkd.data.check.labels import Balance, Timing, balance, balance_findings, ti
 from xkd.data.check.leaks import Leak, duplicate_findings, near_duplicates, near_findings
 from xkd.data.check.overlay import in_camera
 from xkd.data.check.residual import Measured, Residual, measure_pair, residual_findings, residual_of
+from xkd.data.check.splits import split_findings
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
 
@@ -84,11 +86,14 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
     findings = [
         *file_findings(manifest, facts),
         *duplicate_findings(manifest, facts),
+        *column_findings(manifest, facts),
         *_reading_findings(pixels.problems, len(rows)),
         *balance_findings(counts),
+        *split_findings(manifest, counts),
         *near_findings(leaks),
         *itertools.chain.from_iterable(residual_findings(one, max_residual) for one in residuals),
         *_registered_findings(manifest),
+        *content_findings(manifest, exposures),
         *exposure_findings(manifest.modalities, exposures),
         *normalisation_findings(manifest.modalities, known),
         *timing_findings(manifest, times),
