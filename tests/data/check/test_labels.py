@@ -43,7 +43,8 @@ LABELS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "nothing known in val": (
         nothing_known_in_val,
         "warning",
-        "no row of val has a label, a mask or boxes: nothing is learned or measured there by classes; if there is a label table, do its ids match?",
+        "no row of val has a label, a mask or boxes: nothing is learned or measured there by classes; if there is"
+        " a label table, do its ids match?",
     ),
     "no test": (no_test_rows, "warning", "split 'test' has no rows"),
 }
