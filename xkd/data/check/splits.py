@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import PurePosixPath
-from typing import Final
 
 from xkd.data.check.finding import Finding, Severity, listed
 from xkd.data.check.labels import Balance
 from xkd.data.manifest import Manifest
+from xkd.data.prepare.split_names import named_split
 from xkd.data.rows import SPLITS, Row
-
-_FOLDERS: Final = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def split_findings(manifest: Manifest, counts: Balance) -> list[Finding]:
@@ -32,7 +21,7 @@ def _folder_findings(manifest: Manifest) -> list[Finding]:
     moved: Counter[tuple[str, str]] = Counter()
     examples = []
     for row in manifest.rows:
-        said = {_FOLDERS[part.lower()] for part in _folders(row) if part.lower() in _FOLDERS}
+        said = {split for part in _folders(row) if (split := named_split(part))}
         if len(said) == 1 and row.split not in said:
             moved[said.pop(), row.split] += 1
             examples.append(row.id)
