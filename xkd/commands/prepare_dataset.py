@@ -112,6 +112,8 @@ def labels_of(a: argparse.Namespace) -> LabelSource:
         a.label_column,
         a.group_column,
         a.split_column,
+        a.label_separator,
+        splits_elsewhere=bool(a.split or a.split_lists or a.split_from_folder),
     )
 
 
@@ -153,13 +155,23 @@ def add_classes(parser: argparse.ArgumentParser) -> None:
 
 
 def add_labels(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--labels", type=Path, metavar="CSV", help="columns id (the stem), label and, if you like, group, split and more")
-    parser.add_argument("--labels-from-folder", action="store_true", help="a stem's parent folder is its class")
-    parser.add_argument("--multilabel", action="store_true", help="several labels per cell, joined by ';'; '-' is none")
+    parser.add_argument(
+        "--labels", type=Path, metavar="CSV", help="a table of ids (names of files), labels and, if you like, groups and splits"
+    )
+    parser.add_argument("--labels-from-folder", action="store_true", help="the folder of a file is its class")
+    parser.add_argument("--multilabel", action="store_true", help="several labels per cell, or columns of 0 and 1; '-' is none")
+    parser.add_argument(
+        "--label-separator", default="", metavar="TEXT", help="joins several labels of a cell (';', or found where it is clear)"
+    )
     add_classes(parser)
-    for column in ("id", "label", "group"):
-        parser.add_argument(f"--{column}-column", default=column, metavar="NAME", help="of the CSV (%(default)s)")
-    parser.add_argument("--split-column", default="", metavar="NAME", help="of the CSV: given splits, instead of --split")
+    parser.add_argument("--id-column", default="", metavar="NAME", help="of the CSV (the one that holds the files' names)")
+    parser.add_argument(
+        "--label-column", default="", metavar="NAME", help="of the CSV (label, class, ..., or a column of 0 and 1 per class); - for none"
+    )
+    parser.add_argument("--group-column", default="", metavar="NAME", help="of the CSV (group)")
+    parser.add_argument(
+        "--split-column", default="", metavar="NAME", help="of the CSV: given splits (split, where all its cells are splits)"
+    )
 
 
 def add_masks(parser: argparse.ArgumentParser) -> None:

@@ -191,7 +191,7 @@ def _labels(text: str) -> Fault:
         (lambda root: ("--split", "train=0.5", "test=0.4"), "add up to 1"),
         (lambda root: ("--split", "train=0.5", "tset=0.5"), "unknown split 'tset'; legal are"),
         (lambda root: ("--group-regex", "^tree"), "--group-regex '\\^tree' finds no group in 'plant0_0'"),
-        (lambda root: ("--split-column", "split"), "--split-column split is a column of --labels CSV, which is not given"),
+        (lambda root: ("--split-column", "split"), "--split-column split is about --labels CSV, which is not given"),
         (lambda root: ("--mask-values", "a=1"), "--masks DIR mean; it is not given"),
         (lambda root: ("--classes", "a;b"), "a class cannot be called 'a;b'"),
     ],

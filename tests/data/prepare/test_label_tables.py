@@ -33,14 +33,20 @@ def test_ids_may_be_names_of_files(header: str, recordings: Path, prepare: Prepa
 
 
 def test_the_column_of_the_labels_is_asked_for_with_those_there_are(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
-    (recordings / "labels.csv").write_text("id,disease,height\nplant1_0,rust,3\n", "utf-8")
+    (recordings / "labels.csv").write_text("id,state,height\nplant1_0,rust,3\n", "utf-8")
     words = ("folders", *two_sensors(recordings), *STRIP, "--labels", recordings / "labels.csv", "--out", tmp_path / "out")
     answer = prepare(*words)
     assert answer.code == 2
     assert (
-        "labels.csv: no column 'label'; --label-column names the labels', one of ['disease', 'height'], or --classes says" in answer.error
+        "labels.csv: no column 'label'; --label-column names the labels', one of ['state', 'height'] ('-' where none is), or"
+        in answer.error
     )
-    assert prepare(*words, "--classes", "rust").code == 0
+    assert prepare(*words, "--classes", "rust").code == 2, "they would all be unlabelled"
+    assert prepare(*words, "--classes", "rust", "--label-column", "-").code == 0
+    answer = prepare(*words, "--label-column", "State", "--out", tmp_path / "named")
+    assert answer.code == 0, answer.error
+    assert Manifest.load(tmp_path / "named").classes == ("rust",)
+    assert "no column 'stat'; it has ['id', 'state', 'height']" in prepare(*words, "--label-column", "stat", "--out", tmp_path / "3").error
 
 
 def test_given_splits_and_left_out_rows(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xkd.data.check.finding import Finding
+from xkd.data.class_names import remarks
 from xkd.data.manifest import Manifest
 from xkd.data.rows import SPLITS
 
@@ -64,6 +65,7 @@ def balance_findings(counts: Balance) -> list[Finding]:
                 Finding("warning", "pairs", f"{total - held} of {total} rows have no {name}: they teach and learn nothing by it")
             )
     findings += [Finding("warning", "labels", f"split '{split}' has no rows") for split in SPLITS if not counts.rows[split]]
+    findings += [Finding("warning", "labels", text) for text in remarks(list(counts.classes))]
     for what, table in (("class", counts.classes), ("boxes of", counts.boxes)):
         if not any(any(part.values()) for part in table.values()):
             continue

@@ -12,6 +12,7 @@ from xkd.data.prepare.labels import group_of
 from xkd.data.prepare.records import Record
 from xkd.data.prepare.split import split_by_group
 from xkd.data.prepare.split_names import named_split, split_of
+from xkd.data.prepare.stems import Stems
 from xkd.data.rows import SPLITS
 from xkd.data.text import read_text
 
@@ -111,7 +112,14 @@ def _listed(records: Sequence[Record], folder: Path, left_out: Counter[str]) -> 
                 raise ValueError(f"{path}: '{name}' is in {chosen[name]}.txt too")
     if not chosen:
         raise FileNotFoundError(f"{folder}: no {[f'{split}.txt' for split in SPLITS]} with ids in them")
-    return [replace(record, split=chosen.get(record.id, chosen.get(record.frame, ""))) for record in records]
+    by_stem: dict[str, str] = {}
+    stems = Stems({name for record in records for name in (record.id, record.frame)}, strip="")
+    for name, split in chosen.items():
+        if not (stem := stems.find(name)):
+            left_out["line of a split list without a row"] += 1
+        elif by_stem.setdefault(stem, split) != split:
+            raise ValueError(f"{folder}: '{stem}' is in the lists of {by_stem[stem]} and {split}")
+    return [replace(record, split=by_stem.get(record.id, by_stem.get(record.frame, ""))) for record in records]
 
 
 def _drawn(records: Sequence[Record], how: Splitting) -> list[Record]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from xkd.data.prepare.labels import LabelSource, annotate
 from xkd.data.prepare.listing import Source, list_sources
@@ -27,7 +27,21 @@ def find_in_folders(sources: Mapping[str, Source], labels: LabelSource, masks: M
             )
     rows = sorted(set().union(*files.values()))
     records = [Record(stem, {column: by_stem[stem] for column, by_stem in files.items() if stem in by_stem}, frame=stem) for stem in rows]
-    return described(records, sources, Counter(left_out), labels, masks, strip)
+    return described(records, sources, Counter(left_out), labels, masks, strip, notes=_case_twins(rows))
+
+
+def _case_twins(stems: Sequence[str]) -> tuple[str, ...]:
+    """A note on rows that would be one if upper and lower case did not count."""
+    alike: dict[str, list[str]] = {}
+    for stem in stems:
+        alike.setdefault(stem.casefold(), []).append(stem)
+    twins = [those for those in alike.values() if len(those) > 1]
+    if not twins:
+        return ()
+    named = " and ".join(f"'{stem}'" for stem in twins[0])
+    return (
+        f"{len(twins)} stems differ in upper and lower case alone, such as {named}: they stay rows of their own; rename files of a pair",
+    )
 
 
 def described(
@@ -41,18 +55,18 @@ def described(
     notes: tuple[str, ...] = (),
 ) -> Contents:
     """Records of stems with their labels and masks."""
-    records, classes, unlabelled, remarks = annotate(records, labels, list(sources), strip)
-    left_out = left_out + unlabelled
+    annotated = annotate(records, labels, list(sources), strip)
+    records, left_out = annotated.records, left_out + annotated.left_out
     if masks is not None:
         records, unmasked = give_masks(records, masks, strip)
         left_out.update(unmasked)
     return Contents(
         sensors={column: source.table for column, source in sources.items()},
         records=tuple(records),
-        classes=classes,
-        multilabel=labels.multilabel,
+        classes=annotated.classes,
+        multilabel=annotated.multilabel,
         mask=masks.mask if masks is not None else None,
         max_time_offset=max_time_offset,
         left_out=left_out,
-        notes=(*notes, *remarks),
+        notes=(*notes, *annotated.notes),
     )

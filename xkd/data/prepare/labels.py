@@ -4,57 +4,76 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from xkd.data.prepare.listing import stem_of
+from xkd.data.class_names import remarks
+from xkd.data.prepare.label_columns import id_column, labelling, split_column
 from xkd.data.prepare.records import Record
-from xkd.data.prepare.split_names import class_folders
+from xkd.data.prepare.split_names import class_folders, named_split
+from xkd.data.prepare.stems import Stems, one_form
+from xkd.data.prepare.tables import TextTable, read_any_table
 from xkd.data.rows import NONE
-from xkd.data.write import read_table
 
-_ID: Final = "id"
-_LABEL: Final = "label"
-_GROUP: Final = "group"
 _TAKEN: Final = ("id", "split", "group", "label", "mask", "calibration")
+_EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True)
 class LabelSource:
-    """Where labels come from. `table` is a CSV (its further columns are carried along), `folder` takes each stem's parent folder."""
+    """Where labels come from. `table` is a CSV (its further columns are carried along), `folder` takes the name of each file's folder.
+
+    Columns that are not named are found. `separator` joins several labels of a cell, and is found too; `splits_elsewhere` says that
+    somebody chose other splits than the table's.
+    """
 
     table: Path | None = None
     folder: bool = False
     multilabel: bool = False
     classes: tuple[str, ...] = ()  # in this order; all that occur, sorted, where none are named
-    id_column: str = _ID
-    label_column: str = _LABEL
-    group_column: str = _GROUP
+    id_column: str = ""
+    label_column: str = ""
+    group_column: str = ""
     split_column: str = ""
+    separator: str = ""
+    splits_elsewhere: bool = False
 
 
-def annotate(
-    records: Sequence[Record], labels: LabelSource, columns: Sequence[str], strip: str
-) -> tuple[list[Record], tuple[str, ...], Counter[str], list[str]]:
-    """The records with their labels, groups and splits; the classes; what was left out by reason; and remarks.
+@dataclass(frozen=True)
+class Annotated:
+    """The records with their labels, groups and splits, the classes, what was left out by reason, and remarks."""
 
-    `columns` are the sensors' names, which a table must not have; its ids are stems, or names of files with such stems.
-    A label that is not among `classes` takes its row out.
+    records: list[Record]
+    classes: tuple[str, ...]
+    multilabel: bool
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: tuple[str, ...] = ()
+
+
+def annotate(records: Sequence[Record], labels: LabelSource, columns: Sequence[str], strip: str) -> Annotated:
+    """`columns` are the sensors' names, which a table must not have; its ids are stems, or names of files with such stems.
+
+    A label that is not among the classes takes its row out; `ValueError` where no row keeps a label though labels are given.
     """
     left_out: Counter[str] = Counter()
     notes: list[str] = []
+    multilabel = labels.multilabel or bool(labels.separator)
     if labels.table is not None and labels.folder:
         raise ValueError("labels come from a table or from the folders' names, not from both")
     if labels.table is not None:
-        records, unused, notes = _from_table(records, labels.table, labels, columns, strip)
-        left_out[f"row of {labels.table.name} without a file"] = unused
-    elif labels.split_column:
-        raise ValueError(f"--split-column {labels.split_column} is a column of --labels CSV, which is not given")
+        records, multilabel = _from_table(records, read_any_table(labels.table), labels, columns, strip, left_out, notes)
+    elif labels.split_column or labels.label_column or labels.separator:
+        option = "--split-column" if labels.split_column else "--label-column" if labels.label_column else "--label-separator"
+        value = labels.split_column or labels.label_column or labels.separator
+        raise ValueError(f"{option} {value} is about --labels CSV, which is not given")
     elif labels.folder:
         records = _from_folders(records)
-    classes = labels.classes or tuple(sorted({name for record in records for name in record.labels or ()}))
+    occurring = sorted({name for record in records for name in record.labels or ()})
+    classes = tuple(map(one_form, labels.classes)) or tuple(occurring)
+    if not classes:
+        _ask_for_classes(records)
     check_classes(classes)
     kept = []
     for record in records:
@@ -62,7 +81,19 @@ def annotate(
             left_out[f"row with label '{strange[0]}', not among the classes"] += 1
         else:
             kept.append(record)
-    return kept, classes, +left_out, notes
+    if occurring and not any(record.labels is not None for record in kept):
+        raise ValueError(f"no label is among --classes {' '.join(classes)}: they are {occurring[:10]}")
+    notes += remarks(occurring)
+    return Annotated(kept, classes, multilabel, +left_out, tuple(notes))
+
+
+def _ask_for_classes(records: Sequence[Record]) -> None:
+    folders = sorted(set(class_folders(record.id for record in records).values()) - {""})
+    if 1 < len(folders) < len(records):
+        raise ValueError(
+            f"no classes: the files lie in folders {folders[:10]}, --labels-from-folder takes these as classes; or give --labels CSV, or"
+            " name the classes with --classes"
+        )
 
 
 def check_classes(classes: Sequence[str]) -> None:
@@ -70,7 +101,7 @@ def check_classes(classes: Sequence[str]) -> None:
     if not classes:
         raise ValueError("no classes: give labels (--labels CSV, --labels-from-folder), or name the classes with --classes")
     if wrong := [name for name in classes if not name.strip() or name == NONE or ";" in name]:
-        raise ValueError(f"a class cannot be called '{wrong[0]}': ';' joins several, '{NONE}' says that there is none")
+        raise ValueError(f"a class cannot be called '{wrong[0]}': ';' joins several (--multilabel), '{NONE}' says that there is none")
 
 
 def group_of(text: str, pattern: str) -> str:
@@ -85,83 +116,91 @@ def group_of(text: str, pattern: str) -> str:
 
 
 def _from_table(
-    records: Sequence[Record], path: Path, labels: LabelSource, columns: Sequence[str], strip: str
-) -> tuple[list[Record], int, list[str]]:
-    rows = read_table(path)
-    header = [column for column in rows[0] if column is not None] if rows else []
-    for line, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise ValueError(f"{path}, line {line}: has not as many cells as the header, {len(header)}; put text with commas in quotes")
-    stems = {record.id for record in records}
-    labels, notes = _with_ids(labels, path, rows, header, stems, strip)
-    further = _further(labels, path, header, columns)
-    by_id: dict[str, dict[str, str]] = {}
-    for line, row in enumerate(rows, 2):
-        name = _stem(row[labels.id_column], stems, strip)
-        if name in by_id:
-            raise ValueError(f"{path}, line {line}: '{name}' is there twice")
-        by_id[name] = row
-    annotated = [_annotated(record, by_id[record.id], labels, further) if record.id in by_id else record for record in records]
-    unused = len(by_id.keys() - stems)
-    if unused == len(by_id):
+    records: Sequence[Record],
+    table: TextTable,
+    labels: LabelSource,
+    columns: Sequence[str],
+    strip: str,
+    left_out: Counter[str],
+    notes: list[str],
+) -> tuple[list[Record], bool]:
+    """The records with what the table says of them, and whether it gives several labels."""
+    stems = Stems((record.id for record in records), strip)
+    ids, id_note = id_column(table, labels.id_column, stems)
+    splits, split_note = split_column(table, labels.split_column, labels.splits_elsewhere)
+    groups = table.needed(labels.group_column) if labels.group_column else table.column("group")
+    taken = [ids, splits, groups, *_carried_names(table)]
+    several = labels.multilabel or bool(labels.separator)
+    labelled = labelling(table, labels.label_column, taken, labels.classes, several, labels.separator)
+    further = _further(table, (ids, splits, groups, *labelled.columns), columns)
+    by_stem = _by_stem(table, ids, stems, left_out, notes)
+    annotated = []
+    for record in records:
+        if (row := by_stem.get(record.id)) is not None:
+            record = replace(
+                record,
+                labels=labelled.names(row),
+                group=row[groups] if groups else "",
+                split=(named_split(row[splits]) or row[splits]) if splits else "",
+                extra={column: row[column] for column in further},
+            )
+        annotated.append(record)
+    if labelled.columns and not any(record.labels is not None for record in annotated):
+        raise ValueError(f"{table.path}: {_quoted(labelled.columns)} labels no file: all of its cells are empty, where a row has a file")
+    if table.separator != ",":
+        notes.append(f"{table.path.name} is read as separated by {table.separator!r}")
+    notes += [note for note in (id_note, labelled.note, split_note) if note]
+    return annotated, labelled.multilabel
+
+
+def _by_stem(table: TextTable, ids: str, stems: Stems, left_out: Counter[str], notes: list[str]) -> dict[str, dict[str, str]]:
+    """Stem -> its row; rows without a file are counted, with examples."""
+    by_stem: dict[str, dict[str, str]] = {}
+    unused = []
+    for row, line in zip(table.rows, table.lines, strict=True):
+        try:
+            stem = stems.find(row[ids])
+        except ValueError as error:
+            raise ValueError(f"{table.path}, line {line}: {error}") from error
+        name = stem or row[ids]
+        if name in by_stem or name in unused:
+            raise ValueError(f"{table.path}, line {line}: '{name}' is there twice")
+        if stem:
+            by_stem[stem] = row
+        else:
+            unused.append(name)
+    if not by_stem:
         raise ValueError(
-            f"{path}: none of its ids is the stem of a file; it has '{next(iter(by_id), '')}', "
-            f"the files have '{records[0].id}'; see --strip"
+            f"{table.path}: none of its ids is the stem of a file; it has '{unused[0]}', the files have '{min(stems.known)}'; see --strip"
+            " and --id-column"
         )
-    if labels.split_column:
-        notes.append(f"splits are those of the column '{labels.split_column}' of {path.name}")
-    if "split" in header and labels.split_column != "split":
-        notes.append(f"{path.name} has a column 'split' that is not used; --split-column split takes it")
-    return annotated, unused, notes
+    without = sorted(stems.known - by_stem.keys())
+    if unused:
+        left_out[f"row of {table.path.name} without a file"] = len(unused)
+        case = "; some differ from a file's name in upper and lower case alone" if any(map(stems.is_twin, unused)) else ""
+        notes.append(f"{len(by_stem)} of {len(table.rows)} rows of {table.path.name} have a file; none has {_quoted(unused)}{case}")
+    if without:
+        notes.append(f"{len(without)} of {len(stems.known)} rows of files have no line in {table.path.name}: {_quoted(without)}")
+    return by_stem
 
 
-def _with_ids(
-    labels: LabelSource, path: Path, rows: Sequence[Mapping[str, str]], header: Sequence[str], stems: set[str], strip: str
-) -> tuple[LabelSource, list[str]]:
-    """With the column of ids, which is the one that holds the stems where nobody named another, and a note where it was found so."""
-    if labels.id_column in header or labels.id_column != _ID:
-        return labels, []
-    fit = [column for column in header if 2 * sum(_stem(row[column], stems, strip) in stems for row in rows) > len(rows)]
-    if len(fit) != 1:
-        raise ValueError(f"{path}: no column '{_ID}', and no other one holds the files' stems, such as '{min(stems)}'; it has {header}")
-    return replace(labels, id_column=fit[0]), [f"ids are the column '{fit[0]}' of {path.name}: it holds the files' names"]
+def _carried_names(table: TextTable) -> list[str]:
+    """Columns that a manifest knows, and that are no labels."""
+    return [column for column in table.header if column in _TAKEN and column != "label"]
 
 
-def _further(labels: LabelSource, path: Path, header: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Columns that are carried along; `ValueError` for one that is missing, or has another meaning."""
-    group = labels.group_column if labels.group_column != _GROUP else ""
-    for column in filter(None, (labels.id_column, labels.split_column, group)):
-        if column not in header:
-            raise ValueError(f"{path}: no column '{column}'; it has {header}")
-    named = (labels.id_column, labels.label_column, labels.group_column, labels.split_column)
-    further = [column for column in header if column not in named and column not in _TAKEN]
-    if labels.label_column not in header and (labels.label_column != _LABEL or not labels.classes):
-        remedy = "" if labels.classes else ", or --classes says what they may be where none is known"
-        raise ValueError(f"{path}: no column '{labels.label_column}'; --label-column names the labels', one of {further}{remedy}")
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:_EXAMPLES]) + (f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else "")
+
+
+def _further(table: TextTable, named: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Columns that are carried along; `ValueError` for one that has another meaning."""
+    further = [column for column in table.header if column not in named and column not in _TAKEN]
     if clash := [column for column in further if column in columns]:
-        raise ValueError(f"{path}: column '{clash[0]}' is called like a sensor; rename one of them")
-    if meant := [column for column in further if column in ("crop", "boxes", "calibration") or column.split(".")[0] in columns]:
-        raise ValueError(f"{path}: column '{meant[0]}' has a meaning in a manifest that this table cannot give it; rename it")
+        raise ValueError(f"{table.path}: column '{clash[0]}' is called like a sensor; rename one of them")
+    if meant := [column for column in further if column in ("crop", "boxes", "box_scores") or column.split(".")[0] in columns]:
+        raise ValueError(f"{table.path}: column '{meant[0]}' has a meaning in a manifest that this table cannot give it; rename it")
     return further
-
-
-def _stem(cell: str, stems: set[str], strip: str) -> str:
-    """The stem that an id is, or that the file has which it names; the id itself where neither is known."""
-    return cell if cell in stems or not cell or (stem := stem_of(Path(cell), strip)) not in stems else stem
-
-
-def _annotated(record: Record, row: Mapping[str, str], labels: LabelSource, further: Sequence[str]) -> Record:
-    text = row.get(labels.label_column, "").strip()
-    names: tuple[str, ...] | None = (text,) if text else None
-    if labels.multilabel and text:
-        names = () if text == NONE else tuple(part.strip() for part in text.split(";"))
-    return replace(
-        record,
-        labels=names,
-        group=row.get(labels.group_column, ""),
-        split=row[labels.split_column] if labels.split_column else "",
-        extra={column: row[column] for column in further},
-    )
 
 
 def _from_folders(records: Sequence[Record]) -> list[Record]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xkd.data.prepare.records import File, Table
+from xkd.data.prepare.stems import one_form
 from xkd.modalities import SENSORS
 
 
@@ -57,7 +58,7 @@ def list_files(folder: Path, suffixes: Sequence[str], strip: str = "") -> tuple[
 
 def stem_of(name: Path, strip: str) -> str:
     """The relative path without its suffix and without what `strip` matches; `ValueError` where nothing is left."""
-    stem = name.with_suffix("").as_posix()
+    stem = one_form(name.with_suffix("").as_posix())
     stem = re.sub(strip, "", stem) if strip else stem
     if not stem:
         raise ValueError(f"{name}: --strip '{strip}' leaves nothing of its stem")

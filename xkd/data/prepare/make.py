@@ -18,6 +18,7 @@ from xkd.data.prepare.assign import Splitting, assigned
 from xkd.data.prepare.header import completed, measured
 from xkd.data.prepare.readable import readable
 from xkd.data.prepare.records import Contents, File, Record
+from xkd.data.prepare.stems import one_form
 from xkd.data.prepare.toml import to_toml
 from xkd.data.rows import NONE
 from xkd.data.write import new_dataset, write_rows
@@ -81,7 +82,7 @@ def make(contents: Contents, order: Order) -> Made:
 
 def safe(name: str) -> str:
     """A relative path with letters, digits, `_`, `-`, `.` and `/` alone."""
-    return re.sub(r"[^\w./-]", "_", name)
+    return re.sub(r"[^\w./-]", "_", one_form(name))
 
 
 def _write_made(draft: Path, record: Record) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xkd.data.manifest import Mask
 from xkd.data.prepare.listing import list_files
 from xkd.data.prepare.records import Record
+from xkd.data.prepare.stems import Stems
 from xkd.data.region import read_codes
 from xkd.modalities.files import IMAGES, read_image
 
@@ -87,10 +88,15 @@ def _colours(picture: NDArray[np.uint8]) -> list[list[int]]:
 
 def give_masks(records: list[Record], masks: MaskFolder, strip: str) -> tuple[list[Record], dict[str, int]]:
     """The records with their masks, and what was left out by reason."""
-    files, others = masks.find(strip)
-    unused = len(files.keys() - {record.id for record in records})
-    if unused == len(files):
-        raise ValueError(f"{masks.folder}: no mask has the stem of a row; it has '{next(iter(files))}', the rows have '{records[0].id}'")
+    found, others = masks.find(strip)
+    stems = Stems((record.id for record in records), strip)
+    files: dict[str, partial[NDArray[np.uint8]]] = {}
+    for name, codes in found.items():
+        if (stem := stems.find(name)) and files.setdefault(stem, codes) is not codes:
+            raise ValueError(f"{masks.folder}: two masks are of row '{stem}', one of them '{name}'; which is it? Remove one")
+    unused = len(found) - len(files)
+    if not files:
+        raise ValueError(f"{masks.folder}: no mask has the stem of a row; it has '{next(iter(found))}', the rows have '{records[0].id}'")
     given = [replace(record, mask=files.get(record.id)) for record in records]
     reasons = {"mask without a row": unused, f"file in {masks.folder} that is no image": others}
     return given, {reason: number for reason, number in reasons.items() if number}
