@@ -121,7 +121,7 @@ class Look:
     """What a file is like, before anybody has said which sensor made it."""
 
     suffix: str  # in lower case
-    dtype: str = ""  # of its numbers, such as "uint16"; empty where the suffix is all that is known
+    dtype: str = ""  # of its numbers, such as "uint16", or "temperatures"; empty where the suffix is all that is known
     shape: tuple[int, ...] = ()  # (H, W, C) of an image, C = 1 where its colours are all grey; of an array its own
 
 
@@ -136,6 +136,7 @@ class Clues:
     settings: Settings = field(default_factory=dict)
     content: str = ""
     meanings: tuple[tuple[str, Settings], ...] = ()
+    told: str = ""
 
 
 class Sensor(Modality, Protocol):

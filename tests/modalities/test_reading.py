@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,23 @@ import pytest
 import tifffile
 from PIL import Image
 
+from xkd.geometry import IDENTITY, Box
 from xkd.modalities import RGB, Multispectral, Thermal
 from xkd.modality import Shot
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+
+# what OpenCV makes of each orientation
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda image: image,
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).T,
+    8: np.rot90,
+}
 
 
 def test_rgb_is_red_first(tmp_path: Path) -> None:
@@ -24,11 +38,21 @@ def test_rgb_is_red_first(tmp_path: Path) -> None:
     assert RGB().read(Shot((tmp_path / "red.png",)))[0, 0].tolist() == [200, 0, 0]
 
 
-def test_rgb_repeats_grey_and_drops_alpha(tmp_path: Path) -> None:
+def test_rgb_repeats_grey_and_does_not_see_what_is_transparent(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), PICTURE[..., 0])
-    cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([PICTURE, PICTURE[..., :1]]))
-    assert np.array_equal(RGB().read(Shot((tmp_path / "grey.png",))), np.repeat(PICTURE[..., :1], 3, axis=2))
-    assert np.array_equal(RGB().read(Shot((tmp_path / "alpha.png",))), PICTURE[..., ::-1])
+    assert np.array_equal(RGB().read(Shot((tmp_path / "grey.png",))), np.dstack([PICTURE[..., 0]] * 3))
+    alpha = np.full((24, 32, 1), 255, np.uint8)
+    cv2.imwrite(str(tmp_path / "whole.png"), np.dstack([PICTURE, alpha]))
+    assert np.array_equal(RGB().read(Shot((tmp_path / "whole.png",))), PICTURE[..., ::-1])
+    alpha[:, :8], alpha[:, 8:16] = 0, 1
+    cv2.imwrite(str(tmp_path / "alpha.png"), np.dstack([PICTURE, alpha]))
+    read = RGB().read(Shot((tmp_path / "alpha.png",)))
+    assert np.isnan(read[:, :8]).all()
+    assert np.array_equal(read[:, 8:], PICTURE[:, 8:, ::-1])
+    placed = RGB(mean=(1.0, 2.0, 3.0)).place(read, IDENTITY, (24, 32), Box(0, 0, 32, 24))
+    assert placed.dtype == np.uint8
+    assert (placed[:, :8] == (1, 2, 3)).all()
+    assert np.array_equal(placed[:, 8:], PICTURE[:, 8:, ::-1])
 
 
 def test_rgb_refuses_16_bits_until_it_is_told_what_they_mean(tmp_path: Path) -> None:
@@ -121,18 +145,21 @@ def test_a_white_that_the_file_cannot_hold_is_named(tmp_path: Path) -> None:
         RGB(white=4095.0).read(Shot((tmp_path / "a.png",)))
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "tif"])
-def test_bands_that_are_stored_turned_are_refused(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "png"])
+def test_bands_that_are_stored_turned_are_turned_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"turned.{suffix}"
-    if suffix == "tif":
-        tifffile.imwrite(path, PICTURE, photometric="rgb", extratags=[(274, "H", 1, 3, True)])
-    else:
-        exif = Image.Exif()
-        exif[274] = 3
-        Image.fromarray(PICTURE).save(path, exif=exif)
-    sensor = Multispectral(bands=("red", "green", "nir"))
-    with pytest.raises(ValueError, match=rf"turned\.{suffix}: is stored turned \(\w+ orientation 3\)"):
-        sensor.read(Shot((path,)))
+    for orientation, back in TURNS.items():
+        stored = np.dstack([PICTURE, np.full(PICTURE.shape[:2], 255, np.uint8)]) if suffix == "png" else PICTURE
+        if suffix == "tif":
+            tifffile.imwrite(path, stored, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+        else:
+            exif = Image.Exif()
+            exif[274] = orientation
+            Image.fromarray(stored).save(path, exif=exif, quality=100, subsampling=0)
+        sensor = Multispectral(bands=("red", "green", "nir"), outputs=("red",), range=(0.0, 255.0))
+        read = sensor.read(Shot((path,)))[..., 0]
+        assert read.shape == back(PICTURE[..., 0]).shape
+        assert read == pytest.approx(back(PICTURE[..., 0]).astype(np.float32), abs=4 if suffix == "jpg" else 0), orientation
 
 
 def test_percentile_encoding_is_automatic_gain_and_says_so(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xkd.modalities.files import read_image
+from xkd.modalities.bands import Raster
+from xkd.modalities.files import read_raster
 from xkd.modality import Shot
 
 FEW: Final = 20  # files are enough for percentiles
@@ -49,21 +49,26 @@ def read_few(shots: Sequence[Shot], read: Callable[[Shot], _T]) -> list[_T]:
     return contents
 
 
-def read_images(shots: Sequence[Shot]) -> list[NDArray[Any]]:
-    """(H, W) or (H, W, 3), B first, of a few shots with one file each."""
-    return read_few(shots, lambda shot: read_image(shot.only, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR))
+def read_rasters(shots: Sequence[Shot], chosen: tuple[int, ...] = ()) -> list[Raster]:
+    """The bands, or those with the `chosen` numbers, of a few shots with one file each."""
+    return read_few(shots, lambda shot: read_raster(shot.only, chosen))
 
 
-def counts_of(images: Sequence[NDArray[Any]], holes: bool = False) -> Counts:
-    """Of the first channel of each; with `holes` a count of 0 is none."""
-    planes = [image if image.ndim == 2 else image[..., 0] for image in images]
-    low, high = usual_span([plane[plane != 0] if holes and plane.any() else plane for plane in planes])
-    return Counts(planes[0].dtype, low, high, max(float(plane.max()) for plane in planes), len(planes))
+def counts_of(rasters: Sequence[Raster], nodata: float | None = None, holes: bool = False) -> Counts:
+    """Of the first band of each, where something was measured; with `holes` a count of 0 is none."""
+    planes = [raster.measured(nodata)[..., 0] for raster in rasters]
+    if holes:
+        planes = [np.where(plane == 0, np.float32(np.nan), plane) if plane.any() else plane for plane in planes]
+    low, high = usual_span(planes)
+    most = max(float(plane[np.isfinite(plane)].max(initial=-math.inf)) for plane in planes)
+    return Counts(rasters[0].values.dtype, low, high, most, len(planes))
 
 
 def usual_span(images: Sequence[NDArray[Any]]) -> tuple[float, float]:
-    """Between which 98 % of the finite values lie; images count alike."""
+    """Between which 98 % of the finite values lie; images count alike. `ValueError` where there is none."""
     values = [image[np.isfinite(image)].astype(np.float64) for image in images]
+    if not any(one.size for one in values):
+        raise ValueError(f"in none of {len(images)} files that were looked at a pixel was measured")
     low, high = np.percentile(np.concatenate([one[:: max(len(one) // _PIXELS, 1)] for one in values]), (1, 99))
     return float(low), float(high)
 

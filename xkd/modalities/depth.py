@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.counts import counts_of, read_images, widened
-from xkd.modalities.files import IMAGES, read_image
+from xkd.modalities.bands import finite_or_none, only_band, several_bands
+from xkd.modalities.counts import counts_of, read_rasters, widened
+from xkd.modalities.files import IMAGES, read_raster
 from xkd.modalities.raster import warp_seen
 from xkd.modality import Clues, Likeness, Look, Settings, Shot, check_finite
 
@@ -26,7 +27,8 @@ _ORDINARY: Final = (0.05, 300.0)  # metres that depth cameras measure
 class Depth:
     """One channel of `float32` metres: value = count * scale; the default is 16-bit millimetres (OpenNI, RealSense, Kinect).
 
-    A count of 0 and any depth outside `limits` (metres) is "not seen"; edges before such pixels keep their depth.
+    A count of 0, any depth outside `limits` (metres), and what the file (no-data value, mask, alpha, NaN) or the count `nodata` says is
+    "not seen"; edges before such pixels keep their depth. `band` is the number of the band that is meant, in a file with several.
     `inverse=True` gives 1/m instead, in which near things have the finer steps. A row may state its own `scale`.
 
     `noise` is the jitter's standard deviation at one metre; it grows with the square of depth, as a stereo camera's does.
@@ -40,12 +42,15 @@ class Depth:
     scale: float = 0.001
     limits: tuple[float, float] = (0.3, 10.0)
     inverse: bool = False
+    nodata: float | None = None
+    band: int | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     noise: float = 0.002
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "nodata", finite_or_none(self.nodata))
         check_finite(self, f"depth '{self.name}'")
         if not 0 < self.limits[0] < self.limits[1] or self.scale <= 0 or self.noise < 0 or not 0 <= self.dropout <= 1:
             raise ValueError(f"depth '{self.name}': limits rise from above 0, scale is above 0, dropout a share; got {self}")
@@ -61,14 +66,14 @@ class Depth:
 
     @classmethod
     def recognise(cls, look: Look) -> Likeness:
-        return "if so called" if look.shape[2] == 1 and look.dtype != "uint8" else "no"
+        return "if so called" if look.shape[2] == 1 and look.dtype.startswith(("uint16", "int", "uint32", "float")) else "no"
 
     @classmethod
     def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
         missing = [key for key in cls.requires(table) if key not in table]
         if not missing:
             return Clues()
-        counts = counts_of(read_images(shots), holes=True)
+        counts = counts_of(read_rasters(shots, only_band(table.get("band"))), table.get("nodata"), holes=True)
         meanings: dict[str, Settings] = {}
         given = {f"{table['scale']:g} metres each": float(table["scale"])} if "scale" in table else _SCALES
         for words, scale in given.items():
@@ -107,13 +112,16 @@ class Depth:
 
     def read(self, shot: Shot) -> NDArray[Any]:
         path = shot.only
-        image = read_image(path, cv2.IMREAD_UNCHANGED)
-        if image.ndim != 2 or image.dtype == np.uint8:
-            raise ValueError(f"{path}: a depth image has one channel of 16 bits or floats, this one is {image.dtype} {image.shape}")
-        metres = image.astype(np.float32) * np.float32(shot.values.get("scale", self.scale))
+        raster = read_raster(path, only_band(self.band))
+        dtype, bands = raster.values.dtype, raster.values.shape[2]
+        if bands != 1:
+            raise several_bands(raster, f"modalities.{self.name}", "a depth image")
+        if dtype in (np.uint8, np.bool_):
+            raise ValueError(f"{path}: a depth image has one channel of 16 bits or floats, this one is {dtype} {raster.values.shape}")
+        metres = raster.measured(self.nodata)[..., 0] * np.float32(shot.values.get("scale", self.scale))
         near, far = self.limits
         metres[~((metres >= near) & (metres <= far))] = np.nan
-        if not image.any():
+        if not raster.values.any():
             raise ValueError(f"{path}: all of its counts are 0: the camera saw nothing")
         if np.isnan(metres).all():
             raise ValueError(f"{path}: no pixel lies within {near} to {far} metres; is scale = {self.scale} metres per count right?")

@@ -1,10 +1,11 @@
-"""Decode an image file whole, or say why not."""
+"""Decode an image file whole, or say why not: one reader for the images of all sensors."""
 
 from __future__ import annotations
 
 import io
 import math
 import struct
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from xkd.modalities.tiff import UPRIGHT, read_tiff
+from xkd.modalities.bands import COLOURS, Raster, choose
+from xkd.modalities.tiff import UPRIGHT, read_tiff, upright
 
+TIFFS: Final = (".tif", ".tiff")
 IMAGES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".jp2")  # suffixes of what is decoded here
 
 _JPEG_START = b"\xff\xd8"
@@ -23,6 +26,11 @@ _JPEG_END = b"\xff\xd9"
 _PNG_START = b"\x89PNG"
 _PNG_SIGNATURE = 8  # bytes
 _PNG_CHUNK = 12  # bytes beside what it holds: length, kind, checksum
+_PNG_BITS, _PNG_KIND = 24, 25  # bytes of its header
+_GREY_AND_ALPHA = 4  # a kind
+_ANIMATED = ("PNG", "WEBP")  # a JPEG's further images are previews and gain maps
+_AS_THEY_ARE = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+_COLOURS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB
 _ORIENTATION = 0x0112  # EXIF's and TIFF's tag
 _GREY_TOLERANCE = 4  # counts by which the channels of a grey picture stored as colour may differ after JPEG
 _EIGHTH = 8  # the smallest fraction that a JPEG is decoded at
@@ -33,26 +41,89 @@ _MOST_PER_BYTE = {"PNG": 8 * 1032, "JPEG": 8 * 64}
 _NO_HEADER = (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, struct.error)
 
 
+@dataclass(frozen=True)
+class _Header:
+    """What stands before the pixels, as far as Pillow can read it."""
+
+    orientation: int = UPRIGHT
+    mode: str = ""  # Pillow's
+    key: object = None  # the grey, the colour or the palette's entries that are transparent
+    frames: int = 1
+
+    @property
+    def shows_through(self) -> bool:
+        """Whether pixels may be transparent."""
+        return self.key is not None or self.mode in ("RGBA", "LA", "PA", "RGBa", "La")
+
+
+def read_raster(path: Path, chosen: tuple[int, ...] = (), colours: bool = False) -> Raster:
+    """All bands of an image file, upright, or those with the `chosen` numbers (the first is 1), and which of their pixels were measured.
+
+    TIFFs are read by tifffile, all else by OpenCV, with `colours` as red, green and blue though the file be grey. An image of one bit
+    per pixel is of `bool`. Raises what `read_image` does, and `ValueError` that lists the bands where a choice is missing.
+    """
+    if path.suffix.lower() in TIFFS:
+        return read_tiff(path, chosen)
+    data, header = _opened(path, turns=False)
+    if header.frames > 1:
+        raise ValueError(f"{path}: is an animation of {header.frames} images; write the one that is meant to a file of its own")
+    flags = _COLOURS if colours else _AS_THEY_ARE
+    image = _decoded(path, data, cv2.IMREAD_UNCHANGED if header.shows_through else flags)
+    alpha = None
+    if header.shows_through:
+        image = upright(image, header.orientation)
+        if image.ndim == 3 and image.shape[2] > len(COLOURS):
+            image, alpha = image[..., :3], image[..., 3]
+    if image.ndim == 3 and (header.shows_through or not colours):
+        image = image[..., ::-1]
+    if header.mode == "1":
+        image = image > 0
+    if data.startswith(_PNG_START) and data[_PNG_KIND] == _GREY_AND_ALPHA:
+        image = image[..., :1]
+    mask = image == _key(data, header.key) if isinstance(header.key, int) and image.ndim == 2 else None
+    values = image if image.ndim == 3 else image[..., None]
+    names: tuple[str, ...] = COLOURS if values.shape[2] == len(COLOURS) else ("grey",)
+    places = choose(path, chosen, names)
+    if chosen:
+        values, names = values[..., places], tuple(names[place] for place in places)
+    return Raster(path, values, names, alpha=alpha, mask=mask)
+
+
 def read_image(path: Path, flags: int) -> NDArray[Any]:
     """The decoded file, (H, W) or (H, W, C), as OpenCV's `flags` ask; a file that is cut off is an error, not half an image.
 
     Raises `FileNotFoundError` where there is no file and `ValueError` where it cannot be decoded, or has more pixels than are safe to
     decode (twice `PIL.Image.MAX_IMAGE_PIXELS`, 179 million); both name the file.
     """
+    # OpenCV turns an image by its EXIF orientation, except where it is asked for the file's own channels: then pairs would part
+    data, header = _opened(path, turns=flags == cv2.IMREAD_UNCHANGED)
+    image = _decoded(path, data, flags)
+    if header.orientation != UPRIGHT and flags == cv2.IMREAD_UNCHANGED:
+        raise ValueError(f"{path}: is stored turned (EXIF orientation {header.orientation}); write it upright")
+    return image
+
+
+def _opened(path: Path, turns: bool) -> tuple[bytes, _Header]:
     data = path.read_bytes()
     if not is_whole(data):
         raise ValueError(f"{path}: the file is cut off after {len(data)} bytes")
-    # OpenCV turns an image by its EXIF orientation, except where it is asked for the file's own channels: then pairs would part
-    turned = _look_at_header(path, data, turns=flags == cv2.IMREAD_UNCHANGED)
+    return data, _look_at_header(path, data, turns)
+
+
+def _decoded(path: Path, data: bytes, flags: int) -> NDArray[Any]:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
         raise ValueError(f"{path}: OpenCV cannot decode it: {error.err}") from error
     if image is None:
-        raise ValueError(f"{path}: not an image that OpenCV can decode (JPEG, PNG, TIFF, WebP, ...)")
-    if turned != UPRIGHT:
-        raise ValueError(f"{path}: is stored turned (EXIF orientation {turned}); write it upright")
+        raise ValueError(f"{path}: not an image that OpenCV can decode (JPEG, PNG, WebP, ...)")
     return image
+
+
+def _key(data: bytes, grey: int) -> int:
+    """The transparent grey of a PNG as OpenCV gives it, which spreads less than 8 bits over them."""
+    bits = data[_PNG_BITS]
+    return grey * (255 // (2**bits - 1)) if bits in (2, 4) else grey
 
 
 def jpeg_frame(path: Path) -> tuple[int, int] | None:
@@ -75,35 +146,24 @@ def jpeg_frame(path: Path) -> tuple[int, int] | None:
         return None  # reading it says what is wrong
 
 
-def _look_at_header(path: Path, data: bytes, turns: bool) -> int:
-    """The EXIF orientation if `turns`; `ValueError` for an image of absurd size, before a byte of it is decoded."""
+def _look_at_header(path: Path, data: bytes, turns: bool) -> _Header:
+    """Its orientation if `turns` or where pixels may be transparent; `ValueError` for an absurd size, before a byte is decoded."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             width, height = picture.size
             promised = _MOST_PER_BYTE.get(picture.format or "", math.inf) * len(data) < width * height
+            frames = getattr(picture, "n_frames", 1) if picture.format in _ANIMATED else 1
+            header = _Header(UPRIGHT, picture.mode, picture.info.get("transparency"), frames)
             # Pillow would decode all of a PNG, to look for the tag behind the pixels
-            oriented = turns and (picture.format != "PNG" or b"eXIf" in data)
-            orientation = int(picture.getexif().get(_ORIENTATION, UPRIGHT)) if oriented else UPRIGHT
+            if (turns or header.shows_through) and (picture.format != "PNG" or b"eXIf" in data):
+                header = replace(header, orientation=int(picture.getexif().get(_ORIENTATION, UPRIGHT)))
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: {error}; cut it into tiles") from error
     except _NO_HEADER:
-        return UPRIGHT  # what Pillow cannot read OpenCV may; it has a limit of its own, 2**30 pixels
+        return _Header()  # what Pillow cannot read OpenCV may; it has a limit of its own, 2**30 pixels
     if promised:
         raise ValueError(f"{path}: its header promises {width}x{height} pixels, which {len(data)} bytes cannot hold")
-    return orientation
-
-
-def read_bands(path: Path) -> tuple[NDArray[Any], float]:
-    """Any number of bands as (H, W, C), in the file's order, and the value that says "no data" (NaN where the file names none).
-
-    TIFF and GeoTIFF through tifffile, in a compression that it lacks through rasterio; all else through OpenCV, in red, green, blue order.
-    """
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        image = read_image(path, cv2.IMREAD_UNCHANGED)
-        if image.ndim == 3 and image.shape[2] in (3, 4):
-            image = image[..., [2, 1, 0, 3][: image.shape[2]]]
-        return (image if image.ndim == 3 else image[..., None]), float("nan")
-    return read_tiff(path)
+    return header
 
 
 def is_grey(image: NDArray[Any]) -> bool:

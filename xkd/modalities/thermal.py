@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Box, Matrix
-from xkd.modalities.counts import Counts, counts_of, read_images, widened
-from xkd.modalities.files import IMAGES, is_grey, read_image
+from xkd.modalities.bands import Raster, finite_or_none, nothing_measured, only_band, several_bands
+from xkd.modalities.counts import Counts, counts_of, read_few, read_rasters, usual_span, widened
+from xkd.modalities.files import IMAGES, is_grey, read_raster
 from xkd.modalities.palette import invert_palette, likely_palettes
+from xkd.modalities.radiometric import TEMPERATURES, Maker, Temperatures, described, maker_of, read_temperatures
 from xkd.modalities.raster import warp, warp_seen
 from xkd.modality import Clues, Likeness, Look, Settings, Shot, check_finite
 
@@ -46,6 +49,10 @@ class Thermal:
     (columns `NAME.scale`, `NAME.offset`). A picture in false colours is refused, since its palette hides the counts, unless `palette`
     names the OpenCV colour map that it was made with. Without `mean` and `std` they are the middle and a quarter of `range`.
 
+    Pixels that were not measured (count `nodata`, a GeoTIFF's own no-data value, its mask, an alpha of 0, what is not finite) are NaN. Of
+    a file with several bands or pages `band` is the number of the one that is meant. A radiometric JPEG of FLIR holds temperatures, not
+    counts: they are given in `unit`, K or degC, whatever `scale` and `offset` are.
+
     `encoding="percentile"` is an automatic gain: each image runs from 0 at the first to 1 at the second of its own `percentiles`, so that
     contrast survives a change of weather and temperature does not. The unit then says so, and `range` is 0..1.
 
@@ -67,12 +74,15 @@ class Thermal:
     encoding: Literal["fixed", "percentile"] = "fixed"
     percentiles: tuple[float, float] = (1.0, 99.0)
     palette: str = ""
+    nodata: float | None = None
+    band: int | None = None
     gain: float = 0.1
     drift: float = 0.05
     noise: float = 0.005
     nonuniformity: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "nodata", finite_or_none(self.nodata))
         check_finite(self, f"thermal '{self.name}'")
         if self.encoding == "percentile":
             first, second = self.percentiles
@@ -96,19 +106,25 @@ class Thermal:
 
     @classmethod
     def recognise(cls, look: Look) -> Likeness:
+        if look.shape[2] == 1 and look.dtype == TEMPERATURES:
+            return "yes"
         return "if so called" if look.shape[2] == 1 or look.dtype == "uint8" else "no"  # colours may be a palette's
 
     @classmethod
     def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
         missing = [key for key in cls.requires(table) if key not in table]
+        rendered = "palette" in table or table.get("unit") == _RENDERED["unit"]
+        if shots and not rendered and (maker := maker_of(shots[0].only)):
+            return _measured(table, missing, read_few(shots, lambda shot: read_temperatures(shot.only, maker)))
         if not missing:
             return Clues()
-        images = read_images(shots)
-        colours = next((image for image in images if image.ndim == 3 and image.dtype == np.uint8 and not is_grey(image)), None)
-        if colours is not None and "palette" not in table and (palettes := likely_palettes(colours)):
+        rasters = read_rasters(shots, only_band(table.get("band")))
+        pictures = (raster.values for raster in rasters if raster.is_picture and raster.values.dtype == np.uint8)
+        colours = next((picture for picture in pictures if not is_grey(picture)), None)
+        if colours is not None and "palette" not in table and (palettes := likely_palettes(colours[..., ::-1])):
             ways = tuple((f"the palette {palette}", {"palette": palette}) for palette in palettes[:_FEW_PALETTES])
             return Clues({}, "8-bit pictures in false colours", ways)
-        counts = counts_of(images)
+        counts = counts_of(rasters, table.get("nodata"))
         if counts.dtype == np.uint8 and not {"unit", "scale"} & table.keys():
             return Clues({key: _RENDERED[key] for key in missing})  # no camera's temperatures have 8 bits
         meanings = _plausible(counts, table)
@@ -132,36 +148,64 @@ class Thermal:
         return ("scale", "offset")
 
     def read(self, shot: Shot) -> NDArray[Any]:
-        path = shot.only
-        image = read_image(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
-        if image.ndim == 3:
-            if self.palette:
-                image = invert_palette(path, image, self.palette)
-            elif not is_grey(image):
-                raise ValueError(
-                    f"{path}: a false-colour (palette) thermal picture has no readable counts; export grey 8 or 16 bits, "
-                    "or name the OpenCV colour map that it was made with: palette = 'inferno'"
-                )
-            else:
-                image = image[..., 0]
+        maker = "" if self._is_rendered else maker_of(shot.only)
+        values, files = self._degrees(shot.only, maker) if maker else self._scaled(shot)
+        middle = float(values.mean())
+        if not isfinite(middle):
+            if np.isnan(values).all():
+                raise nothing_measured(shot.only)
+            middle = float(np.nanmean(values))
+        low, high = self.range
+        if self.encoding == "percentile":
+            low, high = np.nanpercentile(values, self.percentiles)
+            values = np.clip((values - np.float32(low)) / np.float32(max(high - low, _FLAT)), 0, 1)
+        elif not low - (high - low) <= middle <= high + (high - low):
+            raise ValueError(f"{shot.only}: its mean is {middle:.4g} {self.unit}, far outside range {self.range}: {files}")
+        return values[..., None]
+
+    @property
+    def _is_rendered(self) -> bool:
+        """Whether somebody says that the picture is meant, and not the temperatures that may lie beside it."""
+        return bool(self.palette) or self.unit == _RENDERED["unit"]
+
+    def _degrees(self, path: Path, maker: Maker) -> tuple[NDArray[np.float32], str]:
+        """(H, W) of a radiometric JPEG in the unit, and what to ask where they are no ordinary ones."""
+        temperatures = read_temperatures(path, maker)
+        if self.encoding == "percentile":
+            return temperatures.celsius, ""
+        try:
+            return temperatures.within(self.unit), "it holds temperatures; is the range right?"
+        except ValueError as error:
+            raise ValueError(f"{path}: holds temperatures; [modalities.{self.name}] {error}") from error
+
+    def _scaled(self, shot: Shot) -> tuple[NDArray[np.float32], str]:
+        """(H, W) counts in the unit, NaN where nothing was measured, and what to ask where they are no ordinary ones."""
+        raster = read_raster(shot.only, only_band(self.band))
+        if raster.is_picture:
+            raster = self._grey(raster)
+        if raster.values.shape[2] != 1:
+            raise several_bands(raster, f"modalities.{self.name}", "a thermal image")
+        if raster.values.dtype == np.bool_:
+            raise ValueError(f"{shot.only}: is black and white, 1 bit per pixel, which holds no temperatures")
         scale, offset = shot.values.get("scale", self.scale), shot.values.get("offset", self.offset)
-        values: NDArray[np.float32] = np.multiply(image, np.float32(scale), dtype=np.float32)
+        values = raster.measured(self.nodata)[..., 0]
+        values *= np.float32(scale)
         if offset != 0.0:
             values += np.float32(offset)
-        if image.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(f"{path}: holds values that are not finite")
-        if self.encoding == "fixed":
-            low, high = self.range
-            middle = float(values.mean())
-            if not low - (high - low) <= middle <= high + (high - low):
-                raise ValueError(
-                    f"{path}: its mean is {middle:.4g} {self.unit}, far outside range {self.range}: "
-                    f"are scale = {scale:g} and offset = {offset:g} right for {image.dtype} counts?"
-                )
-        if self.encoding == "percentile":
-            low, high = np.percentile(values, self.percentiles)
-            values = np.clip((values - np.float32(low)) / np.float32(max(high - low, _FLAT)), 0, 1)
-        return values[..., None]
+        return values, f"are scale = {scale:g} and offset = {offset:g} right for {raster.values.dtype} counts?"
+
+    def _grey(self, raster: Raster) -> Raster:
+        """The one channel that a picture stands for."""
+        if self.palette:
+            counts = invert_palette(raster.path, raster.values[..., ::-1], self.palette)[..., None]
+        elif is_grey(raster.values):
+            counts = raster.values[..., :1]
+        else:
+            raise ValueError(
+                f"{raster.path}: a false-colour (palette) thermal picture has no readable counts; export grey 8 or 16 bits, "
+                "or name the OpenCV colour map that it was made with: palette = 'inferno'"
+            )
+        return replace(raster, values=counts, names=("grey",))
 
     def place(self, content: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
         if np.isnan(content).any():
@@ -188,6 +232,15 @@ class Thermal:
         low, high = self.range
         grey = np.clip((image[..., 0] - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
         return np.ascontiguousarray(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO)[..., ::-1], np.uint8)
+
+
+def _measured(table: Settings, missing: Sequence[str], temperatures: Sequence[Temperatures]) -> Clues:
+    """What radiometric files say: they need no scale."""
+    unit = table.get("unit", "degC")
+    full = {"unit": unit, "scale": 1.0}
+    if "range" in missing:
+        full["range"] = widened(*usual_span([one.within(unit) for one in temperatures]))
+    return Clues({key: full[key] for key in missing}, told=described(temperatures))
 
 
 def _plausible(counts: Counts, table: Settings) -> dict[str, Settings]:

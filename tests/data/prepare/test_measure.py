@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from xkd.data.prepare.measure import complete, measure_normalisation
+from xkd.data.prepare.measure import complete, measure
 from xkd.modality import Shot
 
 
@@ -24,13 +24,15 @@ def depth(tmp_path: Path) -> Shot:
 
 
 def test_holes_do_not_count(depth: Shot) -> None:
-    normalisation, sizes = measure_normalisation("depth", {"sensor": "depth", "scale": 0.001, "limits": [0.1, 9.0]}, [depth, depth])
+    found = measure("depth", {"sensor": "depth", "scale": 0.001, "limits": [0.1, 9.0]}, [depth, depth])
+    normalisation = found.normalisation
     assert normalisation is not None
-    assert (normalisation.mean, normalisation.std, normalisation.num_rows, sizes) == ((2.0,), (1.0,), 2, [(20, 30), (20, 30)])
+    assert (normalisation.mean, normalisation.std, normalisation.num_rows, found.sizes) == ((2.0,), (1.0,), 2, ((20, 30), (20, 30)))
+    assert found.unseen.startswith("33.33% of the pixels in 2 rows of train were not measured")
 
 
 def test_a_table_with_a_mean_is_not_measured(depth: Shot) -> None:
-    assert measure_normalisation("depth", {"sensor": "depth", "scale": 0.001, "limits": [0.1, 9.0], "mean": [5.0]}, [depth])[0] is None
+    assert measure("depth", {"sensor": "depth", "scale": 0.001, "limits": [0.1, 9.0], "mean": [5.0]}, [depth]).normalisation is None
 
 
 def test_limits_are_asked_for_with_what_was_measured(depth: Shot) -> None:
@@ -130,7 +132,7 @@ def test_a_palette_is_asked_for_with_those_that_fit(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "b.png"), np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
     table, _ = complete("thermal", {"sensor": "thermal"}, [Shot((tmp_path / "b.png",))])
     with pytest.raises(ValueError, match=r"b\.png: a false-colour \(palette\) thermal picture"):
-        measure_normalisation("thermal", table, [Shot((tmp_path / "b.png",))])
+        measure("thermal", table, [Shot((tmp_path / "b.png",))])
 
 
 def test_deep_colours_are_asked_for_their_white(tmp_path: Path) -> None:
@@ -148,7 +150,9 @@ def test_bands_are_counted_and_called_like_their_folders(tmp_path: Path) -> None
     tifffile.imwrite(
         tmp_path / "a.tif", np.random.default_rng(0).integers(0, 60000, (6, 20, 30), dtype=np.uint16), photometric="minisblack"
     )
-    with pytest.raises(ValueError, match=r"needs \['bands', 'outputs'\].* they hold 6 bands, without names; .*\"band6\"\]' 'ms.outputs="):
+    with pytest.raises(
+        ValueError, match=r"\['bands', 'outputs'\].* hold 6 bands without names \(a\.tif has 1: page 1, .*\); .*\"band6\"\]' 'ms.o"
+    ):
         complete("ms", {"sensor": "multispectral"}, [Shot((tmp_path / "a.tif",))])
     for band in ("red", "nir", "blue"):
         (tmp_path / band).mkdir()
@@ -176,13 +180,13 @@ def test_files_that_cannot_be_read_tell_nothing_and_others_do(tmp_path: Path) ->
 def test_a_sensor_that_saw_nothing_but_one_value_is_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((8, 8, 3), 90, np.uint8))
     with pytest.raises(ValueError, match="are the same"):
-        measure_normalisation("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "grey.png",))])
+        measure("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "grey.png",))])
 
 
 def test_colours_against_numpy(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
-    normalisation, _ = measure_normalisation("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "a.png",))])
+    normalisation = measure("rgb", {"sensor": "rgb"}, [Shot((tmp_path / "a.png",))]).normalisation
     assert normalisation is not None
     assert np.allclose(normalisation.mean, image.mean((0, 1)), rtol=1e-4)
     assert np.allclose(normalisation.std, image.std((0, 1)), rtol=1e-4)
@@ -193,6 +197,6 @@ def test_images_of_unlike_sizes_count_alike(tmp_path: Path) -> None:
     for name, size, level in (("small", 4, 10), ("large", 40, 30)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((size, size, 3), level, np.uint8))
         shots.append(Shot((tmp_path / f"{name}.png",)))
-    normalisation, _ = measure_normalisation("rgb", {"sensor": "rgb"}, shots)
+    normalisation = measure("rgb", {"sensor": "rgb"}, shots).normalisation
     assert normalisation is not None
     assert (normalisation.mean, normalisation.std) == ((20.0,) * 3, (10.0,) * 3)

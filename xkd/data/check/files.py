@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from xkd.data.check.finding import Finding, listed
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
-from xkd.modalities.files import is_whole
+from xkd.modalities.files import TIFFS, is_whole, read_raster
 
 _ORIENTATION: Final = 0x0112  # EXIF
 _TURNED: Final = (5, 6, 7, 8)  # orientations that swap height and width
@@ -88,7 +88,9 @@ def _facts(path: Path) -> FileFacts:
 
 
 def thumbnail_of(data: bytes, path: Path, size: tuple[int, int]) -> NDArray[np.float32] | None:
-    """(32, 32) grey means in the file's counts; none for a file that OpenCV does not decode, such as a TIFF with many bands."""
+    """(32, 32) grey means in the file's counts, of what was measured; none for a file that cannot be read without its sensor."""
+    if path.suffix.lower() in TIFFS:
+        return _thumbnail_of_tiff(path)
     reduced = path.suffix.lower() in (".jpg", ".jpeg") and min(size) >= _REDUCED
     flag = cv2.IMREAD_REDUCED_GRAYSCALE_4 if reduced else cv2.IMREAD_GRAYSCALE
     log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4 and 5
@@ -104,6 +106,17 @@ def thumbnail_of(data: bytes, path: Path, size: tuple[int, int]) -> NDArray[np.f
         return None
     small = cv2.resize(grey.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
     return np.asarray(np.nan_to_num(small, posinf=0.0, neginf=0.0), np.float32)
+
+
+def _thumbnail_of_tiff(path: Path) -> NDArray[np.float32] | None:
+    """A value that means "no data" would hide all others."""
+    try:
+        values = read_raster(path).measured()
+    except ValueError:
+        return None
+    seen = np.isfinite(values)
+    grey = np.where(seen, values, values.mean(where=seen) if seen.any() else 0).mean(2)
+    return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 
 from xkd.data.prepare.listing import visible_files
 from xkd.modalities import SENSORS
-from xkd.modalities.files import IMAGES, is_grey, read_image
-from xkd.modalities.tiff import read_tiff
+from xkd.modalities.files import IMAGES, is_grey, read_raster
+from xkd.modalities.radiometric import TEMPERATURES, maker_of
 from xkd.modality import Likeness, Look
 
 _FEW: Final = 5  # files are looked at
@@ -61,9 +60,12 @@ def look_at(path: Path) -> Look:
         return Look(suffix, array.dtype.name, tuple(array.shape))
     if suffix not in IMAGES:
         return Look(suffix)
-    image = read_tiff(path)[0] if suffix in (".tif", ".tiff") else read_image(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
-    channels = 1 if image.ndim == 2 or (image.shape[2] in (3, 4) and is_grey(image[..., :3])) else image.shape[2]
-    return Look(suffix, image.dtype.name, (image.shape[0], image.shape[1], channels))
+    raster = read_raster(path)
+    height, width, bands = raster.values.shape
+    if maker_of(path):
+        return Look(suffix, TEMPERATURES, (height, width, 1))
+    channels = 1 if raster.is_picture and is_grey(raster.values) else bands
+    return Look(suffix, raster.values.dtype.name, (height, width, channels))
 
 
 def _look_at_some(folder: Path) -> list[Look]:
@@ -95,6 +97,8 @@ def _words(look: Look) -> str:
         return f"{look.suffix} files"
     if look.suffix == ".npy":
         return f".npy files of {look.dtype} {look.shape}"
+    if look.dtype == TEMPERATURES:
+        return f"radiometric JPEGs ({look.suffix})"
     bits = {"uint8": "8-bit", "uint16": "16-bit"}.get(look.dtype, look.dtype)
     channels = {1: "grey", 3: "colour", 4: "colour"}.get(look.shape[2], f"{look.shape[2]}-channel")
     return f"{bits} {channels} images ({look.suffix})"

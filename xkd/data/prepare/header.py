@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xkd.data.prepare.measure import MOST_ROWS, Normalisation, complete, measure_normalisation
+from xkd.data.prepare.measure import MOST_ROWS, Normalisation, complete, measure
 from xkd.data.prepare.records import Contents, Record
 from xkd.modality import Shot
 
@@ -32,8 +32,10 @@ def measured(
     sizes: dict[str, dict[str, Size]] = {}  # row -> sensor -> (width, height)
     for column, table in contents.sensors.items():
         rows = _with(column, sample)
-        normalisation, of_rows = measure_normalisation(column, table, [shot(record, column) for record in rows])
-        for record, size in zip(rows, of_rows, strict=True):
+        found = measure(column, table, [shot(record, column) for record in rows])
+        normalisation = found.normalisation
+        notes += [f"{column}: {found.unseen}"] if found.unseen else []
+        for record, size in zip(rows, found.sizes, strict=True):
             sizes.setdefault(record.id, {})[column] = size
         tables[column] = {**table} | ({"mean": normalisation.mean, "std": normalisation.std} if normalisation else {})
         if normalisation:

@@ -39,14 +39,24 @@ def complete(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Table, str
         ways = [f"if these are {words}: --set {_flags(name, settings)}" for words, settings in clue.meanings]
         question = f"sensor '{table['sensor']}' needs {keys or 'more'}, which the files do not tell"
         raise ValueError("; ".join([f"[modalities.{name}]: {question}; they hold {clue.content}", *ways]))
-    if not clue.settings:
-        return table, ""
-    listed = ", ".join(f"{key} = {to_value(value)}" for key, value in clue.settings.items())
-    return {**table, **clue.settings}, f"{name}: its files tell {listed}; --set {name}.KEY=VALUE says otherwise"
+    told = [clue.told] if clue.told else []
+    if clue.settings:
+        listed = ", ".join(f"{key} = {to_value(value)}" for key, value in clue.settings.items())
+        told.append(f"its files tell {listed}; --set {name}.KEY=VALUE says otherwise")
+    return {**table, **clue.settings}, f"{name}: {'; '.join(told)}" if told else ""
 
 
-def measure_normalisation(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Normalisation | None, list[tuple[int, int]]]:
-    """The normalisation (None where the table has one) and each shot's (width, height); `ValueError` names the file."""
+@dataclass(frozen=True)
+class Measured:
+    """Of some shots: their normalisation (None where the table has one), each one's (width, height), and what was not seen, in words."""
+
+    normalisation: Normalisation | None
+    sizes: tuple[tuple[int, int], ...]
+    unseen: str
+
+
+def measure(name: str, table: Table, shots: Sequence[Shot]) -> Measured:
+    """`ValueError` names the file, or the sensor where there is nothing to learn."""
     sensor = modality(name, table)
     moments, sizes = [], []
     for shot in shots:
@@ -56,8 +66,9 @@ def measure_normalisation(name: str, table: Table, shots: Sequence[Shot]) -> tup
         seen = np.isfinite(pixels)
         values = np.where(seen, pixels, 0.0)
         moments.append(np.stack([seen.mean(0), values.mean(0), np.square(values).mean(0)]))  # images of unlike sizes count alike
+    unseen = "" if isinstance(sensor, Scans) else _unseen([float(1 - seen.mean()) for seen, *_ in moments])
     if "mean" in table or "std" in table:
-        return None, sizes
+        return Measured(None, tuple(sizes), unseen)
     share, first, second = np.mean(moments, 0)
     share = np.where(share > 0, share, 1.0)  # a channel that was never seen has nothing to measure
     mean = first / share
@@ -68,7 +79,18 @@ def measure_normalisation(name: str, table: Table, shots: Sequence[Shot]) -> tup
         raise ValueError(
             f"[modalities.{name}]: all of its values in {len(shots)} rows of train are the same, {mean.tolist()}: nothing to learn"
         )
-    return Normalisation(_rounded(mean), _rounded(std), len(shots)), sizes
+    return Measured(Normalisation(_rounded(mean), _rounded(std), len(shots)), tuple(sizes), unseen)
+
+
+def _unseen(shares: Sequence[float]) -> str:
+    """How much of the images was not seen; empty where everything was."""
+    holed = sum(share > 0 for share in shares)
+    if not holed:
+        return ""
+    return (
+        f"{np.mean(shares):.2%} of the pixels in {len(shares)} rows of train were not measured (no-data, mask, alpha, NaN, out of limits),"
+        f" in {holed} of these rows: they count neither in mean and std nor for networks"
+    )
 
 
 def _seen(sensor: Modality, shot: Shot) -> tuple[NDArray[Any], tuple[int, int]]:
@@ -78,6 +100,8 @@ def _seen(sensor: Modality, shot: Shot) -> tuple[NDArray[Any], tuple[int, int]]:
     except ValueError as error:
         raise ValueError(f"{error}; --on-broken skip leaves out all files that cannot be read") from error
     height, width = int(content.shape[0]), int(content.shape[1])
+    if isinstance(content, np.ndarray):
+        return content, (width, height)
     return sensor.place(content, IDENTITY, (height, width), Box(0, 0, width, height)), (width, height)
 
 
