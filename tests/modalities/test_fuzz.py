@@ -16,6 +16,7 @@ import laspy
 import numpy as np
 import pytest
 import tifffile
+from flir_file import flir_jpeg
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 from plyfile import PlyData, PlyElement
@@ -41,6 +42,15 @@ def encoded(suffix: str, image: Any) -> bytes:
 def tiff(image: Any, **options: Any) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, image, **options)
+    return file.getvalue()
+
+
+def pages() -> bytes:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(COLOUR, photometric="rgb", extratags=[(42112, "s", 0, "<GDALMetadata></GDALMetadata>", True)])
+        writer.write(DEEP)
+        writer.write(DEEP > 9, photometric="mask", subfiletype=4)
     return file.getvalue()
 
 
@@ -104,6 +114,24 @@ READERS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], bytes]]] = {
     "packed.tif": (
         lambda path: Multispectral(bands=("red", "nir")).read(Shot((path,))),
         lambda _: tiff(np.stack([DEEP, DEEP]), **PLANE, planarconfig="separate", compression="zlib"),
+    ),
+    **{
+        f"{compression}.tif": (
+            lambda path: Thermal(unit="counts", scale=1.0, range=(0.0, 65535.0)).read(Shot((path,))),
+            lambda _, compression=compression: tiff(DEEP, compression=compression, tile=(16, 16), extratags=[(42113, "s", 0, "7", True)]),
+        )
+        for compression in ("lzw", "zstd", "lerc", "jpeg2000", "jpegxl", "packbits")
+    },
+    "jpeg.tif": (lambda path: RGB().read(Shot((path,))), lambda _: tiff(COLOUR, compression="jpeg", photometric="ycbcr")),
+    "palette.tif": (
+        lambda path: RGB().read(Shot((path,))),
+        lambda _: tiff(COLOUR[..., 0], photometric="palette", colormap=np.zeros((3, 256), np.uint16)),
+    ),
+    "pages.tif": (lambda path: Depth(limits=(0.001, 99.0), band=4).read(Shot((path,))), lambda _: pages()),
+    "alpha.png": (lambda path: RGB().read(Shot((path,))), lambda _: encoded(".png", np.dstack([COLOUR, COLOUR[..., :1]]))),
+    "flir.jpg": (
+        lambda path: Thermal(unit="degC", scale=1.0, range=(0.0, 60.0)).read(Shot((path,))),
+        lambda _: flir_jpeg(np.linspace(10, 40, 480, dtype=np.float32).reshape(20, 24)),
     ),
     "scan.bin": (lambda path: read_scan(path, 4), lambda _: POINTS.tobytes()),
     "scan.npy": (lambda path: read_scan(path, 4), lambda _: npy()),

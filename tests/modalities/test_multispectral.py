@@ -11,7 +11,7 @@ import tifffile
 
 from xkd.data.manifest import sensor
 from xkd.geometry import IDENTITY, Box
-from xkd.modalities import Multispectral
+from xkd.modalities import Multispectral, clues, modality
 from xkd.modalities.raster import warp_seen
 from xkd.modality import Shot
 
@@ -159,3 +159,44 @@ def test_a_nodata_of_nan_is_none(tmp_path: Path) -> None:
     assert sensor(str(tmp_path), "ndvi", {"nodata": -9999}) == Multispectral(nodata=-9999.0)
     with pytest.raises(ValueError, match=r"\[modalities\.ndvi\]: nodata must be a number, got 'none'"):
         sensor(str(tmp_path), "ndvi", {"nodata": "none"})
+
+
+def test_a_photo_and_a_near_infrared_picture_give_ndvi(tmp_path: Path) -> None:
+    colours = np.random.default_rng(3).integers(1, 256, (24, 32, 3), dtype=np.uint8)
+    nir = np.random.default_rng(4).integers(1, 256, (24, 32), dtype=np.uint8)
+    for folder in ("rgb", "nir"):
+        (tmp_path / folder).mkdir()
+    cv2.imwrite(str(tmp_path / "rgb/a.png"), colours[..., ::-1])
+    cv2.imwrite(str(tmp_path / "nir/a.png"), np.dstack([nir] * 3))  # as cameras store grey
+    for order, bands in ((("rgb", "nir"), "red green blue nir - -"), (("nir", "rgb"), "nir - - red green blue")):
+        shot = Shot(tuple(tmp_path / folder / "a.png" for folder in order))
+        found = clues("ndvi", {"sensor": "multispectral"}, [shot])
+        assert found.meanings == (("a photo and a near-infrared picture", {"bands": bands.split(), "outputs": ["ndvi"]}),)
+        read = Multispectral(bands=tuple(bands.split())).read(shot)[..., 0]
+        red = colours[..., 0].astype(float)
+        assert read == pytest.approx((nir - red) / (nir + red), abs=1e-6)
+    with pytest.raises(ValueError, match=r"names \['nir', 'red'\]: a\.png has 3: .*; a band that is not used is called '-'"):
+        Multispectral(bands=("nir", "red")).read(shot)
+    with pytest.raises(ValueError, match=r"outputs are some of \['ndvi', 'red', 'nir'\]"):
+        Multispectral(bands=("red", "nir", "-", "-"), outputs=("-",))
+
+
+def test_an_index_that_is_ready_is_read_or_refused_with_the_remedy(tmp_path: Path) -> None:
+    index = np.linspace(-1, 1, 24 * 32, dtype=np.float32).reshape(24, 32)
+    ready = Multispectral(bands=("ndvi",))
+    tifffile.imwrite(tmp_path / "i.tif", index)
+    read = ready.read(Shot((tmp_path / "i.tif",)))
+    assert np.array_equal(read[..., 0], index)
+    assert np.abs(ready.jitter(read, np.random.default_rng(0))).max() <= 1
+    assert not np.array_equal(ready.jitter(read, np.random.default_rng(0)), read)
+    counts = np.rint((index + 1) * 127.5).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "i.png"), counts)
+    with pytest.raises(ValueError, match=r"i\.png: ndvi lies within -1 to 1, this one from 0 to 255: state offsets and gains"):
+        ready.read(Shot((tmp_path / "i.png",)))
+    scaled = clues("ndvi", {"sensor": "multispectral"}, [Shot((tmp_path / "i.png",))]).meanings[0][1]
+    read = modality("ndvi", {"sensor": "multispectral", **scaled}).read(Shot((tmp_path / "i.png",)))
+    assert read[..., 0] == pytest.approx(index, abs=0.005)
+    cv2.imwrite(str(tmp_path / "c.png"), cv2.applyColorMap(counts, cv2.COLORMAP_SUMMER))
+    with pytest.raises(ValueError, match=r"c\.png: 3 bands .* a picture in false colours does not tell its index: export that as numbers"):
+        ready.read(Shot((tmp_path / "c.png",)))
+    assert "in false colours, as it seems" in clues("ndvi", {"sensor": "multispectral"}, [Shot((tmp_path / "c.png",))]).content

@@ -49,7 +49,7 @@ class Raster:
         if self.values.dtype.kind == "f":
             parts.append(~np.isfinite(self.values))
         for value in (self.nodata, math.nan if nodata is None else nodata):
-            if (stored := _as_stored(value, self.values.dtype)) is not None:
+            if (stored := as_stored(value, self.values.dtype)) is not None:
                 parts.append(self.values == stored)
         parts = [part for part in parts if part.any()]
         return reduce(np.logical_or, parts) if parts else None
@@ -97,7 +97,7 @@ def nothing_measured(path: Path) -> ValueError:
     return ValueError(f"{path}: no pixel was measured: its no-data value, alpha channel or mask leaves none; is it right?")
 
 
-def _as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
+def as_stored(nodata: float, dtype: np.dtype[Any]) -> Any:
     """The value as numbers of this kind have it, None where it is none of theirs; GDAL cuts it to the floats' span too."""
     if math.isnan(nodata) or dtype.kind not in "iuf":
         return None

@@ -16,6 +16,7 @@ from xkd.geometry import Box, Matrix
 from xkd.modalities.bands import Raster, finite_or_none
 from xkd.modalities.counts import read_few, usual_span, widened
 from xkd.modalities.files import IMAGES, is_grey, read_raster
+from xkd.modalities.palette import likely_palettes
 from xkd.modalities.raster import warp_seen
 from xkd.modality import Clues, Likeness, Look, Settings, Shot, check_finite
 
@@ -106,8 +107,7 @@ class Multispectral:
             number = sum(raster.values.shape[2] for raster in rasters)
             folders = tuple(path.parent.name for path in shots[0].paths)
             if not number == len(set(folders)) > 1:
-                held = ", ".join(f"{raster.path.name} has {raster.listed}" for raster in rasters)
-                return Clues({}, f"{number} bands without names ({held})", _namings(rasters))
+                return Clues({}, _held(rasters), _namings(rasters))
             known["bands"] = folders
         full = {**table, **known}
         if "outputs" not in table:
@@ -240,6 +240,20 @@ def _with_alpha(raster: Raster) -> Raster:
     if raster.alpha is None:
         return raster
     return replace(raster, values=np.concatenate([raster.values, raster.alpha[..., None]], 2), names=(*raster.names, "alpha"), alpha=None)
+
+
+def _held(rasters: Sequence[Raster]) -> str:
+    """The bands of these files, to a person who has to name them."""
+    number = sum(raster.values.shape[2] for raster in rasters)
+    listed = "; ".join(f"{raster.path.parent.name}/{raster.path.name} has {raster.listed}" for raster in rasters)
+    [first, *others] = rasters
+    painted = not others and first.is_picture and first.values.dtype == np.uint8 and not is_grey(first.values)
+    hint = (
+        ", in false colours, as it seems: an index has to be exported as numbers"
+        if painted and likely_palettes(first.values[..., ::-1])
+        else ""
+    )
+    return f"{number} band{'s' * (number > 1)} without names ({listed}){hint}"
 
 
 def _namings(rasters: Sequence[Raster]) -> tuple[tuple[str, Settings], ...]:

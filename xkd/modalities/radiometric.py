@@ -66,7 +66,7 @@ def read_temperatures(path: Path, maker: Maker) -> Temperatures:
         raise ValueError(
             f"{path}: holds temperatures as DJI stores them, which its Thermal SDK alone reads: dji_irp -s {path.name} -a measure -o"
             f" {name}.raw --measurefmt float32 gives degrees Celsius, to be written as {name}.tif (docs/sensors.md has the lines). For its"
-            ' picture\'s counts instead: --set "thermal.unit=8-bit counts" thermal.scale=1 "thermal.range=[0, 255]"'
+            ' picture\'s counts instead: unit = "8-bit counts"'
         )
     try:
         import flyr

@@ -113,7 +113,7 @@ class Thermal:
     @classmethod
     def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
         missing = [key for key in cls.requires(table) if key not in table]
-        rendered = "palette" in table or table.get("unit") == _RENDERED["unit"]
+        rendered = "palette" in table or table.get("unit") == _RENDERED["unit"]  # the picture is meant
         if shots and not rendered and (maker := maker_of(shots[0].only)):
             return _measured(table, missing, read_few(shots, lambda shot: read_temperatures(shot.only, maker)))
         if not missing:
@@ -125,7 +125,7 @@ class Thermal:
             ways = tuple((f"the palette {palette}", {"palette": palette}) for palette in palettes[:_FEW_PALETTES])
             return Clues({}, "8-bit pictures in false colours", ways)
         counts = counts_of(rasters, table.get("nodata"))
-        if counts.dtype == np.uint8 and not {"unit", "scale"} & table.keys():
+        if counts.dtype == np.uint8 and (rendered or not {"unit", "scale"} & table.keys()):
             return Clues({key: _RENDERED[key] for key in missing})  # no camera's temperatures have 8 bits
         meanings = _plausible(counts, table)
         return Clues({}, str(counts), tuple((words, {key: full[key] for key in missing}) for words, full in meanings.items()))
@@ -240,7 +240,9 @@ def _measured(table: Settings, missing: Sequence[str], temperatures: Sequence[Te
     full = {"unit": unit, "scale": 1.0}
     if "range" in missing:
         full["range"] = widened(*usual_span([one.within(unit) for one in temperatures]))
-    return Clues({key: full[key] for key in missing}, told=described(temperatures))
+    counted = table.get("scale", 1.0) != 1.0 or table.get("offset", 0.0) != 0.0
+    told = described(temperatures) + ", to which scale and offset, meant for counts, do not apply" * counted
+    return Clues({key: full[key] for key in missing}, told=told)
 
 
 def _plausible(counts: Counts, table: Settings) -> dict[str, Settings]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +14,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from xkd.modalities.bands import COLOURS, Raster, choose, list_bands
+from xkd.modalities.bands import COLOURS, Raster, as_stored, choose, list_bands
 from xkd.modalities.limits import check_size
 
 UPRIGHT: Final = 1  # of TIFF's and EXIF's orientations
@@ -34,7 +36,7 @@ def read_tiff(path: Path, chosen: tuple[int, ...] = ()) -> Raster:
     `ValueError` names the file, and lists the bands where its images are of unlike sizes and none was chosen.
     """
     try:
-        with tifffile.TiffFile(path) as file:
+        with _quiet(), tifffile.TiffFile(path) as file:
             images = [series for series in file.series if not series.keyframe.subfiletype & (_REDUCED | _MASK)]
             masks = [series for series in file.series if series.keyframe.subfiletype & (_REDUCED | _MASK) == _MASK]
             return _raster(path, images, masks, chosen)
@@ -42,6 +44,17 @@ def read_tiff(path: Path, chosen: tuple[int, ...] = ()) -> Raster:
         raise ValueError(f"{path}: {refusal}") from None
     except Exception as error:  # what it raises for a damaged file is of every kind
         raise ValueError(f"{path}: cannot be read: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """tifffile also logs what it makes of each tag; what matters of it is an error."""
+    log = logging.getLogger("tifffile")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 class _RefusedError(Exception):
@@ -155,6 +168,8 @@ def _planes(series: Any) -> list[NDArray[Any]]:
     """Each layer as (H, W), in the order of `_places`; a palette's indices as the three colours that they stand for."""
     page = series.keyframe
     _check(series)
+    if (empty := as_stored(_nodata(series), series.dtype)) is not None:
+        page.nodata = empty  # what tifffile makes of tiles that are left out; it reads the tag less kindly
     values: NDArray[Any] = series.asarray(maxworkers=1)  # data are loaded by several processes already
     rows, columns = (series.axes.index(letter) for letter in "YX")
     further = _further(series)
@@ -212,7 +227,8 @@ def _nodata(series: Any) -> float:
     tag = series.keyframe.tags.get("GDAL_NODATA")
     if tag is None:
         return math.nan
+    text = str(tag.value).strip(" \0").replace(",", ".")
     try:
-        return float(str(tag.value).strip().strip("\0").replace(",", "."))
+        return float(text) if text else math.nan
     except ValueError as error:
         raise _RefusedError(f"its no-data value (GDAL_NODATA) is {tag.value!r}, which is no number") from error

@@ -151,7 +151,7 @@ def test_bands_are_counted_and_called_like_their_folders(tmp_path: Path) -> None
         tmp_path / "a.tif", np.random.default_rng(0).integers(0, 60000, (6, 20, 30), dtype=np.uint16), photometric="minisblack"
     )
     with pytest.raises(
-        ValueError, match=r"\['bands', 'outputs'\].* hold 6 bands without names \(a\.tif has 1: page 1, .*\); .*\"band6\"\]' 'ms.o"
+        ValueError, match=r"\['bands', 'outputs'\].* hold 6 bands without names \(.*a\.tif has 1: page 1, .*\); .*\"band6\"\]' 'ms.o"
     ):
         complete("ms", {"sensor": "multispectral"}, [Shot((tmp_path / "a.tif",))])
     for band in ("red", "nir", "blue"):

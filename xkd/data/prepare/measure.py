@@ -47,7 +47,7 @@ def complete(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Table, str
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """Of some shots: their normalisation (None where the table has one), each one's (width, height), and what was not seen, in words."""
 
     normalisation: Normalisation | None
@@ -55,7 +55,7 @@ class Measured:
     unseen: str
 
 
-def measure(name: str, table: Table, shots: Sequence[Shot]) -> Measured:
+def measure(name: str, table: Table, shots: Sequence[Shot]) -> Measurement:
     """`ValueError` names the file, or the sensor where there is nothing to learn."""
     sensor = modality(name, table)
     moments, sizes = [], []
@@ -68,7 +68,7 @@ def measure(name: str, table: Table, shots: Sequence[Shot]) -> Measured:
         moments.append(np.stack([seen.mean(0), values.mean(0), np.square(values).mean(0)]))  # images of unlike sizes count alike
     unseen = "" if isinstance(sensor, Scans) else _unseen([float(1 - seen.mean()) for seen, *_ in moments])
     if "mean" in table or "std" in table:
-        return Measured(None, tuple(sizes), unseen)
+        return Measurement(None, tuple(sizes), unseen)
     share, first, second = np.mean(moments, 0)
     share = np.where(share > 0, share, 1.0)  # a channel that was never seen has nothing to measure
     mean = first / share
@@ -79,7 +79,7 @@ def measure(name: str, table: Table, shots: Sequence[Shot]) -> Measured:
         raise ValueError(
             f"[modalities.{name}]: all of its values in {len(shots)} rows of train are the same, {mean.tolist()}: nothing to learn"
         )
-    return Measured(Normalisation(_rounded(mean), _rounded(std), len(shots)), tuple(sizes), unseen)
+    return Measurement(Normalisation(_rounded(mean), _rounded(std), len(shots)), tuple(sizes), unseen)
 
 
 def _unseen(shares: Sequence[float]) -> str:
