@@ -22,6 +22,7 @@ from xkd.data.prepare.labels import LabelSource
 from xkd.data.prepare.listing import Source
 from xkd.data.prepare.make import Order, make
 from xkd.data.prepare.masks import MaskFolder
+from xkd.data.prepare.pattern import base
 from xkd.data.prepare.records import Contents
 from xkd.data.prepare.summary import show
 from xkd.data.prepare.times import Pairing, find_by_times
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def recorded(a: argparse.Namespace, sources: Mapping[str, Source]) -> Path:
     """The folder that holds all recordings."""
-    folders = [folder.absolute() for source in sources.values() for folder in source.folders]
+    folders = [base(place).absolute() for source in sources.values() for place in source.folders]
     return Path(os.path.commonpath([folder.parent for folder in folders])) if folders else Path(a.root).absolute()
 
 
@@ -139,7 +140,8 @@ def add_order(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sensors(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sensor", action="append", required=True, metavar="COLUMN=DIR[:SENSOR]", help="rgb=photos; once per sensor")
+    sensor = "rgb=photos, or a pattern that tells a folder's files apart: 'rgb=flight/*_W.JPG', with {id}, ** and {1..5}; once per sensor"
+    parser.add_argument("--sensor", action="append", required=True, metavar="COLUMN=DIR[:SENSOR]", help=sensor)
     add_set(parser)
     parser.add_argument("--strip", default="", metavar="REGEX", help="taken out of stems, so that they pair: '_rgb$|_thermal$'")
 

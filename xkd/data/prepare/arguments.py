@@ -11,12 +11,17 @@ from typing import Any
 from xkd.data.prepare.guess import guess
 from xkd.data.prepare.listing import Source
 from xkd.data.prepare.masks import Colour, MaskFolder, held
+from xkd.data.prepare.pattern import places
 from xkd.data.prepare.records import Table
+from xkd.data.prepare.shared import check_shared
 from xkd.modalities import SENSORS
 
 
 def parse_sources(words: Sequence[str], settings: Sequence[str]) -> dict[str, Source]:
-    """`COLUMN=FOLDER` or `COLUMN=FOLDER:SENSOR` (`COLUMN=FOLDER,FOLDER` for one file per band) with the settings of their tables."""
+    """`COLUMN=PLACE` or `COLUMN=PLACE:SENSOR` (`COLUMN=PLACE,PLACE` for one file per band) with the settings of their tables.
+
+    A place is a folder or a pattern, see `pattern`.
+    """
     sources: dict[str, Source] = {}
     for column, rest in named(words, "--sensor"):
         folders, _, kind = rest.rpartition(":")
@@ -27,10 +32,16 @@ def parse_sources(words: Sequence[str], settings: Sequence[str]) -> dict[str, So
             raise ValueError(f"--sensor {column}={rest}: a column is plain letters, digits and _, not first a digit")
         if column in sources:
             raise ValueError(f"--sensor {column} is there twice")
-        paths, why = tuple(map(Path, (folders if named_so else rest).split(","))), ""
+        paths, why = places(folders if named_so else rest), ""
         if not named_so:
             kind, why = guess(column, paths)
+        if len(paths) > 1 and kind != "multispectral":
+            raise ValueError(
+                f"--sensor {column}={rest}: a row has one file of sensor '{kind}'; several folders or braces are bands of a multispectral"
+                f" one. '*' or '**' in place of what differs takes them all: {column}={_common(paths)}:{kind}"
+            )
         sources[column] = Source(paths, {"sensor": kind}, why)
+    check_shared(sources)
     tables = with_settings({column: source.table for column, source in sources.items()}, settings)
     return {column: replace(source, table=tables[column]) for column, source in sources.items()}
 
@@ -82,6 +93,11 @@ def named(words: Sequence[str], flag: str) -> list[tuple[str, str]]:
             raise ValueError(f"{flag} {word}: write NAME=VALUE")
         pairs.append((name, text))
     return pairs
+
+
+def _common(paths: Sequence[Path]) -> Path:
+    """The paths as one pattern."""
+    return Path(*("*" if len(set(parts)) > 1 else parts[0] for parts in zip(*(path.parts for path in paths), strict=False)))
 
 
 def _colour(name: str, text: str) -> Colour:

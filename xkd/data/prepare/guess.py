@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from xkd.data.prepare.listing import visible_files
+from xkd.data.prepare.pattern import base, files_of
 from xkd.modalities import SENSORS
 from xkd.modalities.files import IMAGES, is_grey, read_raster
 from xkd.modalities.radiometric import TEMPERATURES, maker_of
@@ -29,7 +29,7 @@ def guess(column: str, folders: Sequence[Path]) -> tuple[str, str]:
     if not like:
         raise ValueError(f"{here}: no sensor reads {files}; files that are read: {_formats()}")
     ask = f"write {here.removeprefix('--sensor ')}:SENSOR, SENSOR one of {like}"
-    for name in (column, folders[0].name):
+    for name in (column, base(folders[0]).name):
         called = called_so(name)
         if len(called) > 1:
             raise ValueError(f"{here}: '{name}' may be each of {called}; {ask}")
@@ -71,7 +71,7 @@ def look_at(path: Path) -> Look:
 def _look_at_some(folder: Path) -> list[Look]:
     """Of a few files of the suffix that most have, those that can be read."""
     known = {suffix for sensor in SENSORS.values() for suffix in sensor.suffixes}
-    of_suffix = {path: path.suffix.lower() for path in visible_files(folder) if path.suffix.lower() in known}
+    of_suffix = {path: path.suffix.lower() for path, _, _ in files_of(folder) if path.suffix.lower() in known}
     if not of_suffix:
         raise ValueError(f"{folder}: no file that ends in {sorted(known)}")
     [(most, _)] = Counter(of_suffix.values()).most_common(1)

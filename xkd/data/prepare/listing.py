@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xkd.data.prepare.pattern import base, files_of
 from xkd.data.prepare.records import File, Table
 from xkd.data.prepare.stems import one_form
 from xkd.modalities import SENSORS
@@ -15,7 +16,7 @@ from xkd.modalities import SENSORS
 
 @dataclass(frozen=True)
 class Source:
-    """A sensor on the disk: its folder, or one folder per file of a row (a band each), and its table of manifest.toml.
+    """A sensor on the disk: its folder or pattern, or one per file of a row (a band each), and its table of manifest.toml.
 
     `why` says how the sensor was guessed, and is empty where somebody named it.
     """
@@ -25,43 +26,43 @@ class Source:
     why: str = ""
 
 
-def visible_files(folder: Path) -> Iterator[Path]:
-    """All below the folder, sorted, without hidden ones; `NotADirectoryError` where there is none."""
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: no such folder")
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
-            yield path
-
-
-def list_files(folder: Path, suffixes: Sequence[str], strip: str = "") -> tuple[dict[str, File], int]:
+def list_files(place: Path, suffixes: Sequence[str], strip: str = "") -> tuple[dict[str, File], int]:
     """Stem -> file, and how many files have another suffix; hidden files do not count.
 
-    A stem is the path below `folder` without its suffix and without what the regular expression `strip` matches.
-    Raises `NotADirectoryError`, and `ValueError` where two files have one stem or a file has none.
+    A stem is the path below the folder without its suffix, or what a pattern says, and without what the regular expression `strip`
+    matches. Raises what `files_of` does, and `ValueError` where two files have one stem or a file has none.
     """
     by_stem: dict[str, File] = {}
     others = 0
-    for path in visible_files(folder):
-        name = path.relative_to(folder)
+    for path, name, plain in files_of(place):
         if path.suffix.lower() not in suffixes:
             others += 1
             continue
-        stem = stem_of(name, strip)
+        stem = stripped(plain, strip, name)
         if stem in by_stem:
-            raise ValueError(f"{by_stem[stem].path} and {path} have one stem, '{stem}': which is it? Remove one, or change --strip")
-        by_stem[stem] = File(path, name.as_posix())
+            raise ValueError(
+                f"{by_stem[stem].path} and {path} have one stem, '{stem}': which is it? Remove one, or change --strip; a pattern takes some"
+                f" files of a folder alone, such as {base(place)}/*{path.suffix}"
+            )
+        by_stem[stem] = File(path, name)
     if not by_stem:
-        raise ValueError(f"{folder}: no file that ends in {list(suffixes)}")
+        raise ValueError(f"{place}: no file that ends in {list(suffixes)}")
     return by_stem, others
 
 
 def stem_of(name: Path, strip: str) -> str:
     """The relative path without its suffix and without what `strip` matches; `ValueError` where nothing is left."""
-    stem = one_form(name.with_suffix("").as_posix())
+    return stripped(name.with_suffix("").as_posix(), strip, str(name))
+
+
+def stripped(stem: str, strip: str, name: str) -> str:
+    """The stem of the file `name` without what `strip` matches; `ValueError` where nothing is left."""
+    stem = one_form(stem)
     stem = re.sub(strip, "", stem) if strip else stem
     if not stem:
-        raise ValueError(f"{name}: --strip '{strip}' leaves nothing of its stem")
+        raise ValueError(
+            f"{name}: --strip '{strip}' leaves nothing of its stem" if strip else f"{name}: its pattern leaves no stem; write {{id}}"
+        )
     return stem
 
 
