@@ -137,13 +137,14 @@ def test_the_comparison_of_runs_can_fail(tmp_path: Path) -> None:
 
 WAIT = """
 import time
+from pathlib import Path
 
 from mmengine.hooks import Hook
 
 
 class Wait(Hook):
     def before_train_epoch(self, runner):
-        time.sleep(60 * (runner.epoch == 2))
+        time.sleep(60 * (runner.epoch == 2 and not Path(runner.work_dir, "go_on").exists()))
 """
 
 
@@ -163,7 +164,8 @@ def test_a_killed_process_goes_on(data_root: Path, tmp_path: Path, monkeypatch: 
     process.join()
     assert (parts / "epoch_2.pth").is_file()
     assert not (parts / "result.json").exists()
-    runs.run_training(runs.load_config(config), parts, resume=True)
+    (parts / "go_on").touch()
+    runs.run_training(runs.load_config(slow), parts, resume=True)
     same_runs(tmp_path / "whole", parts)
 
 
@@ -259,6 +261,10 @@ def test_resuming_with_another_seed_or_graph_is_an_error(tmp_path: Path) -> None
     runs.run_training(runs.config_of(tmp_path, runs.PLAIN, {"train_cfg.max_epochs": 1}), tmp_path / "run")
     with pytest.raises(ValueError, match="used seed 0, not 1; pass --seed 0"):
         runs.run_training(runs.config_of(tmp_path, runs.PLAIN), tmp_path / "run", resume=True, seed=1)
+    last = tmp_path / "run" / "epoch_1.pth"
+    content = runs.read(last)
+    del content["meta"]["xkd"]["settings"]  # as if the config were the same, and the code of a network another
+    torch.save(content, last)
     wider = runs.config_of(tmp_path, runs.PLAIN, {"distiller.branches.rgb.model.width": 16})
     with pytest.raises(ValueError, match=r"another graph: \d+ of \d+ tensors match.* is \(12,\) in the checkpoint and \(16,\) in"):
         runs.run_training(wider, tmp_path / "run", resume=True)

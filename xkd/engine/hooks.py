@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -22,10 +22,20 @@ from xkd.graph.distiller import Distiller
 from xkd.graph.state_dicts import load_file
 from xkd.graph.weights import EMA, Checkpoint
 
+SETTINGS: Final = "settings"  # what a run was told, in its checkpoints
+COPIES: Final = (
+    "{hook} keeps a copy of the network, which a resumed run has no more (mmengine's EMAHook copies teachers and memories too)."
+    " For a running average add a branch: average=dict(type=Branch, model=..., view=..., weights=dict(type=EMA, of='rgb', decay=0.98)),"
+    " and test or export it by --cfg-options distiller.student=average"
+)
+
 
 def distiller_of(runner: Any) -> Distiller:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    distiller: Distiller = model.distiller
+    return distiller_of_model(runner.model)
+
+
+def distiller_of_model(model: Any) -> Distiller:
+    distiller: Distiller = (model.module if is_model_wrapper(model) else model).distiller
     return distiller
 
 
@@ -98,6 +108,9 @@ class PlainCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Any) -> None:
         super().before_train(runner)
+        for hook in runner.hooks:
+            if copies(hook, runner.model):
+                raise ValueError(COPIES.format(hook=type(hook).__name__))
         if self.best_ckpt_path and not is_whole(Path(runner.work_dir) / Path(self.best_ckpt_path).name):
             # the run has gone back to a checkpoint before the one that knew of a better one, or a bit of it has flipped
             runner.logger.error("%s is gone or damaged; the next validation makes a new best checkpoint", self.best_ckpt_path)
@@ -129,7 +142,12 @@ class PlainCheckpointHook(CheckpointHook):
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": dict.fromkeys(plain, True)}
         checkpoint["validations"] = as_python(self.validations)
         taught = {name: branch.weights.path for name, branch in distiller.branches.items() if isinstance(branch.weights, Checkpoint)}
-        checkpoint["meta"]["xkd"] = {"student": distiller.student_name, "classes": list(distiller.task.classes), "teachers": taught}
+        checkpoint["meta"]["xkd"] = {
+            "student": distiller.student_name,
+            "classes": list(distiller.task.classes),
+            "teachers": taught,
+            SETTINGS: dict(runner.cfg[SETTINGS]),
+        }
         for key in {"meta", "optimizer", "param_schedulers"} & set(checkpoint):
             checkpoint[key] = as_python(checkpoint[key])
         if "optimizer" in checkpoint:
@@ -150,10 +168,7 @@ class PlainCheckpointHook(CheckpointHook):
                 f"the checkpoint is of another graph: {len([key for key in own if key not in odd])} of {len(own)} tensors match, '{odd[0]}'"
                 f" is {_shape(held, odd[0])} in the checkpoint and {_shape(own, odd[0])} in the config; start a new --work-dir"
             )
-        if checkpoint["meta"]["seed"] != runner.seed:
-            raise ValueError(
-                f"the run to resume used seed {checkpoint['meta']['seed']}, not {runner.seed}; pass --seed {checkpoint['meta']['seed']}"
-            )
+        check_same_run(runner, checkpoint["meta"])
         for name, parameter in distiller.named_parameters():
             if name in checkpoint.get("gradients", {}):
                 parameter.grad = checkpoint["gradients"][name].to(parameter.device)
@@ -167,6 +182,18 @@ class PlainCheckpointHook(CheckpointHook):
         epoch = runner.epoch + 1
         loop = runner.train_loop
         return bool(epoch >= loop.val_begin and (epoch % loop.val_interval == 0 or epoch == runner.max_epochs))
+
+
+def check_same_run(runner: Any, meta: Mapping[str, Any]) -> None:
+    """The seed and the number of steps are those of the run that goes on."""
+    if meta["seed"] != runner.seed:
+        raise ValueError(f"the run to resume used seed {meta['seed']}, not {runner.seed}; pass --seed {meta['seed']}")
+    steps, epochs, now = meta["iter"], meta["epoch"], len(runner.train_dataloader)
+    if steps != epochs * now:
+        raise ValueError(
+            f"the run to resume had {steps // epochs} steps an epoch, now there are {now}: the data set or the number of processes has"
+            " changed; take those of the run, or start a new --work-dir"
+        )
 
 
 def checkpoints(work_dir: Path) -> list[Path]:
@@ -191,6 +218,19 @@ def find_last(work_dir: Path, console: Console) -> str | None:
     if paths:
         raise ValueError(f"none of the {len(paths)} checkpoints can be gone on from: {'; '.join(broken)}")
     return None
+
+
+def copies(hook: Hook, model: nn.Module) -> bool:
+    """Whether a hook holds a network with all tensors of the student's beside the model itself."""
+    own, distiller = set(map(id, model.modules())), distiller_of_model(model)
+    keys = list(distiller.student.model.state_dict())
+    for held in vars(hook).values():
+        if isinstance(held, nn.Module) and id(held) not in own and keys:
+            there = set(held.state_dict())
+            before = [key.removesuffix(keys[0]) for key in there if key.endswith(keys[0])]
+            if any(there.issuperset(f"{prefix}{key}" for key in keys) for prefix in before):
+                return True
+    return False
 
 
 def is_whole(path: Path) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from multiprocessing import get_all_start_methods
 from typing import Any, Final
 
+from mmengine.hooks import EMAHook
 from mmengine.runner import EpochBasedTrainLoop
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from xkd.builder import check_arguments, with_types
 from xkd.data.loader import DrawSampler
-from xkd.engine.hooks import PlainCheckpointHook
+from xkd.engine.hooks import COPIES, PlainCheckpointHook
 from xkd.engine.interval import IntervalInfoHook
 from xkd.hints import fitted
 
@@ -95,10 +96,19 @@ def check_section(name: str, section: Any, path: str) -> None:
             for position, entry in enumerate(section or []):
                 _check_scheduler(entry, f"{where}[{position}]")
         case "custom_hooks" | "default_hooks":
-            hooks = section.items() if isinstance(section, Mapping) else enumerate(section or [])
-            own = {str(at): {k: v for k, v in hook.items() if k != "priority"} for at, hook in hooks}
-            section = {at: {"type": _HOOKS[at], **hook} if at in _HOOKS else hook for at, hook in own.items()}
+            section = _hooks(section or [], where)
     check_arguments(section, where)
+
+
+def _hooks(section: Any, where: str) -> dict[str, Any]:
+    """By name or number, with their types; one that averages the whole model is a `ValueError`."""
+    hooks = dict(section.items() if isinstance(section, Mapping) else enumerate(section))
+    for at, hook in hooks.items():
+        kind = (hook or {}).get("type")
+        if kind == "EMAHook" or (inspect.isclass(kind) and issubclass(kind, EMAHook)):
+            raise ValueError(f"{where}.{at}: {COPIES.format(hook=getattr(kind, '__name__', kind))}")
+    own = {str(at): {k: v for k, v in (hook or {}).items() if k != "priority"} for at, hook in hooks.items()}
+    return {at: {"type": _HOOKS[at], **hook} if at in _HOOKS else hook for at, hook in own.items()}
 
 
 def _check_loader(section: Any, where: str) -> None:

@@ -46,13 +46,14 @@ from xkd.engine.checks import check_together
 from xkd.engine.config import as_plain, load_config, settle
 from xkd.engine.describe import describe, heard, measure_teachers, print_rows
 from xkd.engine.gradient_log import GradientHook
-from xkd.engine.hooks import PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints, find_last
+from xkd.engine.hooks import SETTINGS, PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints, find_last
 from xkd.engine.interval import IntervalInfoHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import Display, ProgressHook, shown_on
+from xkd.engine.resume import resumed, settings_of
 from xkd.engine.runner import QuietRunner
 from xkd.engine.settings import choices, workers_of
 from xkd.engine.stages import STORE, with_trained
@@ -124,6 +125,9 @@ def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> 
     if not run.smoke:
         first = partial(_first, display, run)
         config = with_trained(config, work_dir.parent / STORE, run.seed, {"amp": run.amp}, first, partial(console.print, markup=False))
+    last = find_last(work_dir, console) if run.resume else None
+    if last and not run.smoke:
+        config = resumed(config, last, run.amp, console)
     cache = cache_of(config)
     draws = cache.draws if cache else 0
     loaders = {split: build_loader(config[f"{split}_dataloader"], run.seed, int(run.smoke), draws=draws) for split in ("train", "val")}
@@ -138,9 +142,7 @@ def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> 
                 console.print(line, markup=False, highlight=False)
         measure_teachers(distiller, config, run.seed, console)
     hooks = _hooks(config, display, run, cache)
-    runner = make_runner(
-        config, work_dir, distiller, loaders, hooks, find_last(work_dir, console) if run.resume else None, run, model_wrapper
-    )
+    runner = make_runner(config, work_dir, distiller, loaders, hooks, last, run, model_wrapper)
     reset_peak()
     try:
         with warnings.catch_warnings():
@@ -221,7 +223,7 @@ def make_runner(
         visualizer={"type": Visualizer, "vis_backends": backends(config)},
         randomness={"seed": run.seed},
         experiment_name=experiment,
-        cfg=settle(config, model_wrapper),
+        cfg=settle(config, {**model_wrapper, SETTINGS: settings_of(config, run.amp)}),
     )
 
 
