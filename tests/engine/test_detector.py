@@ -44,6 +44,23 @@ def test_targets_are_pixels_of_the_view(manifest: Manifest, view: View) -> None:
     assert target["labels"].tolist() == [1] * len(expected)
 
 
+def test_a_region_to_ignore_shows_nothing_but_boxes(manifest: Manifest, view: View) -> None:
+    dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), masks=Masks("boxes"))
+    sample = replace(dataset[0], boxes=torch.tensor([[0.0, 0.0, 0.25, 0.25]]), ignored=torch.tensor([[0.0, 0.0, 0.5, 0.5]]))
+    image, _ = as_target(sample, view)
+    whole, _ = as_target(replace(sample, ignored=torch.zeros(0, 4)), view)
+    assert torch.equal(image[:, :16, :16], whole[:, :16, :16])
+    assert not image[:, 16:32, :32].any()
+    assert not image[:, :32, 16:32].any()
+    assert torch.equal(image[:, 32:], whole[:, 32:])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 10, 11])
+def test_any_number_of_steps(manifest: Manifest, view: View, steps: int) -> None:
+    detector, _ = train_detector(SMALL, manifest, replace(view, size=(32, 32)), 1.0, Recipe(steps=steps, batch_size=2), quiet)
+    assert all(parameter.isfinite().all() for parameter in detector.parameters())
+
+
 def test_a_frame_is_the_crop_or_the_whole_image(manifest: Manifest, view: View) -> None:
     dataset = PairedDataset(str(manifest.root), "train", [view], Augment(), masks=Masks("none"))
     cropped = next(at for at, row in enumerate(dataset.rows) if row.crop is not None)

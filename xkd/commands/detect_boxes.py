@@ -15,6 +15,7 @@ from xkd.data.redraw import with_boxes
 from xkd.data.write import check_new
 from xkd.engine.detector import SMALL, Quality, Recipe, detect, judge, load_detector, train_detector
 from xkd.engine.screen import Screen
+from xkd.geometry import overlap
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,8 +51,10 @@ def main(arguments: Sequence[str]) -> int:
     print_quality(judge(detector, manifest, view, "val", a.threshold), a.threshold, console)
     detections = dict(detect(detector, manifest, view, "train", a.threshold))
     annotated = {row.id: row for row in manifest.rows if row.id in shown}
-    # where somebody drew the boxes, theirs are certain
-    detections.update({name: [(box, 1.0) for box, _ in row.boxes or ()] for name, row in annotated.items()})
+    # where somebody drew the boxes, theirs are certain, but for regions to ignore
+    for name, row in annotated.items():
+        unsure = [(box, score) for box, score in detections.get(name, ()) if any(overlap(box, region) for region in row.ignored)]
+        detections[name] = [*((box, 1.0) for box, _ in row.boxes or ()), *unsure]
     weights = io.BytesIO()
     torch.save(detector.state_dict(), weights)
     out = with_boxes(manifest, detections, Path(a.out), {"detector.pth": weights.getvalue()})

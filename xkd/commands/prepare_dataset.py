@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -12,26 +12,31 @@ from typing import Literal
 from rich.markup import escape
 
 from xkd.data.manifest import data_root
+from xkd.data.prepare.annotated import Annotations
 from xkd.data.prepare.arguments import named, parse_masks, parse_numbers, parse_sources, with_settings
 from xkd.data.prepare.assign import SHARES, Splitting
 from xkd.data.prepare.clocks import Clock
-from xkd.data.prepare.coco import Coco, find_in_coco
+from xkd.data.prepare.coco import read_coco
 from xkd.data.prepare.folders import find_in_folders
 from xkd.data.prepare.kitti import Kitti, find_in_kitti
 from xkd.data.prepare.labels import LabelSource
 from xkd.data.prepare.listing import Source
 from xkd.data.prepare.make import Order, make
 from xkd.data.prepare.masks import MaskFolder
+from xkd.data.prepare.objects import ObjectChoice, find_annotated
 from xkd.data.prepare.pattern import base
 from xkd.data.prepare.records import Contents
 from xkd.data.prepare.summary import show
 from xkd.data.prepare.times import Pairing, find_by_times
 from xkd.engine.screen import Screen
 
+TOOLS: dict[str, tuple[Callable[[Sequence[Path]], Annotations], str]] = {
+    "coco": (read_coco, "COCO JSON, one or one for each split: boxes, polygons and run lengths"),
+}
 LAYOUTS = {
     "folders": "folders that mirror each other: files of one stem are a pair",
     "times": "sensors with their own frames: pairs by the nearest time",
-    "coco": "a COCO JSON: boxes, polygons and run lengths",
+    **{name: text for name, (_, text) in TOOLS.items()},
     "kitti": "KITTI's object layout: image_2, velodyne, calib, label_2 (or image, lidar, calib, label)",
 }
 
@@ -43,13 +48,14 @@ def main(arguments: Sequence[str]) -> int:
     layouts = parser.add_subparsers(dest="layout", required=True)
     parsers = {name: layouts.add_parser(name, help=text, description=text) for name, text in LAYOUTS.items()}
     add_times(parsers["times"])
-    add_coco(parsers["coco"])
     add_kitti(parsers["kitti"])
     for name in ("folders", "times"):
         add_sensors(parsers[name])
         add_labels(parsers[name])
         add_masks(parsers[name])
-    add_sensors(parsers["coco"])
+    for name in TOOLS:
+        add_sensors(parsers[name])
+        add_annotations(parsers[name])
     for each in parsers.values():
         add_order(each)
     a = parser.parse_args(arguments)
@@ -77,8 +83,9 @@ def find(a: argparse.Namespace, sources: Mapping[str, Source]) -> Contents:
     if a.layout == "kitti":
         contents = find_in_kitti(Kitti(a.root, tuple(a.classes), a.crops))
         return replace(contents, sensors=with_settings(contents.sensors, a.set))
-    if a.layout == "coco":
-        return find_in_coco(Coco(a.json, tuple(a.classes), tuple(a.mask_positive), a.multilabel, a.unannotated), sources, a.strip)
+    if a.layout in TOOLS:
+        choice = ObjectChoice(tuple(a.classes), tuple(a.mask_positive), a.multilabel, a.unannotated, a.annotated, a.turned, a.crops)
+        return find_annotated(TOOLS[a.layout][0](a.annotations), choice, sources, a.strip)
     if a.layout == "folders":
         return find_in_folders(sources, labels_of(a), masks_of(a), a.strip)
     tables = {name: Path(path) for name, path in named(a.times, "--times")}
@@ -197,8 +204,12 @@ def add_times(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-offset", type=float, default=5.0, metavar="SECONDS", help="how far to look (%(default)s)")
 
 
-def add_coco(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("json", type=Path, help="its file names lie below the first sensor's folder; other sensors mirror it")
+def add_annotations(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("annotations", type=Path, nargs="+", help="files, or folders with all below; they name images by their stems")
+    parser.add_argument("--annotated", default="", metavar="COLUMN", help="the sensor that was annotated (the one whose size fits)")
+    shown = "how the tool showed images that are stored turned, where sizes do not tell"
+    parser.add_argument("--turned", choices=["shown", "stored"], default="", help=shown)
+    parser.add_argument("--crops", action="store_true", help="a row per box, with the square about it")
     parser.add_argument("--multilabel", action="store_true", help="label an image with all of its classes")
     parser.add_argument("--unannotated", choices=["empty", "unlabelled"], default="", help="what an image without annotations is")
     parser.add_argument("--mask-positive", nargs="+", default=[], metavar="NAME", help="classes of the region of interest (all)")

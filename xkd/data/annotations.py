@@ -52,7 +52,9 @@ class Masks:
 
     def shows(self, row: Row) -> bool:
         """Whether the row says where its region of interest is."""
-        return row.boxes is not None if self.source == "boxes" else bool(row.mask) and self.source == "mask"
+        if self.source == "boxes":
+            return row.boxes is not None and not row.ignored  # within what is ignored nobody knows
+        return bool(row.mask) and self.source == "mask"
 
     def kept(self, rows: Sequence[Row], classes: Sequence[str]) -> list[Row]:
         """The same rows in the same order, with the masks and boxes that are kept."""

@@ -4,7 +4,8 @@ A data set is a folder with `manifest.toml` (classes, sensors, mask codes) and `
 Columns of the CSV: `id`, `split`, `group`, one per sensor (a path below the folder, several joined by `;` where a sensor
 has several files, empty where the row lacks it) and, where there are any, `label` (class; several joined by `;` if
 `labels = "multi"`), `mask` (path of an 8-bit grey PNG of codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`,
-`*` for no class), both in pixels of the full image, `box_scores` (0..1 for each box, joined by `;`, where a detector drew them),
+`*` for no class, `!` for a region to ignore, where something is and nobody knows where exactly), both in pixels of the full image,
+`box_scores` (0..1 for each box that is not to ignore, joined by `;`, where a detector drew them),
 `calibration` (path, for sensors that are projected), and numbers `SENSOR.time` (seconds) and `SENSOR.KEY` (what the sensor lets a row
 state, such as `thermal.scale`). In `label` and `boxes` an empty cell means "nobody looked" and `-` means "looked, and there is none".
 Every further column is carried along as text.
@@ -23,7 +24,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from xkd.data.registration import Registration, read_registrations
-from xkd.data.rows import NONE, OPTIONAL, REQUIRED, Pairs, Row, Schema, read_rows
+from xkd.data.rows import IGNORED, NONE, OPTIONAL, REQUIRED, Pairs, Row, Schema, read_rows
 from xkd.data.text import read_text
 from xkd.modalities import modality
 from xkd.modality import Modality
@@ -75,8 +76,10 @@ class Manifest:
         path = folder / "manifest.toml"
         table = _read_toml(folder)
         classes = tuple(table["classes"])
-        if not classes or len(set(classes)) < len(classes) or NONE in classes:
-            raise ValueError(f"{path}: classes must be different names, at least one and none of them '{NONE}'; got {list(classes)}")
+        if not classes or len(set(classes)) < len(classes) or {NONE, IGNORED} & set(classes):
+            raise ValueError(
+                f"{path}: classes must be different names, at least one and none of them '{NONE}' or '{IGNORED}'; got {list(classes)}"
+            )
         if table.get("labels", "single") not in ("single", "multi"):
             raise ValueError(f"{path}: labels must be 'single' or 'multi', got {table['labels']!r}")
         mask, pairs = _mask(path, table.get("mask")), _pairs(path, table.get("pairs", {}))

@@ -172,7 +172,7 @@ class PairedDataset(Dataset[Sample]):
         matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
         recordings = self._files.decoded(recordings, sources, seen, matrix)
         mask, masked = self._region(row, shape, matrix)
-        boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
+        boxes, ignored = (np.array(those, np.float64).reshape(-1, 4) for those in ([box for box, _ in row.boxes or ()], row.ignored))
         return Sample(
             views={
                 view.name: self._sample_view(view, recordings, sources[view.name], matrix, row, draw)
@@ -189,6 +189,7 @@ class PairedDataset(Dataset[Sample]):
             boxes=torch.from_numpy(warp_boxes(boxes, matrix, crop)),
             meta=dict(row.meta),
             cached=self._answers(index, draw),
+            ignored=torch.from_numpy(warp_boxes(ignored, matrix, crop)),
         )
 
     def frame(self, index: int) -> Box:

@@ -17,6 +17,7 @@ from xkd.modality import Modality
 
 SPLITS: Final = ("train", "val", "test")
 NONE: Final = "-"
+IGNORED: Final = "!"  # the class of a box in which something is, and nobody knows where exactly
 ANY: Final = "*"  # the class of a box of which only the place is known
 REQUIRED: Final = ("id", "split", "group")
 OPTIONAL: Final = ("label", "mask", "crop", "boxes", "box_scores", "calibration")
@@ -27,7 +28,7 @@ _NOTHING: Final[Mapping[str, Mapping[str, float]]] = {}  # of rows that state no
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sample. `labels` and `boxes` are None where nobody looked, empty where there is none."""
+    """One sample. `labels` and `boxes` are None where nobody looked, empty where there is none; nothing is known within `ignored`."""
 
     id: str
     split: str
@@ -41,6 +42,7 @@ class Row:
     boxes: tuple[tuple[Box, str], ...] | None
     scores: tuple[float, ...]  # of the boxes, 0..1, where a detector drew them
     meta: Mapping[str, str]  # id, group and the manifest's further columns
+    ignored: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def _row(cells: dict[str, str], columns: _Columns, schema: Schema) -> Row:
         raise ValueError(f"unknown split '{cells['split']}'; legal are {list(SPLITS)}")
     if not cells["group"]:
         raise ValueError("group is empty; give each capture unit (plant, scene, drive) a name, or repeat the id")
+    boxes, ignored = _boxes(cells.get("boxes", ""), schema)
     return Row(
         id=cells["id"],
         split=cells["split"],
@@ -160,9 +163,10 @@ def _row(cells: dict[str, str], columns: _Columns, schema: Schema) -> Row:
         labels=_labels(cells.get("label", ""), schema),
         mask=_inside(cells.get("mask", "")),
         crop=_box(cells["crop"].split()) if cells.get("crop") else None,
-        boxes=(boxes := _boxes(cells.get("boxes", ""), schema)),
+        boxes=boxes,
         scores=_scores(cells.get("box_scores", ""), len(boxes or ())),
         meta={column: cells[column] for column in columns.carried},
+        ignored=ignored,
     )
 
 
@@ -222,18 +226,19 @@ def _box(words: list[str]) -> Box:
     return box
 
 
-def _boxes(text: str, schema: Schema) -> tuple[tuple[Box, str], ...] | None:
+def _boxes(text: str, schema: Schema) -> tuple[tuple[tuple[Box, str], ...] | None, tuple[Box, ...]]:
+    """Boxes with their classes, and regions to ignore."""
     if not text:
-        return None
+        return None, ()
     boxes = []
     for part in [] if text == NONE else text.split(";"):
         words = part.split(None, 4)
         if len(words) < 5:
             raise ValueError(f"box '{part.strip()}' is malformed; write x1 y1 x2 y2 class, joined by ';'")
-        if words[4].strip() != ANY:
+        if words[4].strip() not in (ANY, IGNORED):
             _known_class(words[4].strip(), schema)
         boxes.append((_box(words[:4]), words[4].strip()))
-    return tuple(boxes)
+    return tuple(one for one in boxes if one[1] != IGNORED), tuple(box for box, name in boxes if name == IGNORED)
 
 
 def _scores(text: str, count: int) -> tuple[float, ...]:

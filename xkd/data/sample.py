@@ -30,6 +30,7 @@ class Sample:
     boxes: Tensor  # (N, 4) x1 y1 x2 y2 in 0..1 of the view, whole or in part inside it
     meta: dict[str, str]
     cached: dict[str, Tensor] = field(default_factory=dict)  # readings of branches that need not run
+    ignored: Tensor = field(default_factory=lambda: torch.zeros(0, 4))  # (N, 4) as boxes: regions within which nothing is known
     broken: str = ""  # why the row could not be read, which then has no view, label or mask
 
 

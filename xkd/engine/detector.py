@@ -5,7 +5,8 @@ Any detector of torchvision serves, by its name. The small one is FCOS on a ResN
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.device import get_device
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models import get_model, list_models, resnet18
 from torchvision.models.detection import FCOS
@@ -29,7 +31,7 @@ from xkd.data.paired import PairedDataset
 from xkd.data.redraw import Detections
 from xkd.data.sample import Sample
 from xkd.data.shots import has
-from xkd.geometry import Box
+from xkd.geometry import IDENTITY, Box
 from xkd.graph.state_dicts import load_file
 
 SMALL = "fcos_resnet18"
@@ -37,6 +39,7 @@ REGION = 1  # the one class; 0 is the background
 COCO = 91  # classes of torchvision's own weights, background included; all that they find counts as a region
 _GROUPS = 32
 _CHANNELS = 64  # of the small one's pyramid
+_WARM = 0.1  # share of the steps in which the learning rate rises
 _TOLD = 20  # times that training says how it goes
 _SMALLEST = 1.0  # pixels of the view, below which a box cannot be learned
 _ANCHORS = ((8,), (16,), (32,), (64,), (128,))  # sides in pixels, one for each level of the pyramid
@@ -125,7 +128,8 @@ def train_detector(
     device = get_device()
     detector = build_detector(name, view).train().to(device)
     optimizer = torch.optim.AdamW(detector.parameters(), recipe.lr, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.steps, pct_start=0.1)
+    warm = _WARM if _WARM * recipe.steps > 1 else 0.0  # a rise of a single step divides by zero
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.steps, pct_start=warm)
     losses: list[float] = []
     for step, (epoch, indices) in enumerate(islice(_batches(rows, recipe), recipe.steps), start=1):
         images, targets = zip(*(as_target(dataset[index, epoch], view, device) for index in indices), strict=True)
@@ -172,21 +176,42 @@ def judge(detector: nn.Module, manifest: Manifest, view: View, split: str, thres
     true = marked = both = covered = 0.0
     for name, boxes in detect(detector, manifest, view, split, threshold):
         if name in annotated:
-            mask = dataset[annotated[name]].mask[0].numpy()
-            edges = np.array([box for box, _ in boxes], np.float64).reshape(-1, 4)
-            drawn = draw_boxes(edges, np.eye(3), dataset.frame(annotated[name]), view.size, [score for _, score in boxes])[..., 0]
+            row, frame = dataset.rows[annotated[name]], dataset.frame(annotated[name])
+            mask = _drawn([box for box, _ in row.boxes or ()], frame, view.size)
+            unknown = _drawn(row.ignored, frame, view.size)  # what is found there alone is neither right nor wrong
+            drawn = _drawn([box for box, _ in boxes], frame, view.size, [score for _, score in boxes]) * np.maximum(mask, 1 - unknown)
             true, marked = true + float(mask.sum()), marked + float(drawn.sum())
             both, covered = both + float((mask * drawn).sum()), covered + float(mask[drawn > 0].sum())
     return Quality(len(annotated), covered / true if true else None, both / marked if marked else None)
 
 
+def _drawn(boxes: Sequence[Box], frame: Box, size: tuple[int, int], scores: Sequence[float] = ()) -> NDArray[np.float32]:
+    """(H, W) as `draw_boxes`, without a draw."""
+    return draw_boxes(np.array(boxes, np.float64).reshape(-1, 4), IDENTITY, frame, size, scores)[..., 0]
+
+
 def as_target(sample: Sample, view: View, device: str = "cpu") -> tuple[Tensor, dict[str, Tensor]]:
-    """A normalised image, and its boxes in pixels of the view; those too thin to learn are left out."""
+    """A normalised image, and its boxes in pixels of the view; those too thin to learn are left out.
+
+    A region to ignore shows nothing (the mean) but for the boxes that reach into it: what is there is not learned as background.
+    """
     height, width = view.size
-    boxes = sample.boxes * torch.tensor([width, height, width, height])
+    scale = torch.tensor([width, height, width, height])
+    boxes = sample.boxes * scale
+    image = normalised(sample, view)
+    if len(sample.ignored):
+        image = torch.where(_inside(sample.ignored * scale, view.size) & ~_inside(boxes, view.size), torch.zeros_like(image), image)
     boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) >= _SMALLEST).all(1)]
     target = {"boxes": boxes, "labels": torch.full((len(boxes),), REGION)}
-    return normalised(sample, view).to(device), {name: part.to(device) for name, part in target.items()}
+    return image.to(device), {name: part.to(device) for name, part in target.items()}
+
+
+def _inside(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """(H, W): pixels that any of the boxes (N, 4) touches."""
+    inside = torch.zeros(size, dtype=torch.bool)
+    for x1, y1, x2, y2 in boxes.tolist():
+        inside[int(y1) : math.ceil(y2), int(x1) : math.ceil(x2)] = True
+    return inside
 
 
 def normalised(sample: Sample, view: View) -> Tensor:

@@ -61,9 +61,9 @@ def test_boxes_labels_and_masks(source: Path, prepare: Prepare) -> None:
     answer = prepare(*words(source), *thermal, "--unannotated", "empty", "--mask-positive", "lesion")
     assert answer.code == 0, answer.error
     for reason in (
-        "1 x crowd, which gives no box",
-        "1 x image of the JSON without a file",
-        "1 x 'rgb' that the JSON does not name",
+        "1 x crowd or otherwise ignored object, which gives no box",
+        "1 x annotated image without a file",
+        "1 x 'rgb' that the annotations do not name",
         "1 x mask of an image with boxes alone",
         "2 x label of an image with several classes, or none",
     ):
@@ -78,6 +78,7 @@ def test_boxes_labels_and_masks(source: Path, prepare: Prepare) -> None:
     assert rows["1"].boxes == ((Box(12, 6, 14, 9), "lesion"), (Box(10, 4, 20, 14), "leaf"))
     assert (rows["1"].labels, rows["2"].labels, rows["5"].labels) == (None, ("lesion",), ("leaf",))
     assert (rows["2"].boxes, rows["4"].boxes) == ((), ())
+    assert (rows["2"].ignored, rows["4"].ignored) == ((Box(3, 2, 9, 5),), ())  # a crowd is not nothing
     assert rows["3"].mask == ""
     codes = {name: np.bincount(read_codes(source / "out" / rows[name].mask).ravel(), minlength=3).tolist() for name in ("1", "2", "4", "5")}
     # the lesion lies on top of the leaf that was drawn after it
@@ -133,9 +134,9 @@ def test_chosen_classes(source: Path, prepare: Prepare) -> None:
         (lambda table: table["annotations"][1].update(segmentation=[[1, 2]]), ("empty",), "image '1.png': a polygon is"),
         (lambda table: table["annotations"][2]["segmentation"].update(counts="1"), ("empty",), "image '2.png': run lengths do not add up"),
         (
-            lambda table: [entry.update(file_name=f"x/{entry['id']}.png") for entry in table["images"]],
+            lambda table: [entry.update(file_name=f"x{entry['id']}.png") for entry in table["images"]],
             ("empty",),
-            "none of its images lies",
+            "none of the annotated images is a file of a sensor",
         ),
         (lambda table: None, ("empty", "--classes", "leave"), "no category 'leave'; it has ['lesion', 'leaf']"),
         (lambda table: None, ("empty", "--mask-positive", "leave"), "--mask-positive names some of ['lesion', 'leaf']; got 'leave'"),

@@ -51,13 +51,14 @@ def test_frames(source: Path, prepare: Prepare, tmp_path: Path) -> None:
     answer = prepare("kitti", source, "--classes", "Car", "Van", "--out", tmp_path / "out", "--split", "train=1")
     assert answer.code == 0, answer.error
     assert "left out: 4 x box of 'Tram'" in answer.out
-    assert "left out: 1 x box of 'DontCare'" in answer.out
+    assert "left out: 1 x area that nobody looked at (DontCare)" in answer.out
     assert "left out: 1 x scan without a calibration" in answer.out
     assert "no lidar: 2 of 6 rows" in answer.out
     manifest, sample = first_sample(tmp_path / "out", mask="boxes")
     rows = {row.id: row for row in manifest.rows}
     assert rows["000000"].boxes == ((Box(4.5, 5.5, 13, 11.5), "Car"), (Box(20.5, 2.5, 30.5, 8.5), "Van"))
     assert (rows["000002"].boxes, rows["000003"].boxes) == ((), None)
+    assert (rows["000002"].ignored, rows["000000"].ignored) == ((Box(1.5, 1.5, 5.5, 5.5),), ())
     assert rows["000000"].labels is None
     assert sample.present == {"rgb": True, "lidar": True}
     # images of unlike sizes: each calibration states its own

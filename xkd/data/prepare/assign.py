@@ -51,6 +51,8 @@ def assigned(found: Sequence[Record], how: Splitting, left_out: Counter[str], no
         whose = f"the {len({record.group for record in records})} groups" if any(record.group for record in found) else "single rows"
         whose = f"groups by {how.group_regex}" if how.group_regex else whose
         notes.append(f"splits were drawn with seed {how.seed}, of {whose} ({_sizes(records)})")
+    else:
+        notes.append(f"splits are those of the table or the annotations ({_sizes(records)}); {_anew()} draws them anew")
     left_out["row without a split"] += sum(not record.split for record in records)
     kept = _checked([record for record in records if record.split])
     if not how.group_regex:

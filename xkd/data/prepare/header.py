@@ -62,12 +62,13 @@ def _pairs(contents: Contents, sizes: Mapping[str, Mapping[str, Size]], notes: l
     pairs: dict[str, Any] = {}
     if contents.max_time_offset < float("inf"):
         pairs["max_time_offset"] = contents.max_time_offset
-    unlike = [row for row, of_row in sizes.items() if len(set(of_row.values())) > 1]
+    frame = {contents.frame} if contents.frame else set()
+    unlike = [row for row, of_row in sizes.items() if len(frame.union(of_row.values())) > 1]
     if not unlike:
         return pairs
     listed = ", ".join(f"{column} {width}x{height}" for column, (width, height) in sizes[unlike[0]].items())
     pairs["same_size"] = False
-    frames = {of_row[first] for of_row in sizes.values() if (first := next(iter(contents.sensors))) in of_row}
+    frames = frame or {of_row[first] for of_row in sizes.values() if (first := next(iter(contents.sensors))) in of_row}
     if len(frames) == 1:
         pairs["size"] = list(frames.pop())
     elif any(record.boxes or record.crop for record in contents.records):
@@ -75,6 +76,10 @@ def _pairs(contents: Contents, sizes: Mapping[str, Mapping[str, Size]], notes: l
             f"row '{unlike[0]}': sizes differ within the pair ({listed}) and from row to row; "
             "boxes need one frame: bring the files to one size"
         )
+    unlike = [row for row in unlike if len(set(sizes[row].values())) > 1]
+    if not unlike:
+        return pairs
+    listed = ", ".join(f"{column} {width}x{height}" for column, (width, height) in sizes[unlike[0]].items())
     notes.append(
         f"sizes differ within {len(unlike)} of {len(sizes)} pairs that were looked at, as in '{unlike[0]}' ({listed}): "
         "both must show the same field of view; two fixed cameras that do not are registered by xkd register-pairs"

@@ -11,11 +11,12 @@ from typing import Final
 
 import cv2
 
+from xkd.data.prepare.crops import crops_of
 from xkd.data.prepare.labels import check_classes
 from xkd.data.prepare.listing import list_files
 from xkd.data.prepare.records import Contents, File, Record, Table
 from xkd.data.text import read_text
-from xkd.geometry import Box, overlap, square
+from xkd.geometry import Box
 from xkd.modalities import RGB, LiDAR
 from xkd.modalities.calibration import Camera, read_calibration
 from xkd.modalities.files import read_image
@@ -28,7 +29,6 @@ _FOLDERS: Final = {  # what is in them -> KITTI's name, and the plain one
 }
 _CAMERA: Final = "P2"  # the left colour camera, whose images these are
 _NO_OBJECT: Final = "DontCare"
-_MARGIN: Final = 1.15  # side of a crop over the longest side of its box
 _TABLES: Final[Mapping[str, Table]] = {
     "rgb": {"sensor": "rgb"},
     "lidar": {"sensor": "lidar", "outputs": ["range", "intensity", "valid"], "range": [0.0, 80.0]},
@@ -67,16 +67,20 @@ def find_in_kitti(kitti: Kitti) -> Contents:
         if frame in annotated:
             kept = []
             for box, name in annotated[frame]:
+                if name == _NO_OBJECT:
+                    continue
                 if name not in classes:
                     left_out[f"box of '{name}'"] += 1
                 elif box.x2 <= box.x1 or box.y2 <= box.y1:
                     left_out["box without an area"] += 1
                 else:
                     kept.append((box, name))
-            record = replace(record, boxes=tuple(kept))
+            unseen = tuple(box for box, name in annotated[frame] if name == _NO_OBJECT and box.x2 > box.x1 and box.y2 > box.y1)
+            left_out["area that nobody looked at (DontCare): left out where a detector learns and is judged"] += len(unseen)
+            record = replace(record, boxes=tuple(kept), ignored=unseen)
         if kitti.crops:
             left_out["frame without a box to crop"] += not record.boxes
-            records += _crops(record)
+            records += crops_of(record)
         else:
             records.append(record)
     left_out["label file without an image or a scan"] += len(annotated.keys() - images.keys() - scans.keys())
@@ -127,12 +131,3 @@ def _camera(calibration: Path, image: File | None) -> Camera:
         return camera
     height, width = read_image(image.path, cv2.IMREAD_COLOR).shape[:2]
     return replace(camera, size=(width, height))
-
-
-def _crops(record: Record) -> list[Record]:
-    rows = []
-    for number, (box, name) in enumerate(record.boxes or ()):
-        crop = square(box, _MARGIN)
-        inside = tuple((other, kind) for other, kind in record.boxes or () if overlap(other, crop))
-        rows.append(replace(record, id=f"{record.id}-{number:02d}", crop=crop, labels=(name,), boxes=inside, extra={"frame": record.id}))
-    return rows

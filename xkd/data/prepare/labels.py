@@ -15,7 +15,7 @@ from xkd.data.prepare.records import Record
 from xkd.data.prepare.split_names import class_folders, named_split
 from xkd.data.prepare.stems import Stems, one_form
 from xkd.data.prepare.tables import TextTable, read_any_table
-from xkd.data.rows import NONE
+from xkd.data.rows import IGNORED, NONE
 
 _TAKEN: Final = ("id", "split", "group", "label", "mask", "calibration")
 _EXAMPLES: Final = 3
@@ -100,8 +100,10 @@ def check_classes(classes: Sequence[str]) -> None:
     """`ValueError` where there is none, or a name that a manifest cannot hold."""
     if not classes:
         raise ValueError("no classes: give labels (--labels CSV, --labels-from-folder), or name the classes with --classes")
-    if wrong := [name for name in classes if not name.strip() or name == NONE or ";" in name]:
-        raise ValueError(f"a class cannot be called '{wrong[0]}': ';' joins several (--multilabel), '{NONE}' says that there is none")
+    if wrong := [name for name in classes if not name.strip() or name in (NONE, IGNORED) or ";" in name]:
+        raise ValueError(
+            f"a class cannot be called '{wrong[0]}': ';' joins several (--multilabel), '{NONE}' and '{IGNORED}' mean none and unknown"
+        )
 
 
 def group_of(text: str, pattern: str) -> str:

@@ -20,7 +20,7 @@ from xkd.data.prepare.readable import readable
 from xkd.data.prepare.records import Contents, File, Record
 from xkd.data.prepare.stems import one_form
 from xkd.data.prepare.toml import to_toml
-from xkd.data.rows import NONE
+from xkd.data.rows import IGNORED, NONE
 from xkd.data.write import new_dataset, write_rows
 from xkd.geometry import Box
 from xkd.modalities.calibration import write_calibration
@@ -90,6 +90,8 @@ def _write_made(draft: Path, record: Record) -> None:
     if record.mask is not None:
         path = draft / _mask_name(record)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and record.crop is not None:
+            return  # another crop of the frame
         if path.exists():
             raise ValueError(f"row '{record.id}': another row's mask is called {_mask_name(record)} already; give them plainer names")
         whole, data = cv2.imencode(".png", record.mask())
@@ -101,7 +103,7 @@ def _write_made(draft: Path, record: Record) -> None:
 
 
 def _mask_name(record: Record) -> str:
-    return f"{_MASKS}/{safe(record.id)}.png"
+    return f"{_MASKS}/{safe(record.frame if record.crop is not None else record.id)}.png"
 
 
 def _calibration_name(record: Record) -> str:
@@ -167,7 +169,8 @@ def _cells(contents: Contents, records: Sequence[Record]) -> list[dict[str, str]
         cells["label"] = ";".join(record.labels or ()) or (NONE if contents.multilabel and record.labels == () else "")
         cells["mask"] = _mask_name(record) if record.mask is not None else ""
         cells["crop"] = _text(record.crop) if record.crop is not None else ""
-        cells["boxes"] = ";".join(f"{_text(box)} {name}" for box, name in record.boxes or ()) or (NONE if record.boxes == () else "")
+        boxes = [*(record.boxes or ()), *((box, IGNORED) for box in record.ignored)]
+        cells["boxes"] = ";".join(f"{_text(box)} {name}" for box, name in boxes) or (NONE if record.boxes == () else "")
         cells["calibration"] = _calibration_name(record) if record.calibration is not None else ""
         rows.append(cells | {column: record.extra.get(column, "") for column in further})
     needed = {"id", "split", "group", *contents.sensors}

@@ -26,7 +26,7 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """One row to be. `labels` and `boxes` are None where nobody looked, empty where there is none.
+    """One row to be. `labels` and `boxes` are None where nobody looked, empty where there is none; nothing is known within `ignored`.
 
     `mask` (H, W codes) and `calibration` are made when they are written. `frame` is what `--group-regex` reads.
     """
@@ -43,6 +43,7 @@ class Record:
     calibration: Callable[[], Camera] | None = None
     times: Mapping[str, float] = field(default_factory=dict)  # seconds, one clock for all sensors
     extra: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[Box, ...] = ()
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -54,7 +55,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Contents:
-    """The pairs of a layout; `left_out` counts what did not become a row or a cell, by reason."""
+    """The pairs of a layout; `left_out` counts what did not become a row or a cell, by reason.
+
+    `frame` (width, height) is that of all boxes, crops and masks, where it is one and known: else they are in the first sensor's.
+    """
 
     sensors: Mapping[str, Table]
     records: tuple[Record, ...]
@@ -62,5 +66,6 @@ class Contents:
     multilabel: bool = False
     mask: Mask | None = None
     max_time_offset: float = float("inf")
+    frame: tuple[int, int] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
