@@ -52,13 +52,13 @@ def unseen(sensor: Any, path: Path) -> np.ndarray:
     ],
 )
 def test_a_files_own_no_data_value_is_not_seen(
-    dtype: str, value: float, text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    dtype: str, value: float, text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tagged(tmp_path / "t.tif", np.where(LOST, value, WARM).astype(dtype), text)
     read = CELSIUS.read(Shot((path,)))
     assert np.array_equal(np.isnan(read[..., 0]), LOST)
     assert read[~LOST] == pytest.approx(WARM.astype(dtype)[~LOST, None], abs=0.02)
-    assert capfd.readouterr().err == "", "tifffile has an opinion on such texts too"
+    assert not caplog.records, "tifffile has an opinion on such texts too"
     found = measure("t", {"sensor": "thermal", "unit": "degC", "scale": 1.0, "range": [0.0, 60.0]}, [Shot((path,))])
     assert found.normalisation is not None
     assert found.normalisation.mean[0] == pytest.approx(WARM.astype(dtype)[~LOST].astype(float).mean(), abs=0.02)
@@ -264,3 +264,13 @@ def test_a_fourth_band_that_is_called_alpha_is_a_band_where_four_are_named(tmp_p
     assert np.array_equal(read, four)
     three = Multispectral(bands=names[:3], outputs=names[:3], range=(0.0, 255.0)).read(Shot((tmp_path / "m.tif",)))
     assert np.array_equal(np.isnan(three).all(2), LOST)
+
+
+def test_tiles_that_are_left_out_are_not_seen(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.tif"
+    tiles = [np.full((16, 16), 20, np.int16), None, np.full((16, 16), 25, np.int16), np.full((16, 16), 30, np.int16)]
+    options: dict[str, Any] = {"shape": (32, 32), "dtype": np.int16, "tile": (16, 16), "extratags": [(42113, "s", 0, "-9999.0", True)]}
+    tifffile.imwrite(path, iter(tiles), **options)
+    lost = np.zeros((32, 32), bool)
+    lost[:16, 16:] = True
+    assert np.array_equal(unseen(CELSIUS, path), lost)

@@ -22,7 +22,8 @@ _PLAIN = 1  # TIFF's number for "not compressed"
 # bytes that one byte can become at most, by TIFF's number of the compression; of others no bound is known that would help.
 # Deflate (RFC 1951): 258 of two bits. LZW: until its table of 4096 is full each code is one longer, 7.4 million of 5500.
 # PackBits: 128 of two. JPEG: a block of 64 takes a bit at least, and colour at half the size counts twice more.
-_MOST_PER_BYTE: Final = {_PLAIN: 1, 8: 1032, 32946: 1032, 5: 1400, 32773: 64, 7: 3 * 8 * 64}
+# Zstandard (RFC 8878): a block of 128 KiB that repeats one byte takes four.
+_MOST_PER_BYTE: Final = {_PLAIN: 1, 8: 1032, 32946: 1032, 5: 1400, 32773: 64, 7: 3 * 8 * 64, 50000: 2**15}
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType: an overview, and a mask of what is transparent
 _WHITE_IS_ZERO, _RGB, _PALETTE, _YCBCR, _LINEAR_RAW = 0, 2, 3, 6, 34892  # PhotometricInterpretation; 1 is "black is zero"
 _JPEG: Final = (6, 7, 34892, 33003, 33005, 34712, 50001)  # compressions whose decoders turn YCbCr into red, green and blue
@@ -190,10 +191,12 @@ def _check(series: Any) -> None:
         check_size(Path(), page.imagewidth * page.imagelength, promised)
     except ValueError as error:
         raise _RefusedError(str(error).partition(": ")[2]) from error
-    if not any(sum(page.databytecounts) for page in pages):
+    lengths = [length for page in pages for length in page.databytecounts]
+    if not any(lengths):
         raise _RefusedError(f"its header promises {series.shape} of {series.dtype}, and none of its strips or tiles holds a byte")
-    # of values that are no whole bytes (1 or 12 bits) as many are packed together as fit
-    packed = math.prod(series.shape) * min(page.bitspersample, 8 * series.dtype.itemsize) // 8
+    # strips and tiles without a byte are left out; of values that are no whole bytes (1 or 12 bits) as many are packed as fit
+    there = sum(length > 0 for length in lengths) / len(lengths)
+    packed = there * math.prod(series.shape) * min(page.bitspersample, 8 * series.dtype.itemsize) // 8
     size = sum(file.filehandle.size for file in {page.parent for page in pages})
     if packed > size * _MOST_PER_BYTE.get(int(page.compression), math.inf):
         raise _RefusedError(f"its header promises {series.shape} of {series.dtype}, which {size} bytes cannot hold")
