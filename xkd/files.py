@@ -46,6 +46,8 @@ def sweep(folder: Path) -> None:
 
 
 def _is_running(process: int) -> bool:
+    if os.name == "nt":  # there the call below would interrupt it
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:

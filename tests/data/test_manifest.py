@@ -91,6 +91,9 @@ def test_sensor_reads_the_table_alone(edited: Edit) -> None:
         ("rgb/01.png", "/rgb/01.png", r"row 'train-1': path '/rgb/01.png' must be relative"),
         ("rgb/01.png", "rgb/../../01.png", "without '..'"),
         ("rgb/01.png", "C:/rgb/01.png", "must be relative"),
+        ("rgb/01.png", "C:\\rgb\\01.png", "must be relative"),
+        ("rgb/01.png", "\\\\host\\rgb\\01.png", "must be relative"),
+        ("rgb/01.png", "rgb\\..\\..\\01.png", "without '..'"),
         ("-6 4 42 44", "-6 4 42", r"row 'train-7': '-6 4 42' is not a box; write x1 y1 x2 y2"),
         ("-6 4 42 44", "42 4 -6 44", "x1 < x2"),
         ("-6 4 42 44", "nan 4 42 44", "not finite"),
@@ -209,3 +212,9 @@ def test_a_row_stays_small(edited: Edit) -> None:
         tracemalloc.stop()
     assert len(manifest.rows) == 2000
     assert held / 2000 < 2000  # bytes
+
+
+def test_paths_of_windows_are_those_of_any_system(edited: Edit) -> None:
+    manifest = Manifest.load(edited("manifest.csv", "rgb/01.png", "rgb\\01.png"))
+    [row] = [row for row in manifest.rows if row.id == "train-1"]
+    assert row.files["rgb"] == ("rgb/01.png",)

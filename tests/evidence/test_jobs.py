@@ -197,3 +197,9 @@ def test_a_run_ends_when_the_command_that_started_it_is_killed(tmp_path: Path, t
         time.sleep(0.2)
     os.kill(pid, signal.SIGKILL)
     raise AssertionError("the run went on for nobody")
+
+
+def test_an_end_is_told_where_there_is_no_sigkill(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert jobs_module._end(-9) == "its process was ended by SIGKILL: is the memory full?"
+    monkeypatch.delattr(signal, "SIGKILL")
+    assert jobs_module._end(-15) == "its process was ended by SIGTERM"

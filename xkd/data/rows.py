@@ -22,7 +22,7 @@ ANY: Final = "*"  # the class of a box of which only the place is known
 REQUIRED: Final = ("id", "split", "group")
 OPTIONAL: Final = ("label", "mask", "crop", "boxes", "box_scores", "calibration")
 _TIME: Final = "time"
-_OUTSIDE: Final = re.compile(r"^/|[\\:]|(^|/)\.\.(/|$)")
+_OUTSIDE: Final = re.compile(r"^/|:|(^|/)\.\.(/|$)")
 _NOTHING: Final[Mapping[str, Mapping[str, float]]] = {}  # of rows that state nothing; a read-only view cannot be pickled
 
 
@@ -195,6 +195,8 @@ def _number(column: str, text: str) -> float:
 
 
 def _inside(path: str) -> str:
+    """A path below the data set's folder with `/`, whichever system wrote it."""
+    path = path.replace("\\", "/")
     if _OUTSIDE.search(path):
         raise ValueError(f"path '{path}' must be relative, with '/' and without '..', so that it stays below the data set's folder")
     return path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import platform
-import resource
 import sys
 from pathlib import Path
 from typing import Final
@@ -57,11 +57,16 @@ def reset_peak() -> None:
 
 
 def peak_bytes() -> int:
+    """Of this process or its accelerator; 0, which is "not known", where the system does not say (Windows)."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
     if peak := [line for line in lines if line.startswith("VmHWM")]:
         return int(peak[0].split()[1]) * 1024
+    if importlib.util.find_spec("resource") is None:
+        return 0
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -182,7 +182,8 @@ def _end(code: int) -> str:
     """How a process ended that said nothing."""
     if code >= 0:
         return f"its process ended with exit code {code}"
-    return f"its process was ended by {signal.Signals(-code).name}" + (": is the memory full?" if code == -signal.SIGKILL else "")
+    name = signal.Signals(-code).name
+    return f"its process was ended by {name}" + (": is the memory full?" if name == "SIGKILL" else "")
 
 
 def _shares(beside: int) -> list[dict[str, Any]]:
@@ -201,7 +202,7 @@ def _work(work: Work, done: Mapping[str, Path], share: Mapping[str, Any], connec
     """In the child: do the job, send its lines, its bars and its end."""
     os.environ.update(share["environment"])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
-    if share["cores"]:
+    if share["cores"]:  # none where a system cannot bind a process to them
         os.sched_setaffinity(0, share["cores"])
     if share["gpu"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = share["gpu"]
