@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,11 +62,15 @@ def main(arguments: Sequence[str]) -> int:
     a = parser.parse_args(arguments)
     console = Screen()
     sources = {} if a.layout == "kitti" else parse_sources(a.sensor, a.set)
-    for column, source in sources.items():
-        if source.why:  # at once, since what comes next may fail by it
-            message = f"{column} is read as sensor '{source.table['sensor']}': {source.why}. If it is another, write {column}=DIR:SENSOR"
-            console.print(escape(message))
+    guessed = [
+        f"{column} is read as sensor '{source.table['sensor']}': {source.why}. If it is another, write {column}=DIR:SENSOR"
+        for column, source in sources.items()
+        if source.why
+    ]
+    for message in guessed:  # at once, since what comes next may fail by it
+        console.print(escape(message))
     order = order_of(a, data_root(a.name or recorded(a, sources).name))
+    order = replace(order, words=shlex.join(["xkd", "prepare-dataset", *arguments]), said=tuple(guessed))
     if order.out.exists():
         raise FileExistsError(f"{order.out}: is there already; {'remove it to make it anew' if a.out else 'use --out FOLDER'}")
     show(make(find(a, sources), order), console)

@@ -72,6 +72,11 @@ def test_pairs_labels_groups_and_empty_cells(recordings: Path, prepare: Prepare,
     assert manifest.modalities["thermal"].std[0] == pytest.approx(3, abs=0.2)
     assert np.allclose(manifest.modalities["rgb"].mean, 127, atol=3)
     assert "# mean and std were measured on" in (out / "manifest.toml").read_text("utf-8")
+    assert f"{out}: written, 24 rows; prepared.md keeps the notes" in answer.out
+    kept = (out / "prepared.md").read_text("utf-8")
+    assert kept.startswith("# How out was prepared\n\n    xkd prepare-dataset folders --sensor rgb=")
+    assert "- splits were drawn with seed 0, of groups by ^(plant\\d+)_ (train" in kept
+    assert all(f"note: {line.removeprefix('- ')}" in answer.out for line in kept.splitlines() if line.startswith("- "))
 
 
 def test_the_same_words_make_the_same_data_set(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
@@ -120,6 +125,7 @@ def test_bands_in_two_folders_are_one_sensor(tmp_path: Path, prepare: Prepare) -
     assert answer.code == 0, answer.error
     assert "note: ndvi: its files tell range = [29" in answer.out
     assert "left out: 1 x 'ndvi' with files in only some of its 2 folders" in answer.out
+    assert "- left out: 1 x 'ndvi' with files in only" in (tmp_path / "out/prepared.md").read_text("utf-8")
     manifest, _ = first_sample(tmp_path / "out")
     assert manifest.rows[0].files["ndvi"] == ("ndvi/1/0.png", "ndvi/2/0.png")
     assert np.allclose(manifest.modalities["ndvi"].mean, 30000, atol=60)

@@ -29,6 +29,7 @@ from xkd.modality import Shot
 Link = Literal["copy", "symlink", "hardlink"]
 _MASKS: Final = "mask"
 _CALIBRATIONS: Final = "calibration"
+DECISIONS: Final = "prepared.md"  # what was decided for the person who made the data set
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Order:
     link: Link = "copy"
     splitting: Splitting = field(default_factory=Splitting)
     on_broken: Literal["stop", "skip"] = "stop"  # "skip" reads every file and leaves out those that cannot be
+    words: str = ""  # the command
+    said: tuple[str, ...] = ()  # before it is made
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,17 @@ def make(contents: Contents, order: Order) -> Made:
         _write_toml(draft, contents, order, tables, comments, pairs)
         _place(draft, records, order.link)
         write_rows(draft, _cells(contents, records))
+        (draft / DECISIONS).write_text(_decisions(order, +left_out, notes), "utf-8")
     return Made(order.out, tuple(records), tuple(contents.sensors), contents.classes, +left_out, tuple(notes))
+
+
+def _decisions(order: Order, left_out: Mapping[str, int], notes: Sequence[str]) -> str:
+    """What was guessed, taken, scaled, turned and left out."""
+    lines = [f"# How {order.name} was prepared", ""]
+    lines += [f"    {order.words}", ""] if order.words else []
+    lines += [f"- {note}" for note in (*order.said, *notes)]
+    lines += [f"- left out: {number} x {reason}" for reason, number in left_out.items()]
+    return "\n".join(lines) + "\n"
 
 
 def safe(name: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -66,24 +66,31 @@ def held(folder: Path) -> str:
     """What a few of its pictures hold, as words for a person and for the command."""
     files, _ = list_files(folder, IMAGES)
     paths = [file.path for file in files.values()]
-    pictures = [read_image(path, cv2.IMREAD_UNCHANGED) for path in paths[:: -(-len(paths) // _FEW)]]
+    some = paths[:: -(-len(paths) // _FEW)]
+    return held_in([read_image(path, cv2.IMREAD_UNCHANGED) for path in some], f"{len(some)} of {len(paths)} were read")
+
+
+def held_in(pictures: Sequence[NDArray[Any]], read: str) -> str:
+    """Codes or colours, each with its share of the pixels, and the option that names them; `read` says which pictures these are."""
     if all(picture.ndim == 2 for picture in pictures):
-        codes = np.unique(np.concatenate([np.unique(picture) for picture in pictures])).tolist()
-        words = ["background=0" if code == 0 else f"NAME={code}" for code in codes]
-        content, flag = f"codes {', '.join(map(str, codes))}", f"--mask-values {' '.join(words)}"
+        codes, counts = np.unique(np.concatenate([picture.ravel() for picture in pictures]), return_counts=True)
+        shares = [f"{code} ({_percent(count, counts)})" for code, count in zip(codes.tolist(), counts, strict=True)]
+        words = ["background=0" if code == 0 else f"NAME={code}" for code in codes.tolist()]
+        kind, flag = "codes", "--mask-values"
     else:
-        colours = {tuple(colour) for picture in pictures if picture.ndim == 3 for colour in _colours(picture)}
-        words = [f"NAME={red},{green},{blue}" for red, green, blue in sorted(colours) if (red, green, blue) != (0, 0, 0)]
-        content, flag = f"{len(colours)} colours", f"--mask-colours {' '.join(words)}"
+        pixels = np.concatenate([picture[..., 2::-1].reshape(-1, 3) for picture in pictures if picture.ndim == 3])
+        colours, counts = np.unique(pixels, axis=0, return_counts=True)
+        names = [f"{red},{green},{blue}" for red, green, blue in colours.tolist()]
+        shares = [f"{name} ({_percent(count, counts)})" for name, count in zip(names, counts, strict=True)]
+        words = [f"NAME={name}" for name in names if name != "0,0,0"]
+        kind, flag = "colours", "--mask-colours"
     if len(words) > _MOST_NAMES:
-        return f"{content}, too many for names: are these the masks?"
-    return f"{content} ({len(pictures)} of {len(paths)} were read); use your names: {flag}"
+        return f"{len(shares)} {kind}, too many for names: are these the masks, and were they never JPEGs ({read})?"
+    return f"{kind} {'; '.join(shares)} of the pixels ({read}); use your names: {flag} {' '.join(words)}"
 
 
-def _colours(picture: NDArray[np.uint8]) -> list[list[int]]:
-    """Red, green, blue of each colour in it."""
-    colours: list[list[int]] = np.unique(picture[..., 2::-1].reshape(-1, 3), axis=0).tolist()
-    return colours
+def _percent(count: int, counts: NDArray[Any]) -> str:
+    return f"{100 * count / counts.sum():.3g} %"
 
 
 def give_masks(records: list[Record], masks: MaskFolder, strip: str) -> tuple[list[Record], dict[str, int]]:
@@ -104,6 +111,8 @@ def give_masks(records: list[Record], masks: MaskFolder, strip: str) -> tuple[li
 
 def known_codes(path: Path, values: Mapping[str, int]) -> NDArray[np.uint8]:
     """(H, W) codes of an 8-bit grey picture; `ValueError` names a code that has no name."""
+    if (picture := read_image(path, cv2.IMREAD_UNCHANGED)).ndim == 3:
+        raise ValueError(f"{path}: a mask of {picture.shape[2]} channels holds colours, no codes: {held_in([picture], 'this file')}")
     codes = read_codes(path)
     if strange := sorted(set(np.unique(codes).tolist()) - set(values.values())):
         raise ValueError(f"{path}: mask code {strange[0]} has no name; --mask-values has {dict(values)}")

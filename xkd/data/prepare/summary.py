@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xkd.data.prepare.make import Made
+from xkd.data.prepare.make import DECISIONS, Made
 from xkd.data.rows import SPLITS
 
 _UNLABELLED = "(unlabelled)"
@@ -30,9 +30,9 @@ def show(made: Made, console: Console) -> None:
         console.print(f"note: {escape(note)}")
     for warning in warnings(made):
         console.print(f"[yellow]warning: {escape(warning)}[/]")
-    console.print(
-        f"{escape(str(made.out))}: written, {len(made.records)} rows. Next:\n\n    xkd check-pairs {escape(shlex.quote(str(made.out)))}\n",
-    )
+    out = escape(str(made.out))
+    console.print(f"{out}: written, {len(made.records)} rows; {DECISIONS} keeps the notes. Next:\n")
+    console.print(f"    xkd check-pairs {escape(shlex.quote(str(made.out)))}\n")
 
 
 def warnings(made: Made) -> list[str]:
