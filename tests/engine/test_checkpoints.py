@@ -31,6 +31,7 @@ def test_every_checkpoint_is_plain_data(graph_run: Path) -> None:
         assert set(content["message_hub"]) == {"log_scalars", "runtime_info", "resumed_keys"}
         told = content["meta"]["xkd"]
         assert told.pop("settings")["optim_wrapper.optimizer.lr"] == 3e-3
+        assert 0 < told.pop("crops") < 0.2
         assert told == {"student": "rgb", "classes": ["blank", "disc", "bar"], "teachers": {}}
 
 

@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from xkd.data.images import find_images
+from xkd.data.images import CROP, find_images
 from xkd.data.manifest import Manifest, data_root
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.progress import progress_display
@@ -22,11 +22,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="xkd predict", description="Classify images with a trained student, from its sensor alone.")
     parser.add_argument("config")
     parser.add_argument("checkpoint")
-    parser.add_argument("images", nargs="+", help="image files or folders (searched for images)")
+    parser.add_argument("images", nargs="*", help="image files or folders (searched for images)")
+    crops = "in place of images: a CSV with columns file, left, top, right, bottom (pixels; files from the table's folder)"
+    parser.add_argument("--crops", default="", metavar="TABLE", help=crops)
+    parser.add_argument("--whole-images", action="store_true", help="ask a student that learned from crops about images as they are")
     parser.add_argument("--out", default="predictions.csv", help="(%(default)s, in the working folder)")
     parser.add_argument("--masks", default="", help="folder for a PNG of class numbers per image, at the view's size (segmentation)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     a = parser.parse_args(arguments)
+    if not a.images and not a.crops:
+        raise ValueError("name images or folders, or parts of images by --crops TABLE")
     config = load_config(a.config, parse_options(a.cfg_options))
     student = load_student(config, a.checkpoint)
     console = Screen()
@@ -35,22 +40,30 @@ def main(arguments: Sequence[str]) -> int:
         for caveat in registered(Manifest.load(root), student.branch.view):
             console.print(f"[yellow]beware: {caveat}[/]")
     with progress_display(console) as progress:
-        bar = progress.add_task("images", total=len(find_images(a.images, student.branch.view)))
-        predictions = predict(student, a.images, masks=a.masks, seen=lambda number: progress.advance(bar, number))
+        bar = progress.add_task("images", total=None if a.crops else len(find_images(a.images, student.branch.view)))
+        predictions = predict(
+            student,
+            a.images,
+            crops=a.crops,
+            whole_images=a.whole_images,
+            masks=a.masks,
+            seen=lambda number: progress.advance(bar, number),
+        )
     write_atomically(Path(a.out), as_csv(predictions, student.task.classes).encode())
     failed = [one for one in predictions if one.error]
-    console.print(f"predicted {len(predictions) - len(failed)} images: {a.out}")
+    console.print(f"predicted {len(predictions) - len(failed)} {'crops' if a.crops else 'images'}: {a.out}")
     if failed:
         console.print(f"{len(failed)} images could not be read, the first: {failed[0].error}")
     return 1 if failed else 0
 
 
 def as_csv(predictions: Sequence[Prediction], classes: Sequence[str]) -> str:
-    """A line per image: file, prediction, a column per class, error."""
+    """A line per image or crop: file, prediction, a column per class, error, and of crops left, top, right, bottom."""
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["file", "prediction", *classes, "error"])
+    cut = any(one.crop for one in predictions)
+    writer.writerow(["file", "prediction", *classes, "error", *(CROP if cut else ())])
     for one in predictions:
         shares = [f"{one.probabilities[name]:.4f}" if one.probabilities else "" for name in classes]
-        writer.writerow([one.file, ";".join(one.classes), *shares, one.error])
+        writer.writerow([one.file, ";".join(one.classes), *shares, one.error, *(f"{edge:g}" for edge in one.crop or ())])
     return table.getvalue()

@@ -30,6 +30,8 @@ def main(arguments: Sequence[str]) -> int:
         f" {dataset.manifest.root}: {len(dataset)} rows,"
         f" measured on the {int(predictions.labelled.sum())} labelled ones",
     )
+    if tested.student.of_crops:
+        console.print("its rows are crops of images; of whole images these numbers say nothing")
     for reason, count in dataset.left_out.items():
         console.print(f"{count} rows left out ({reason})")
     for why in predictions.broken:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,6 +15,8 @@ from xkd.batch import View
 from xkd.data.sample import Sample
 from xkd.geometry import IDENTITY, Box
 from xkd.modality import Shot, filled
+
+CROP: Final = ("left", "top", "right", "bottom")
 
 
 def find_images(places: list[str], view: View) -> dict[Path, Path]:
@@ -30,15 +36,47 @@ def find_images(places: list[str], view: View) -> dict[Path, Path]:
     return images
 
 
-def read_sample(path: Path, view: View) -> Sample:
-    """One image, resized to the view as in evaluation; unlabelled. Errors name the file."""
+def read_crops(table: Path) -> list[tuple[Path, Box]]:
+    """The lines of a CSV with columns file, left, top, right, bottom (pixels of the image); files are found from the table's folder.
+
+    `ValueError` names the table, the line and what is legal.
+    """
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if missing := [name for name in ("file", *CROP) if name not in (reader.fieldnames or [])]:
+            raise ValueError(f"{table} has no columns {missing}; it needs file, {', '.join(CROP)}, and has {reader.fieldnames}")
+        crops = [_crop(table, number, line) for number, line in enumerate(reader, start=2)]
+    if not crops:
+        raise ValueError(f"{table} has no line below its header")
+    return crops
+
+
+def _crop(table: Path, number: int, line: Mapping[str, str]) -> tuple[Path, Box]:
+    path = table.parent / (line["file"] or "").replace("\\", "/")
+    try:
+        left, top, right, bottom = (float(line[name]) for name in CROP)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{table}, line {number}: {', '.join(CROP)} must be numbers, in pixels of the image") from error
+    if not (isfinite(left + top + right + bottom) and left < right and top < bottom):
+        raise ValueError(f"{table}, line {number}: left {left:g} < right {right:g} and top {top:g} < bottom {bottom:g} must hold")
+    if not path.is_file():
+        raise FileNotFoundError(f"{table}, line {number}: no file {path}")
+    return path, Box(left, top, right, bottom)
+
+
+def read_sample(path: Path, view: View, crop: Box | None = None) -> Sample:
+    """One image or its `crop`, resized to the view as in evaluation; unlabelled. Errors name the file."""
     if len(view.sensors) > 1:
         raise ValueError(
             f"{path}: this network sees {view.modality.name} together, one file cannot hold them: use a data set and `xkd test`"
         )
     [sensor] = view.sensors
     content = sensor.read(Shot((path,)))
-    pixels = sensor.place(content, IDENTITY, view.size, Box(0, 0, content.shape[1], content.shape[0]))
+    height, width = content.shape[:2]
+    crop = crop or Box(0, 0, width, height)
+    if crop.x2 <= 0 or crop.y2 <= 0 or crop.x1 >= width or crop.y1 >= height:
+        raise ValueError(f"{path}: crop {tuple(crop)} lies outside its image of {width}x{height}")
+    pixels = sensor.place(content, IDENTITY, view.size, crop)
     return Sample(
         views={view.name: torch.from_numpy(np.ascontiguousarray(filled(pixels, sensor))).permute(2, 0, 1)},
         present={view.name: True},

@@ -26,6 +26,9 @@ from xkd.tasks import Segmentation, Task
 TOLERANCE = 1e-4  # largest difference of a probability between PyTorch and onnxruntime, both float32 on the CPU
 INPUT, LOGITS, PROBABILITIES = "images", "logits", "probabilities"
 _BATCH_SIZES = (1, 2, 5)  # any batch must work, not only the one that was traced
+_WHOLE = "resize the whole image"
+_CUT = "cut the crop out of the image, with as much around the object as in training, and resize it"
+_OF_CROPS = "it learned and was measured on crops of images; of whole images its answers mean little"
 _METADATA_KEY = "xkd"
 
 
@@ -38,6 +41,7 @@ class CardNotes:
     data: str = ""  # data set, its licence
     metrics: Mapping[str, float] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
+    crops: bool = False  # whether it learned and was measured on crops of images
 
 
 @dataclass(frozen=True)
@@ -210,14 +214,14 @@ def _card(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters: 
         input_dtype=str(input_dtype(branch.view)).removeprefix("torch."),
         layout="NCHW",
         channel_order="RGB" if colour else f"as the sensor '{modality.name}' reads them",
-        preparation=f"resize the whole image to height {height}, width {width}; by area where a side shrinks to half"
+        preparation=f"{_CUT if notes.crops else _WHOLE} to height {height}, width {width}; by area where a side shrinks to half"
         " or less, else bilinear",
         normalisation={"mean": tuple(branch.mean.flatten().tolist()), "std": tuple(branch.std.flatten().tolist())},
         outputs={LOGITS: f"(batch, classes{grid}) float32", PROBABILITIES: f"(batch, classes{grid}) float32, 0..1"},
         parameters=parameters,
         data=notes.data,
         metrics=dict(notes.metrics),
-        caveats=notes.caveats,
+        caveats=(*notes.caveats, *([_OF_CROPS] if notes.crops else [])),
         versions={
             "xkd": xkd.__version__,
             "torch": torch.__version__,

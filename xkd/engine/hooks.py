@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from mmengine.model import is_model_wrapper
 from rich.console import Console
 from torch import nn
 
+from xkd.data.rows import Row
 from xkd.files import write_atomically
 from xkd.graph.distiller import Distiller
 from xkd.graph.state_dicts import load_file
@@ -146,6 +147,7 @@ class PlainCheckpointHook(CheckpointHook):
             "student": distiller.student_name,
             "classes": list(distiller.task.classes),
             "teachers": taught,
+            "crops": crops_of(runner.train_dataloader.dataset.rows),
             SETTINGS: dict(runner.cfg[SETTINGS]),
         }
         for key in {"meta", "optimizer", "param_schedulers"} & set(checkpoint):
@@ -194,6 +196,11 @@ def check_same_run(runner: Any, meta: Mapping[str, Any]) -> None:
             f"the run to resume had {steps // epochs} steps an epoch, now there are {now}: the data set or the number of processes has"
             " changed; take those of the run, or start a new --work-dir"
         )
+
+
+def crops_of(rows: Sequence[Row]) -> float:
+    """The share of rows that are crops of their images."""
+    return sum(row.crop is not None for row in rows) / max(len(rows), 1)
 
 
 def checkpoints(work_dir: Path) -> list[Path]:

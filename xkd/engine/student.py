@@ -24,6 +24,11 @@ class Student:
     branch: Branch
     task: Task
     name: str
+    crops: float = 0.0  # the share of its training's rows that were crops of their images
+
+    @property
+    def of_crops(self) -> bool:
+        return self.crops >= 0.5
 
 
 def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
@@ -39,11 +44,12 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
     branch: Branch = build(plain, f"distiller.branches.{name}")
     task: Task = build(section["task"], "distiller.task")
     known = list(task.classes if branch.class_map is None else branch.class_map.own)
-    trained = load_file(checkpoint).get("meta", {}).get("xkd", {}).get("classes", known)
+    told = load_file(checkpoint).get("meta", {}).get("xkd", {})
+    trained = told.get("classes", known)
     if trained != known:
         of = "the config's task" if branch.class_map is None else f"the class_map of branch '{name}'"
         raise ValueError(f"{checkpoint} was trained on classes {trained}; {of} has {known}")
-    return Student(branch.to(get_device()), task, name)
+    return Student(branch.to(get_device()), task, name, told.get("crops", 0.0))
 
 
 def registered(manifest: Manifest, view: View) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from xkd.data.images import find_images, read_sample
+from xkd.data.images import find_images, read_crops, read_sample
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.data.sample import Sample
@@ -24,6 +24,7 @@ from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_student, registered
 from xkd.evaluate import Predictions, measure, predict as predict_rows
 from xkd.files import write_atomically
+from xkd.geometry import Box
 from xkd.tasks import Segmentation
 
 BATCH_SIZE: Final = 64  # images
@@ -50,6 +51,7 @@ class Prediction:
     classes: tuple[str, ...]
     probabilities: Mapping[str, float]
     error: str = ""
+    crop: Box | None = None  # the part of the image, where it was one
 
 
 def configured(config: Config | str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -73,22 +75,37 @@ def test(config: Config | str | Path, checkpoint: str | Path, *, split: str = "t
 
 
 def predict(
-    student: Student, images: Sequence[str | Path], *, masks: str | Path = "", seen: Callable[[int], None] = lambda number: None
+    student: Student,
+    images: Sequence[str | Path] = (),
+    *,
+    crops: str | Path = "",
+    whole_images: bool = False,
+    masks: str | Path = "",
+    seen: Callable[[int], None] = lambda number: None,
 ) -> list[Prediction]:
     """Of image files, and of all images in folders, from the student's sensor alone; `seen` is called with the number of images done.
 
-    `masks` is a folder for a PNG of class numbers per image, at the view's size (segmentation).
+    `crops` is a table of parts of images in their place (see `read_crops`). A student that learned from crops is asked about whole
+    images with `whole_images` alone. `masks` is a folder for a PNG of class numbers per image, at the view's size (segmentation).
     """
     if masks and not isinstance(student.task, Segmentation):
         raise ValueError(f"masks are for segmentation; this config's task is {type(student.task).__name__}")
-    named = find_images([str(place) for place in images], student.branch.view)
+    if crops and (images or masks):
+        raise ValueError("crops are parts of the images that their table names: leave out the images and the masks")
+    if student.of_crops and not crops and not whole_images:
+        raise ValueError(
+            f"the student learned and was measured on crops of images ({student.crops:.0%} of its rows), and says little of whole ones:"
+            " name the crops by --crops TABLE.csv, with columns file, left, top, right, bottom, and with as much around each object as in"
+            " training; if your images are such crops, add --whole-images"
+        )
+    named = {} if crops else find_images([str(place) for place in images], student.branch.view)
     files = mask_files(named, Path(masks)) if masks else {}
+    every: list[tuple[Path, Box | None]] = [*read_crops(Path(crops))] if crops else [(path, None) for path in named]
     predictions: list[Prediction] = []
-    every = list(named)
     for start in range(0, len(every), BATCH_SIZE):
-        paths = every[start : start + BATCH_SIZE]
-        predictions.extend(_predictions(student, paths, files))
-        seen(len(paths))
+        places = every[start : start + BATCH_SIZE]
+        predictions.extend(_predictions(student, places, files))
+        seen(len(places))
     return predictions
 
 
@@ -101,33 +118,35 @@ def mask_files(images: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
     return {path: file for file, path in owners.items()}
 
 
-def _predictions(student: Student, paths: Sequence[Path], masks: Mapping[Path, Path] = MappingProxyType({})) -> Iterator[Prediction]:
-    samples: dict[Path, Sample] = {}
-    errors: dict[Path, str] = {}
-    for path in paths:
+def _predictions(
+    student: Student, places: Sequence[tuple[Path, Box | None]], masks: Mapping[Path, Path] = MappingProxyType({})
+) -> Iterator[Prediction]:
+    samples: dict[int, Sample] = {}
+    errors: dict[int, str] = {}
+    for number, (path, crop) in enumerate(places):
         try:
-            samples[path] = read_sample(path, student.branch.view)
+            samples[number] = read_sample(path, student.branch.view, crop)
         except (ValueError, OSError) as error:
-            errors[path] = str(error)
-    predictions: dict[Path, torch.Tensor] = {}
+            errors[number] = str(error)
+    predictions: dict[int, torch.Tensor] = {}
     if samples:
         batch = collate(list(samples.values())).to(student.branch.mean.device)
         with torch.no_grad():
             output = student.branch.run(batch.views[student.branch.view.name], batch, student.task)["output"]
         predictions = dict(zip(samples, student.task.predict(output).cpu(), strict=True))
     if isinstance(student.task, Segmentation):
-        predictions = {path: _pixel_shares(probabilities, masks.get(path)) for path, probabilities in predictions.items()}
+        predictions = {number: _pixel_shares(values, masks.get(places[number][0])) for number, values in predictions.items()}
     classes = student.task.classes
     several = getattr(student.task, "multilabel", False)
-    for path in paths:
-        if path in errors:
-            yield Prediction(path, (), {}, errors[path])
+    for number, (path, crop) in enumerate(places):
+        if number in errors:
+            yield Prediction(path, (), {}, errors[number], crop)
             continue
-        values = predictions[path].tolist()
+        values = predictions[number].tolist()
         chosen = [classes[values.index(max(values))]]
         if several:
             chosen = [name for name, value in zip(classes, values, strict=True) if value > 0.5]
-        yield Prediction(path, tuple(chosen), dict(zip(classes, values, strict=True)))
+        yield Prediction(path, tuple(chosen), dict(zip(classes, values, strict=True)), crop=crop)
 
 
 def _pixel_shares(probabilities: torch.Tensor, file: Path | None) -> torch.Tensor:
@@ -168,5 +187,5 @@ def export(
         caveats = registered(dataset.manifest, student.branch.view)
     else:
         student = load_student(config, str(checkpoint))
-    notes = CardNotes(Path(name).stem, f"the student '{student.name}' of {name}", data, metrics, caveats)
+    notes = CardNotes(Path(name).stem, f"the student '{student.name}' of {name}", data, metrics, caveats, student.of_crops)
     return export_onnx(student.branch, student.task, Path(out), notes)
