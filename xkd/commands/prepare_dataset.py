@@ -16,6 +16,7 @@ from xkd.data.manifest import data_root
 from xkd.data.prepare.annotated import Annotations
 from xkd.data.prepare.arguments import named, parse_masks, parse_numbers, parse_sources, with_settings
 from xkd.data.prepare.assign import SHARES, Splitting
+from xkd.data.prepare.box_table import read_box_table
 from xkd.data.prepare.clocks import Clock
 from xkd.data.prepare.coco import read_coco
 from xkd.data.prepare.folders import find_in_folders
@@ -33,6 +34,7 @@ from xkd.engine.screen import Screen
 
 TOOLS: dict[str, tuple[Callable[[Sequence[Path]], Annotations], str]] = {
     "coco": (read_coco, "COCO JSON, one or one for each split: boxes, polygons and run lengths"),
+    "boxes": (read_box_table, "a CSV of boxes: image, left, top, right, bottom (or x, y, width, height) and class"),
 }
 LAYOUTS = {
     "folders": "folders that mirror each other: files of one stem are a pair",
