@@ -70,6 +70,7 @@ def sets(header: str, row: str, joint: str = "") -> str:
         (sets("id,label", 'leaf{n:02d},"{cell}"', ","), ("--multilabel",)),
         (sets("id,label", "leaf{n:02d},{cell}", "|"), ("--multilabel",)),
         (sets("id,label", "leaf{n:02d},{cell}", " / "), ("--multilabel",)),
+        (sets("id,label", "leaf{n:02d},{cell}", "+"), ("--multilabel",)),
         (sets("id,label", "leaf{n:02d},{cell}", " "), ("--label-separator", " ")),
         (sets("id,label", "leaf{n:02d},\"['{cell}']\"", "', '"), ("--multilabel",)),
         (sets("id," + ",".join(NAMES), "leaf{n:02d},{hot}"), ()),
@@ -148,7 +149,7 @@ def test_rows_that_do_not_meet_are_named(leaves: Path, prepare: Prepare) -> None
 def test_a_column_of_splits_is_taken_as_given(leaves: Path, prepare: Prepare) -> None:
     table = "\n".join(["id,label,Set", *(f"leaf{n:02d},a,{('Train', 'valid', 'test')[n % 3]}" for n in range(12))]) + "\n"
     answer, _ = call(prepare, leaves, table)
-    assert "splits are those of the column 'Set' of t.csv; --split draws them anew" in answer.out
+    assert "splits are those of the column 'Set' of t.csv" in answer.out
     assert [row.split for row in Manifest.load(leaves / "out").rows[:3]] == ["train", "val", "test"]
     answer, _ = call(prepare, leaves, table, "--split", "train=1", "--out", str(leaves / "out2"))
     assert "t.csv has a column 'Set' that is not used; --split-column Set takes it" in answer.out

@@ -68,7 +68,7 @@ def split_column(table: TextTable, wanted: str, elsewhere: bool) -> tuple[str, s
         cells = {row[column] for row in table.rows if row[column]}
         if elsewhere or len(set(map(named_split, cells))) < 2 or not all(map(named_split, cells)):
             return "", f"{table.path.name} has a column '{column}' that is not used; --split-column {column} takes it"
-        return column, f"splits are those of the column '{column}' of {table.path.name}; --split draws them anew"
+        return column, f"splits are those of the column '{column}' of {table.path.name}"
     return "", ""
 
 

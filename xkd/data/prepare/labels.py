@@ -166,7 +166,9 @@ def _by_stem(table: TextTable, ids: str, stems: Stems, left_out: Counter[str], n
             raise ValueError(f"{table.path}, line {line}: {error}") from error
         name = stem or row[ids]
         if name in by_stem or name in unused:
-            raise ValueError(f"{table.path}, line {line}: '{name}' is there twice")
+            raise ValueError(
+                f"{table.path}, line {line}: '{name}' is there twice; several labels of a file go into one cell, as a;b with --multilabel"
+            )
         if stem:
             by_stem[stem] = row
         else:

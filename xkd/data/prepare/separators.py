@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 OWN: Final = ";"
-_OTHERS: Final = (",", "|", "/")
+_OTHERS: Final = (",", "|", "/", "+", "&")
 _BLANK: Final = " "
 
 
