@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from xkd.commands.checkpoint_argument import add_arm, checkpoint_of
 from xkd.engine.config import parse_options
 from xkd.engine.screen import Screen
 from xkd.engine.use import export
@@ -19,8 +20,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", default="student.onnx")
     parser.add_argument("--no-test", action="store_true", help="leave the test split's metrics out of the card (the data may be elsewhere)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
+    add_arm(parser)
     a = parser.parse_args(arguments)
-    report = export(a.config, a.checkpoint, a.out, with_test=not a.no_test, options=parse_options(a.cfg_options))
+    checkpoint = checkpoint_of(a)
+    report = export(a.config, checkpoint, a.out, with_test=not a.no_test, options=parse_options(a.cfg_options))
     console = Screen()
     console.print(f"{report.model}: {report.num_bytes / 1e6:.1f} MB, {report.card.parameters:,} parameters")
     console.print(f"largest difference of a probability from PyTorch on {report.num_compared} images: {report.max_difference:.1e}")

@@ -8,6 +8,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from xkd.commands.checkpoint_argument import add_arm, checkpoint_of
 from xkd.data.images import CROP, find_images
 from xkd.data.manifest import Manifest, data_root
 from xkd.engine.config import load_config, parse_options
@@ -29,11 +30,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", default="predictions.csv", help="(%(default)s, in the working folder)")
     parser.add_argument("--masks", default="", help="folder for a PNG of class numbers per image, at the view's size (segmentation)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
+    add_arm(parser)
     a = parser.parse_args(arguments)
+    checkpoint = checkpoint_of(a)
     if not a.images and not a.crops:
         raise ValueError("name images or folders, or parts of images by --crops TABLE")
     config = load_config(a.config, parse_options(a.cfg_options))
-    student = load_student(config, a.checkpoint)
+    student = load_student(config, checkpoint)
     console = Screen()
     root = config.test_dataloader.dataset.root
     if (data_root(root) / "manifest.toml").is_file():  # the data may be elsewhere by now

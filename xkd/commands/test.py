@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
+from xkd.commands.checkpoint_argument import add_arm, checkpoint_of
 from xkd.engine.config import parse_options
 from xkd.engine.screen import Screen
 from xkd.engine.use import test
@@ -18,8 +19,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--split", choices=["test", "val"], default="test")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
+    add_arm(parser)
     a = parser.parse_args(arguments)
-    tested = test(a.config, a.checkpoint, split=a.split, options=parse_options(a.cfg_options))
+    checkpoint = checkpoint_of(a)
+    tested = test(a.config, checkpoint, split=a.split, options=parse_options(a.cfg_options))
     metrics, predictions, dataset = tested.metrics, tested.predictions, tested.dataset
     if a.json:
         print(json.dumps({**metrics, **({"rows_left_out": len(predictions.broken)} if predictions.broken else {})}))

@@ -35,5 +35,5 @@ def main(arguments: Sequence[str]) -> int:
     )
     if is_first():
         text = f"best {result.save_best} {result.best:.4f} after {result.epochs} epochs, {result.seconds:.0f} s: {result.checkpoint}"
-        Screen().print(text)
+        Screen().print(text + (" (a smoke run: one step, the number means nothing)" if a.smoke else ""))
     return 0

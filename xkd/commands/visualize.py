@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xkd.batch import View
+from xkd.commands.checkpoint_argument import add_arm, checkpoint_of
 from xkd.data.images import find_images, read_sample
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.panels import Looker, panel_rows, picture_method, teachers, test_samples
@@ -31,11 +32,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--no-teachers", action="store_true", help="leave out the teachers' attention (their checkpoints may be gone)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--out", default="", help="folder for one PNG per sample and contact_sheet.png (panels/ beside the checkpoint)")
+    add_arm(parser)
     a = parser.parse_args(arguments)
+    checkpoint = checkpoint_of(a)
     if a.num < 1:
         raise ValueError(f"--num must be at least 1, got {a.num}")
     config = load_config(a.config, parse_options(a.cfg_options))
-    student = load_student(config, a.checkpoint)
+    student = load_student(config, checkpoint)
     method = a.method or picture_method(config, student.name)
     lookers = [Looker("student", student, method)]
     if a.before:
@@ -47,8 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     else:
         samples, views = test_samples(config, a.split, a.num)
         if not a.no_teachers:
-            lookers = [*teachers(config, a.checkpoint), *lookers]
+            lookers = [*teachers(config, checkpoint), *lookers]
     rows = panel_rows(samples, views, lookers, student.task.classes)
-    sheet = draw_folder(rows, Path(a.out) if a.out else Path(a.checkpoint).parent / "panels", student.task.classes)
+    sheet = draw_folder(rows, Path(a.out) if a.out else Path(checkpoint).parent / "panels", student.task.classes)
     Screen().print(f"{len(rows)} panels and {sheet.name} in {sheet.parent}")
     return 0

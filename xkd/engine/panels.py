@@ -105,11 +105,12 @@ def _split_with_all_views(config: Config, split: str) -> tuple[PairedDataset, tu
 
 
 def teachers(config: Config, checkpoint: str) -> list[Looker]:
-    """The networks that taught the run of `checkpoint`: from where it had them, or from the checkpoints that the config names."""
+    """The networks that taught the run of `checkpoint`: from where it had them, else from the checkpoints that the config names."""
     outline, had = Outline.of(config), load_file(checkpoint).get("meta", {}).get("xkd", {}).get("teachers", {})
     lookers = []
     for name in outline.teachers:
-        path = outline.branches[name]["weights"].get("path") or had.get(name)
+        places = [place for place in (had.get(name), outline.branches[name]["weights"].get("path")) if place]
+        path = next((place for place in places if Path(place).is_file()), places[-1] if places else None)
         if path is None or not Path(path).is_file():
             where = f"{path} is gone" if path else f"{checkpoint} does not say where it was"
             raise FileNotFoundError(f"the teacher '{name}' cannot be shown: {where}; --no-teachers leaves it out")
