@@ -56,6 +56,15 @@ def test_labels_that_make_no_sense(change: Callable[[Path], None], severity: str
     assert only(check(copy), severity, "labels") == text
 
 
+def test_a_set_that_is_only_tested_on_is_no_mistake(copy: Path) -> None:
+    for split in ("train", "val"):
+        replace(copy / "manifest.csv", f",{split},", ",test,")
+    findings = check(copy).findings
+    assert [finding.text for finding in findings if finding.severity == "error"] == []
+    assert any("a set to be tested on" in finding.text for finding in findings)
+    assert not any("has no rows" in finding.text for finding in findings)
+
+
 def test_a_sensor_that_most_rows_lack_is_told(copy: Path) -> None:
     rows = (copy / "manifest.csv").read_text("utf-8").splitlines()
     rows[3:] = [",".join("" if at == 4 else cell for at, cell in enumerate(row.split(","))) for row in rows[3:]]

@@ -64,14 +64,17 @@ def balance_findings(counts: Balance) -> list[Finding]:
             findings.append(
                 Finding("warning", "pairs", f"{total - held} of {total} rows have no {name}: they teach and learn nothing by it")
             )
-    findings += [Finding("warning", "labels", f"split '{split}' has no rows") for split in SPLITS if not counts.rows[split]]
+    if counts.rows["test"] == total:
+        findings.append(Finding("note", "labels", "all rows are in split 'test': a set to be tested on, nothing can be trained with it"))
+    else:
+        findings += [Finding("warning", "labels", f"split '{split}' has no rows") for split in SPLITS if not counts.rows[split]]
     findings += [Finding("warning", "labels", text) for text in remarks(list(counts.classes))]
     for what, table in (("class", counts.classes), ("boxes of", counts.boxes)):
         if not any(any(part.values()) for part in table.values()):
             continue
         for name, part in table.items():
             there = [split for split in SPLITS if part[split]]
-            if there and "train" not in there:
+            if there and "train" not in there and counts.rows["train"]:
                 text = f"{what} '{name}' only in {' and '.join(there)}: it is measured and never learned"
                 # boxes may be there for their place alone, the label is what is learned
                 findings.append(Finding("error" if what == "class" else "warning", "labels", text))
