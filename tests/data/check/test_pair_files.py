@@ -25,6 +25,17 @@ def test_files_that_are_missing_cut_off_or_no_image(copy: Path) -> None:
     assert "mask/5.png (row 'r5')" in texts[1]
 
 
+def test_names_that_other_letters_would_find_are_told(copy: Path) -> None:
+    replace(copy / "manifest.csv", "rgb/1.png", "rgb/\u00e4.png")
+    (copy / "rgb/1.png").rename(copy / "rgb/a\u0308.png")
+    (copy / "rgb/3.png").rename(copy / "rgb/3.PNG")
+    replace(copy / "manifest.csv", "\nr5,", "\nR4,")
+    text, ids = [finding.text for finding in graver(check(copy))]
+    assert "no such file, but one whose name differs in composed and decomposed letters: 'a\u0308.png'; row 'r1'" in text
+    assert "no such file, but one whose name differs in upper and lower case: '3.PNG'; row 'r3'" in text
+    assert "1 ids differ in upper and lower case or the form of letters alone: 'r4' and 'R4'" in ids
+
+
 def test_one_size_within_a_pair_even_outside_the_sample(copy: Path) -> None:
     image = cv2.imread(str(copy / "rgb/7.png"))
     cv2.imwrite(str(copy / "rgb/7.png"), image[:, :-8])

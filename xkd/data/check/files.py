@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from xkd.data.check.finding import Finding, listed
 from xkd.data.manifest import Manifest
+from xkd.data.prepare.stems import one_form
 from xkd.data.rows import Row
 from xkd.modalities.files import TIFFS, is_whole, read_raster
 
@@ -64,7 +65,7 @@ def scan_files(manifest: Manifest, tick: Callable[[], None]) -> dict[tuple[str, 
 
 def _facts(path: Path) -> FileFacts:
     if not path.is_file():
-        return FileFacts(problem="no such file")
+        return FileFacts(problem=_absent(path))
     data = path.read_bytes()
     if not data:
         return FileFacts(problem="is empty")
@@ -119,6 +120,27 @@ def _thumbnail_of_tiff(path: Path) -> NDArray[np.float32] | None:
     return np.asarray(cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA), np.float32)
 
 
+def _absent(path: Path) -> str:
+    """That there is no such file, or what it is called on the disk in other letters."""
+    near = [other.name for other in path.parent.iterdir() if _plain(other.name) == _plain(path.name)] if path.parent.is_dir() else []
+    if not near:
+        return "no such file"
+    form = "composed and decomposed letters" if one_form(near[0]) == one_form(path.name) else "upper and lower case"
+    return f"no such file, but one whose name differs in {form}: {near[0]!r}"
+
+
+def _plain(name: str) -> str:
+    return one_form(name).casefold()
+
+
+def _alike_ids(manifest: Manifest) -> list[Finding]:
+    """Rows whose ids are one but for upper and lower case, or the form of their letters: halves of a pair, perhaps."""
+    first: dict[str, str] = {}
+    twins = [f"'{other}' and '{row.id}'" for row in manifest.rows if (other := first.setdefault(_plain(row.id), row.id)) != row.id]
+    text = f"{len(twins)} ids differ in upper and lower case or the form of letters alone: {listed(twins)}; are they rows of one thing?"
+    return [Finding("warning", "pairs", text)] if twins else []
+
+
 def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
     """Missing, unreadable and mismatched files; embedded profiles and orientations."""
     used = users(manifest.rows)
@@ -139,7 +161,7 @@ def file_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
             f"{len(odd)} files have another size than was registered: {listed(odd)}; bring them to that size, or register the sensor again"
         )
         findings.append(Finding("error", "files", text))
-    findings += _size_findings(manifest, facts)
+    findings += _size_findings(manifest, facts) + _alike_ids(manifest)
     if profiles := [path for name, path in used if facts[name, path].profile]:
         findings.append(
             Finding("note", "files", f"{len(profiles)} images have an embedded profile, which is not applied: {listed(profiles)}")
