@@ -1,4 +1,4 @@
-"""`xkd prepare-dataset folders|times|coco|kitti`: a data set with its manifest, from recordings on a disk."""
+"""`xkd prepare-dataset folders|times|kitti|coco|yolo|...`: a data set with its manifest, from recordings on a disk."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from xkd.data.prepare.assign import SHARES, Splitting
 from xkd.data.prepare.box_table import read_box_table
 from xkd.data.prepare.clocks import Clock
 from xkd.data.prepare.coco import read_coco
+from xkd.data.prepare.cvat import read_cvat
 from xkd.data.prepare.folders import find_in_folders
 from xkd.data.prepare.kitti import Kitti, find_in_kitti
+from xkd.data.prepare.label_studio import read_label_studio
+from xkd.data.prepare.labelme import read_labelme
 from xkd.data.prepare.labels import LabelSource
 from xkd.data.prepare.listing import Source
 from xkd.data.prepare.make import Order, make
@@ -30,11 +33,18 @@ from xkd.data.prepare.pattern import base
 from xkd.data.prepare.records import Contents
 from xkd.data.prepare.summary import show
 from xkd.data.prepare.times import Pairing, find_by_times
+from xkd.data.prepare.voc import read_voc
+from xkd.data.prepare.yolo import read_yolo
 from xkd.engine.screen import Screen
 
 TOOLS: dict[str, tuple[Callable[[Sequence[Path]], Annotations], str]] = {
     "coco": (read_coco, "COCO JSON, one or one for each split: boxes, polygons and run lengths"),
     "boxes": (read_box_table, "a CSV of boxes: image, left, top, right, bottom (or x, y, width, height) and class"),
+    "yolo": (read_yolo, "YOLO: data.yaml and labels/*.txt with boxes or polygons"),
+    "voc": (read_voc, "Pascal VOC: an XML per image with boxes"),
+    "labelme": (read_labelme, "LabelMe: a JSON per image with polygons, rectangles, circles and masks"),
+    "label-studio": (read_label_studio, "Label Studio's JSON export: rectangles, ellipses, polygons and brushes"),
+    "cvat": (read_cvat, "CVAT for images: an XML with boxes, polygons, ellipses and masks"),
 }
 LAYOUTS = {
     "folders": "folders that mirror each other: files of one stem are a pair",
