@@ -104,7 +104,7 @@ def test_its_recordings_become_a_data_set_that_is_checked_and_read(tmp_path: Pat
     assert run("prepare-dataset", ["folders", *words, "--out", str(tmp_path / "made")]) == 0
     output = " ".join(capsys.readouterr().out.split())
     assert "left is read as sensor 'events'" in output
-    assert "left: its files tell range = [0.0, 1" in output
+    assert "left: found in its files: range = [0.0, 1" in output
     made = Manifest.load(tmp_path / "made").modalities["left"]
     assert isinstance(made, Events)
     assert 0 < min(made.mean) < max(made.mean) < 2, "most pixels hold no event"

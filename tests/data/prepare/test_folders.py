@@ -123,7 +123,7 @@ def test_bands_in_two_folders_are_one_sensor(tmp_path: Path, prepare: Prepare) -
     settings = ("--set", 'ndvi.bands=["red", "nir"]', 'ndvi.outputs=["red", "nir"]')
     answer = prepare("folders", *words, *settings, "--out", tmp_path / "out")
     assert answer.code == 0, answer.error
-    assert "note: ndvi: its files tell range = [29" in answer.out
+    assert "note: ndvi: found in its files: range = [29" in answer.out
     assert "left out: 1 x 'ndvi' with files in only some of its 2 folders" in answer.out
     assert "- left out: 1 x 'ndvi' with files in only" in (tmp_path / "out/prepared.md").read_text("utf-8")
     manifest, _ = first_sample(tmp_path / "out")
@@ -216,7 +216,7 @@ def test_what_only_the_user_knows_is_asked_for_with_measured_values(recordings: 
     thermal = ("--sensor", f"thermal={recordings / 'thermal'}:thermal", "--classes", "rust", "--out", tmp_path / "out")
     answer = prepare("folders", *thermal)
     assert answer.code == 2
-    assert "needs ['unit', 'scale', 'range'], which the files do not tell; they hold 16-bit counts, 98 % of them from 29,2" in answer.error
+    assert "needs ['unit', 'scale', 'range'], which no file states; they hold 16-bit counts, 98 % of them from 29,2" in answer.error
     assert "if these are hundredths of a kelvin: --set thermal.unit=K thermal.scale=0.01 'thermal.range=[29" in answer.error
     answer = prepare("folders", *thermal, *THERMAL[:-1])
     assert "needs ['range']" in answer.error

@@ -117,7 +117,7 @@ def test_a_guess_is_told_and_an_order_is_not_guessed(tmp_path: Path, prepare: Pr
     assert answer.code == 0, answer.error
     assert "a is read as sensor 'rgb': it holds 8-bit colour images (.png). If it is another, write a=DIR:SENSOR" in answer.out
     assert "thermal is read as sensor 'thermal': called 'thermal', it holds 8-bit grey images (.jpg)" in answer.out
-    assert 'note: thermal: its files tell unit = "8-bit counts", scale = 1.0, range = [0.0, 255.0]; --set' in answer.out
+    assert 'note: thermal: found in its files: unit = "8-bit counts", scale = 1.0, range = [0.0, 255.0]; --set' in answer.out
     answer = prepare("folders", *words, f"a={tmp_path / 'seen'}:rgb", "--out", tmp_path / "two")
     assert "a is read" not in answer.out
     assert "thermal is read" in answer.out

@@ -57,7 +57,8 @@ def test_the_range_of_a_scanner_is_its_distances(tmp_path: Path) -> None:
     table, note = complete("lidar", {"sensor": "lidar"}, [Shot((tmp_path / "scan.bin",))])
     assert table == {"sensor": "lidar", "project": "above", "outputs": ("range", "valid"), "range": [0.0, 25.0]}
     assert note == (
-        'lidar: its files tell project = "above", outputs = ["range", "valid"], range = [0.0, 25.0]; --set lidar.KEY=VALUE says otherwise'
+        'lidar: found in its files: project = "above", outputs = ["range", "valid"], range = [0.0, 25.0];'
+        " --set lidar.KEY=VALUE overrides this"
     )
 
 
@@ -115,7 +116,7 @@ def test_a_rendered_thermal_picture_has_counts(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.arange(240, dtype=np.uint8).reshape(12, 20))
     table, note = complete("thermal", {"sensor": "thermal"}, [Shot((tmp_path / "a.png",))])
     assert table == {"sensor": "thermal", "unit": "8-bit counts", "scale": 1.0, "range": [0.0, 255.0]}
-    assert 'thermal: its files tell unit = "8-bit counts", scale = 1.0' in note
+    assert 'thermal: found in its files: unit = "8-bit counts", scale = 1.0' in note
     with pytest.raises(ValueError, match=r"needs \['unit', 'range'\].*8-bit counts"):
         complete("thermal", {"sensor": "thermal", "scale": 0.5}, [Shot((tmp_path / "a.png",))])
 

@@ -35,7 +35,7 @@ def read_coco(places: Sequence[Path]) -> Annotations:
     categories = {str(entry["name"]): None for path in files for entry in _categories(tables[path])}
     used = {thing.name for picture in pictures for thing in picture.things}
     unused = [name for name in categories if name not in used]
-    notes = [f"category '{name}' has no annotation, so it is no class; --classes says otherwise" for name in unused if used]
+    notes = [f"category '{name}' has no annotation, so it is no class; --classes overrides this" for name in unused if used]
     if len(files) > 1:
         sizes = ", ".join(f"{path.parent.name}/{path.name}: {splits[path] if given else len(tables[path]['images'])}" for path in files)
         notes.append(f"the JSON files name splits ({sizes})" if given else f"{len(files)} JSON files are one set ({sizes})")

@@ -29,7 +29,7 @@ class Normalisation:
 
 
 def complete(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Table, str]:
-    """The table with the settings that it lacks and the files tell, and a sentence about these.
+    """The table with the settings that it lacks and that are found in the files, and a sentence about these.
 
     `ValueError` asks for those that no file tells, with what was seen and the settings that it may mean, to copy.
     """
@@ -37,12 +37,12 @@ def complete(name: str, table: Table, shots: Sequence[Shot]) -> tuple[Table, str
     if clue.content:
         keys = list(dict.fromkeys(key for _, settings in clue.meanings for key in settings))
         ways = [f"if these are {words}: --set {_flags(name, settings)}" for words, settings in clue.meanings]
-        question = f"sensor '{table['sensor']}' needs {keys or 'more'}, which the files do not tell"
+        question = f"sensor '{table['sensor']}' needs {keys or 'more'}, which no file states"
         raise ValueError("; ".join([f"[modalities.{name}]: {question}; they hold {clue.content}", *ways]))
     told = [clue.told] if clue.told else []
     if clue.settings:
         listed = ", ".join(f"{key} = {to_value(value)}" for key, value in clue.settings.items())
-        told.append(f"its files tell {listed}; --set {name}.KEY=VALUE says otherwise")
+        told.append(f"found in its files: {listed}; --set {name}.KEY=VALUE overrides this")
     return {**table, **clue.settings}, f"{name}: {'; '.join(told)}" if told else ""
 
 

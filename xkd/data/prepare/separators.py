@@ -33,7 +33,7 @@ def find_separator(cells: Sequence[str], where: str) -> tuple[str, str]:
     if not clear:
         ways = " or ".join(f"--label-separator {seen!r}" for seen in dict.fromkeys((joint, *there, OWN)))
         raise ValueError(f"{where}: does {joint!r} join several labels in '{example}', or belong to a name? {ways} says what joins them")
-    return joint, f"several labels in a cell of {where} are joined by {joint!r}, as in '{example}'; --label-separator says otherwise"
+    return joint, f"several labels in a cell of {where} are joined by {joint!r}, as in '{example}'; --label-separator overrides this"
 
 
 def split_cell(cell: str, separator: str) -> tuple[str, ...]:
