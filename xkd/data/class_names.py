@@ -8,13 +8,14 @@ from typing import Final
 
 _JOINTS: Final = ";,|/+&"  # between labels; a blank, '_' or '-' may as well belong to a name
 _WEAK: Final = (" ", "_", "-")
+_EMPTY: Final = ("nan", "na", "n/a", "#n/a", "<na>", "null", "undefined", "?", "unlabelled", "unlabeled")  # as tools write an empty cell
 
 
 def twins(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Names that differ in upper and lower case, blanks, `_` and `-` alone."""
+    """Names that differ in upper and lower case, blanks, quotes, `_` and `-` alone."""
     alike: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(re.sub(r"[\s_-]+", " ", name.strip()).casefold(), []).append(name)
+        alike.setdefault(re.sub(r"[\s_-]+", " ", name.strip(" '\"")).casefold(), []).append(name)
     return [tuple(sorted(those)) for those in alike.values() if len(those) > 1]
 
 
@@ -36,7 +37,12 @@ def joined(names: Sequence[str]) -> dict[str, str]:
 
 def remarks(names: Sequence[str]) -> list[str]:
     """A sentence for each kind of slip that there is."""
-    said = [f"classes {' and '.join(map(repr, those))} differ in case or blanks alone: are they one class?" for those in twins(names)]
+    said = [
+        f"classes {' and '.join(map(repr, those))} differ in case, blanks or quotes alone: are they one class?" for those in twins(names)
+    ]
+    said += [
+        f"class {name!r} reads like an empty cell; leave the cell empty where nobody looked" for name in names if name.casefold() in _EMPTY
+    ]
     if several := joined(names):
         listed = ", ".join(map(repr, list(several)[:4]))
         said.append(f"a class's name holds others' names, joined by {next(iter(several.values()))!r} ({listed}): are these several labels?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_one_column_per_class(leaves: Path, prepare: Prepare) -> None:
 
 def test_twins_are_said(leaves: Path, prepare: Prepare) -> None:
     answer, _ = call(prepare, leaves, lines("id,label", "leaf{n:02d},{kind}").replace("leaf00,healthy", "leaf00,Healthy"))
-    assert "classes 'Healthy' and 'healthy' differ in case or blanks alone: are they one class?" in answer.out
+    assert "classes 'Healthy' and 'healthy' differ in case, blanks or quotes alone: are they one class?" in answer.out
 
 
 @pytest.mark.parametrize(
@@ -194,3 +195,40 @@ def test_cells_without_a_header_of_theirs(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,label\na,b,c\n", "utf-8")
     with pytest.raises(ValueError, match=r"t\.csv, line 2: has not as many cells as the header, 2; put text with commas in quotes"):
         read_any_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "note"),
+    [
+        ("id,label,Usage", lambda n: ("Training", "validation", "Test")[n % 3], "splits are those of the column 'Usage' of t.csv"),
+        ("id,label,is_train", lambda n: str(n % 2), "a column 'is_train' that is not used for splits; --split-column takes one of train"),
+        ("id,label,fold", lambda n: str(n % 5), "a column 'fold' that is not used for splits"),
+    ],
+)
+def test_splits_in_a_column_of_another_name_are_taken_or_said(
+    header: str, row: Callable[[int], str], note: str, leaves: Path, prepare: Prepare
+) -> None:
+    table = "\n".join([header, *(f"leaf{n:02d},a,{row(n)}" for n in range(12))]) + "\n"
+    assert note in call(prepare, leaves, table)[0].out
+
+
+def test_cells_that_read_as_empty_are_said(leaves: Path, prepare: Prepare) -> None:
+    answer, _ = call(prepare, leaves, lines("id,label", "leaf{n:02d},{kind}").replace("leaf03,rust", "leaf03,NaN"))
+    assert "class 'NaN' reads like an empty cell; leave the cell empty where nobody looked" in answer.out
+
+
+def test_lists_and_quotes_around_single_labels(leaves: Path, prepare: Prepare) -> None:
+    answer, rows = call(prepare, leaves, lines("id,label", "leaf{n:02d},['{kind}']"))
+    assert rows["leaf00"] == ("healthy",)
+    answer, _ = call(
+        prepare, leaves, lines("id,label", "leaf{n:02d},{kind}").replace("leaf03,rust", "leaf03,'rust'"), "--out", str(leaves / "out2")
+    )
+    assert "differ in case, blanks or quotes alone" in answer.out
+
+
+def test_split_lists_that_name_no_row_say_what_they_hold(leaves: Path, prepare: Prepare) -> None:
+    for split in ("train", "val", "test"):
+        (leaves / f"{split}.txt").write_text(f"{split}/1 0\n")
+    answer, _ = call(prepare, leaves, lines("id,label", "leaf{n:02d},{kind}"), "--split-lists", str(leaves))
+    assert answer.code == 2
+    assert "no line is the stem of a row or a file's name: it has 'train/1 0', the rows 'leaf00'" in answer.error

@@ -121,6 +121,10 @@ def _listed(records: Sequence[Record], folder: Path, left_out: Counter[str]) -> 
             left_out["line of a split list without a row"] += 1
         elif by_stem.setdefault(stem, split) != split:
             raise ValueError(f"{folder}: '{stem}' is in the lists of {by_stem[stem]} and {split}")
+    if not by_stem:
+        raise ValueError(
+            f"{folder}: no line is the stem of a row or a file's name: it has '{next(iter(chosen))}', the rows '{min(stems.known)}'"
+        )
     return [replace(record, split=by_stem.get(record.id, by_stem.get(record.frame, ""))) for record in records]
 
 

@@ -18,6 +18,7 @@ _LABELS: Final = (
     *("disease", "diagnosis", "variety", "tag", "tags", "y"),
 )
 _SPLITS: Final = ("split", "set", "subset", "partition")
+_LIKE_SPLITS: Final = ("is_train", "is_val", "is_valid", "is_validation", "is_test", "fold", "usage", "phase")
 _YES: Final = ("1", "1.0", "1,0", "true", "yes")
 _NO: Final = ("0", "0.0", "0,0", "false", "no")
 
@@ -64,11 +65,17 @@ def split_column(table: TextTable, wanted: str, elsewhere: bool) -> tuple[str, s
     if wanted:
         column = table.needed(wanted)
         return column, f"splits are those of the column '{column}' of {table.path.name}"
-    for column in [column for column in table.header if column.casefold() in _SPLITS]:
-        cells = {row[column] for row in table.rows if row[column]}
-        if elsewhere or len(set(map(named_split, cells))) < 2 or not all(map(named_split, cells)):
+    words = {column: {row[column] for row in table.rows if row[column]} for column in table.header}
+    given = [column for column, cells in words.items() if len(set(map(named_split, cells))) > 1 and all(map(named_split, cells))]
+    for column in sorted([*(given), *(name for name in table.header if name.casefold() in _SPLITS)], key=lambda name: name not in given):
+        if elsewhere or column not in given:
             return "", f"{table.path.name} has a column '{column}' that is not used; --split-column {column} takes it"
         return column, f"splits are those of the column '{column}' of {table.path.name}"
+    if like := [column for column in table.header if column.casefold() in _LIKE_SPLITS]:
+        return (
+            "",
+            f"{table.path.name} has a column '{like[0]}' that is not used for splits; --split-column takes one of train, val and test",
+        )
     return "", ""
 
 
@@ -100,11 +107,11 @@ def labelling(table: TextTable, wanted: str, taken: Sequence[str], classes: Sequ
 
 
 def _of_column(table: TextTable, column: str, several: bool, separator: str) -> Labelling:
-    if not several:
-        return Labelling(lambda row: (row[column],) if row[column] else None, (column,))
     cells = [row[column] for row in table.rows if row[column] not in ("", NONE)]
     listed = all(cell.startswith("[") and cell.endswith("]") for cell in cells) and bool(cells)
     plain = (lambda cell: cell.strip("[]").replace("'", "").replace('"', "")) if listed else str
+    if not several:
+        return Labelling(lambda row: (plain(row[column]),) if row[column] else None, (column,))
     joint, note = separator, ""
     if not joint:
         joint, note = (",", "") if listed else find_separator(cells, f"{table.path.name}, column '{column}'")
