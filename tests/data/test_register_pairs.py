@@ -147,6 +147,20 @@ def test_a_file_of_another_size_anywhere_is_refused(copy: Path, capsys: pytest.C
     assert (copy / "manifest.toml").read_bytes() == before
 
 
+def test_the_sensor_in_whose_frame_boxes_were_drawn_stays_where_it_is(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = copy / "manifest.toml"
+    before = table.read_text("utf-8")
+    lines = (copy / "manifest.csv").read_text("utf-8").splitlines()
+    boxes = [f"{lines[0]},crop"] + [f"{line},10 10 60 60" for line in lines[1:]]
+    (copy / "manifest.csv").write_text("\n".join(boxes) + "\n", "utf-8")
+    thermal, rgb = ("[{}, {}]".format(*size) for size in (two.SENSOR_SIZE, two.SIZE))
+    table.write_text(before.replace("same_size = true", f"same_size = false\nsize = {thermal}"), "utf-8")
+    assert run(copy, "--reference", "rgb", "--sensor", "thermal", "--model", "translation", "--dry-run") == 2
+    assert "which is that of 'thermal'" in capsys.readouterr().err
+    table.write_text(before.replace("same_size = true", f"same_size = false\nsize = {rgb}"), "utf-8")
+    assert run(copy, "--reference", "rgb", "--sensor", "thermal", "--model", "translation", "--dry-run") == 0
+
+
 def test_the_residual_counts_the_coarser_sensors_pixels_before_and_after(copy: Path) -> None:
     def checked() -> Residual:
         (registration,) = check_pairs(Manifest.load(copy.absolute()), 0, 0, 1.5, lambda *_: None).residuals

@@ -16,6 +16,7 @@ from xkd.data.check.finding import Finding, listed
 from xkd.data.check.frames import Frame, read_frame, sample_rows
 from xkd.data.check.labels import Balance, Timing, balance, balance_findings, timing, timing_findings
 from xkd.data.check.leaks import Leak, duplicate_findings, near_duplicates, near_findings
+from xkd.data.check.objects import object_findings
 from xkd.data.check.overlay import in_camera
 from xkd.data.check.residual import Measured, Residual, measure_pair, residual_findings, residual_of
 from xkd.data.check.splits import split_findings
@@ -87,6 +88,7 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
         *file_findings(manifest, facts),
         *duplicate_findings(manifest, facts),
         *column_findings(manifest, facts),
+        *object_findings(manifest, facts),
         *_reading_findings(pixels.problems, len(rows)),
         *balance_findings(counts),
         *split_findings(manifest, counts),

@@ -57,6 +57,7 @@ def register_pairs(
         matrix = locate(first.pairs, model, lambda done, total: progress("search", done, total))
         registration = _registration(first, matrix, reference, model)
         _check_sizes(manifest, {reference: first.size, sensor: first.sensor_size})
+        _check_objects(manifest, reference, sensor, first.sensor_size)
         before = residual(second, scaling(*map(shape_of, second.pairs[0])), reference, sensor)
         after = residual(second, matrix, reference, sensor)
         _check_gain(before, after)
@@ -113,6 +114,16 @@ def _check_sizes(manifest: Manifest, sizes: Mapping[str, tuple[int, int]]) -> No
                     f"{path} is {here[0]}x{here[1]}, '{name}' was {size[0]}x{size[1]} in the pairs of the sample: bring all images of a"
                     " camera to one size first"
                 )
+
+
+def _check_objects(manifest: Manifest, reference: str, sensor: str, size: tuple[int, int]) -> None:
+    """Boxes and crops stay where they are while the sensor's images move."""
+    frame = None if manifest.pairs.same_size else manifest.pairs.size
+    if frame == size and any(row.boxes or row.crop is not None for row in manifest.rows):
+        raise ValueError(
+            f"boxes and crops are given in a frame of {size[0]}x{size[1]} ([pairs] size), which is that of '{sensor}': they would be read in"
+            f" the frame of '{reference}'; register '{reference}' to '{sensor}' instead"
+        )
 
 
 def _check_gain(before: Residual, after: Residual) -> None:
