@@ -121,8 +121,8 @@ def _check_objects(manifest: Manifest, reference: str, sensor: str, size: tuple[
     frame = None if manifest.pairs.same_size else manifest.pairs.size
     if frame == size and any(row.boxes or row.crop is not None for row in manifest.rows):
         raise ValueError(
-            f"boxes and crops are given in a frame of {size[0]}x{size[1]} ([pairs] size), which is that of '{sensor}': they would be read in"
-            f" the frame of '{reference}'; register '{reference}' to '{sensor}' instead"
+            f"boxes and crops are given in a frame of {size[0]}x{size[1]} ([pairs] size), which is that of '{sensor}': they would be read"
+            f" in the frame of '{reference}'; register '{reference}' to '{sensor}' instead"
         )
 
 
