@@ -226,6 +226,15 @@ def _sweep(columns: int, count: int = 2000) -> np.ndarray:
     return np.column_stack([xyz, *more]).astype(np.float32)[:, :columns]
 
 
+def test_numbers_of_64_bits_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    _sweep(4).astype(np.float64).tofile(path)
+    with pytest.raises(ValueError, match=r"a.bin: holds numbers of 64 bits, not of 32; save it as float32"):
+        find_columns([path])
+    with pytest.raises(ValueError, match="64 bits"):
+        LiDAR(project="above").read(Shot((path,)))
+
+
 @pytest.mark.parametrize("columns", [3, 4, 5, 6, 7, 8])
 def test_the_numbers_of_a_point_are_found_and_another_count_is_refused(tmp_path: Path, columns: int) -> None:
     """2,000 points are whole rows of 4, 5 and 8 numbers whatever they are, so their count says nothing."""

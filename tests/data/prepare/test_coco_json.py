@@ -128,6 +128,16 @@ def test_chosen_classes(source: Path, prepare: Prepare) -> None:
             "annotations[0] is of image 1 and category 9; not both are listed",
         ),
         (lambda table: table["annotations"][1].update(bbox=[1, 2]), (), "annotations[1] has bbox [1, 2]; write [x, y, width, height]"),
+        (lambda table: table["annotations"][1].update(bbox=None), (), "annotations[1] has bbox None; write [x, y, width, height]"),
+        (lambda table: table["annotations"][1].update(bbox=["a", 1, 2, 3]), (), "annotations[1] has bbox ['a', 1, 2, 3]; write"),
+        (lambda table: table.update(images=[1]), (), "images[0] is 1; write an object with"),
+        (lambda table: table["images"][1].update(width="wide"), (), "image '2.png' has width 'wide' and height 24; write numbers"),
+        (lambda table: table["categories"].append({"id": 7, "name": "stem"}), (), "a category's id is there twice"),
+        (
+            lambda table: [entry.update(bbox=[0.1, 0.2, 0.3, 0.3]) for entry in table["annotations"]],
+            ("empty",),
+            "boxes lie within 0 and 1: shares of the picture, where pixels are needed",
+        ),
         (lambda table: table["images"].append(table["images"][0]), (), "an image's id is there twice"),
         (lambda table: table["images"][1].update(file_name="1.jpg"), ("empty",), "two images have the stem '1'"),
         (lambda table: table["categories"][0].update(name="background"), ("empty",), "none is called 'background'"),
@@ -158,3 +168,13 @@ def test_a_file_that_is_no_json_is_named(source: Path, prepare: Prepare) -> None
     (source / "coco.json").write_text("{", "utf-8")
     answer = prepare(*words(source))
     assert (answer.code, "coco.json: Expecting property name" in answer.error) == (2, True)
+
+
+def test_boxes_that_reach_out_of_their_images_are_said(source: Path, prepare: Prepare) -> None:
+    table = json.loads((source / "coco.json").read_text("utf-8"))
+    table["annotations"][3].update(bbox=[20, 10, 30, 20])  # corners, in the words of another format
+    table["images"][0].update(width="32.0")
+    (source / "coco.json").write_text(json.dumps(table), "utf-8")
+    answer = prepare(*words(source), "--unannotated", "empty")
+    assert answer.code == 0, answer.error
+    assert "1 of 7 boxes reach out of their images, such as 20 10 50 30 in '3' (left, top, right, bottom)" in answer.out

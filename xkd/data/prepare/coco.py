@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,8 @@ def _read(path: Path) -> dict[str, Any]:
         if not isinstance(entries, list):
             raise ValueError(f"{path}: needs the lists {list(_KEYS)}, '{part}' is not there; is it a COCO JSON of objects?")
         for place, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                raise ValueError(f"{path}: {part}[{place}] is {entry!r}; write an object with {list(keys)}")
             if missing := [key for key in keys if key not in entry]:
                 raise ValueError(f"{path}: {part}[{place}] has no '{missing[0]}'; needed are {list(keys)}")
     return dict(table)
@@ -63,12 +66,18 @@ def _pictures(path: Path, table: Mapping[str, Any], split: str) -> list[Annotate
     of_image: dict[int, list[Thing]] = {entry["id"]: [] for entry in table["images"]}
     if len(of_image) < len(table["images"]):
         raise ValueError(f"{path}: an image's id is there twice")
+    if len(names) < len(table["categories"]):
+        raise ValueError(f"{path}: a category's id is there twice: {[(entry['id'], entry['name']) for entry in table['categories']]}")
+    if odd := [entry for entry in table["images"] if not _numbers([entry["width"] or 0, entry["height"] or 0], 2)]:
+        raise ValueError(
+            f"{path}: image '{odd[0]['file_name']}' has width {odd[0]['width']!r} and height {odd[0]['height']!r}; write numbers"
+        )
     for place, entry in enumerate(table["annotations"]):
         if entry["image_id"] not in of_image or entry["category_id"] not in names:
             raise ValueError(
                 f"{path}: annotations[{place}] is of image {entry['image_id']} and category {entry['category_id']}; not both are listed"
             )
-        if len(entry["bbox"]) != 4:
+        if not _numbers(entry["bbox"], 4):
             raise ValueError(f"{path}: annotations[{place}] has bbox {entry['bbox']}; write [x, y, width, height]")
         x, y, width, height = map(float, entry["bbox"])
         box = Box(x, y, x + width, y + height)
@@ -77,13 +86,21 @@ def _pictures(path: Path, table: Mapping[str, Any], split: str) -> list[Annotate
     return [
         AnnotatedImage(
             plain_path(str(entry["file_name"])),
-            (int(entry["width"]), int(entry["height"])) if entry["width"] and entry["height"] else None,
+            (int(float(entry["width"])), int(float(entry["height"]))) if entry["width"] and entry["height"] else None,
             tuple(of_image[entry["id"]]),
             str(path),
             split=split,
         )
         for entry in table["images"]
     ]
+
+
+def _numbers(values: Any, count: int) -> bool:
+    """Whether these are so many finite numbers, or text that says them."""
+    try:
+        return len(values) == count and all(math.isfinite(float(value)) for value in values)
+    except (TypeError, ValueError):
+        return False
 
 
 def _split_in_name(path: Path) -> str:

@@ -25,6 +25,7 @@ from xkd.geometry import Box, overlap
 _BACKGROUND: Final = "background"
 _BOXES_ALONE: Final = "mask of an image with boxes alone"
 _NO_BOX: Final = "crowd or otherwise ignored object, which gives no box: its region is left out where a detector learns and is judged"
+_SLACK: Final = 0.02  # of the longer side: a tool's rounding, or a careless hand
 _OUTSIDE: Final = 0.1  # of all boxes may lie outside their image before the frame must be another one
 
 
@@ -67,7 +68,7 @@ def find_annotated(annotations: Annotations, choice: ObjectChoice, sources: Mapp
         _record(choice, picture, (stem, recordings), placement, classes, left_out)
         for (picture, stem, recordings), placement in zip(met, drawn.placements, strict=True)
     ]
-    _check_inside(records, left_out)
+    reaching = _check_inside(records, drawn.placements, left_out)
     masked = any(thing.outline for picture, _, _ in met for thing in picture.things)
     if not masked:  # boxes alone: an image without objects has no mask either
         del left_out[_BOXES_ALONE]
@@ -86,7 +87,7 @@ def find_annotated(annotations: Annotations, choice: ObjectChoice, sources: Mapp
         mask=Mask(codes, choice.positive or classes) if masked else None,
         frame=drawn.frame,
         left_out=+left_out,
-        notes=(*annotations.notes, *notes, *drawn.notes),
+        notes=(*annotations.notes, *notes, *drawn.notes, *reaching),
     )
 
 
@@ -170,12 +171,35 @@ def _boxes(things: Sequence[Thing], placement: Placement, left_out: Counter[str]
     return tuple(boxes), tuple(ignored)
 
 
-def _check_inside(records: Sequence[Record], left_out: Counter[str]) -> None:
+def _check_inside(records: Sequence[Record], placements: Sequence[Placement | None], left_out: Counter[str]) -> list[str]:
+    """A note where boxes reach out of their images; `ValueError` where many lie outside, or all within the first pixel."""
+    framed = [
+        (record, box, Box(0, 0, *placement.frame))
+        for record, placement in zip(records, placements, strict=True)
+        if placement is not None
+        for box in (*(box for box, _ in record.boxes or ()), *record.ignored)
+    ]
     outside = left_out["box outside its image"]
-    if outside > _OUTSIDE * (outside + sum(len(record.boxes or ()) + len(record.ignored) for record in records)):
+    if outside > _OUTSIDE * (outside + len(framed)):
         raise ValueError(
             f"{outside} boxes lie outside of their images: they were drawn in another frame than the annotations say, or in other units"
         )
+    if framed and all(max(box.x2, box.y2) <= 1 for _, box, _ in framed):
+        raise ValueError(f"all {len(framed)} boxes lie within 0 and 1: shares of the picture, where pixels are needed")
+    far = [(record, box) for record, box, image in framed if _reach(box, image) > _SLACK * max(image.x2, image.y2)]
+    if not far:
+        return []
+    record, box = far[0]
+    x1, y1, x2, y2 = (f"{number:g}" for number in (box.x1, box.y1, box.x2, box.y2))
+    return [
+        f"{len(far)} of {len(framed)} boxes reach out of their images, such as {x1} {y1} {x2} {y2} in '{record.id}' (left, top, right,"
+        " bottom): are they of another frame, or corners where width and height belong?"
+    ]
+
+
+def _reach(box: Box, image: Box) -> float:
+    """Pixels by which a box reaches out of its image."""
+    return max(-box.x1, -box.y1, box.x2 - image.x2, box.y2 - image.y2)
 
 
 def _scaled(thing: Thing, size: Size) -> Thing:
