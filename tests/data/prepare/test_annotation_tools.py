@@ -190,3 +190,31 @@ def test_cvat(images: Path, prepare: Prepare) -> None:
     assert [pixels(manifest, row) for row in (0, 1, 2, 4)] == [64, 64, 8, 32]
     (images / "annotations.xml").write_text("<annotations><track id='0'/></annotations>")
     assert "holds tracks of a video" in refused(images, prepare, "cvat", images / "annotations.xml")
+
+
+def test_names_that_yaml_reads_otherwise_are_refused(images: Path, prepare: Prepare) -> None:
+    (images / "set/labels").mkdir(parents=True)
+    (images / "set/labels/leaf0.txt").write_text("0 0.5 0.5 0.2 0.2")
+    (images / "set/data.yaml").write_text("names: [no, rust]\n")
+    assert "YAML reads a name as False; write it in quotes" in refused(images, prepare, "yolo", images / "set")
+
+
+def test_names_of_classes_lose_the_blanks_around_them_and_twins_are_said(images: Path, prepare: Prepare) -> None:
+    box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    (images / "ann").mkdir()
+    for number in range(6):
+        name = ("rust", " rust ", "Rust")[number % 3]
+        text = f"<annotation><filename>leaf{number}.png</filename><object><name>{name}</name>{box}</object></annotation>"
+        (images / f"ann/leaf{number}.xml").write_text(text)
+    manifest, said = made(images, prepare, "voc", images / "ann")
+    assert list(manifest.classes) == ["Rust", "rust"]
+    assert "classes 'Rust' and 'rust' differ in case" in said
+
+
+def test_a_file_without_objects_says_what_was_not_read(images: Path, prepare: Prepare) -> None:
+    (images / "ann").mkdir()
+    shape = {"label": "rust", "shape_type": "point", "points": [[1, 1]]}
+    table = {"imagePath": "leaf0.png", "imageHeight": 24, "imageWidth": 32, "shapes": [shape]}
+    (images / "ann/leaf0.json").write_text(json.dumps(table))
+    answer = refused(images, prepare, "labelme", images / "ann")
+    assert "no object was read, so there are no classes; left out: 1 x " in answer

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd.data.prepare.stems import one_form
 from xkd.data.text import read_text
 from xkd.geometry import Box
 
@@ -62,9 +63,16 @@ class Annotations:
 def of_pictures(
     pictures: Sequence[AnnotatedImage], classes: Sequence[str] = (), left_out: Mapping[str, int] | None = None, notes: Sequence[str] = ()
 ) -> Annotations:
-    """With the classes of the objects, sorted, where the file has no list of them."""
-    found = classes or sorted({thing.name for picture in pictures for thing in picture.things if not thing.ignored})
+    """With the classes of the objects, sorted, where the file has no list of them; names without blanks around them."""
+    pictures = [replace(picture, things=tuple(replace(thing, name=_name(thing.name)) for thing in picture.things)) for picture in pictures]
+    found = list(dict.fromkeys(map(_name, classes))) or sorted(
+        {thing.name for picture in pictures for thing in picture.things if not thing.ignored}
+    )
     return Annotations(tuple(pictures), tuple(found), +Counter(left_out or {}), tuple(notes))
+
+
+def _name(written: str) -> str:
+    return one_form(written.strip())
 
 
 def files_of(places: Iterable[Path], suffix: str) -> list[tuple[Path, Path]]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd.data.class_names import remarks
 from xkd.data.manifest import Mask
 from xkd.data.prepare.annotated import AnnotatedImage, Annotations, Size, Thing
 from xkd.data.prepare.crops import crops_of
@@ -87,7 +88,7 @@ def find_annotated(annotations: Annotations, choice: ObjectChoice, sources: Mapp
         mask=Mask(codes, choice.positive or classes) if masked else None,
         frame=drawn.frame,
         left_out=+left_out,
-        notes=(*annotations.notes, *notes, *drawn.notes, *reaching),
+        notes=(*annotations.notes, *notes, *drawn.notes, *reaching, *remarks(classes)),
     )
 
 
@@ -103,7 +104,9 @@ def paint(outlines: Sequence[tuple[int, Any]], size: tuple[int, int]) -> NDArray
 def _classes(annotations: Annotations, choice: ObjectChoice) -> tuple[str, ...]:
     where = annotations.pictures[0].where if annotations.pictures else "the annotations"
     known = tuple(annotations.classes) + tuple({thing.name for picture in annotations.pictures for thing in picture.things})
-    classes = choice.classes or annotations.classes
+    if not (classes := choice.classes or annotations.classes):
+        unread = "; ".join(f"{count} x {reason}" for reason, count in annotations.left_out.items())
+        raise ValueError(f"{where}: no object was read, so there are no classes{unread and f'; left out: {unread}'}")
     check_classes(classes)
     if strange := [name for name in classes if name not in known]:
         raise ValueError(f"{where}: no category '{strange[0]}'; it has {list(annotations.classes)}")

@@ -63,6 +63,8 @@ def _names(place: Path) -> tuple[Path, dict[int, str]]:
         raise ValueError(f"{path}: is no table in YAML: {error}") from error
     if not isinstance(names, dict | list) or not names:
         raise ValueError(f"{path}: has no 'names', a list of the classes, or number: name")
+    if odd := [name for name in (names.values() if isinstance(names, dict) else names) if isinstance(name, bool) or name is None]:
+        raise ValueError(f"{path}: YAML reads a name as {odd[0]}; write it in quotes, such as 'no' or 'null'")
     return path, {int(number): str(name) for number, name in (names.items() if isinstance(names, dict) else enumerate(names))}
 
 
