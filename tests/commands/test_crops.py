@@ -80,6 +80,7 @@ def test_the_card_and_the_test_speak_of_crops(cut: Path, tmp_path: Path, capsys:
 WRONG = {
     "column": ("file,left,top,right", "has no columns ['bottom']; it needs file, left, top, right, bottom"),
     "number": ("file,left,top,right,bottom\na.png,1,2,x,4", "line 2: left, top, right, bottom must be numbers"),
+    "shares": ("file,left,top,right,bottom\na.png,0.1,0.1,0.4,0.4", "line 2: the crop is smaller than a pixel; write pixels of the image"),
     "order": ("file,left,top,right,bottom\na.png,5,2,3,4", "line 2: left 5 < right 3 and top 2 < bottom 4 must hold"),
     "file": ("file,left,top,right,bottom\na.png,1,2,3,4", "line 2: no file"),
     "nothing": ("file,left,top,right,bottom\n", "has no line below its header"),

@@ -59,6 +59,8 @@ def _crop(table: Path, number: int, line: Mapping[str, str]) -> tuple[Path, Box]
         raise ValueError(f"{table}, line {number}: {', '.join(CROP)} must be numbers, in pixels of the image") from error
     if not (isfinite(left + top + right + bottom) and left < right and top < bottom):
         raise ValueError(f"{table}, line {number}: left {left:g} < right {right:g} and top {top:g} < bottom {bottom:g} must hold")
+    if max(right - left, bottom - top) < 1:
+        raise ValueError(f"{table}, line {number}: the crop is smaller than a pixel; write pixels of the image, not shares of it")
     if not path.is_file():
         raise FileNotFoundError(f"{table}, line {number}: no file {path}")
     return path, Box(left, top, right, bottom)
