@@ -111,6 +111,19 @@ def test_a_teacher_may_be_elsewhere_but_no_other(there: bool, data_root: Path, t
         runs.run_training(config, tmp_path / "run", resume=True)
 
 
+def test_a_manifest_with_other_content_is_refused(begun: Path, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(begun / "run", tmp_path / "run")
+    shutil.copytree(data_root, tmp_path / "elsewhere" / data_root.name)
+    monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path / "elsewhere"))
+    manifest = tmp_path / "elsewhere" / data_root.name / "manifest.csv"
+    header, first, second, *rest = manifest.read_text("utf-8").splitlines()
+    manifest.write_text("\n".join([header, second, first, *rest]) + "\n", "utf-8")
+    with pytest.raises(ValueError, match=r"train_dataloader\.dataset \(its manifest\) '\w{8}' -> '\w{8}'"):
+        runs.run_training(config_of(begun, {"train_cfg.max_epochs": 3}), tmp_path / "run", resume=True)
+    shutil.copy(data_root / "manifest.csv", manifest)  # elsewhere, and the same
+    runs.run_training(config_of(begun, {"train_cfg.max_epochs": 3}), tmp_path / "run", resume=True)
+
+
 def test_another_number_of_rows_is_refused(begun: Path, tmp_path: Path) -> None:
     shutil.copytree(begun / "run", tmp_path / "run")
     last = tmp_path / "run" / "epoch_2.pth"

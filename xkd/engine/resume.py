@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +44,18 @@ def settings_of(config: Config, amp: bool) -> dict[str, Any]:
     schedules: list[dict[str, Any]] = sections.get("param_scheduler", [])
     ends = {"end": config.train_cfg.max_epochs}
     sections["param_scheduler"] = [{**ends, **one} if one.get("by_epoch", True) else one for one in schedules]
-    return {"--amp": amp, **dict(_flat(as_names(sections)))}
+    return {"--amp": amp, **_manifests(config), **dict(_flat(as_names(sections)))}
+
+
+def _manifests(config: Config) -> dict[str, str]:
+    """What marks the content of the manifests that a run reads: labels, splits and numbers may change where no key does."""
+    marks = {}
+    for name in ("train_dataloader", "val_dataloader"):
+        root = ((config.get(name) or {}).get("dataset") or {}).get("root")
+        files = [data_root(root) / f"manifest.{kind}" for kind in ("csv", "toml")] if isinstance(root, str) else []
+        if files and all(file.is_file() for file in files):
+            marks[f"{name}.dataset (its manifest)"] = blake2b(b"".join(file.read_bytes() for file in files), digest_size=4).hexdigest()
+    return marks
 
 
 def _follows(hook: Mapping[str, Any]) -> bool:
