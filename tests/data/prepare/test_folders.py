@@ -275,3 +275,16 @@ def test_two_files_of_one_safe_name_are_refused(tmp_path: Path, prepare: Prepare
     answer = prepare(*words, "--masks", tmp_path / "masks", "--mask-values", "background=0", "--mask-positive", "background")
     assert (answer.code, "another row's mask is called mask/a_1.png already" in answer.error) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_number_that_stands_for_no_data_is_asked_for(prepare: Prepare, tmp_path: Path) -> None:
+    for number in range(6):
+        write_image(tmp_path / f"rgb/{number}.png", number)
+        write_image(tmp_path / f"thermal/{number}.png", number, "thermal")
+        counts = cv2.imread(str(tmp_path / f"thermal/{number}.png"), cv2.IMREAD_UNCHANGED)
+        assert counts is not None
+        counts[:2] = 0
+        cv2.imwrite(str(tmp_path / f"thermal/{number}.png"), counts)
+    answer = prepare("folders", *two_sensors(tmp_path), "--classes", "x", "--out", tmp_path / "out")
+    assert answer.code == 0, answer.error
+    assert "is one of them no-data? Set thermal.nodata=VALUE" in answer.out

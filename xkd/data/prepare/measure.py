@@ -79,6 +79,10 @@ def measure(name: str, table: Table, shots: Sequence[Shot]) -> Measurement:
         raise ValueError(
             f"[modalities.{name}]: all of its values in {len(shots)} rows of train are the same, {mean.tolist()}: nothing to learn"
         )
+    limits = getattr(sensor, "range", None)
+    if limits and not isinstance(sensor, Scans) and len(std) == 1 and std[0] > limits[1] - limits[0]:
+        stray = f"values spread by {std[0]:.4g} about {mean[0]:.4g}, range is {limits}: is one of them no-data? Set {name}.nodata=VALUE"
+        unseen = "; ".join(filter(None, (unseen, stray)))
     return Measurement(Normalisation(_rounded(mean), _rounded(std), len(shots)), tuple(sizes), unseen)
 
 
