@@ -130,7 +130,7 @@ class Clues:
     """What a few files say of settings that their table lacks.
 
     `settings` are known by them. Of others no file speaks: then `content` says what the files hold, and `meanings` what that may mean,
-    each in words and as the settings to give.
+    each in words and as the settings to give. `told` is what a person should know of the files in any case.
     """
 
     settings: Settings = field(default_factory=dict)

@@ -270,7 +270,7 @@ def _named(path: Path, field: str) -> Shot:
     return Shot((path,))
 
 
-@pytest.mark.parametrize("field", ["intensity", "Intensity", "reflectivity", "scalar_Intensity", "remission"])
+@pytest.mark.parametrize("field", ["intensity", "Intensity", "reflectivity", "scalar_Intensity", "remission", "Amplitude"])
 def test_an_intensity_is_known_by_the_names_that_drivers_give_it(tmp_path: Path, field: str) -> None:
     shot = _named(tmp_path / "a.npy", field)
     scan = read_scan(shot.only, 4)
@@ -282,6 +282,9 @@ def test_an_intensity_is_known_by_the_names_that_drivers_give_it(tmp_path: Path,
 
 def test_an_intensity_under_another_name_is_asked_for(tmp_path: Path) -> None:
     shot = _named(tmp_path / "a.npy", "echo")
+    clue = LiDAR.clues({}, [shot])
+    assert clue.settings["outputs"] == ("range", "valid")
+    assert clue.told == "no intensity under a known name among ['X', 'Y', 'Z', 'echo']: set intensity_field"
     sensor = LiDAR(project="above", outputs=("intensity",))
     with pytest.raises(ValueError, match=r"a\.npy: has no intensity under a known name.*\['X', 'Y', 'Z', 'echo'\]: set intensity_field"):
         sensor.read(shot)

@@ -115,12 +115,16 @@ class LiDAR:
         scans = [scan for _, scan in read]
         if "intensity_field" not in table and (field := _one_field(read)) not in ("", INTENSITIES[0]):
             known["intensity_field"] = field
+        told = ""
         if "outputs" not in table:
             intensities = np.concatenate([scan.points[:, 3] for scan in scans])
             known["outputs"] = ("range", "intensity", "valid") if np.ptp(intensities) > 0 else ("range", "valid")
+            if "intensity" not in known["outputs"]:
+                fields = next((list(scan.fields) for scan in scans if scan.fields and not scan.intensity), [])
+                told = f"no intensity under a known name among {fields}: set intensity_field" if fields else "the files hold no intensity"
         if "range" not in table:
             known["range"] = widened(0.0, max(float(np.linalg.norm(scan.points[:, :3], axis=1).max()) for scan in scans))
-        return Clues(known)
+        return Clues(known, told=told)
 
     @classmethod
     def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:

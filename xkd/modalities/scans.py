@@ -14,7 +14,7 @@ from xkd.modalities.claims import check_las, check_ply
 from xkd.modalities.strides import check_columns
 
 SCANS: Final = (".bin", ".npy", ".pcd", ".ply", ".las", ".laz")  # suffixes of what is read here
-# names of the intensity in files of common drivers and tools, in lower case; Ouster has `reflectivity`, CloudCompare `scalar_Intensity`
+# the intensity's names in lower case: Ouster has `reflectivity`, CloudCompare `scalar_Intensity`, RIEGL `amplitude`
 INTENSITIES: Final = (
     "intensity",
     "scalar_intensity",
@@ -25,6 +25,7 @@ INTENSITIES: Final = (
     "remission",
     "scalar_remission",
     "intensities",
+    "amplitude",
     "i",
 )
 _EXTRA: Final = "pip install 'xkd[lidar]'"

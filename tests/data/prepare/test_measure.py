@@ -57,7 +57,7 @@ def test_the_range_of_a_scanner_is_its_distances(tmp_path: Path) -> None:
     table, note = complete("lidar", {"sensor": "lidar"}, [Shot((tmp_path / "scan.bin",))])
     assert table == {"sensor": "lidar", "project": "above", "outputs": ("range", "valid"), "range": [0.0, 25.0]}
     assert note == (
-        'lidar: found in its files: project = "above", outputs = ["range", "valid"], range = [0.0, 25.0];'
+        'lidar: the files hold no intensity; found in its files: project = "above", outputs = ["range", "valid"], range = [0.0, 25.0];'
         " --set lidar.KEY=VALUE overrides this"
     )
 
