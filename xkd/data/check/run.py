@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from xkd.data.check.bounds import object_findings
 from xkd.data.check.contents import column_findings, content_findings
 from xkd.data.check.exposure import Exposure, NormalisationCheck, expose, exposure_findings, normalisation, normalisation_findings
 from xkd.data.check.files import file_findings, scan_files, users
@@ -16,7 +17,6 @@ from xkd.data.check.finding import Finding, listed
 from xkd.data.check.frames import Frame, read_frame, sample_rows
 from xkd.data.check.labels import Balance, Timing, balance, balance_findings, timing, timing_findings
 from xkd.data.check.leaks import Leak, duplicate_findings, near_duplicates, near_findings
-from xkd.data.check.objects import object_findings
 from xkd.data.check.overlay import in_camera
 from xkd.data.check.residual import Measured, Residual, measure_pair, residual_findings, residual_of
 from xkd.data.check.splits import split_findings
