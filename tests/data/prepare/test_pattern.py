@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -38,6 +39,11 @@ def flights(tmp_path: Path) -> Path:
         for number, name in enumerate(("G", "R", "RE", "NIR"), 1):
             band(tmp_path / f"m3m/DJI_20240501_{n:04d}_MS_{name}.TIF", 10 * n + number)
         write_image(tmp_path / f"m3m/DJI_20240501_{n:04d}_D.JPG", n)
+        for number, name in enumerate(("B02", "B03", "B04", "B08")):  # Sentinel-2's, which are JPEG 2000
+            path = tmp_path / f"safe/L2A_{n}.SAFE/GRANULE/IMG_DATA/R10m/T32UQD_2020010{n}T101031_{name}_10m.jp2"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            counts = np.random.default_rng(number).integers(0, 5000, (24, 24)).astype(np.uint16)
+            path.write_bytes(imagecodecs.jpeg2k_encode(counts, level=0))
         for number in range(1, 6):
             band(tmp_path / f"micasense/{'000' if n < 3 else '001'}/IMG_{n:04d}_{number}.tif", 10 * n + number)
         for split in ("train", "val", "test"):
@@ -81,6 +87,10 @@ def test_two_sensors_in_one_folder(
     ("place", "names"),
     [
         ("micasense/**/IMG_{id}_{1..5}.tif", [f"IMG_0000_{number}.tif" for number in range(1, 6)]),
+        (
+            "safe/**/{id}_{B02,B03,B04,B08}_10m.jp2",
+            [f"T32UQD_20200100T101031_{name}_10m.jp2" for name in ("B02", "B03", "B04", "B08")],
+        ),
         ("m3m/{id}_MS_{R,NIR}.TIF", ["DJI_20240501_0000_MS_R.TIF", "DJI_20240501_0000_MS_NIR.TIF"]),
         ("m3m/*_MS_R.TIF,m3m/*_MS_NIR.TIF", ["DJI_20240501_0000_MS_R.TIF", "DJI_20240501_0000_MS_NIR.TIF"]),
     ],
