@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from xkd.data.prepare.annotated import AnnotatedImage, Annotations, Thing, box_about, of_pictures
 from xkd.data.prepare.split_names import split_of
