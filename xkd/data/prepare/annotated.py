@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from xkd.data.text import read_text
 from xkd.geometry import Box
 
 Size = tuple[int, int]  # (width, height)
+
+_CORNERS: Final = 64  # of a drawn ellipse
 
 
 @dataclass(frozen=True)
@@ -118,3 +121,9 @@ def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
     edges = [0, *(np.flatnonzero(np.diff(pixels)) + 1).tolist(), pixels.size]
     counts = np.diff(edges).tolist()
     return {"size": list(mask.shape), "counts": [0, *counts] if pixels.size and pixels[0] else counts}
+
+
+def ellipse(centre: tuple[float, float], across: float, down: float) -> list[tuple[float, float]]:
+    """An upright ellipse of these half axes as a polygon."""
+    turns = [2 * math.pi * step / _CORNERS for step in range(_CORNERS)]
+    return [(centre[0] + across * math.cos(turn), centre[1] + down * math.sin(turn)) for turn in turns]

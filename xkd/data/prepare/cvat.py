@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -17,6 +17,7 @@ from xkd.data.prepare.annotated import (
     Size,
     Thing,
     box_about,
+    ellipse,
     files_of,
     flat,
     of_pictures,
@@ -26,7 +27,6 @@ from xkd.data.prepare.annotated import (
 from xkd.data.prepare.split_names import named_split
 from xkd.data.prepare.voc import read_xml
 
-_CORNERS: Final = 64  # of an ellipse
 Points = list[tuple[float, float]]
 
 
@@ -71,9 +71,7 @@ def _thing(shape: Element, size: Size) -> Thing | None:
         points = [(float(x), float(y)) for x, y in (point.split(",") for point in at["points"].split(";"))]
     elif shape.tag == "ellipse":
         x, y, across, down = (float(at[key]) for key in ("cx", "cy", "rx", "ry"))
-        turns = [2 * math.pi * step / _CORNERS for step in range(_CORNERS)]
-        whole = [(x + across * math.cos(turn), y + down * math.sin(turn)) for turn in turns]
-        points = _turned(whole, (x, y), float(at.get("rotation", 0)))
+        points = _turned(ellipse((x, y), across, down), (x, y), float(at.get("rotation", 0)))
     elif shape.tag == "mask":
         left, top, width, height = (int(float(at[key])) for key in ("left", "top", "width", "height"))
         return Thing(label, box_about([(left, top), (left + width, top + height)]), _mask(at["rle"], (left, top, width, height), size))

@@ -17,6 +17,7 @@ from xkd.data.prepare.annotated import (
     Size,
     Thing,
     box_about,
+    ellipse,
     files_of,
     flat,
     of_pictures,
@@ -25,7 +26,6 @@ from xkd.data.prepare.annotated import (
     run_lengths,
 )
 
-_CORNERS: Final = 64  # of an ellipse
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 
@@ -100,8 +100,7 @@ def _thing(kind: str, label: str, value: Mapping[str, Any], size: Size) -> Thing
             width, height = value["width"] * across, value["height"] * down
             offsets = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)]
         else:
-            turns = [2 * math.pi * step / _CORNERS for step in range(_CORNERS)]
-            offsets = [(value["radiusX"] * across * math.cos(turn), value["radiusY"] * down * math.sin(turn)) for turn in turns]
+            offsets = ellipse((0.0, 0.0), value["radiusX"] * across, value["radiusY"] * down)
         points = [(x + dx * cos - dy * sin, y + dx * sin + dy * cos) for dx, dy in offsets]
     return Thing(label, box_about(points), [flat(points)])
 

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -19,6 +19,7 @@ from xkd.data.prepare.annotated import (
     Size,
     Thing,
     box_about,
+    ellipse,
     files_of,
     flat,
     of_pictures,
@@ -27,8 +28,6 @@ from xkd.data.prepare.annotated import (
     run_lengths,
 )
 from xkd.data.prepare.split_names import split_of
-
-_CORNERS: Final = 64  # of a circle
 
 
 def read_labelme(places: Sequence[Path]) -> Annotations:
@@ -72,8 +71,7 @@ def _thing(shape: dict[str, Any], size: Size | None) -> Thing | None:
     if kind == "circle":
         (x, y), edge = points
         radius = math.dist((x, y), edge)
-        turns = [2 * math.pi * step / _CORNERS for step in range(_CORNERS)]
-        points = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
+        points = ellipse((x, y), radius, radius)
     elif kind not in ("polygon", None) or len(points) < 3:
         return None
     return Thing(label, box_about(points), [flat(points)])
