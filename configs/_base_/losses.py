@@ -3,7 +3,8 @@
 They stand on taps "deep", "pooled" and "attention".
 
 A config makes them variants of its comparison, and says whose taps they are. Not among them: FSP, which wants networks of equal
-channels, SigmoidKD, which is for several labels, and what needs masks.
+channels, SigmoidKD, which is for several labels, CC, of which no authors' weight is known in this form, ReviewKD, which reads several
+stages, and what needs masks.
 """
 
 from xkd import (
@@ -12,13 +13,16 @@ from xkd import (
     CWD,
     DIST,
     DKD,
+    ICKD,
     KD,
     MGD,
+    NKD,
     NST,
     OFA,
     PKT,
     RKD,
     SP,
+    VID,
     AttentionCosine,
     AttentionKL,
     Conv1x1,
@@ -40,12 +44,14 @@ attention = dict(type=Term, student="attention", teacher="attention")
 losses = dict(
     kd_standardized=dict(kd=dict(output, loss=dict(type=KD, tau=2.0, standardize=True), weight=9.0)),
     dkd=dict(dkd=dict(output, loss=dict(type=DKD))),
+    nkd=dict(nkd=dict(output, loss=dict(type=NKD))),
     dist=dict(dist=dict(output, loss=dict(type=DIST))),
     ofa=dict(
         ofa=dict(output, loss=dict(type=OFA)),
         ofa_deep=dict(output, student="deep", loss=dict(type=OFA), projector=dict(type=OFAHead)),
     ),
     fitnet=dict(fitnet=dict(deep, loss=dict(type=FitNet), projector=dict(type=Conv1x1), weight=100.0)),
+    vid=dict(vid=dict(deep, loss=dict(type=VID))),
     at=dict(at=dict(deep, loss=dict(type=AT), weight=1000.0)),
     attention_cosine=dict(attention=dict(attention, loss=dict(type=AttentionCosine))),
     attention_kl=dict(attention=dict(attention, loss=dict(type=AttentionKL))),
@@ -53,6 +59,7 @@ losses = dict(
     rkd=dict(rkd=dict(pooled, loss=dict(type=RKD))),
     pkt=dict(pkt=dict(pooled, loss=dict(type=PKT), weight=30000.0)),
     nst=dict(nst=dict(deep, loss=dict(type=NST), weight=50.0)),
+    ickd=dict(ickd=dict(deep, loss=dict(type=ICKD), projector=dict(type=Conv1x1, norm=True), weight=2.5)),
     crd=dict(crd=dict(pooled, loss=dict(type=CRD, num_rows=1, num_negatives=1024), weight=0.8)),
     cwd=dict(cwd=dict(deep, loss=dict(type=CWD), projector=dict(type=Conv1x1))),
     mgd=dict(mgd=dict(deep, loss=dict(type=MGD))),

@@ -1,6 +1,7 @@
 """Every loss that xkd exports keeps the contract. A new loss is collected by itself; it may declare, as class attributes,
 
 - `contract_inputs`: a function (generator) -> the tensors of its parameters, where the shapes below do not suit it;
+- `contract_shapes`: where a side has several readings, the shape of each without its rows;
 - `contract_arguments`: what its constructor must be given;
 - `contract_exempt`: names of the tests below that its definition cannot keep (random masks, a memory).
 """
@@ -11,6 +12,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -44,6 +46,11 @@ def parts(value: Input) -> tuple[Tensor, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+def shapes_of(value: Input) -> tuple[Any, ...]:
+    """As a term tells a loss: of one reading its shape without rows, of several a tuple of shapes."""
+    return tuple(shapes_of(part) for part in value) if isinstance(value, tuple) else tuple(value.shape[1:])
+
+
 def one_or_all(several: list[Tensor]) -> Input:
     return several[0] if len(several) == 1 else tuple(several)
 
@@ -53,8 +60,9 @@ def inputs(loss: type[nn.Module]) -> list[Input]:
     generator = torch.Generator().manual_seed(0)
     if hasattr(loss, "contract_inputs"):
         return list(loss.contract_inputs(generator))
-    shapes = re.findall(r"""["'](b [^"']*)["']""", str(inspect.signature(loss.forward).parameters["student"].annotation))
-    assert shapes, "the student's side is annotated with its dimensions"
+    named = re.findall(r"""["'](b [^"']*)["']""", str(inspect.signature(loss.forward).parameters["student"].annotation))
+    assert named, "the student's side is annotated with its dimensions"
+    shapes = getattr(loss, "contract_shapes", None) or [SHAPES[dimensions] for dimensions in named]
     fields = {
         "target": torch.arange(ROWS) % 3,
         "mask": (torch.rand((ROWS, 1, 8, 8), generator=generator) > 0.5).double(),
@@ -65,7 +73,7 @@ def inputs(loss: type[nn.Module]) -> list[Input]:
     names = list(inspect.signature(loss.forward).parameters)[1:]
 
     def noise() -> Input:
-        return one_or_all([torch.randn((ROWS, *SHAPES[dimensions]), generator=generator, dtype=torch.float64) for dimensions in shapes])
+        return one_or_all([torch.randn((ROWS, *shape), generator=generator, dtype=torch.float64) for shape in shapes])
 
     return [fields[name] if name in fields else noise() for name in names]
 
@@ -75,7 +83,7 @@ def built(loss: type[nn.Module], tensors: list[Input]) -> nn.Module:
     torch.manual_seed(0)
     made = loss(**getattr(loss, "contract_arguments", {}))
     if isinstance(made, LearnedLoss):
-        made.bind(*[tuple(parts(value)[0].shape[1:]) for value in tensors[:2]])
+        made.bind(*[shapes_of(value) for value in tensors[:2]])
     return made.to(parts(tensors[0])[0].dtype)
 
 
@@ -99,7 +107,7 @@ def test_the_folder_exports_every_loss_it_holds() -> None:
         for module_name, module in sys.modules.items()
         if module_name.startswith("xkd.losses.")
         for name, value in vars(module).items()
-        if inspect.isclass(value) and issubclass(value, nn.Module) and value.__module__ == module_name
+        if inspect.isclass(value) and issubclass(value, nn.Module) and value.__module__ == module_name and not name.startswith("_")
     }
     assert held == {loss.__name__ for loss in LOSSES}
     assert all(issubclass(loss, nn.Module) for loss in LOSSES)

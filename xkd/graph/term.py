@@ -18,7 +18,7 @@ from xkd.graph.gates import Gate
 from xkd.graph.processes import gathered
 from xkd.graph.reading import BATCH, Reading, readings_of
 from xkd.graph.schedules import Schedule
-from xkd.losses.learned import LearnedLoss
+from xkd.losses.learned import LearnedLoss, reads_several
 from xkd.losses.precision import widen
 from xkd.projectors import Projector
 
@@ -168,14 +168,16 @@ class Term(nn.Module):
         """Size the projector, and a loss that has layers of its own, by the shapes of a dry run."""
         if self.projector is None and not isinstance(self.loss, LearnedLoss):
             return
-        if len(self.student) != 1 or len(self.teacher) != 1:
+        several = len(self.student) != 1 or len(self.teacher) != 1
+        if several and (self.projector is not None or not reads_several(self.loss)):
             raise ValueError("a projector, or a loss with layers, serves a term with one reading on each side")
-        student, target = readings[self.student[0]], tuple(readings[self.teacher[0]].shape[1:])
+        student, target = readings[self.student[0]], _shapes([readings[name] for name in self.teacher])
         if self.projector is not None:
             self.projector.bind(tuple(student.shape[1:]), target)
             self.projector.to(student.device)
         if isinstance(self.loss, LearnedLoss):
-            self.loss.bind(self._projected_shape(student), target)
+            sources = [readings[name] for name in self.student]
+            self.loss.bind(_shapes(sources) if several else self._projected_shape(student), target)
             self.loss.to(student.device)
 
     def _projected_shape(self, student: Tensor) -> tuple[int, ...]:
@@ -224,6 +226,12 @@ def _is_finite(reading: Tensor) -> bool:
 
 def _names(reading: Readable) -> tuple[str, ...]:
     return tuple(map(str, readings_of(reading)))
+
+
+def _shapes(readings: list[Tensor]) -> Any:
+    """Without the batch: the shape of one reading, a tuple of those of several."""
+    shapes = tuple(tuple(reading.shape[1:]) for reading in readings)
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def _one_or_all(readings: list[Tensor]) -> Tensor | tuple[Tensor, ...]:

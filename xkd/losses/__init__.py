@@ -7,6 +7,7 @@ given, in float32 or better (half precision is widened, autocast is off). A loss
 from xkd.losses.at import AT
 from xkd.losses.attention_cosine import AttentionCosine
 from xkd.losses.attention_kl import AttentionKL
+from xkd.losses.cc import CC
 from xkd.losses.crd import CRD
 from xkd.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from xkd.losses.cwd import CWD
@@ -14,34 +15,42 @@ from xkd.losses.dist import DIST
 from xkd.losses.dkd import DKD
 from xkd.losses.fitnet import FitNet
 from xkd.losses.fsp import FSP
+from xkd.losses.ickd import ICKD
 from xkd.losses.kd import KD
 from xkd.losses.mask_energy import MaskEnergy
 from xkd.losses.masked_feature import MaskedFeature
 from xkd.losses.mgd import MGD
 from xkd.losses.modality_discriminator import ModalityDiscriminator
+from xkd.losses.nkd import NKD
 from xkd.losses.normalized_distance import NormalizedDistance
 from xkd.losses.nst import NST
 from xkd.losses.ofa import OFA
 from xkd.losses.pkt import PKT
+from xkd.losses.review_kd import ReviewKD
 from xkd.losses.rkd import RKD
 from xkd.losses.sigmoid_kd import SigmoidKD
 from xkd.losses.sp import SP
 from xkd.losses.token_similarity import TokenSimilarity
+from xkd.losses.vid import VID
 
 __all__ = [
     "AT",
+    "CC",
     "CRD",
     "CWD",
     "DIST",
     "DKD",
     "FSP",
+    "ICKD",
     "KD",
     "MGD",
+    "NKD",
     "NST",
     "OFA",
     "PKT",
     "RKD",
     "SP",
+    "VID",
     "AttentionCosine",
     "AttentionKL",
     "BinaryCrossEntropy",
@@ -51,6 +60,7 @@ __all__ = [
     "MaskedFeature",
     "ModalityDiscriminator",
     "NormalizedDistance",
+    "ReviewKD",
     "SigmoidKD",
     "TokenSimilarity",
 ]
