@@ -20,3 +20,8 @@ def test_a_line_is_never_broken_and_a_table_keeps_to_the_width(capsys: pytest.Ca
 def test_a_quiet_screen_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Screen(quiet=True).print("unseen")
     assert capsys.readouterr().out == ""
+
+
+def test_colons_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().print("stage:-1: the last one", markup=False)
+    assert capsys.readouterr().out == "stage:-1: the last one\n"

@@ -12,7 +12,7 @@ class Screen(Console):
     """The terminal, or a pipe of `width` columns. Tables keep to the width; a line of text is not broken: its paths are copied whole."""
 
     def __init__(self, width: int = 120, quiet: bool = False, **options: Any) -> None:
-        super().__init__(width=None if sys.stdout.isatty() else width, quiet=quiet, **options)
+        super().__init__(width=None if sys.stdout.isatty() else width, quiet=quiet, emoji=False, **options)
 
     def print(self, *objects: Any, **options: Any) -> None:
         if all(isinstance(one, str) for one in objects):

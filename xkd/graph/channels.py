@@ -19,9 +19,8 @@ def with_channels(state: Mapping[str, Tensor], own: Mapping[str, Tensor], channe
 
     def unlike(name: str, weight: Tensor) -> bool:
         there = own[name].shape if name in own else weight.shape
-        return (
-            weight.ndim == 4 and weight.shape[1] != there[1] == channels and (weight.shape[0], *weight.shape[2:]) == (there[0], *there[2:])
-        )
+        alike = weight.ndim == len(there) == 4 and (weight.shape[0], *weight.shape[2:]) == (there[0], *there[2:])
+        return alike and weight.shape[1] != there[1] == channels
 
     return {name: adapt_channels(weight, channels, policy) if unlike(name, weight) else weight for name, weight in state.items()}
 
