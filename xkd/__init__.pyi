@@ -16,11 +16,13 @@ from .engine.train import train as train
 from .engine.use import export as export, predict as predict, test as test
 from .evidence.compare import compare as compare
 from .evidence.distill import Distilled as Distilled, distill as distill
+from .evidence.pretrain import PretrainedPairs as PretrainedPairs, pretrain as pretrain
 from .graph.branch import Branch as Branch, Head as Head
 from .graph.class_map import ClassMap as ClassMap
 from .graph.distiller import Distiller as Distiller, Step as Step
 from .graph.explanation import GradCAM as GradCAM
 from .graph.gates import Confident as Confident, Right as Right
+from .graph.pairs import PretrainedOnPairs as PretrainedOnPairs
 from .graph.schedules import Cosine as Cosine, Ramp as Ramp, StopAt as StopAt
 from .graph.term import Term as Term
 from .graph.weights import (
@@ -79,6 +81,6 @@ from .projectors import (
     Translator as Translator,
 )
 from .taps import Tap as Tap
-from .tasks import Classification as Classification, PixelHead as PixelHead, Segmentation as Segmentation
+from .tasks import Classification as Classification, Features as Features, PixelHead as PixelHead, Segmentation as Segmentation
 
 __version__: str

@@ -12,6 +12,7 @@ COMMANDS = (
     "register-pairs",
     "detect-boxes",
     "init",
+    "pretrain",
     "train",
     "test",
     "diagnose",

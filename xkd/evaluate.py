@@ -66,9 +66,11 @@ def predict(branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable
 
 
 def measure(task: Task, predictions: Predictions) -> dict[str, float]:
-    """The task's metrics over labelled rows; `ValueError` where no row is labelled."""
+    """The task's metrics over labelled rows; `ValueError` where no row is labelled, and for a task that has none."""
+    metrics = task.metrics()
+    if not metrics:
+        raise ValueError(f"{type(task).__name__} measures nothing: train a network with a task on top of it, weights=Checkpoint(path)")
     if not predictions.labelled.any():
         raise ValueError("no row is labelled, so nothing can be measured")
-    metrics = task.metrics()
     metrics.update(predictions.probabilities[predictions.labelled], predictions.target[predictions.labelled])
     return {name: float(value) for name, value in metrics.compute().items()}

@@ -29,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         config=a.config,
         networks=wishes.networks,
         pretrained=wishes.pretrained,
+        weights=wishes.weights,
         task=a.task,
         epochs=wishes.epochs,
         quick=wishes.quick,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from xkd.init.choices import Wishes
 from xkd.init.facts import TASKS
@@ -15,16 +16,22 @@ def add_graph_arguments(parser: argparse.ArgumentParser) -> None:
     text = "timm's models: teacher=resnet34 student=mobilenetv4_conv_small, or by sensor (by the number of rows)"
     parser.add_argument("--networks", nargs="+", default=[], metavar="BRANCH=MODEL", help=text)
     parser.add_argument("--pretrained", action="store_true", help="start from timm's pretrained weights (fetched from its hub)")
+    parser.add_argument("--weights", default="", metavar="FILE", help="of the pretrained network, or its folder, in place of timm's hub")
     parser.add_argument("--task", default="", choices=["", *TASKS], help="(classification where rows have labels)")
     parser.add_argument("--epochs", type=int, default=0, help="(by the number of steps)")
     parser.add_argument("--quick", action="store_true", help="small images and few steps: a first answer in minutes")
 
 
 def wishes_of(a: argparse.Namespace) -> Wishes:
+    return Wishes(a.student, tuple(a.teacher), networks_of(a.networks), a.pretrained or bool(a.weights), a.epochs, a.quick, a.weights)
+
+
+def networks_of(texts: Sequence[str]) -> dict[str, str]:
+    """["student=resnet10t"] -> {"student": "resnet10t"}."""
     networks = {}
-    for text in a.networks:
+    for text in texts:
         branch, equals, model = text.partition("=")
         if not (branch and equals and model):
             raise ValueError(f"--networks takes BRANCH=MODEL, such as student=resnet10t; got '{text}'")
         networks[branch] = model
-    return Wishes(a.student, tuple(a.teacher), networks, a.pretrained, a.epochs, a.quick)
+    return networks

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xkd.engine.model import TaskMetric
+from xkd.data.shots import has
+from xkd.engine.model import chosen_by_terms, legal_scores, measurable
 from xkd.graph.distiller import Distiller
+from xkd.graph.reading import BATCH, Reading
 from xkd.tasks import Classification, Task
 
 
 def check_together(distiller: Distiller, loaders: Mapping[str, Any], save_best: str) -> None:
     """`ValueError` or `KeyError` names what does not fit, and what would."""
     check_classes(distiller.task, loaders)
-    _check_views(distiller, loaders)
     _check_save_best(distiller, save_best)
+    _check_views(distiller, loaders, chosen_by_terms(save_best))
+    if chosen_by_terms(save_best):
+        _check_pairs(distiller, loaders)
 
 
 def check_classes(task: Task, loaders: Mapping[str, Any]) -> None:
     several = isinstance(task, Classification) and task.multilabel
-    for split, loader in loaders.items():
+    for split, loader in loaders.items() if task.metrics() else ():  # what measures nothing knows no classes
         if isinstance(task, Classification) and loader.dataset.target == "label" and loader.dataset.multilabel != several:
             labels = 'labels = "multi"' if loader.dataset.multilabel else "one label per row"
             raise ValueError(
@@ -34,9 +38,10 @@ def check_classes(task: Task, loaders: Mapping[str, Any]) -> None:
             )
 
 
-def _check_views(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
-    """What a branch was built for is what it is fed: every branch in training, the student in validation."""
-    for split, branches in (("train", distiller.branches), ("val", {distiller.student_name: distiller.student})):
+def _check_views(distiller: Distiller, loaders: Mapping[str, Any], by_terms: bool) -> None:
+    """What a branch was built for is what it is fed: every branch in training, the student in validation, or all where terms judge."""
+    judged = distiller.branches if by_terms else {distiller.student_name: distiller.student}
+    for split, branches in (("train", distiller.branches), ("val", judged)):
         views = {view.name: view for view in loaders[split].dataset.views}
         for name, branch in branches.items():
             if branch.view != views.get(branch.view.name):
@@ -50,6 +55,27 @@ def _check_views(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
 
 
 def _check_save_best(distiller: Distiller, save_best: str) -> None:
-    legal = [f"{TaskMetric.default_prefix}/{name}" for name in distiller.task.metrics()]
-    if save_best not in legal:
+    if save_best not in (legal := legal_scores(distiller)):
         raise KeyError(f"save_best = '{save_best}' is not measured; there are {legal}")
+    changing = [name for name in measurable(distiller) if callable(distiller.terms[name].weight)]
+    if save_best == "val/loss" and changing:
+        raise ValueError(
+            f"save_best = 'val/loss' adds up terms by their weights, and the weight of '{changing[0]}' changes over the run: losses of two"
+            f" epochs cannot be compared. Choose by one term, {[name for name in legal if 'term_' in name]}"
+        )
+
+
+def _check_pairs(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
+    """Every term that judges has rows in both splits: those with all of its views."""
+    for name in measurable(distiller):
+        readers = [of.branch for of in map(Reading.parse, distiller.terms[name].readings) if of.branch != BATCH]
+        read = list({distiller.branches[of].view.name: distiller.branches[of].view for of in readers}.values())
+        for split, loader in loaders.items():
+            rows = loader.dataset.rows
+            if not any(all(has(row, view) for view in read) for row in rows):
+                counts = {view.name: sum(has(row, view) for row in rows) for view in read}
+                raise ValueError(
+                    f"{loader.dataset.manifest.root}: no row of split '{split}' has all of {sorted(counts)}, which term '{name}' compares:"
+                    f" of {len(rows)} rows {counts} have one. Pair the recordings in one row (xkd prepare-dataset), and see that splits do"
+                    " not part them"
+                )

@@ -157,6 +157,11 @@ def _keys(node: Any) -> list[str]:
     return [key for key in names if key != "type" and key in node] if hasattr(node, "keys") else []
 
 
+def copied(config: Config) -> Config:
+    """Another one with the same sections, to be changed."""
+    return Config({name: as_names(as_plain(config[name])) for name in config}, filename=config.filename)
+
+
 def as_plain(node: Any) -> Any:
     """A section as plain dicts, lists and tuples whose `type`s are the classes themselves, of a dumped config too."""
     if isinstance(node, Mapping):

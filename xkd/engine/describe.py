@@ -59,6 +59,8 @@ class _Printed(logging.Handler):
 
 def measure_teachers(distiller: Distiller, config: Config, seed: int, console: Console) -> None:
     """Each frozen teacher is measured on val before it teaches, on its own view; `ValueError` names one that is at chance level there."""
+    if not distiller.task.metrics():
+        return
     for name, branch in distiller.branches.items():
         if branch.frozen and not isinstance(branch.weights, EMA):
             loader = build_loader(config.val_dataloader, seed, views=[branch.view])

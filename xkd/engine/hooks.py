@@ -18,6 +18,7 @@ from rich.console import Console
 from torch import nn
 
 from xkd.data.rows import Row
+from xkd.engine.model import chosen_by_terms
 from xkd.files import write_atomically
 from xkd.graph.distiller import Distiller
 from xkd.graph.state_dicts import load_file
@@ -102,7 +103,7 @@ class PlainCheckpointHook(CheckpointHook):
             interval=interval,
             max_keep_ckpts=max_keep_ckpts,
             save_best=save_best or None,
-            rule="greater" if save_best else None,
+            rule=("less" if chosen_by_terms(save_best) else "greater") if save_best else None,
             backend_args={"backend": "atomic"},
         )
         self.validations: list[dict[str, float]] = []  # what each gave; early stopping counts them

@@ -1,9 +1,9 @@
-"""The Distiller as mmengine's model, and a task's metrics as mmengine's metric."""
+"""The Distiller as mmengine's model; a task's metrics, or the terms' values on held-out rows, as mmengine's metric."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from xkd.batch import Batch
 from xkd.graph.distiller import Distiller
 from xkd.tasks import Task
+
+_LOSS: Final = "loss"
+_TERM: Final = "term_"
 
 
 class ToDevice(nn.Module):
@@ -28,22 +31,50 @@ class ToDevice(nn.Module):
         return {"batch": batch.to(self.here.device, non_blocking=True)}
 
 
+class Judged(NamedTuple):
+    """One row of validation: what the student predicts, and each term's value (the mean over its batch), NaN where it has none."""
+
+    prediction: Tensor
+    terms: Tensor
+
+
 class DistillerModel(BaseModel):
-    """`train_step` and `val_step` are mmengine's own; the loss is exactly the Distiller's."""
+    """`train_step` and `val_step` are mmengine's own; the loss is exactly the Distiller's.
 
-    def __init__(self, distiller: Distiller) -> None:
+    In validation the student sees its own view alone; `by_terms` lets every branch answer, and the terms say how far they are apart.
+    """
+
+    def __init__(self, distiller: Distiller, by_terms: bool = False) -> None:
         super().__init__(data_preprocessor=ToDevice())
-        self.distiller = distiller
+        self.distiller, self.by_terms = distiller, by_terms
 
-    def forward(self, batch: Batch, mode: str) -> dict[str, Tensor] | Tensor:
+    def forward(self, batch: Batch, mode: str) -> dict[str, Tensor] | list[Judged]:
         if mode == "predict":
-            return self.distiller.predict(batch)
+            return (
+                self._judged_by_terms(batch) if self.by_terms else [Judged(row, row.new_empty(0)) for row in self.distiller.predict(batch)]
+            )
         step = self.distiller(batch)
-        return {"loss": step.loss, **{f"term_{name}": part for name, part in step.parts.items()}}
+        return {_LOSS: step.loss, **{f"{_TERM}{name}": part for name, part in step.parts.items()}}
+
+    def _judged_by_terms(self, batch: Batch) -> list[Judged]:
+        distiller = self.distiller
+        devices = [batch.index.device] if batch.index.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):  # a loss may draw: alike in every validation, and training goes on as it would
+            torch.manual_seed(0)
+            readings = distiller.read(batch)
+            values = torch.stack([self._of_rows(name, distiller.part(name, readings, batch), len(batch)) for name in measurable(distiller)])
+        predictions = distiller.task.predict(readings[f"{distiller.student_name}.output"])
+        return [Judged(prediction, row) for prediction, row in zip(predictions, values.T, strict=True)]
+
+    def _of_rows(self, name: str, part: Tensor, rows: int) -> Tensor:
+        """A batch's mean once for each row that it is of."""
+        value = part.detach().float().repeat(rows)
+        value[self.distiller.terms[name].num_rows :] = torch.nan
+        return value
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         # mmengine would add up every entry that has "loss" in its name; under DDP this is the only step that is ours
-        return losses["loss"], {name: value.detach() for name, value in losses.items()}
+        return losses[_LOSS], {name: value.detach() for name, value in losses.items()}
 
     def init_weights(self) -> None:
         """Nothing: the branches' weights are named in the config and already loaded."""
@@ -58,10 +89,10 @@ class TaskMetric(BaseMetric):
         super().__init__(collect_device="gpu")  # by messages; "cpu" means by files in the current folder
         self.task = task
 
-    def process(self, data_batch: Batch, data_samples: Sequence[Tensor]) -> None:
+    def process(self, data_batch: Batch, data_samples: Sequence[Judged]) -> None:
         # unlabelled rows too: mmengine puts the processes' results in order and drops the sampler's repeats by their number
         for row, labelled in enumerate(data_batch.labelled.tolist()):
-            self.results.append((data_samples[row].float().cpu(), data_batch.target[row], labelled))
+            self.results.append((data_samples[row].prediction.float().cpu(), data_batch.target[row], labelled))
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         labelled = [(prediction, target) for prediction, target, known in results if known]
@@ -74,3 +105,43 @@ class TaskMetric(BaseMetric):
             metric.distributed_available_fn = lambda: False
         metrics.update(predictions, targets)
         return {name: float(value) for name, value in metrics.compute().items()}
+
+
+class TermMetric(BaseMetric):
+    """Means over held-out rows, lower is better: of each term, "val/term_NAME", and the sum of weight times mean, "val/loss"."""
+
+    default_prefix = "val"
+
+    def __init__(self, distiller: Distiller) -> None:
+        super().__init__(collect_device="gpu")
+        self.distiller = distiller
+
+    def process(self, data_batch: Batch, data_samples: Sequence[Judged]) -> None:
+        self.results.extend(sample.terms.cpu() for sample in data_samples)
+
+    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
+        names = measurable(self.distiller)
+        means = torch.stack(results).nanmean(0).tolist()
+        if empty := [name for name, mean in zip(names, means, strict=True) if mean != mean]:
+            raise ValueError(
+                f"no row of the validation split has what term '{empty[0]}' compares, so there is nothing to choose a checkpoint by"
+            )
+        loss = sum(self.distiller.terms[name].weight_at(self.distiller.epoch) * mean for name, mean in zip(names, means, strict=True))
+        return {_LOSS: loss, **{f"{_TERM}{name}": mean for name, mean in zip(names, means, strict=True)}}
+
+
+def measurable(distiller: Distiller) -> list[str]:
+    """Terms that can be measured on rows that nobody has learned from: not those whose loss remembers rows by their number."""
+    return [name for name, term in distiller.terms.items() if "index" not in term.extras]
+
+
+def chosen_by_terms(save_best: str) -> bool:
+    """Whether checkpoints are chosen by the terms' values on val, of which less is better, not by the task's metrics."""
+    name = save_best.removeprefix(f"{TermMetric.default_prefix}/")
+    return name != save_best and (name == _LOSS or name.startswith(_TERM))
+
+
+def legal_scores(distiller: Distiller) -> list[str]:
+    """What `save_best` may name."""
+    names = [*distiller.task.metrics(), _LOSS, *(f"{_TERM}{name}" for name in measurable(distiller))]
+    return [f"{TermMetric.default_prefix}/{name}" for name in names]

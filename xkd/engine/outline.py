@@ -9,6 +9,7 @@ from typing import Any, Self
 from mmengine.config import Config
 
 from xkd.engine.config import as_plain
+from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import BATCH, Reading, readings_of
 from xkd.graph.weights import Checkpoint, Trained
 
@@ -49,13 +50,24 @@ class Outline:
 
     @property
     def trained(self) -> list[str]:
-        """The branches that are trained first, in runs of their own."""
+        """The branches that learn the task first, in runs of their own."""
         return [name for name, branch in self.branches.items() if issubclass(branch["weights"]["type"], Trained)]
+
+    @property
+    def on_pairs(self) -> list[str]:
+        """The branches that begin with what a network on another sensor has taught them, by features."""
+        return [name for name, branch in self.branches.items() if issubclass(branch["weights"]["type"], PretrainedOnPairs)]
+
+    @property
+    def made_first(self) -> list[str]:
+        """The branches whose weights a run of their own makes first."""
+        return [*self.trained, *self.on_pairs]
 
     @property
     def has_pairs(self) -> bool:
         """Whether there is anything to shuffle: branches on several views."""
-        return len({branch["view"]["name"] for branch in self.branches.values()}) > 1
+        branches = [*self.branches.values(), *(self.branches[name]["weights"]["teacher"] for name in self.on_pairs)]
+        return len({branch["view"]["name"] for branch in branches}) > 1
 
     @property
     def teaches(self) -> bool:

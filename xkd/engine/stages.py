@@ -15,10 +15,12 @@ from mmengine.dist import barrier, is_main_process
 
 import xkd
 from xkd.data.manifest import data_root
-from xkd.engine.config import as_names, as_plain, checked, override
+from xkd.engine.config import as_names, as_plain, checked, copied, override
 from xkd.engine.outline import Outline
+from xkd.engine.pairs import pairs_config
 from xkd.engine.panel_hook import PanelHook
 from xkd.engine.sections import SECTIONS
+from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import Reading
 from xkd.graph.weights import Checkpoint, Random, Trained
 
@@ -48,7 +50,7 @@ def teacher_config(config: Config, branch: str) -> Config:
     start = weights.get("start", {"type": Random})
     if issubclass(start["type"], Trained):
         raise ValueError(f"branch '{branch}': Trained(start=...) begins with Random(), Pretrained() or Checkpoint(path), got {start}")
-    made = _copy(config)
+    made = copied(config)
     kept = {key: value for key, value in own.items() if key not in _WHILE_TEACHING}
     made.distiller.student = branch
     made.distiller.branches = as_names({branch: {**kept, "weights": start}})
@@ -94,28 +96,32 @@ def _questions(config: Config, branch: str) -> dict[str, Any]:
     return questions
 
 
-def _copy(config: Config) -> Config:
-    return Config({name: as_names(as_plain(config[name])) for name in config}, filename=config.filename)
-
-
 def with_trained(config: Config, store: Path, seed: int, settings: Mapping[str, Any], train: Train, tell: Callable[[str], None]) -> Config:
-    """The config with the checkpoints of its `Trained` branches in their place; what is not in the store is trained by `train`."""
-    if not (trained := Outline.of(config).trained):
+    """The config with checkpoints in place of what is `Trained` or `PretrainedOnPairs`; what is not in the store is trained by `train`."""
+    outline = Outline.of(config)
+    if not outline.made_first:
         return config
-    named = _copy(config)
-    for branch in trained:
-        of = teacher_config(config, branch)
-        folder = folder_of(of, store / branch, seed, (), settings)
-        tell(f"teacher '{branch}' {'was trained before' if is_finished(folder) else 'is trained first'}: {folder}")
-        run_once(of, folder, f"teacher on {branch}, seed {seed}", train)
+    named = copied(config)
+    for branch in outline.made_first:
+        of, folder, title = first_run(config, branch, store, seed, settings)
+        tell(f"{title} {'was trained before' if is_finished(folder) else 'is trained first'}: {folder}")
+        run_once(of, folder, f"{title}, seed {seed}", train)
         take(named, branch, folder / "best.pth")
     return named
+
+
+def first_run(config: Config, branch: str, store: Path, seed: int, settings: Mapping[str, Any]) -> tuple[Config, Path, str]:
+    """The run that makes a branch's weights: its config, its folder in the store, and what it is called."""
+    trained = branch in Outline.of(config).trained
+    of = teacher_config(config, branch) if trained else pairs_config(config, branch)
+    folder = folder_of(of, store / (branch if trained else f"{branch}_pairs"), seed, (), settings)
+    return of, folder, f"teacher '{branch}'" if trained else f"'{branch}' on pairs"
 
 
 def take(config: Config, branch: str, checkpoint: Path) -> None:
     """Load a branch from this checkpoint."""
     weights = config.distiller.branches[branch].weights
-    if issubclass(as_plain(weights)["type"], Trained):
+    if issubclass(as_plain(weights)["type"], Trained | PretrainedOnPairs):
         config.distiller.branches[branch].weights = as_names({"type": Checkpoint, "path": str(checkpoint)})
     else:
         weights.path = str(checkpoint)

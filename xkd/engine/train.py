@@ -50,7 +50,7 @@ from xkd.engine.hooks import SETTINGS, PlainCheckpointHook, StepHook, SyncStatis
 from xkd.engine.interval import IntervalInfoHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
-from xkd.engine.model import DistillerModel, TaskMetric
+from xkd.engine.model import DistillerModel, TaskMetric, TermMetric, chosen_by_terms
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import Display, ProgressHook, shown_on
 from xkd.engine.resume import resumed, settings_of
@@ -77,7 +77,7 @@ class TrainResult:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What a run is told beside its config: `smoke` tries one step, `name` is shown beside its bar."""
+    """What a run is told beside its config: `smoke` tries one step, `name` is shown beside its bar, `store` keeps what it starts from."""
 
     seed: int = 0
     resume: bool = False
@@ -85,6 +85,7 @@ class RunSettings:
     launcher: str = "none"
     smoke: bool = False
     name: str = "train"
+    store: str | Path = ""
 
 
 def train(  # noqa: PLR0913  # each is an option of the command
@@ -99,18 +100,20 @@ def train(  # noqa: PLR0913  # each is an option of the command
     launcher: str = "none",
     smoke: bool = False,
     name: str = "train",
+    store: str | Path = "",
 ) -> TrainResult:
-    """One run, and before it those of its `Trained` branches that are not there yet.
+    """One run, and before it those that its branches start from (`Trained`, `PretrainedOnPairs`) and that are not in `store` yet.
 
     Writes checkpoints, logs, the config and `result.json` below `work_dir` (work_dirs/NAME-OF-CONFIG without one); `options` override a
     config's file ("train_cfg.max_epochs": 5); `resume` goes on after the last whole epoch; `smoke` tries one step, with random teachers.
+    `store` is a folder "trained" beside `work_dir` without one.
     """
     if not isinstance(config, Config):
         config = load_config(config, options)
     elif options:
         raise ValueError("options go with a config's file; set the keys of a Config yourself")
     folder = Path(work_dir or f"work_dirs/{Path(config.filename).stem}" + ("_smoke" if smoke else ""))
-    run = RunSettings(seed=seed, resume=resume, amp=amp, launcher=launcher, smoke=smoke, name=name)
+    run = RunSettings(seed=seed, resume=resume, amp=amp, launcher=launcher, smoke=smoke, name=name, store=store)
     with shown_on(display, quiet=not launch.is_first()) as screen:
         return _run(config, folder, screen, run)
 
@@ -123,8 +126,9 @@ def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> 
         # a later --resume could not tell the two runs' checkpoints apart
         raise ValueError(f"{work_dir} holds the checkpoints of an earlier run; use --resume to go on with it, or another --work-dir")
     if not run.smoke:
+        run = replace(run, store=run.store or work_dir.parent / STORE)
         first = partial(_first, display, run)
-        config = with_trained(config, work_dir.parent / STORE, run.seed, {"amp": run.amp}, first, partial(console.print, markup=False))
+        config = with_trained(config, Path(run.store), run.seed, {"amp": run.amp}, first, partial(console.print, markup=False))
     last = find_last(work_dir, console) if run.resume else None
     if last and not run.smoke:
         config = resumed(config, last, run.amp, console)
@@ -195,6 +199,7 @@ def make_runner(
     keep_freed()
     if is_main_process():
         sweep(work_dir)
+    by_terms = chosen_by_terms(config.save_best)
     experiment = f"xkd_{time.time_ns()}"  # mmengine keeps its logger, message hub and visualizer by this name
     optim_wrapper = as_plain(config.optim_wrapper)
     if run.amp or optim_wrapper.get("type", OptimWrapper) is OptimWrapper:
@@ -203,13 +208,13 @@ def make_runner(
     if run.smoke:
         train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)
     return QuietRunner(
-        model=DistillerModel(distiller),
+        model=DistillerModel(distiller, by_terms),
         work_dir=str(work_dir),
         train_dataloader=loaders["train"],
         val_dataloader=loaders["val"],
         train_cfg=train_cfg,
         val_cfg={},
-        val_evaluator=Evaluator([TaskMetric(distiller.task)]),
+        val_evaluator=Evaluator([TermMetric(distiller) if by_terms else TaskMetric(distiller.task)]),
         optim_wrapper=optim_wrapper,
         param_scheduler=with_ends(as_plain(config.get("param_scheduler") or []), config.train_cfg.max_epochs),
         default_hooks=make_hooks(config, run.launcher),

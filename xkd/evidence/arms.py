@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from mmengine.config import Config
 from xkd.engine.config import as_names, as_plain, load_config
 from xkd.engine.outline import Outline
 from xkd.engine.progress import Display
-from xkd.engine.stages import fingerprint, folder_of, run_once, take, teacher_config
+from xkd.engine.stages import STORE, fingerprint, folder_of, run_once, take, teacher_config
 from xkd.engine.student import load_student
 from xkd.engine.train import train
 from xkd.evidence import controls
@@ -23,7 +23,20 @@ from xkd.files import write_atomically
 from xkd.statistics import TestRun
 
 COMPARE_KEYS = ("attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
-RESERVED = ("all_labels", "alone", "distilled", "masks", "same_sensor", "self_taught", "shuffled", "shuffled_within", "smoothed", "teacher")
+RESERVED = (
+    "all_labels",
+    "alone",
+    "distilled",
+    "longer",
+    "masks",
+    "same_sensor",
+    "scratch",
+    "self_taught",
+    "shuffled",
+    "shuffled_within",
+    "smoothed",
+    "teacher",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,7 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
 
     def differs(arm: Arm) -> bool:
         of = arm.config()
-        return any(as_plain(of[section]) != as_plain(plain[section]) for section in ("distiller", "train_dataloader"))
+        return any(as_plain(of[section]) != as_plain(plain[section]) for section in ("distiller", "train_cfg", "train_dataloader"))
 
     arms.append(derived("alone", "student alone", controls.alone, {}))
     plain = arms[-1].config()
@@ -86,6 +99,11 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
         derived("smoothed", "student alone, smoothed labels", controls.smoothed, {}, control=True),
         derived("all_labels", "student alone, all labels", controls.all_labels, {}, control=True),
     ]
+    if student in outline.on_pairs:
+        without_teacher += [
+            derived("scratch", "student alone, from scratch", controls.scratch, {}),
+            derived("longer", "student alone, as many steps", controls.longer, {}, control=True),
+        ]
     arms += [arm for arm in without_teacher if differs(arm)]
     arms.append(derived("distilled", "student distilled", lambda config: config, sources))
     if outline.has_pairs:
@@ -99,6 +117,15 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     return [*arms, *same_sensor, *variants(path, options, section.get("variants", {}), student, sources)]
 
 
+def is_teacher(arm: Arm) -> bool:
+    return arm.name == "teacher" or arm.name.startswith("teacher_")
+
+
+def first_teacher(arms: Sequence[Arm]) -> Arm | None:
+    """The teacher that others are measured against; None where pairs alone teach, by a network that does not know the task."""
+    return next(filter(is_teacher, arms), None)
+
+
 def teacher_arms(path: Path, options: Mapping[str, Any], outline: Outline, section: Mapping[str, Any]) -> tuple[list[Arm], dict[str, str]]:
     """An arm for each teacher, and by branch its name: `Trained` ones are derived, for others `compare.teachers` names a config."""
     files: Mapping[str, str] = section.get("teachers", {})
@@ -108,7 +135,7 @@ def teacher_arms(path: Path, options: Mapping[str, Any], outline: Outline, secti
             f"{path}: compare.teachers must name the config that trains each branch with weights=Checkpoint(...), {named}; it names"
             f" {list(files)}"
         )
-    if not outline.teachers:
+    if not outline.teachers and outline.student not in outline.on_pairs:
         raise ValueError(
             f"{path}: none of the branches {list(outline.branches)} is frozen with weights=Trained() or Checkpoint(...): no teacher to"
             " compare with"
@@ -136,6 +163,8 @@ def _same_sensor(path: Path, options: Mapping[str, Any], section: Mapping[str, A
     `compare.same_sensor` names their configs; those of `Trained` teachers are derived where each network says its channels.
     """
     files: Mapping[str, str] = section.get("same_sensor", {})
+    if not outline.teachers:
+        return []
     configs: dict[str, Callable[[], Config]] = {branch: partial(load_config, path.parent / file) for branch, file in files.items()}
     if strange := sorted(set(files) - set(outline.teachers)):
         raise KeyError(f"{path}: compare.same_sensor names '{strange[0]}', which is no teacher; there are {outline.teachers}")
@@ -218,7 +247,7 @@ def train_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], setting
         take(config, branch, done[teacher] / "best.pth")
 
     def trained(config: Config, folder: Path, name: str) -> None:
-        train(config, folder, display=display, seed=seed, resume=True, name=name, **settings)
+        train(config, folder, display=display, seed=seed, resume=True, name=name, store=root / STORE, **settings)
 
     run_once(config, folder, f"{arm.title}, seed {seed}", trained)
     return folder

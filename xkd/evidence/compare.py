@@ -20,7 +20,7 @@ from xkd.engine.outline import Outline
 from xkd.engine.panels import check_attention
 from xkd.engine.progress import Display, shown_on
 from xkd.evidence.answers import check_questions
-from xkd.evidence.arms import Arm, ArmRun, make_arms, read_run, run_arm
+from xkd.evidence.arms import Arm, ArmRun, first_teacher, make_arms, read_run, run_arm
 from xkd.evidence.comparable import check_comparable, check_readable, chosen_metric
 from xkd.evidence.jobs import Job, default_jobs, run_jobs
 from xkd.evidence.page.tables import CALIBRATION
@@ -99,9 +99,10 @@ def conclude(
     console: Console,
 ) -> Compared:
     """The numbers of finished runs, on the screen, in files and on a page."""
-    runs = with_fidelity(on_same_rows(finished, console), teacher=arms[0].name)
+    runs, teacher = on_same_rows(finished, console), first_teacher(arms)
+    runs = with_fidelity(runs, teacher.name) if teacher else runs
     comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})
-    summary = summarise(comparison, metric, arms[0].name, Outline.of(config).has_pairs)
+    summary = summarise(comparison, metric, teacher.name if teacher else "", Outline.of(config).has_pairs)
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
     details = particulars(arms, runs)
@@ -225,7 +226,8 @@ def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary
         validation, seconds = (mean(of) for of in zip(*((run.validation, run.seconds) for run in runs[arm.name]), strict=True))
         table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{validation:.3f}", f"{seconds:.0f}")
     table.add_section()
-    table.add_row(f"share of the gap to the {arms[0].title}", summary.metric.replace("_", " "), str(summary.share))
+    if teacher := first_teacher(arms):
+        table.add_row(f"share of the gap to the {teacher.title}", summary.metric.replace("_", " "), str(summary.share))
     differences = [("shuffled - alone", summary.control), ("shuffled - smoothed", summary.control_smoothed)]
     differences += [*((f"distilled - {name}", beyond) for name, beyond in summary.beyond.items())]
     for name, difference in differences + [(f"{arm.name} - alone", summary.minus_alone[arm.name]) for arm in arms if arm.variant]:

@@ -13,8 +13,9 @@ from xkd.builder import build
 from xkd.data.shuffle import Shuffle
 from xkd.engine.config import as_names, as_plain
 from xkd.engine.outline import Outline
+from xkd.engine.pairs import pairs_config
 from xkd.graph.reading import BATCH, Reading
-from xkd.graph.weights import Checkpoint
+from xkd.graph.weights import Checkpoint, Random
 from xkd.losses import CrossEntropy
 
 LABELS = ("batch.target",)
@@ -26,9 +27,15 @@ _OF_A_NETWORK = ("model", "view", "class_map", "channels_last")
 
 
 def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
-    """The same student, data, steps and augmentation, with its labels (and masks) as the only supervision."""
+    """The same student, data, steps and augmentation, with its labels (and masks) as the only supervision.
+
+    One that begins with what pairs have taught it begins as that did.
+    """
     outline = Outline.of(config)
     student, wanted = outline.student, {(Reading.parse(target),) for target in targets}
+    if student in outline.on_pairs:
+        start = outline.branches[student]["weights"].get("start", {"type": Random})
+        config.distiller.branches[student].weights = as_names(start)
     for name in outline.branches:
         if name != student:
             config.distiller.branches.pop(name)
@@ -42,6 +49,20 @@ def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
             config.distiller.terms[name].pop("gate")  # it asks a teacher
     if not any(term["teacher"] in LABELS for term in as_plain(config.distiller.terms).values()):
         raise ValueError(f"the student '{student}' has no term with 'batch.target', so it cannot be trained alone")
+    return config
+
+
+def scratch(config: Config) -> Config:
+    """The student alone, from random weights."""
+    alone(config).distiller.branches[config.distiller.student].weights = as_names({"type": Random})
+    return config
+
+
+def longer(config: Config) -> Config:
+    """The student alone with the epochs of its pretraining on pairs added to its own."""
+    outline = Outline.of(config)
+    epochs = pairs_config(config, outline.student).train_cfg.max_epochs
+    alone(config).train_cfg.max_epochs += epochs
     return config
 
 

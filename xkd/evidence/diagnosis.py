@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 
-from xkd.batch import Batch
 from xkd.builder import build
 from xkd.data.check.brief import brief
 from xkd.data.check.residual import MAX_RESIDUAL, residual_findings
@@ -23,10 +22,9 @@ from xkd.engine.progress import Display
 from xkd.engine.student import Student, load_student
 from xkd.evidence.answers import CLUSTER
 from xkd.evidence.arms import Arm, train_arm
-from xkd.graph.branch import Branch
+from xkd.evidence.readings import output_and_reading
 from xkd.statistics import FEW_CLUSTERS, Comparison, Estimate, TestRun, metrics_of
 from xkd.statistics.dependence import Dependence, dependence_within
-from xkd.taps import Tap, Taps, stage_names
 
 Verdict = Literal["for", "against", "unclear"]
 SIGNIFICANT = 0.05
@@ -128,19 +126,6 @@ def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[See
         Seen(TestRun(rows, whole[answers], target, clusters), whole[deep]) for answers, deep in (("student", "ours"), ("teacher", "theirs"))
     ]
     return seen[0], seen[1]
-
-
-def output_and_reading(branch: Branch, batch: Batch, student: Student) -> tuple[torch.Tensor, torch.Tensor]:
-    """The output, and the last stage averaged over positions; of a network without stages, the output once more."""
-    images = batch.views[branch.view.name]
-    taps = Taps(branch.model, {"deep": Tap("stage:-1")} if stage_names(branch.model) else {})
-    try:
-        with torch.no_grad():
-            output = branch.eval().call(taps, images, batch, student.task)
-        deep = taps.read(images.shape).get("deep", output)
-    finally:
-        taps.close()
-    return output, (deep.mean((2, 3)) if deep.ndim == 4 else deep).float()
 
 
 def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:

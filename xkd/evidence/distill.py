@@ -17,7 +17,7 @@ from xkd.engine.config import load_config
 from xkd.engine.progress import Display, shown_on
 from xkd.engine.student import Student, load_student
 from xkd.engine.use import Prediction, export, predict
-from xkd.evidence.arms import Arm, make_arms
+from xkd.evidence.arms import is_teacher, make_arms
 from xkd.evidence.compare import Compared, compare, run_all
 from xkd.evidence.data_page import PAGE, check_data
 from xkd.evidence.diagnosis import Diagnosis, as_json, diagnose
@@ -106,6 +106,7 @@ def distill(  # noqa: PLR0913  # each is an option of the command
     config: str | Path = "",
     networks: Mapping[str, str] | None = None,
     pretrained: bool = False,
+    weights: str | Path = "",
     task: str = "",
     epochs: int = 0,
     quick: bool = False,
@@ -118,8 +119,8 @@ def distill(  # noqa: PLR0913  # each is an option of the command
     """All of it, resumable: what is finished in `work_dir` (work_dirs/NAME-OF-DATA_STUDENT without one) is reused.
 
     `data` is a data set's folder or its name below XKD_DATA_ROOT, `teacher` and `student` columns of its manifest; `config` is used in
-    place of one that is written. `quick` takes small images and few steps. In a script, call it below `if __name__ == "__main__":`, since
-    runs beside each other are processes of their own.
+    place of one that is written, `weights` (of one network for all) in place of timm's hub. `quick` takes small images and few steps. In a
+    script, call it below `if __name__ == "__main__":`, since runs beside each other are processes of their own.
     """
     root = find_dataset(str(data))
     manifest = Manifest.load(root)
@@ -132,7 +133,7 @@ def distill(  # noqa: PLR0913  # each is an option of the command
         say("1/5 the data")
         check = checked(manifest, folder / "check", command, screen)
         say("2/5 the config")
-        wishes = Wishes(student, teachers, networks or {}, pretrained, epochs, quick)
+        wishes = Wishes(student, teachers, networks or {}, pretrained or bool(weights), epochs, quick, str(weights))
         path = config_of(config, folder, root, wishes, task, command, screen)
         runs = folder / "runs"
         say("3/5 teacher and student alone, and what they tell before the rest")
@@ -181,7 +182,3 @@ def diagnosed(config: Path, runs: Path, jobs: int, display: Display) -> Diagnosi
         display.console.print(f"{one.question} {one.verdict}: {one.reason}", markup=False, highlight=False)
     write_atomically(runs / "diagnosis.json", json.dumps(as_json(diagnosis), indent=1).encode())
     return diagnosis
-
-
-def is_teacher(arm: Arm) -> bool:
-    return arm.name == "teacher" or arm.name.startswith("teacher_")

@@ -5,22 +5,36 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from xkd.data.check.brief import brief
 from xkd.data.manifest import Manifest
 from xkd.engine.config import load_config
 from xkd.engine.loaders import build_distiller
 from xkd.evidence.arms import make_arms
-from xkd.init.choices import Wishes, choose
-from xkd.init.facts import gather
+from xkd.init.choices import Choices, Wishes, choose
+from xkd.init.facts import Facts, gather
+from xkd.init.starts import Residuals, camera_of, starts_of
 from xkd.init.write import place, render
 
 
 def first_config(manifest: Manifest, root: str, wishes: Wishes, out: Path, command: str, task: str = "") -> bool:
     """Write it to `out`; False where it is there already and the same. `root` is how the config names the data."""
     facts = gather(manifest, wishes.student, wishes.teachers, task)
-    text = render(facts, choose(facts, wishes), root, str(out), command)
+    choices = choose(facts, wishes)
+    text = render(facts, choices, starts_of(facts, choices, wishes, residuals_of(facts, choices)), root, str(out), command)
     with tempfile.TemporaryDirectory() as folder:
         tried = Path(folder) / "config.py"
         tried.write_text(text, "utf-8")
         build_distiller(load_config(tried).distiller, seed=0, smoke=True)
         make_arms(tried, {})
     return place(text, out)
+
+
+def residuals_of(facts: Facts, choices: Choices) -> Residuals:
+    """How the others' sensors are aligned with the camera's; nothing is read where no pretrained weights are asked for."""
+    nodes = [*choices.teachers, choices.student]
+    camera = camera_of(facts, nodes)
+    if not choices.weights.value or camera is None:
+        return {}
+    found = brief(facts.manifest, splits=("train", "val")).residuals
+    others = {node.column for node in nodes} - {camera.column}
+    return {name: next((one for one in found if {one.first, one.second} == {name, camera.column}), None) for name in others}

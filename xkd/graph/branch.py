@@ -244,8 +244,8 @@ class Branch(nn.Module):
             )
 
     def _check_classes(self, task: Task) -> None:
-        """Outputs in another order would teach nonsense; a learning branch may get a new classifier."""
-        if not self.frozen or not isinstance(self.weights, Checkpoint):
+        """Outputs in another order would teach nonsense; a learning branch may get a new classifier, and features have no order."""
+        if not self.frozen or not task.classes or not isinstance(self.weights, Checkpoint):
             return
         trained, expected = self.weights.classes(), task.classes if self.class_map is None else self.class_map.own
         if trained and trained != expected:

@@ -42,6 +42,11 @@ def architecture_of(path: str) -> str:
     return str(_read(_snapshot(Path(path)) / "config.json").get("architecture", ""))
 
 
+def is_backbone(path: str) -> bool:
+    """Whether a folder states that its network has no classifier."""
+    return _read(_snapshot(Path(path)) / "config.json").get("num_classes") == 0
+
+
 def _snapshot(folder: Path) -> Path:
     """Hugging Face's cache keeps each revision in a folder, `models--NAME/snapshots/REVISION`; `refs/main` says which is meant."""
     snapshots = folder / "snapshots"

@@ -15,15 +15,25 @@ from xkd.graph.state_dicts import FOUND, fit, load_file
 
 def timm_part(model: nn.Module) -> nn.Module:
     """The one network of timm's in the model, or the model itself; `ValueError` where there is none, or several."""
-    parts = [module for module in model.modules() if getattr(module, "pretrained_cfg", None)]
-    inner = {id(module) for part in parts for module in part.modules() if module is not part}
-    outer = [part for part in parts if id(part) not in inner]  # features_only wraps the whole network, which knows its weights too
+    outer = _outer(model)
     if len(outer) != 1:
         several = f"with {len(outer)} of them" if outer else "which is none"
         raise ValueError(
             f"Pretrained() needs one timm model with pretrained weights, got {type(model).__name__}, {several}; use Checkpoint(path)"
         )
     return outer[0]
+
+
+def inside(model: nn.Module) -> nn.Module:
+    """The one network of timm's in the model; the model itself where there is none, or where there are several."""
+    outer = _outer(model)
+    return outer[0] if len(outer) == 1 else model
+
+
+def _outer(model: nn.Module) -> list[nn.Module]:
+    parts = [module for module in model.modules() if getattr(module, "pretrained_cfg", None)]
+    inner = {id(module) for part in parts for module in part.modules() if module is not part}
+    return [part for part in parts if id(part) not in inner]  # features_only wraps the whole network, which knows its weights too
 
 
 def donor_of(part: nn.Module, file: str) -> nn.Module:
@@ -46,6 +56,8 @@ def donor_of(part: nn.Module, file: str) -> nn.Module:
             " Pretrained(file=...)"
         ) from error
     except RuntimeError as error:
+        if not file and not config.get("url") and not config.get("hf_hub_id"):
+            raise ValueError(f"timm has no pretrained weights of {name}; take another network, or a file: Pretrained(file=...)") from error
         raise ValueError(f"{file or f'pretrained {name}'}: not the weights of {name}: {' '.join(str(error).split())[:400]}") from error
     return donor
 
@@ -67,7 +79,7 @@ def of_file(config: Mapping[str, Any], file: str, plain: nn.Module) -> dict[str,
     if first in state and state[first].shape[1] != own[first].shape[1]:
         raise ValueError(
             f"{file} is for {state[first].shape[1]} channels and timm publishes {config['architecture']} for {own[first].shape[1]}, so its"
-            " statistics are not timm's: use Checkpoint(path, mean=..., std=...)"
+            f" statistics are not timm's: use Checkpoint(path{'' if stated else ', mean=..., std=...'})"
         )
     published: Any = plain.pretrained_cfg  # a features_only network has forgotten its classifier
     sizes = [state[f"{name}.weight"].shape[0] for name in classifiers(published) if f"{name}.weight" in state]

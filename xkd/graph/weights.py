@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from xkd.batch import View
 from xkd.graph.channels import Policy, Statistics, of_range, spread, with_channels
-from xkd.graph.folders import find_weights, statistics_of
+from xkd.graph.folders import find_weights, is_backbone, statistics_of
 from xkd.graph.state_dicts import FOUND, fit, load_counted, load_file, unlike
-from xkd.graph.timm_weights import classifiers, donor_of, resized, timm_part
+from xkd.graph.timm_weights import classifiers, donor_of, inside, resized, timm_part
 
 _WIDE: Final = 20.0  # a sensor's range, in its unit, in which no mean and std of all its values lie between 0 and 1
 
@@ -102,7 +102,8 @@ class Pretrained:
 class Checkpoint:
     """A file: a run of xkd (its student is taken, or `branch`), or a state dict of the model saved by anyone, in whatever it is wrapped.
 
-    Loaded weights-only. Every tensor of the model must be there, except those whose name matches a pattern of `may_miss`. Names may begin
+    Loaded weights-only. Every tensor of the model must be there, except those whose name matches a pattern of `may_miss`, and the
+    classifier where the file is of a run without labels, or of a folder without classes. Names may begin
     with a prefix ("module.", "state_dict_ema."), the keys of dicts around them counted in; it is found, or stated where several fit.
     `channels` is as in `Pretrained`; a timm network's positions are resized to the model's image size.
 
@@ -129,12 +130,17 @@ class Checkpoint:
     def load(self, model: nn.Module, view: View) -> Statistics:
         content = load_file(find_weights(self.path))
         run = content.get("meta", {}).get("xkd")
+        may_miss = list(self.may_miss)
+        if is_backbone(self.path) if run is None else not run["classes"]:
+            # learned without labels: what tells classes is new, and whatever is around the network
+            model = inside(model)
+            may_miss += [f"{name}.*" for name in classifiers(getattr(model, "pretrained_cfg", {}))]
         if run is None:
             state, recorded = self._plain(model, content), statistics_of(self.path)
             known = None if recorded is None else of_range(*recorded, view)
         else:
             state, known = self._branch(content, self.branch or run["student"])
-        load_counted(model, with_channels(state, model.state_dict(), view.modality.channels, self.channels), self.may_miss, self.path)
+        load_counted(model, with_channels(state, model.state_dict(), view.modality.channels, self.channels), may_miss, self.path)
         return self._statistics(view, known)
 
     def classes(self) -> tuple[str, ...]:

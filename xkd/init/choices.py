@@ -18,9 +18,11 @@ _SIDE: Final = {"quick": 64, "cpu": 128, "gpu": 224}  # of a square with as many
 _STEPS: Final = {"quick": 300, "full": 800}  # of training, at least: below some hundreds even a small network has not settled
 _EPOCHS: Final = (6, 200)  # least and most
 _CHECKS: Final = 10  # validations of a run
-_BATCH: Final = {"classification": 64, "segmentation": 8}
+BATCH: Final = 64
+_BATCH: Final = {"classification": BATCH, "segmentation": 8}
 _FEW_ROWS: Final = 5_000  # labelled ones, below which the smaller networks learn as much
 _FEW_LABELS: Final = 0.5  # share of the rows, below which each step is half of labelled rows
+STRIDE_INDEX: Final = 2  # of a network's feature maps, the one that is read for pixels: a grid of one eighth
 NETWORKS: Final = {"few": ("resnet18", "resnet10t"), "many": ("resnet34", "resnet18")}  # teacher, student
 
 
@@ -42,6 +44,7 @@ class Wishes:
     pretrained: bool = False
     epochs: int = 0
     quick: bool = False
+    weights: str = ""  # a file of pretrained weights, or its folder, in place of timm's hub
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,12 @@ def choose(facts: Facts, wishes: Wishes) -> Choices:
 
 def check_networks(wishes: Wishes) -> None:
     legal = ["teacher", "student", *wishes.teachers, wishes.student]
-    for key, name in wishes.networks.items():
+    check_models(wishes.networks, legal)
+
+
+def check_models(networks: Mapping[str, str], legal: Sequence[str]) -> None:
+    """`KeyError` for a name that is no branch, `ValueError` for a network that timm does not have."""
+    for key, name in networks.items():
         if key not in legal:
             raise KeyError(f"--networks {key}={name}: no such branch; there are {list(dict.fromkeys(legal))}")
         if name not in timm.list_models():
@@ -117,12 +125,16 @@ def _network(wishes: Wishes, column: str, role: str, default: str) -> str:
 
 def _sizes(facts: Facts, wishes: Wishes) -> dict[str, tuple[int, int]]:
     """Each view keeps its files' proportions; in segmentation all have the student's size, since maps are compared pixel by pixel."""
-    side = _SIDE["quick" if wishes.quick else "gpu" if torch.cuda.is_available() else "cpu"]
-    own = {name: _fitted(*facts.sizes[name], side) for name in facts.sizes}
+    own = {name: fitted(*facts.sizes[name], side(wishes.quick)) for name in facts.sizes}
     return dict.fromkeys(own, own[wishes.student]) if facts.task == "segmentation" else own
 
 
-def _fitted(height: int, width: int, side: int) -> tuple[int, int]:
+def side(quick: bool) -> int:
+    """Of a square with as many pixels as a view, on this machine."""
+    return _SIDE["quick" if quick else "gpu" if torch.cuda.is_available() else "cpu"]
+
+
+def fitted(height: int, width: int, side: int) -> tuple[int, int]:
     """About as many pixels as a square of `side`, or as the file where it is smaller, in multiples of `STEP`."""
     scale = min(1.0, side / sqrt(height * width))
     return max(STEP, STEP * round(height * scale / STEP)), max(STEP, STEP * round(width * scale / STEP))
@@ -138,19 +150,26 @@ def _nodes(facts: Facts, wishes: Wishes, sizes: Mapping[str, tuple[int, int]], n
     """Names in a config are Python's: what is not a letter or digit becomes an underscore; branches on one sensor differ in theirs."""
     made: list[Node] = []
     for column, network in zip((*wishes.teachers, wishes.student), networks, strict=True):
-        view = _identifier(column)
+        view = identifier(column)
         shared = column == wishes.student and len(made) < len(wishes.teachers)
         name = f"{view}_teacher" if shared else view
         made.append(Node(name, column, view, sizes[column], network, facts.channels[column], not shared))
     return made
 
 
-def _identifier(column: str) -> str:
+def identifier(column: str) -> str:
     name = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in column)
     return f"sensor_{name}" if not name or name[0].isdigit() else name
 
 
 def _weights(wishes: Wishes, networks: Sequence[str]) -> Choice[bool]:
+    if wishes.weights and len(set(networks)) > 1:
+        raise ValueError(
+            f"--weights {wishes.weights} is of one network, and these are {list(dict.fromkeys(networks))}: name one for all branches,"
+            " --networks teacher=NAME student=NAME, or write the files into the config"
+        )
+    if wishes.weights:
+        return Choice(True, "as asked for")
     if wishes.pretrained:
         return Choice(True, "as asked for: timm's weights are fetched from its hub, or found where it keeps them")
     known = [name for name in networks if name in timm.list_pretrained() or timm.list_pretrained(f"{name}.*")]

@@ -68,7 +68,7 @@ def gather(manifest: Manifest, student: str, teachers: Sequence[str], task: str 
         labelled=labelled,
         masked=sum(bool(row.mask) for row in train) if manifest.mask else 0,
         paired=len(paired),
-        sizes={name: _size(manifest, paired, name) for name in {student, *teachers}},
+        sizes={name: shown_size(manifest, paired, name) for name in {student, *teachers}},
         channels={name: manifest.modalities[name].channels for name in {student, *teachers}},
         clustered=len(groups) < len(manifest.rows),
     )
@@ -90,7 +90,7 @@ def _is_labelled(row: Row, task: Kind) -> bool:
     return bool(row.mask) if task == "segmentation" else row.labels is not None
 
 
-def _size(manifest: Manifest, rows: Sequence[Row], name: str) -> tuple[int, int]:
+def shown_size(manifest: Manifest, rows: Sequence[Row], name: str) -> tuple[int, int]:
     """(height, width) of the part of the frame that rows are about."""
     sensor, registration = manifest.modalities[name], manifest.registrations.get(name)
     seen = []

@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import timm
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from xkd.init.choices import Choices, Node
+from xkd.init.choices import STRIDE_INDEX, Choices, Node
 from xkd.init.facts import Facts
+from xkd.init.starts import Start, camera_of
 from xkd.taps import stage_names
 
-_STRIDE_INDEX: Final = 2  # of a network's feature maps, the one that is read for pixels: a grid of one eighth
 _LEAST_GRID: Final = 4  # positions along the shorter side of an attention map, below which it shows and steers next to nothing
 _ROTATE: Final = 10.0  # degrees
 _WARM: Final = (0.1, 2)  # share of the epochs, at most so many
 
 
-def render(facts: Facts, choices: Choices, root: str, file: str, command: str) -> str:
-    """The text of the config; `root` is where it finds the data, `command` what it was written by."""
+def render(facts: Facts, choices: Choices, starts: Mapping[str, Start], root: str, file: str, command: str) -> str:
+    """The text of the config; `starts` by branch, `root` is where it finds the data, `command` what it was written by."""
     segmentation, several = facts.task == "segmentation", facts.manifest.multilabel and facts.task == "classification"
     nodes = [*choices.teachers, choices.student]
     views = [node for node in nodes if node.own_view]
     shown = [choices.student.view, *(node.view for node in choices.teachers if node.own_view)]
     classes = facts.manifest.mask.classes if segmentation and facts.manifest.mask else facts.manifest.classes
-    start = 'dict(type=Pretrained, channels="average")' if choices.weights.value else ""
+    camera = camera_of(facts, nodes) if any(start.on_pairs for start in starts.values()) else None
     loader = PackageLoader("xkd.init", ".")
     environment = Environment(loader=loader, trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
     return environment.get_template("config.jinja").render(
+        camera=camera,
         attention={node.name: _attention(node, segmentation) for node in nodes},
         best="mean_iou" if segmentation else "macro_f1",
         c=choices,
         classes="(" + " ".join(f"{json.dumps(name, ensure_ascii=False)}," for name in classes) + ")",
         command=command,
         file=file,
-        imports=_imports(facts, choices, segmentation, several),
+        imports=_imports(facts, choices, starts, segmentation, several),
         manifest=facts.manifest,
         network=lambda node: _network(node, len(classes), segmentation),
         nodes=nodes,
@@ -44,7 +46,7 @@ def render(facts: Facts, choices: Choices, root: str, file: str, command: str) -
         rotate=0.0 if _seen_from_above(facts, choices) else _ROTATE,
         segmentation=segmentation,
         several=several,
-        start=start,
+        starts=starts,
         student_first=", ".join(shown),
         taps={} if segmentation else {node.name: _tap(node) for node in nodes},
         teacher_names=" and ".join(f"a teacher on {node.column}" for node in choices.teachers),
@@ -54,11 +56,12 @@ def render(facts: Facts, choices: Choices, root: str, file: str, command: str) -
     )
 
 
-def _imports(facts: Facts, choices: Choices, segmentation: bool, several: bool) -> list[str]:
+def _imports(facts: Facts, choices: Choices, starts: Mapping[str, Start], segmentation: bool, several: bool) -> list[str]:
     names = {"Augment", "BF16OptimWrapper", "Branch", "Distiller", "PairedDataset", "Term", "Trained", "View", "sensor"}
     names |= {"Segmentation", "PixelHead"} if segmentation else {"Classification", "Tap"}
     names |= {"BinaryCrossEntropy", "SigmoidKD"} if several else {"CrossEntropy", "KD"}
     names |= {"Pretrained"} if choices.weights.value else {"Random"}
+    names |= {"PretrainedOnPairs"} if any(start.on_pairs for start in starts.values()) else set()
     names |= {"MaskEnergy"} if choices.mask_term.value else set()
     return sorted(names)
 
@@ -66,7 +69,7 @@ def _imports(facts: Facts, choices: Choices, segmentation: bool, several: bool) 
 def _network(node: Node, num_classes: int, segmentation: bool) -> str:
     if not segmentation:
         return f'dict(type=timm.create_model, model_name="{node.network}", in_chans={node.channels}, num_classes={num_classes})'
-    maps = f"features_only=True, out_indices=({_STRIDE_INDEX},), in_chans={node.channels}"
+    maps = f"features_only=True, out_indices=({STRIDE_INDEX},), in_chans={node.channels}"
     backbone = f'dict(type=timm.create_model, model_name="{node.network}", {maps})'
     return f"dict(\n    type=PixelHead,\n    backbone={backbone},\n    num_classes={num_classes},\n)"
 
@@ -76,7 +79,7 @@ def _attention(node: Node, segmentation: bool) -> str:
     if not segmentation:
         return "tap:attention"
     try:
-        model = timm.create_model(node.network, features_only=True, out_indices=(_STRIDE_INDEX,), in_chans=node.channels)
+        model = timm.create_model(node.network, features_only=True, out_indices=(STRIDE_INDEX,), in_chans=node.channels)
     except (RuntimeError, IndexError) as error:
         raise ValueError(f"'{node.network}' gives no feature maps for segmentation ({error}); a CNN such as resnet18 does") from error
     information: Any = model.feature_info

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xkd.statistics.bootstrap import Comparison, Estimate
+from xkd.statistics.bootstrap import UNDEFINED, Comparison, Estimate
 from xkd.statistics.metrics import calibration_error, mean_score, metrics_of, recall_of, undefined_rate
 
 SIGNIFICANT = 0.05
@@ -20,6 +20,8 @@ BEYOND: Mapping[str, str] = {
     "same_sensor": "beyond the same teacher on the student's own sensor it is {}: not shown to be the second sensor's",
     "self_taught": "beyond a student that is its own teacher it is {}: not shown to be more than regularisation",
     "smoothed": "beyond smoothed labels it is {}: not shown to be more than regularisation",
+    "scratch": "beyond the student from scratch it is {}: not shown that it needs any weights",
+    "longer": "beyond the student alone with as many steps it is {}: not shown to be the pairs'",
 }
 
 
@@ -35,7 +37,7 @@ class Summary:
     undefined: Mapping[str, Mapping[str, float]]  # arm -> score -> share of rows without one
     gain: Estimate  # distilled - alone
     recall_gain: tuple[Estimate, ...]  # distilled - alone, one per class
-    share: Estimate  # of the gap between alone and teacher
+    share: Estimate  # of the gap between alone and teacher; undefined without a teacher's arm
     control: Estimate | None  # shuffled - alone: must cover or lie below zero
     control_smoothed: Estimate | None  # shuffled - alone with smoothed labels: the same
     beyond: Mapping[str, Estimate]  # distilled - each arm of BEYOND
@@ -50,7 +52,10 @@ class Summary:
 
 
 def summarise(comparison: Comparison, metric: str, teacher: str, has_pairs: bool = True) -> Summary:
-    """`KeyError` for a metric or an arm that is not there; without pairs there is nothing to shuffle, and nobody misses it."""
+    """`KeyError` for a metric or an arm that is not there; without pairs there is nothing to shuffle, and nobody misses it.
+
+    `teacher` is the arm whose gap is closed, "" where none is trained for the task: what is learned from pairs alone has none.
+    """
     alone, distilled = "alone", "distilled"
     first = comparison.arms[alone][0]
     metrics = metrics_of(first)
@@ -64,7 +69,7 @@ def summarise(comparison: Comparison, metric: str, teacher: str, has_pairs: bool
     control = minus_alone.get("shuffled")
     control_smoothed = comparison.difference("shuffled", "smoothed", measure) if both else None
     beyond = {arm: comparison.difference(distilled, arm, measure) for arm in BEYOND if arm in comparison.arms}
-    share = comparison.gap_share(alone, distilled, teacher, measure)
+    share = comparison.gap_share(alone, distilled, teacher, measure) if teacher else UNDEFINED
     against = objections(control, control_smoothed, beyond)
     missing = doubts(comparison, has_pairs and control is None, minus_alone_p[distilled])
     every = {**metrics, "calibration_error": calibration_error}

@@ -83,6 +83,11 @@ class Residual:
     offset: tuple[float, float]
     pairs: tuple[Measured, ...]
 
+    @property
+    def is_measurable(self) -> bool:
+        """Whether more pairs show common edges than chance would let."""
+        return self.paired.measurable > _FEW * self.paired.pairs
+
 
 def field(image: NDArray[np.float32]) -> NDArray[np.complex64]:
     """(H, W) image, NaN where nothing was seen, to its windowed field of doubled edge directions."""
@@ -190,7 +195,7 @@ def residual_findings(residual: Residual, largest: float) -> list[Finding]:
     names, paired, shuffled = f"{residual.first} and {residual.second}", residual.paired, residual.shuffled
     if not paired.pairs:
         return []
-    if paired.measurable <= _FEW * paired.pairs:
+    if not residual.is_measurable:
         text = (
             f"{names}: not measurable, only {paired.measurable} of {paired.pairs} pairs have edges in common ({shuffled.measurable} of "
             f"{shuffled.pairs} shuffled ones): the sensors do not see the same edges, or pairs are mixed up or lie farther apart than "

@@ -20,6 +20,7 @@ from xkd.data.check.leaks import Leak, duplicate_findings, near_duplicates, near
 from xkd.data.check.overlay import in_camera
 from xkd.data.check.residual import Measured, Residual, measure_pair, residual_findings, residual_of
 from xkd.data.check.splits import split_findings
+from xkd.data.check.strides import stride_findings
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
 
@@ -93,7 +94,7 @@ def check_pairs(manifest: Manifest, sample: int, seed: int, max_residual: float,
         *balance_findings(counts),
         *split_findings(manifest, counts),
         *near_findings(leaks),
-        *itertools.chain.from_iterable(residual_findings(one, max_residual) for one in residuals),
+        *itertools.chain.from_iterable((*residual_findings(one, max_residual), *stride_findings(one)) for one in residuals),
         *_registered_findings(manifest),
         *content_findings(manifest, exposures),
         *exposure_findings(manifest.modalities, exposures),

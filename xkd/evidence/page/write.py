@@ -22,7 +22,7 @@ from xkd.engine.config import as_plain
 from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
 from xkd.evidence.answers import CLUSTER, num_probed
-from xkd.evidence.arms import Arm, ArmRun
+from xkd.evidence.arms import Arm, ArmRun, first_teacher
 from xkd.evidence.flips import Flips
 from xkd.evidence.page.caveats import CAVEAT_SMOKE, caveats
 from xkd.evidence.page.charts import curves, descent, gradient_shares, reliability
@@ -44,6 +44,8 @@ TILES: Mapping[str, tuple[str, str]] = {
     ),
     "masks": ("The teacher's part", "distilled against the student alone with the same masks"),
     "same_sensor": ("The second sensor's part", "distilled against the student taught by its own sensor"),
+    "scratch": ("Beyond no weights", "distilled against the student alone from random weights"),
+    "longer": ("Beyond more steps", "distilled against the student alone with as many steps"),
     "self_taught": ("Beyond its own teacher", "distilled against the student that is its own teacher"),
     "smoothed": ("Beyond smoothed labels", "distilled against the student alone with smoothed labels"),
 }
@@ -65,13 +67,14 @@ def write_page(
     unit = resampled(config, runs["alone"][0])
     pictured = [arm for arm in arms if not arm.variant]  # twenty lines in one chart tell nobody anything
     drawn = [arm for arm in pictured if arm.name != "shuffled" and not arm.control]
+    teacher = first_teacher(arms)
     report = page.Report(
-        title=f"{manifest.name}: does the teacher help?",
+        title=f"{manifest.name}: {'does the teacher help?' if teacher else 'do pairs without labels help?'}",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
         headline=headline(summary),
         classes=classes,
         arms=(*(report_arm(arm, details.costs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
-        tables=tables(summary, classes, unit, arms[0].title, num_probed(config.get("compare") or {})),
+        tables=tables(summary, classes, unit, teacher.title if teacher else "", num_probed(config.get("compare") or {})),
         made=made(manifest, config, runs["alone"], unit, command),
         pictures=tuple(pictures(path.parent, config, drawn, runs, details.changed)),
         charts=tuple(

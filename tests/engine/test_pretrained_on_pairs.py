@@ -1,0 +1,209 @@
+"""Weights from pairs alone: the derived run asks for no label, is chosen by held-out pairs, and another run begins with it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import engine_runs as runs
+import pytest
+import torch
+from rich.console import Console
+
+from xkd.batch import View
+from xkd.engine.config import as_plain
+from xkd.engine.outline import Outline
+from xkd.engine.pairs import pairs_config
+from xkd.engine.stages import teacher_config
+from xkd.evidence import controls
+from xkd.evidence.arms import make_arms
+from xkd.graph.weights import Random
+from xkd.tasks import Features
+
+pytestmark = pytest.mark.usefixtures("data_root")
+
+PAIRS = (
+    runs.TEACHER.replace(
+        "weights=dict(type=Random)",
+        "weights=dict(type=PretrainedOnPairs, teacher=dict(type=Branch, model=dict(type=CNN), view=rgb,"
+        ' weights=dict(type=Checkpoint, path="rgb.pth")), taps=("deep", ("stem", "deep")){})',
+    ).replace("import EMA, Checkpoint, Random", "import EMA, Checkpoint, Random\nfrom xkd.graph.pairs import PretrainedOnPairs")
+    + 'compare = dict(cluster="frame")\n'
+)
+"""A thermal network that a network on RGB has taught."""
+
+
+def on_pairs(more: str = "") -> str:
+    return PAIRS.replace("{})", f"{more})")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a trained network on RGB, rgb.pth."""
+    monkeypatch.chdir(tmp_path)
+    done = runs.run_training(runs.config_of(tmp_path, runs.PLAIN, {"train_cfg.max_epochs": 1, "param_scheduler": []}), tmp_path / "rgb")
+    Path(done.checkpoint).rename(tmp_path / "rgb.pth")
+    return tmp_path
+
+
+def derived(folder: Path, more: str = "", options: dict[str, Any] | None = None) -> Any:
+    return pairs_config(runs.config_of(folder, on_pairs(more), options), "thermal")
+
+
+def test_the_derived_run_is_a_frozen_branch_a_learning_branch_and_feature_terms(tmp_path: Path) -> None:
+    made = derived(tmp_path)
+    outline = Outline.of(made)
+    assert (outline.student, list(outline.branches)) == ("thermal", ["teacher", "thermal"])
+    assert outline.branches["teacher"]["frozen"]
+    assert not outline.branches["thermal"].get("frozen", False)
+    assert outline.branches["thermal"]["weights"] == {"type": Random}
+    assert as_plain(made.distiller.task) == {"type": Features}
+    terms = as_plain(made.distiller.terms)
+    assert [(of["student"], of["teacher"]) for of in terms.values()] == [
+        ("thermal.hint1", "teacher.hint1"),
+        ("thermal.hint2", "teacher.hint2"),
+    ]
+    assert [as_plain(outline.branches[name]["taps"])["hint2"]["path"] for name in ("thermal", "teacher")] == ["stem", "deep"]
+    for split in ("train", "val", "test"):
+        assert [view["name"] for view in as_plain(made[f"{split}_dataloader"].dataset.views)] == ["thermal", "rgb"]
+    assert made.save_best == "val/loss"
+
+
+def test_it_has_its_own_epochs_start_and_options_and_every_pair(tmp_path: Path) -> None:
+    more = ', start=dict(type=Checkpoint, path="x.pth"), epochs=5, augment=dict(flip=0.0), options={"distiller.terms.hint1.weight": 2.0}'
+    made = derived(tmp_path, more, {"train_dataloader.sampler.labelled_share": 0.5})
+    assert made.train_cfg.max_epochs == 5
+    assert made.train_dataloader.dataset.augment.flip == 0.0
+    assert made.distiller.terms.hint1.weight == 2.0
+    assert as_plain(made.distiller.branches.thermal)["weights"]["path"] == "x.pth"
+    assert "labelled_share" not in made.train_dataloader.sampler
+
+
+MISTAKES = {
+    "random": ('dict(type=Checkpoint, path="rgb.pth")', "dict(type=Random, frozen=True)", "a network that knows something"),
+    "untaught": ('dict(type=Checkpoint, path="rgb.pth")', "dict(type=PretrainedOnPairs)", "a network that knows something"),
+    "an argument": ("taps=", "tabs=", "takes no argument 'tabs'"),
+    "a type": ("taps=(", "taps=(3, ", "taps"),
+    "no teacher": ("teacher=dict(", "epochs=2, augment=dict(", "teacher is missing|takes no argument"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "message"), MISTAKES.values(), ids=list(MISTAKES))
+def test_mistakes(old: str, new: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError), match=message):
+        pairs_config(runs.config_of(tmp_path, on_pairs().replace(old, new, 1)), "thermal")
+
+
+def test_a_network_begins_with_what_pairs_have_taught_and_no_label_is_asked(here: Path) -> None:
+    console = Console(record=True, width=200, file=io.StringIO())
+    config = runs.config_of(here, on_pairs())
+    done = runs.run_training(config, here / "work" / "run", console)
+    (folder,) = (here / "work" / "trained" / "thermal_pairs").iterdir()
+    assert "'thermal' on pairs is trained first" in (said := console.export_text())
+    assert "on val loss" in said
+    result = json.loads((folder / "result.json").read_text("utf-8"))
+    assert result["save_best"] == "val/loss"
+    state = runs.read(folder / "best.pth")
+    assert state["meta"]["xkd"]["classes"] == []
+    assert not any(key.startswith("distiller.branches.teacher.") for key in state["state_dict"])
+    assert done.save_best == "val/macro_f1"
+
+
+def test_the_best_checkpoint_has_the_least_loss_on_held_out_pairs(here: Path) -> None:
+    config = derived(here)
+    done = runs.run_training(config, here / "pairs")
+    lines = (here / "pairs").rglob("scalars.json")
+    scores = [json.loads(line)["val/loss"] for path in lines for line in path.read_text("utf-8").splitlines() if "val/loss" in line]
+    assert len(scores) == 3
+    assert done.best == pytest.approx(min(scores), rel=1e-5)
+    assert done.best < max(scores)
+
+
+def test_the_loss_on_val_is_the_mean_over_its_rows_whatever_the_batch(here: Path) -> None:
+    losses = []
+    for size in (12, 5):
+        options = {"val_dataloader.batch_size": size, "train_cfg.max_epochs": 1, "param_scheduler": []}
+        losses.append(runs.run_training(derived(here, options=options), here / f"pairs{size}").best)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_validation_leaves_the_randomness_of_training_alone(here: Path) -> None:
+    ends = []
+    for name, interval in (("often", 1), ("once", 3)):
+        done = runs.run_training(derived(here, options={"train_cfg.val_interval": interval}), here / name)
+        ends.append(runs.read(Path(done.checkpoint).parent / "epoch_3.pth")["state_dict"])
+    assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
+
+
+def test_sensors_that_never_meet_are_told_before_the_first_step(here: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = (tiny_dataset / "manifest.csv").read_text("utf-8").splitlines()
+    apart = [
+        ",".join("" if place == 3 + at % 2 else cell for place, cell in enumerate(line.split(","))) for at, line in enumerate(lines[1:])
+    ]
+    folder = here / "data" / "tiny"
+    folder.parent.mkdir()
+    shutil.copytree(tiny_dataset, folder)
+    (folder / "manifest.csv").write_text("\n".join([lines[0], *apart]) + "\n", "utf-8")
+    monkeypatch.setenv("XKD_DATA_ROOT", str(folder.parent))
+    with pytest.raises(ValueError, match="no row of split 'train' has all of \\['rgb', 'thermal'\\]"):
+        runs.run_training(derived(here), here / "pairs")
+
+
+def test_a_scheduled_weight_makes_losses_of_epochs_incomparable(here: Path) -> None:
+    config = derived(here, ', options={"distiller.terms.hint1.weight": dict(type="xkd.graph.schedules.Ramp", weight=1.0, start=0, end=2)}')
+    with pytest.raises(ValueError, match="the weight of 'hint1' changes over the run"):
+        runs.run_training(config, here / "pairs")
+
+
+def test_any_run_may_be_chosen_by_a_term_on_val(tmp_path: Path) -> None:
+    text = runs.PLAIN.replace('save_best = "val/macro_f1"', 'save_best = "val/term_ce"')
+    done = runs.run_training(runs.config_of(tmp_path, text), tmp_path / "run")
+    assert done.save_best == "val/term_ce"
+    with pytest.raises(KeyError, match=r"'val/term_kd' is not measured; there are .*'val/macro_f1', 'val/loss', 'val/term_ce'"):
+        runs.run_training(runs.config_of(tmp_path, text.replace("term_ce", "term_kd")), tmp_path / "other")
+
+
+def test_alone_and_from_scratch_know_nothing_of_the_pairs(tmp_path: Path) -> None:
+    path = runs.write(tmp_path, student=on_pairs(', start=dict(type=Checkpoint, path="start.pth"), epochs=2'))
+    arms = {arm.name: arm for arm in make_arms(path, {})}
+    assert [name for name, arm in arms.items() if not arm.control] == ["alone", "scratch", "distilled", "shuffled"]
+    start = as_plain(arms["alone"].config().distiller.branches.thermal)["weights"]
+    assert start["path"] == "start.pth"
+    assert as_plain(arms["scratch"].config().distiller.branches.thermal)["weights"] == {"type": Random}
+    assert arms["longer"].config().train_cfg.max_epochs == 5
+    shuffled = pairs_config(arms["shuffled"].config(), "thermal")
+    assert shuffled.train_dataloader.dataset.shuffle.anchor == "thermal"
+    assert "shuffle" not in shuffled.val_dataloader.dataset, "the checkpoint is chosen on true pairs in all arms"
+
+
+def test_a_teacher_may_begin_with_pairs_too(tmp_path: Path) -> None:
+    text = runs.STUDENT.replace(
+        'weights=dict(type=Checkpoint, path="teacher.pth")',
+        "weights=dict(type=Trained, start=dict(type=PretrainedOnPairs, teacher=dict(type=Branch, model=dict(type=CNN), view=rgb,"
+        ' weights=dict(type=Checkpoint, path="rgb.pth")), taps=("deep",)))',
+    ).replace("import EMA, Checkpoint, Random", "import EMA, Checkpoint, Random, Trained\nfrom xkd.graph.pairs import PretrainedOnPairs")
+    text = text.replace('compare = dict(teachers=dict(thermal="teacher.py"), ', "compare = dict(")
+    config = runs.config_of(tmp_path, text)
+    teacher = teacher_config(config, "thermal")
+    assert Outline.of(teacher).on_pairs == ["thermal"]
+    assert list(as_plain(pairs_config(teacher, "thermal").distiller.terms)) == ["hint1"]
+    assert Outline.of(controls.alone(config)).made_first == []
+
+
+def test_features_have_nothing_to_test(here: Path) -> None:
+    from xkd import cli
+
+    config = runs.write(here, pairs=on_pairs())
+    done = runs.run_training(derived(here), here / "pairs_run")
+    assert cli.run("test", [str(config), done.checkpoint]) == 2
+
+
+def test_the_view_of_features() -> None:
+    from core_models import RGB_VIEW
+
+    assert isinstance(RGB_VIEW, View)
+    assert Features().classes == ()
+    assert not Features().metrics()

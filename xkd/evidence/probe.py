@@ -1,0 +1,71 @@
+"""A linear probe: what a frozen network's last stage says of the labels, a sign of what fine-tuning will find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import torch
+from jaxtyping import Float, Shaped
+from mmengine.config import Config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xkd.engine.loaders import build_loader
+from xkd.engine.student import Student
+from xkd.evidence.readings import output_and_reading
+from xkd.tasks import Classification
+
+_DECAY: Final = 1e-2  # of the squared weights, beside the mean loss; not tuned
+_STEPS: Final = 100  # of L-BFGS, which converges in fewer
+
+
+def probe(config: Config, network: Student) -> Mapping[str, float]:
+    """Metrics on val of a linear classifier that learned from the labels of train; empty where rows carry no labels of images."""
+    (train, train_target), (val, val_target) = (features(config, network, split) for split in ("train", "val"))
+    dataset: Any = build_loader(config.val_dataloader, 0, views=[network.branch.view]).dataset
+    if not len(train) or not len(val) or len(dataset.classes) < 2 or train_target.ndim > 2:
+        return {}
+    task = Classification(tuple(dataset.classes), multilabel=dataset.multilabel)
+    mean, std = train.mean(0), train.std(0).clamp(min=1e-6)
+    layer = fit_linear((train - mean) / std, train_target, len(task.classes))
+    metrics = task.metrics()
+    with torch.no_grad():
+        metrics.update(task.predict(layer((val - mean) / std)), val_target)
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+def fit_linear(features: Float[Tensor, "n d"], target: Shaped[Tensor, "n ..."], classes: int) -> nn.Linear:
+    """Logistic regression, of one label or several, with decay of the weights."""
+    layer = nn.Linear(features.shape[1], classes)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        output = layer(features)
+        loss = F.cross_entropy(output, target) if target.ndim == 1 else F.binary_cross_entropy_with_logits(output, target.float())
+        loss = loss + _DECAY * layer.weight.square().sum() / 2
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        return float(loss.detach())
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return layer
+
+
+def features(config: Config, network: Student, split: str) -> tuple[Float[Tensor, "n d"], Shaped[Tensor, "n ..."]]:
+    """Of the split's labelled rows: the last stage averaged over positions, and the targets."""
+    branch = network.branch
+    section = {key: value for key, value in config[f"{split}_dataloader"].items() if key != "mix"}
+    section |= {"sampler": {"shuffle": False}, "drop_last": False}
+    readings, targets = [torch.empty(0, 1)], []
+    for batch in build_loader(section, 0, views=[branch.view]):
+        rows = (batch.present[branch.view.name] & batch.labelled).nonzero().flatten()
+        if len(rows):
+            _, deep = output_and_reading(branch, batch.to(branch.mean.device), network)
+            readings.append(deep.cpu()[rows])
+            targets.append(batch.target[rows])
+    if not targets:
+        return readings[0], torch.empty(0)
+    return torch.cat(readings[1:]), torch.cat(targets)
