@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from xkd.batch import View
 from xkd.files import write_atomically
 from xkd.graph.branch import Branch, Capture, example_batch
-from xkd.graph.term import Readings, Term
+from xkd.graph.reading import Readings
+from xkd.graph.term import Term
 from xkd.graph.weights import Random
 from xkd.losses import KD, AttentionCosine, FitNet
 from xkd.modalities import RGB

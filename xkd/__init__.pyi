@@ -14,14 +14,23 @@ from .engine.precision import BF16OptimWrapper as BF16OptimWrapper
 from .engine.student import Student as Student, load_student as load_student
 from .engine.train import train as train
 from .engine.use import export as export, predict as predict, test as test
+from .ensembles import (
+    Confidence as Confidence,
+    Entropy as Entropy,
+    Gated as Gated,
+    Mean as Mean,
+    MinLogit as MinLogit,
+    Specialists as Specialists,
+)
 from .evidence.compare import compare as compare
 from .evidence.distill import Distilled as Distilled, distill as distill
 from .evidence.pretrain import PretrainedPairs as PretrainedPairs, pretrain as pretrain
 from .graph.branch import Branch as Branch, Head as Head
 from .graph.class_map import ClassMap as ClassMap
 from .graph.distiller import Distiller as Distiller, Step as Step
+from .graph.ensemble import Ensemble as Ensemble
 from .graph.explanation import GradCAM as GradCAM
-from .graph.gates import Confident as Confident, Right as Right
+from .graph.gates import Confident as Confident, Dropped as Dropped, Right as Right
 from .graph.pairs import PretrainedOnPairs as PretrainedOnPairs
 from .graph.schedules import Cosine as Cosine, Ramp as Ramp, StopAt as StopAt
 from .graph.term import Term as Term

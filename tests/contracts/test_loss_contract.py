@@ -20,7 +20,8 @@ from core_models import RGB_VIEW, THERMAL_VIEW, make_batch
 from torch import Tensor, nn
 
 import xkd.losses
-from xkd.graph.term import Readings, Term
+from xkd.graph.reading import Readings
+from xkd.graph.term import Term
 from xkd.losses.learned import LearnedLoss
 
 LOSSES = [getattr(xkd.losses, name) for name in xkd.losses.__all__]

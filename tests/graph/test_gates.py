@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from xkd.batch import Batch
 from xkd.graph.distiller import Distiller
-from xkd.graph.gates import Confident, Right
-from xkd.graph.term import Readings, Term
+from xkd.graph.gates import Confident, Dropped, Right
+from xkd.graph.reading import Readings
+from xkd.graph.term import Term
 from xkd.losses import KD, FitNet
 
 VIEWS = {"rgb": "rgb", "thermal": "thermal"}
@@ -116,3 +117,80 @@ def test_scores_that_are_broken_are_not_kept_out_of_sight(gate: Any) -> None:
     assert term.opened(readings(batch, teacher), batch)[2]
     with pytest.raises(ValueError, match=r"'thermal.output' \(\d, 3\) is not finite: look for bad pixels"):
         term(readings(batch, teacher), batch)
+
+
+TEACHERS = ("thermal.output", "lidar.output", "ndvi.output")
+
+
+def of_three(student: Tensor, *teachers: Tensor) -> Readings:
+    batch = make_batch(len(student))
+    batch.present |= {name: torch.ones(len(student), dtype=torch.bool) for name in ("lidar", "ndvi")}
+    outputs = {name: {"output": of} for name, of in zip(("rgb", "thermal", "lidar", "ndvi"), (student, *teachers), strict=True)}
+    return Readings(outputs, batch, {"rgb": "rgb", "thermal": "thermal", "lidar": "lidar", "ndvi": "ndvi"})
+
+
+def dropped(of: int, p: float) -> Term:
+    return Term(KD(), "rgb.output", TEACHERS[of], gate=Dropped("rgb.output", TEACHERS, of, p))
+
+
+class TestDropped:
+    def test_the_farthest_teacher_stays_and_others_are_dropped_by_chance(self) -> None:
+        torch.manual_seed(0)
+        rows = 4000
+        student = torch.zeros(rows, 3)
+        near, middle, far = (level * F.one_hot(torch.zeros(rows, dtype=torch.long), 3).float() for level in (1, 2, 4))
+        far[:10], near[:10] = near[:10].clone(), far[:10].clone()
+        readings = of_three(student, near, far, middle)
+        opened = [dropped(of, 0.3).opened(readings, readings.batch) for of in range(3)]
+        assert opened[1][10:].all()
+        assert opened[0][:10].all()
+        assert opened[2].float().mean() == pytest.approx(0.7, abs=0.03)
+        assert opened[0][10:].float().mean() == pytest.approx(0.7, abs=0.03)
+        assert torch.stack(opened).any(0).all(), "every row has a teacher"
+
+    def test_farthest_is_by_the_divergence_that_kd_descends(self) -> None:
+        student, *teachers = (torch.randn(50, 3) for _ in range(4))
+        readings = of_three(student, *teachers)
+        by_kd = torch.stack([torch.stack([KD(1.0)(student[row : row + 1], of[row : row + 1]) for of in teachers]) for row in range(50)])
+        opened = torch.stack([dropped(of, 1.0).opened(readings, readings.batch) for of in range(3)], 1)
+        assert torch.equal(opened.int().argmax(1), by_kd.argmax(1))
+        assert opened.sum() == 50
+
+    def test_a_teacher_that_is_absent_is_neither_farthest_nor_kept(self) -> None:
+        student, *teachers = (torch.randn(20, 3) for _ in range(4))
+        teachers[1] = 50 * F.one_hot(student.argmin(1), 3).float()
+        readings = of_three(student, *teachers)
+        batch = readings.batch
+        assert dropped(1, 1.0).opened(readings, batch).all()
+        batch.present["lidar"][5:] = False
+        opened = [dropped(of, 1.0).opened(readings, batch) for of in range(3)]
+        assert not opened[1][5:].any()
+        assert (opened[0] | opened[2])[5:].all()
+        kept = dropped(0, 0.0)
+        assert (kept.rows(readings, batch) & kept.opened(readings, batch)).all(), "a row need not have all teachers"
+
+    def test_the_gradient_of_dropped_rows_is_zero(self) -> None:
+        student = torch.zeros(6, 3, requires_grad=True)
+        readings = of_three(student, *(level * torch.eye(3).repeat(2, 1) for level in (1, 2, 4)))
+        (dropped(0, 1.0)(readings, readings.batch) + dropped(2, 1.0)(readings, readings.batch)).backward()
+        expected = torch.zeros(6, 3, requires_grad=True)
+        KD()(expected, 4 * torch.eye(3).repeat(2, 1)).backward()
+        torch.testing.assert_close(student.grad, expected.grad)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("rgb.output", ("a.output",), 0), "chooses among two teachers or more"),
+            (("rgb.output", ("a.output", "a.output"), 0), "chooses among two teachers or more"),
+            (("rgb.output", TEACHERS, 3), r"of is the place of its teacher in .*, 0 to 2, got 3"),
+            (("rgb.output", TEACHERS, 0, 1.5), "p is a probability, 0 to 1, got 1.5"),
+        ],
+    )
+    def test_mistakes(self, arguments: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            Dropped(*arguments)
+
+    def test_maps_are_refused_by_name(self) -> None:
+        readings = of_three(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(2, 3))
+        with unchecked(), pytest.raises(ValueError, match=r"Dropped compares logits \(B, K\) of whole images, 'lidar.output' is \(2, 4\)"):
+            dropped(0, 0.5).opened(readings, readings.batch)

@@ -10,8 +10,9 @@ from core_models import make_batch, unchecked
 from torch import Tensor, nn
 
 from xkd.batch import Batch
+from xkd.graph.reading import Readings
 from xkd.graph.schedules import Ramp
-from xkd.graph.term import Readings, Term
+from xkd.graph.term import Term
 from xkd.losses import AT, KD, MGD, CrossEntropy, FitNet, MaskEnergy
 from xkd.projectors import Conv1x1
 

@@ -9,7 +9,8 @@ from core_models import make_batch, unchecked
 from torch import Tensor
 from torchdistill.losses.mid_level import FSPLoss
 
-from xkd.graph.term import Readings, Term
+from xkd.graph.reading import Readings
+from xkd.graph.term import Term
 from xkd.losses import FSP
 
 

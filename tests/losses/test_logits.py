@@ -9,7 +9,8 @@ import torch
 from core_models import make_batch, unchecked
 from torch import Tensor, nn
 
-from xkd.graph.term import Readings, Term
+from xkd.graph.reading import Readings
+from xkd.graph.term import Term
 from xkd.losses import DIST, DKD, KD, OFA, SigmoidKD
 
 ALL = (KD, DKD, DIST, OFA, SigmoidKD)

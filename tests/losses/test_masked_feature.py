@@ -5,7 +5,8 @@ import torch
 from core_models import make_batch, unchecked
 from torch import Tensor
 
-from xkd.graph.term import Readings, Term
+from xkd.graph.reading import Readings
+from xkd.graph.term import Term
 from xkd.losses import MaskedFeature
 
 

@@ -1,10 +1,9 @@
-"""The distiller: branches are nodes, terms are edges; `forward` is the whole training step up to the backward pass."""
+"""The distiller: branches and ensembles are nodes, terms are edges; `forward` is the whole training step up to the backward pass."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from typing import cast
 
 import torch
@@ -14,13 +13,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from xkd.batch import Batch
+from xkd.graph import wiring
+from xkd.graph.averages import check_alike, follow
 from xkd.graph.branch import Branch, Capture, example_batch
+from xkd.graph.ensemble import Ensemble
 from xkd.graph.explanation import TARGET
 from xkd.graph.processes import are_several, shares_of_rows
-from xkd.graph.reading import BATCH, Reading
-from xkd.graph.term import BATCH_READINGS, Readings, Term
+from xkd.graph.reading import Reading, Readings
+from xkd.graph.term import Term
 from xkd.graph.weights import EMA
-from xkd.losses.learned import LearnedLoss
 from xkd.tasks.task import Task
 
 
@@ -39,31 +40,34 @@ class Distiller(nn.Module):
     schedules: it is 0 until you do.
     """
 
-    def __init__(self, branches: Mapping[str, Branch], terms: Mapping[str, Term], student: str, task: Task) -> None:
+    def __init__(
+        self,
+        branches: Mapping[str, Branch],
+        terms: Mapping[str, Term],
+        student: str,
+        task: Task,
+        ensembles: Mapping[str, Ensemble] | None = None,
+    ) -> None:
         super().__init__()
-        if student not in branches:
-            raise KeyError(f"no branch '{student}' to be the student; there are {sorted(branches)}")
-        if branches[student].frozen:
-            raise ValueError(f"the student '{student}' is frozen, so there is nothing to train")
-        _check_terms(terms)
+        ensembles = ensembles or {}
+        wiring.check_names(student, branches, ensembles)
+        wiring.check_terms(terms)
         # registered as modules, typed as what they hold
         self.branches = cast("Mapping[str, Branch]", nn.ModuleDict(branches))
         self.terms = cast("Mapping[str, Term]", nn.ModuleDict(terms))
+        self.ensembles = cast("Mapping[str, Ensemble]", nn.ModuleDict(ensembles))
         self.student_name, self.task = student, task
         self.epoch = 0.0  # weights with a schedule read it
         self.term_flops: dict[str, int] = {}  # of projector and loss for one image, as `count_flops`; filled by the dry run
         self.compares: dict[str, str] = {}  # what each term reads, with shapes; filled by the dry run
         self._bound = False
-        self._order = self._ordered()
-        self._read = {reading for term in terms.values() for reading in term.readings}  # what nobody reads is not explained
-        for name, term in terms.items():
-            for reading in term.readings:
-                self._check(name, reading)
+        wiring.check_readings(branches, ensembles, terms)
+        wiring.check_averages(branches)
+        self._order = wiring.ordered_branches(branches)
+        self._joins = wiring.ordered_ensembles(ensembles)
+        # what nobody reads is not explained, nor combined
+        self._read = wiring.all_read(ensembles, [reading for term in terms.values() for reading in term.readings])
         self.needed = {name: self._needed(name) for name in branches}
-        for name, branch in branches.items():
-            others = sorted(set(branches) - {name})
-            if isinstance(branch.weights, EMA) and branch.weights.of not in others:
-                raise KeyError(f"branch '{name}' averages '{branch.weights.of}'; it can average {others}")
 
     @property
     def student(self) -> Branch:
@@ -80,11 +84,15 @@ class Distiller(nn.Module):
         return Step(loss, {name: part.detach() for name, part in parts.items()})
 
     def read(self, batch: Batch) -> Readings:
-        """Every branch's readings of the batch; a branch that explains another's class comes after it."""
+        """Every branch's readings of the batch, then the ensembles'; a branch that explains another's class comes after it."""
         captures: dict[str, Capture] = {}
         for name in self._order:
             captures[name] = self._capture(name, captures, batch)
-        return self._readings(captures, batch)
+        readings = self._readings(captures, batch)
+        for name in self._joins:
+            if f"{name}.{wiring.OUTPUT}" in self._read:
+                readings = self.ensembles[name].join(name, readings)
+        return readings
 
     def answers(self, name: str, batch: Batch) -> Capture:
         """What a branch that `stands_alone` answers: the readings that training asks for, which `Batch.cached` may hold instead."""
@@ -143,7 +151,7 @@ class Distiller(nn.Module):
         """Call after `optimizer.step()`: branches with EMA weights follow the branch they average."""
         for branch in self.branches.values():
             if isinstance(branch.weights, EMA):
-                _follow(branch, self.branches[branch.weights.of], branch.weights.decay)
+                follow(branch, self.branches[branch.weights.of], branch.weights.decay)
 
     def bind(self) -> None:
         """The dry run: each branch gets its own view, heads and projectors learn their shapes, each loss is tried once.
@@ -152,25 +160,31 @@ class Distiller(nn.Module):
         """
         if self._bound:
             return
-        self._check_explained()
+        wiring.check_explained(self.branches, self.task, self.student.view.size)
         captures = {name: self._bind_branch(name, branch) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}
         batch = example_batch(list(views.values()), self.task, 2, self.student.mean.device, self.student.view.size)
         readings = self._readings(captures, batch)
+        for name in self._joins:
+            readings = self.ensembles[name].bind(name, readings, self.task.classes)
+        wiring.check_learned(self.ensembles, self.terms)
         for name, term in self.terms.items():
             self._bind_term(name, term, readings, batch)
         for branch in self.branches.values():
             if isinstance(branch.weights, EMA):
-                _check_alike(branch, self.branches[branch.weights.of], branch.weights.of)
-                _follow(branch, self.branches[branch.weights.of], decay=0.0)
+                check_alike(branch, self.branches[branch.weights.of], branch.weights.of)
+                follow(branch, self.branches[branch.weights.of], decay=0.0)
         self._bound = True
 
     def _bind_branch(self, name: str, branch: Branch) -> Capture:
-        readers = [term for term, of in self.terms.items() if any(reading.startswith(f"{name}.") for reading in of.readings)]
+        def readers(nodes: Mapping[str, Term] | Mapping[str, Ensemble]) -> list[str]:
+            return [reader for reader, of in nodes.items() if any(reading.startswith(f"{name}.") for reading in of.readings)]
+
         try:
             return branch.bind(self.task, mask_size=self.student.view.size)
         except ValueError as error:
-            raise ValueError(f"branch '{name}', read by terms {readers}: {error}") from error
+            joined = f" and ensembles {readers(self.ensembles)}" if readers(self.ensembles) else ""
+            raise ValueError(f"branch '{name}', read by terms {readers(self.terms)}{joined}: {error}") from error
 
     def _bind_term(self, name: str, term: Term, readings: Readings, batch: Batch) -> None:
         shapes = self.compares[name] = " and ".join(f"{r} {tuple(readings[r].shape[1:])}" for r in term.readings)
@@ -189,65 +203,12 @@ class Distiller(nn.Module):
         term.train(training)
         self.term_flops[name] = int(counter.get_total_flops()) // len(batch)
 
-    def _check_explained(self) -> None:
-        example = self.task.example_target(1, self.student.view.size)
-        for name, branch in self.branches.items():
-            for reading, of in branch.explanations.items():
-                if of.classes == TARGET and example.ndim != 1:
-                    raise ValueError(
-                        f"'{name}.{reading}' explains the class of '{TARGET}', and this task's targets are {tuple(example.shape[1:])} per"
-                        f" row, not one class: name an output, '{name}.output'"
-                    )
-
-    def _ordered(self) -> list[str]:
-        """Branches as they stand, but each after those whose classes it explains."""
-        after: dict[str, set[str]] = {}
-        for name, branch in self.branches.items():
-            after[name] = {Reading.parse(of.classes).branch for of in branch.explanations.values()} - {name, BATCH}
-            if missing := after[name] - set(self.branches):
-                raise KeyError(f"branch '{name}' explains the class of no branch '{missing.pop()}'; there are {list(self.branches)}")
-        try:
-            return list(TopologicalSorter(after).static_order())
-        except CycleError as error:
-            raise ValueError(f"branches explain each other's classes in a circle: {' -> '.join(error.args[1])}") from error
-
-    def _check(self, term: str, reading: str) -> None:
-        branch, name = Reading.parse(reading)
-        if branch == BATCH:
-            legal: list[str] = list(BATCH_READINGS)
-        elif branch in self.branches:
-            legal = self.branches[branch].readings
-        else:
-            raise KeyError(f"term '{term}' reads '{reading}': no branch '{branch}'; there are {[*self.branches, BATCH]}")
-        if name not in legal:
-            raise KeyError(f"term '{term}' reads '{reading}': no tap '{name}'; {branch} has {legal}")
-
     def _readings(self, captures: Mapping[str, Capture], batch: Batch) -> Readings:
         views = {name: branch.view.name for name, branch in self.branches.items()}
         explains = {
             f"{name}.{reading}": of.classes for name, branch in self.branches.items() for reading, of in branch.explanations.items()
         }
         return Readings(captures, batch, views, explains)
-
-
-def _check_alike(average: nn.Module, source: nn.Module, name: str) -> None:
-    of = source.state_dict()
-    unlike = [key for key, value in average.state_dict().items() if key not in of or of[key].shape != value.shape]
-    if unlike:
-        raise ValueError(f"an average of '{name}' needs the same network, sensor and heads; '{unlike[0]}' is not alike")
-
-
-def _follow(average: nn.Module, source: nn.Module, decay: float) -> None:
-    """average <- decay * average + (1 - decay) * source; integer buffers are copied."""
-    with torch.no_grad():
-        of = source.state_dict()
-        for key, value in average.state_dict().items():
-            if value.is_floating_point():
-                # statistics of a step that was left out are not finite until the log interval; they would stay in the average
-                new = of[key].to(value.dtype)
-                value.copy_(torch.where(new.isfinite(), value.lerp(new, 1 - decay), value))
-            else:
-                value.copy_(of[key])
 
 
 def count_flops(branch: Branch, task: Task) -> int:
@@ -264,14 +225,3 @@ def count_flops(branch: Branch, task: Task) -> int:
             branch(batch, task)
     branch.train(training)
     return int(counter.get_total_flops())
-
-
-def _check_terms(terms: Mapping[str, Term]) -> None:
-    """A projector and a loss that learns have the shapes of one edge, and so belong to one term."""
-    if not terms:
-        raise ValueError("a distiller needs at least one term, such as Term(CrossEntropy(), 'rgb.output', 'batch.target')")
-    owners: dict[int, str] = {}
-    for name, term in terms.items():
-        for module in (term.projector, term.loss if isinstance(term.loss, LearnedLoss) else None):
-            if module is not None and owners.setdefault(id(module), name) != name:
-                raise ValueError(f"terms '{owners[id(module)]}' and '{name}' share one {type(module).__name__}: each needs its own")

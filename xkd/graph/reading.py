@@ -1,14 +1,24 @@
-"""A reading's name, "branch.tap", taken apart in one place."""
+"""A reading's name, "branch.tap", taken apart in one place, and all readings of a step by their names."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from xkd.batch import Batch
+from xkd.graph.branch import Capture
+from xkd.graph.explanation import TARGET
 
 BATCH = "batch"  # what data brings, beside the branches
 
 
 class Reading(NamedTuple):
-    """Which branch is read, and where: its output, a tap, a head, an explanation; of the batch its target or its mask."""
+    """Which branch is read, and where: its output, a tap, a head, an explanation; an ensemble's output; the batch's target or mask."""
 
     branch: str
     name: str
@@ -28,3 +38,35 @@ class Reading(NamedTuple):
 def readings_of(names: Any) -> tuple[Reading, ...]:
     """One name, or several of a loss that compares several maps."""
     return tuple(map(Reading.parse, (names,) if isinstance(names, str) else names))
+
+
+@dataclass(frozen=True)
+class Readings:
+    """All readings of one step by name; `views` says which view each branch ate, `explains` whose class an explanation is of.
+
+    `made` are the rows, on the CPU, of nodes that eat no view but are made of other readings.
+    """
+
+    captures: Mapping[str, Capture]
+    batch: Batch
+    views: Mapping[str, str]
+    explains: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, Bool[Tensor, " b"]] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Tensor:
+        branch, reading = Reading.parse(name)
+        if branch == BATCH:
+            return self.batch.target if reading == "target" else self.batch.mask
+        return self.captures[branch][reading]
+
+    def there(self, name: str) -> Bool[Tensor, " b"]:
+        """The rows that have a node's reading; of an explanation, those that have the class it is of. On the CPU."""
+        node = Reading.parse(name).branch
+        if node == BATCH:
+            return self.batch.labelled if name == TARGET else torch.ones(len(self.batch), dtype=torch.bool)
+        rows = self.made[node] if node in self.made else self.batch.present[self.views[node]]
+        return rows & self.there(self.explains[name]) if name in self.explains else rows
+
+    def with_made(self, node: str, output: Tensor, rows: Bool[Tensor, " b"]) -> Self:
+        """These, and the output of a node that is made of them."""
+        return replace(self, captures={**self.captures, node: {"output": output}}, made={**self.made, node: rows})

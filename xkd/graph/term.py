@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,17 +10,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from xkd.batch import Batch
-from xkd.graph.branch import Capture
-from xkd.graph.explanation import TARGET
 from xkd.graph.gates import Gate
 from xkd.graph.processes import gathered
-from xkd.graph.reading import BATCH, Reading, readings_of
+from xkd.graph.reading import Readings, readings_of
 from xkd.graph.schedules import Schedule
 from xkd.losses.learned import LearnedLoss, reads_several
 from xkd.losses.precision import widen
 from xkd.projectors import Projector
 
-Readable = str | tuple[str, ...]  # "branch.tap", "branch.output", "branch.head", "batch.target", "batch.mask", or several of them
+Readable = str | tuple[str, ...]  # "branch.tap", "branch.output", "ensemble.output", "batch.target", "batch.mask", ..., or several
 
 BATCH_READINGS = ("target", "mask")
 MASK = "batch.mask"
@@ -76,12 +72,17 @@ class Term(nn.Module):
             raise ValueError(f"a gate is Right('branch.output'), Confident('branch.output', 0.9) or something of their form, got {gate!r}")
         self.gate_reading = () if gate is None else _names(gate.reading)
         self.gate_extras = [] if gate is None else list(inspect.signature(gate).parameters)[1:]
-        if not set(self.gate_extras) <= {"target"}:
-            raise ValueError(f"a gate takes its reading and may take target, {type(gate).__name__} takes {self.gate_extras}")
+        if not set(self.gate_extras) <= {"target", "there"}:
+            raise ValueError(f"a gate takes its reading and may take target and there, {type(gate).__name__} takes {self.gate_extras}")
 
     @property
     def readings(self) -> tuple[str, ...]:
-        return self.student + self.teacher + self.gate_reading + self.mask_reading
+        return self.compared + self.gate_reading
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The readings that the loss sees."""
+        return self.student + self.teacher + self.mask_reading
 
     @property
     def mask_reading(self) -> tuple[str, ...]:
@@ -141,11 +142,10 @@ class Term(nn.Module):
         """The one row mask: both sides are present, with a label and a mask where the loss needs them. On the CPU."""
         self._check_rows(readings, batch)
         rows = torch.ones(len(batch), dtype=torch.bool)
-        needed = {*self.readings, *(readings.explains[name] for name in self.readings if name in readings.explains)}
-        for name in needed:
+        for name in self.compared if "there" in self.gate_extras else self.readings:
             if not name.startswith("batch."):
-                rows = rows & batch.present[readings.views[Reading.parse(name).branch]]
-        if self.needs("target") or TARGET in needed:
+                rows = rows & readings.there(name)
+        if self.needs("target"):
             rows = rows & batch.labelled
         if self.needs("mask"):
             rows = rows & batch.masked
@@ -161,7 +161,9 @@ class Term(nn.Module):
     def opened(self, readings: Readings, batch: Batch) -> Bool[Tensor, " b"]:
         """Which rows the gate lets through. On the CPU: choosing them waits for the accelerator."""
         gate: Any = self.gate
-        rows: Tensor = gate(readings[self.gate_reading[0]].detach(), *[getattr(batch, name) for name in self.gate_extras])
+        given = {"target": batch.target, "there": torch.stack([readings.there(name) for name in self.gate_reading])}
+        asked = [readings[name].detach() for name in self.gate_reading]
+        rows: Tensor = gate(_one_or_all(asked), *[given[name] for name in self.gate_extras])
         return rows.cpu()
 
     def bind(self, readings: Readings) -> None:
@@ -189,22 +191,6 @@ class Term(nn.Module):
             shape = self.projector.eval()(student).shape
         self.projector.train(training)
         return tuple(shape[1:])
-
-
-@dataclass(frozen=True)
-class Readings:
-    """All readings of one step by name; `views` says which view each branch ate, `explains` whose class an explanation is of."""
-
-    captures: Mapping[str, Capture]
-    batch: Batch
-    views: Mapping[str, str]
-    explains: Mapping[str, str] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Tensor:
-        branch, reading = Reading.parse(name)
-        if branch == BATCH:
-            return self.batch.target if reading == "target" else self.batch.mask
-        return self.captures[branch][reading]
 
 
 def _check_finite(names: tuple[str, ...], teacher: list[Tensor], student: list[Tensor]) -> None:

@@ -1,0 +1,26 @@
+"""Branches whose weights are the running average of another's."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def check_alike(average: nn.Module, source: nn.Module, name: str) -> None:
+    of = source.state_dict()
+    unlike = [key for key, value in average.state_dict().items() if key not in of or of[key].shape != value.shape]
+    if unlike:
+        raise ValueError(f"an average of '{name}' needs the same network, sensor and heads; '{unlike[0]}' is not alike")
+
+
+def follow(average: nn.Module, source: nn.Module, decay: float) -> None:
+    """average <- decay * average + (1 - decay) * source; integer buffers are copied."""
+    with torch.no_grad():
+        of = source.state_dict()
+        for key, value in average.state_dict().items():
+            if value.is_floating_point():
+                # statistics of a step that was left out are not finite until the log interval; they would stay in the average
+                new = of[key].to(value.dtype)
+                value.copy_(torch.where(new.isfinite(), value.lerp(new, 1 - decay), value))
+            else:
+                value.copy_(of[key])
