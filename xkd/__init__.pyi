@@ -55,6 +55,7 @@ from .losses import (
     NKD as NKD,
     NST as NST,
     OFA as OFA,
+    OFD as OFD,
     PKT as PKT,
     RKD as RKD,
     SP as SP,

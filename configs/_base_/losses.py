@@ -4,7 +4,7 @@ They stand on taps "deep", "pooled" and "attention".
 
 A config makes them variants of its comparison, and says whose taps they are. Not among them: FSP, which wants networks of equal
 channels, SigmoidKD, which is for several labels, CC, of which no authors' weight is known in this form, ReviewKD, which reads several
-stages, and what needs masks.
+stages, OFD, which reads maps before their activation, and what needs masks.
 """
 
 from xkd import (

@@ -25,6 +25,7 @@ from xkd.losses.nkd import NKD
 from xkd.losses.normalized_distance import NormalizedDistance
 from xkd.losses.nst import NST
 from xkd.losses.ofa import OFA
+from xkd.losses.ofd import OFD
 from xkd.losses.pkt import PKT
 from xkd.losses.review_kd import ReviewKD
 from xkd.losses.rkd import RKD
@@ -47,6 +48,7 @@ __all__ = [
     "NKD",
     "NST",
     "OFA",
+    "OFD",
     "PKT",
     "RKD",
     "SP",
