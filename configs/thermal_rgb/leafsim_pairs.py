@@ -1,0 +1,42 @@
+"""leafsim's thermal camera with a tenth of the labels: an RGB network with ImageNet weights first teaches on all pairs, without a label.
+
+python tools/imagenet_weights.py lite0 --out weights
+"""
+
+import timm
+from mmengine.config import read_base
+
+from xkd import Branch, CrossEntropy, Pretrained, PretrainedOnPairs, Term
+
+with read_base():
+    from ..rgb_thermal.leafsim import *
+
+imagenet = dict(type=Pretrained, file="weights/tf_efficientnet_lite0.safetensors")
+lite0 = dict(type=timm.create_model, model_name="tf_efficientnet_lite0", num_classes=4)
+
+distiller.merge(
+    dict(
+        student="thermal",
+        branches=dict(
+            _delete_=True,
+            thermal=dict(
+                type=Branch,
+                model=dict(lite0, in_chans=1),
+                view=thermal,
+                weights=dict(
+                    type=PretrainedOnPairs,
+                    teacher=dict(type=Branch, model=lite0, view=rgb, weights=imagenet),
+                    start=dict(imagenet, channels="average"),  # the first convolution averaged over colours
+                    epochs=20,
+                ),
+            ),
+        ),
+        terms=dict(_delete_=True, ce=dict(type=Term, loss=dict(type=CrossEntropy), student="thermal.output", teacher="batch.target")),
+    )
+)
+train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(views=[thermal])))
+for loader in (val_dataloader, test_dataloader):
+    loader.merge(dict(dataset=dict(views=[thermal])))
+train_cfg.merge(dict(max_epochs=10))
+optim_wrapper.merge(dict(optimizer=dict(lr=1e-3)))
+compare = dict(cluster="id")
