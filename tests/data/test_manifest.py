@@ -218,3 +218,8 @@ def test_paths_of_windows_are_those_of_any_system(edited: Edit) -> None:
     manifest = Manifest.load(edited("manifest.csv", "rgb/01.png", "rgb\\01.png"))
     [row] = [row for row in manifest.rows if row.id == "train-1"]
     assert row.files["rgb"] == ("rgb/01.png",)
+
+
+def test_without_classes_no_row_may_have_a_label(edited: Edit) -> None:
+    with pytest.raises(ValueError, match=r"unknown class 'blank'; manifest\.toml has \[\]"):
+        Manifest.load(edited("manifest.toml", 'classes = ["blank", "disc", "bar"]', "classes = []"))

@@ -158,6 +158,13 @@ def test_a_scheduled_weight_makes_losses_of_epochs_incomparable(here: Path) -> N
         runs.run_training(config, here / "pairs")
 
 
+def test_terms_that_remember_rows_judge_nothing(here: Path) -> None:
+    term = 'dict(type="xkd.losses.CRD", num_rows=24, num_negatives=4)'
+    both = f'{{"distiller.terms.hint1.loss": {term}, "distiller.terms.hint2.loss": {term}}}'
+    with pytest.raises(ValueError, match="remember the rows of training by their number"):
+        runs.run_training(derived(here, f", options={both}"), here / "pairs")
+
+
 def test_any_run_may_be_chosen_by_a_term_on_val(tmp_path: Path) -> None:
     text = runs.PLAIN.replace('save_best = "val/macro_f1"', 'save_best = "val/term_ce"')
     done = runs.run_training(runs.config_of(tmp_path, text), tmp_path / "run")

@@ -139,6 +139,7 @@ def labels_of(a: argparse.Namespace) -> LabelSource:
         a.split_column,
         a.label_separator,
         splits_elsewhere=bool(a.split or a.split_lists or a.split_from_folder),
+        unlabelled=a.unlabelled,
     )
 
 
@@ -184,6 +185,7 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=Path, metavar="CSV", help="a table of ids (names of files), labels and, if you like, groups and splits"
     )
+    parser.add_argument("--unlabelled", action="store_true", help="nobody has labelled anything: pairs for xkd pretrain")
     parser.add_argument("--labels-from-folder", action="store_true", help="the folder of a file is its class")
     parser.add_argument("--multilabel", action="store_true", help="several labels per cell, or columns of 0 and 1; '-' is none")
     parser.add_argument(

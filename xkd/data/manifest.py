@@ -76,9 +76,10 @@ class Manifest:
         path = folder / "manifest.toml"
         table = _read_toml(folder)
         classes = tuple(table["classes"])
-        if not classes or len(set(classes)) < len(classes) or {NONE, IGNORED} & set(classes):
+        if len(set(classes)) < len(classes) or {NONE, IGNORED} & set(classes):
             raise ValueError(
-                f"{path}: classes must be different names, at least one and none of them '{NONE}' or '{IGNORED}'; got {list(classes)}"
+                f"{path}: classes must be different names, none of them '{NONE}' or '{IGNORED}' ([] where nobody has labelled anything);"
+                f" got {list(classes)}"
             )
         if table.get("labels", "single") not in ("single", "multi"):
             raise ValueError(f"{path}: labels must be 'single' or 'multi', got {table['labels']!r}")
@@ -143,7 +144,7 @@ def _read_toml(folder: Path) -> dict[str, Any]:
         part = table.get(section, {}) if section else table
         if unknown := [key for key in part if key not in legal]:
             raise ValueError(f"{path}: unknown key {unknown[0]!r} in [{section or 'top level'}]; legal are {list(legal)}")
-    if missing := [key for key in ("name", "classes", "modalities") if not table.get(key)]:
+    if missing := [key for key in ("name", "classes", "modalities") if not table.get(key) and table.get(key) != []]:
         raise ValueError(f"{path}: missing key {missing[0]!r}; name, classes and modalities are required")
     return table
 

@@ -57,6 +57,11 @@ def _check_views(distiller: Distiller, loaders: Mapping[str, Any], by_terms: boo
 def _check_save_best(distiller: Distiller, save_best: str) -> None:
     if save_best not in (legal := legal_scores(distiller)):
         raise KeyError(f"save_best = '{save_best}' is not measured; there are {legal}")
+    if chosen_by_terms(save_best) and not measurable(distiller):
+        raise ValueError(
+            f"save_best = '{save_best}': the terms {list(distiller.terms)} remember the rows of training by their number, so they say"
+            " nothing of held-out rows; add a term that does not, such as FitNet"
+        )
     changing = [name for name in measurable(distiller) if callable(distiller.terms[name].weight)]
     if save_best == "val/loss" and changing:
         raise ValueError(

@@ -83,7 +83,7 @@ def _task(manifest: Manifest, task: str) -> Kind:
         return "classification"
     if manifest.mask is not None:
         return "segmentation"
-    raise ValueError(f"{manifest.root}: no row has a label, and manifest.toml has no [mask]: there is nothing to learn")
+    raise ValueError(f"{manifest.root}: no row has a label, and manifest.toml has no [mask]: no task; xkd pretrain learns from pairs alone")
 
 
 def _is_labelled(row: Row, task: Kind) -> bool:

@@ -288,3 +288,19 @@ def test_a_number_that_stands_for_no_data_is_asked_for(prepare: Prepare, tmp_pat
     answer = prepare("folders", *two_sensors(tmp_path), "--classes", "x", "--out", tmp_path / "out")
     assert answer.code == 0, answer.error
     assert "is one of them no-data? Set thermal.nodata=VALUE" in answer.out
+
+
+def test_pairs_that_nobody_has_labelled(recordings: Path, prepare: Prepare, tmp_path: Path) -> None:
+    answer = prepare("folders", *two_sensors(recordings), *STRIP, *PLANTS, "--unlabelled", "--out", tmp_path / "made")
+    assert answer.code == 0, answer.error
+    manifest, sample = first_sample(tmp_path / "made")
+    assert manifest.classes == ()
+    assert not sample.labelled
+    assert all(row.labels is None for row in manifest.rows)
+    asked = prepare("folders", *two_sensors(recordings), *STRIP, *PLANTS, "--out", tmp_path / "other")
+    assert "or say --unlabelled" in asked.error
+    both = prepare(
+        "folders", *two_sensors(recordings), *STRIP, "--unlabelled", "--labels", recordings / "labels.csv", "--out", tmp_path / "other"
+    )
+    assert "--unlabelled says that nobody has labelled anything: leave out --labels" in both.error
+    assert not (tmp_path / "other").exists()

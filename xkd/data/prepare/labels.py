@@ -26,7 +26,7 @@ class LabelSource:
     """Where labels come from. `table` is a CSV (its further columns are carried along), `folder` takes the name of each file's folder.
 
     Columns that are not named are found. `separator` joins several labels of a cell, and is found too; `splits_elsewhere` says that
-    somebody chose other splits than the table's.
+    somebody chose other splits than the table's, `unlabelled` that nobody has labelled anything.
     """
 
     table: Path | None = None
@@ -39,6 +39,7 @@ class LabelSource:
     split_column: str = ""
     separator: str = ""
     splits_elsewhere: bool = False
+    unlabelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ def annotate(records: Sequence[Record], labels: LabelSource, columns: Sequence[s
 
     A label that is not among the classes takes its row out; `ValueError` where no row keeps a label though labels are given.
     """
+    if labels.unlabelled:
+        _check_unlabelled(labels)
+        return Annotated(list(records), (), False)
     left_out: Counter[str] = Counter()
     notes: list[str] = []
     multilabel = labels.multilabel or bool(labels.separator)
@@ -87,19 +91,29 @@ def annotate(records: Sequence[Record], labels: LabelSource, columns: Sequence[s
     return Annotated(kept, classes, multilabel, +left_out, tuple(notes))
 
 
+def _check_unlabelled(labels: LabelSource) -> None:
+    if labels != LabelSource(unlabelled=True, splits_elsewhere=labels.splits_elsewhere):
+        raise ValueError(
+            "--unlabelled says that nobody has labelled anything: leave out --labels, --labels-from-folder, --classes and their options"
+        )
+
+
 def _ask_for_classes(records: Sequence[Record]) -> None:
     folders = sorted(set(class_folders(record.id for record in records).values()) - {""})
     if 1 < len(folders) < len(records):
         raise ValueError(
-            f"no classes: the files lie in folders {folders[:10]}, --labels-from-folder takes these as classes; or give --labels CSV, or"
-            " name the classes with --classes"
+            f"no classes: the files lie in folders {folders[:10]}, --labels-from-folder takes these as classes; or give --labels CSV, name"
+            " the classes with --classes, or say --unlabelled"
         )
 
 
 def check_classes(classes: Sequence[str]) -> None:
     """`ValueError` where there is none, or a name that a manifest cannot hold."""
     if not classes:
-        raise ValueError("no classes: give labels (--labels CSV, --labels-from-folder), or name the classes with --classes")
+        raise ValueError(
+            "no classes: give labels (--labels CSV, --labels-from-folder), name the classes with --classes, or say --unlabelled where"
+            " nobody has labelled anything (xkd pretrain learns from pairs alone)"
+        )
     if wrong := [name for name in classes if not name.strip() or name in (NONE, IGNORED) or ";" in name]:
         raise ValueError(
             f"a class cannot be called '{wrong[0]}': ';' joins several (--multilabel), '{NONE}' and '{IGNORED}' mean none and unknown"
