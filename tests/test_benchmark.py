@@ -113,3 +113,16 @@ def test_an_unknown_benchmark_is_told_the_others() -> None:
     done = subprocess.run([sys.executable, "tools/benchmark.py", "loss"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no benchmark 'loss'\nusage: python tools/benchmark.py {data,lidar,losses,runner,soak,training} ..." in done.stderr
+
+
+@pytest.mark.slow
+def test_a_step_on_pairs_is_timed_beside_one_on_labels(tmp_path: Path) -> None:
+    prepare = ["datasets/leafsim/prepare.py", "--out", str(tmp_path / "leafsim"), "--num-scenes", "220", "--workers", "1"]
+    timed = ["tools/benchmark.py", "pretraining", str(REPOSITORY / "configs/thermal_rgb/leafsim_pairs.py"), "--rounds", "1", "--warm", "1"]
+    environment = {**os.environ, "XKD_DATA_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    for script, *words in (prepare, ["tools/imagenet_weights.py", "--out", "weights"], timed):
+        call = [sys.executable, str(REPOSITORY / script), *words]
+        done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    names = [line.split("│")[1].strip() for line in done.stdout.splitlines() if line.startswith("│")]
+    assert names == ["labels", "pairs, cached", "pairs"]
