@@ -20,6 +20,7 @@ from xkd.engine.progress import Display
 from xkd.evidence.first import first_config
 from xkd.evidence.pretrain import PretrainedPairs, pretrain
 from xkd.evidence.probe import fit_linear
+from xkd.evidence.worth import Worth
 from xkd.graph.state_dicts import load_file
 from xkd.init import choices
 from xkd.init.choices import Wishes
@@ -147,10 +148,36 @@ def test_pairs_that_cannot_be_measured_are_refused_with_the_remedy(
     assert "--trust-pairs" in message
 
 
+@pytest.mark.parametrize(("teacher", "before", "told"), [(0.9, 0.6, False), (0.6, 0.9, True), (0.7, 0.7, True)])
+def test_a_teacher_that_knows_no_more_is_told_before(teacher: float, before: float, told: bool) -> None:
+    found = Worth({"accuracy": 0.5, "balanced_accuracy": teacher}, {"accuracy": 0.5, "balanced_accuracy": before})
+    assert bool(found.against) == told
+    assert not told or f"reaches {before:.3f}, on the teacher {teacher:.3f}" in found.against
+
+
+def test_without_labels_nobody_can_tell() -> None:
+    assert not Worth({}, {}).against
+
+
+@pytest.mark.parametrize("against", [True, False])
+def test_a_first_config_goes_by_the_probes(
+    against: bool, tiny_dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xkd.init.starts.choose_taps", lambda *_, **__: choices.Choice(("stage:-1",), "they fit"))
+    scores = [{"balanced_accuracy": 0.5 if against else 0.8}, {"balanced_accuracy": 0.7}]
+    monkeypatch.setattr("xkd.evidence.worth.probe", lambda *_: scores.pop(0))
+    wishes = Wishes("rgb", ("thermal",), {"teacher": "resnet10t", "student": "resnet10t"}, pretrained=True, weights=str(weights))
+    first_config(Manifest.load(str(tiny_dataset)), str(tiny_dataset), wishes, tmp_path / "first.py", "xkd init")
+    start = as_plain(load_config(tmp_path / "first.py").distiller.branches)["thermal"]["weights"]["start"]
+    assert start["type"].__name__ == ("Pretrained" if against else "PretrainedOnPairs")
+    assert ("not by pairs: as it begins this network says more of the labels" in (tmp_path / "first.py").read_text("utf-8")) == against
+
+
 def test_a_first_config_with_pretrained_weights_teaches_the_other_sensor_on_pairs(
     tiny_dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xkd.init.starts.choose_taps", lambda *_, **__: choices.Choice(("stage:-1",), "they fit"))
+    monkeypatch.setattr("xkd.evidence.worth.Worth.against", "")
     networks = {"teacher": "resnet10t", "student": "resnet10t"}
     wishes = Wishes("rgb", ("thermal",), networks, pretrained=True, weights=str(weights))
     manifest = Manifest.load(str(tiny_dataset))

@@ -10,9 +10,10 @@ from xkd.data.manifest import Manifest
 from xkd.engine.config import load_config
 from xkd.engine.loaders import build_distiller
 from xkd.evidence.arms import make_arms
+from xkd.evidence.worth import worth_of
 from xkd.init.choices import Choices, Wishes, choose
 from xkd.init.facts import Facts, gather
-from xkd.init.starts import Residuals, camera_of, starts_of
+from xkd.init.starts import Residuals, camera_of, starts_of, without_pairs
 from xkd.init.write import place, render
 
 
@@ -20,9 +21,13 @@ def first_config(manifest: Manifest, root: str, wishes: Wishes, out: Path, comma
     """Write it to `out`; False where it is there already and the same. `root` is how the config names the data."""
     facts = gather(manifest, wishes.student, wishes.teachers, task)
     choices = choose(facts, wishes)
-    text = render(facts, choices, starts_of(facts, choices, wishes, residuals_of(facts, choices)), root, str(out), command)
+    starts = starts_of(facts, choices, wishes, residuals_of(facts, choices))
     with tempfile.TemporaryDirectory() as folder:
         tried = Path(folder) / "config.py"
+        tried.write_text(render(facts, choices, starts, root, str(out), command), "utf-8")
+        against = {name: of.against for name, of in worth_of(load_config(tried)).items() if of.against}
+        text = render(facts, choices, without_pairs(starts, against), root, str(out), command)
+        tried = Path(folder) / "config_of_choice.py"
         tried.write_text(text, "utf-8")
         build_distiller(load_config(tried).distiller, seed=0, smoke=True)
         make_arms(tried, {})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from xkd.data.check.brief import brief
 from xkd.data.check.residual import Residual
@@ -18,8 +19,9 @@ from xkd.engine.loaders import build_distiller
 from xkd.engine.progress import Display, shown_on
 from xkd.engine.stages import is_finished
 from xkd.engine.student import Student, load_student
-from xkd.engine.train import TrainResult, train
+from xkd.engine.train import train
 from xkd.evidence.probe import probe
+from xkd.evidence.worth import worth
 from xkd.init.pretrain import PairWishes, choose_pairs, count_pairs, render_pairs
 from xkd.init.write import place
 
@@ -70,10 +72,13 @@ def pretrain(  # noqa: PLR0913  # each is an option of the command
     with shown_on(display, width=150) as screen:
         path = _config_of(manifest, root, folder, wishes, command, screen)
         config = load_config(path)
-        result = _trained(config, folder, seed, screen)
-        checkpoint = Path(result.checkpoint) if result else folder / "best.pth"
-        probes = _probes(config, checkpoint, seed, screen)
+        probes = _before(config, seed, screen)
+        _train(config, folder, seed, screen)
+        checkpoint = folder / "best.pth"
         network = load_student(config, str(checkpoint))
+        if probes:
+            probes[f"{network.name} after"] = probe(config, network)
+            _show(f"{network.name} after", probes[f"{network.name} after"], screen)
         written = write_backbone(network.branch, folder / BACKBONE, _card(manifest, wishes, probes, command))
         made = PretrainedPairs(folder, path, checkpoint, folder / BACKBONE if written else None, probes)
         for line in _lines(made, wishes):
@@ -113,29 +118,33 @@ def residual_between(manifest: Manifest, source: str, target: str) -> Residual |
     return None
 
 
-def _trained(config: Config, folder: Path, seed: int, display: Display) -> TrainResult | None:
+def _train(config: Config, folder: Path, seed: int, display: Display) -> None:
     if is_finished(folder):
         display.console.print(f"{folder / 'best.pth'} was trained before", markup=False)
-        return None
-    return train(config, folder, seed=seed, resume=True, display=display, name="pretrain")
+    else:
+        train(config, folder, seed=seed, resume=True, display=display, name="pretrain")
 
 
-def _probes(config: Config, checkpoint: Path, seed: int, display: Display) -> dict[str, Mapping[str, float]]:
-    """Of the teacher, of the network as it began, and as it is now; none where nothing is labelled."""
-    distiller = build_distiller(config.distiller, seed)
-    student, task = distiller.student_name, distiller.task
-    networks: dict[str, Student] = {
-        **{f"{name}, the teacher": Student(branch, task, name) for name, branch in distiller.branches.items() if branch.frozen},
-        f"{student} before": Student(distiller.student, task, student),
-        f"{student} after": load_student(config, str(checkpoint)),
-    }
-    found = {name: values for name, network in networks.items() if (values := probe(config, network))}
-    if not found:
+def _before(config: Config, seed: int, display: Display) -> dict[str, Mapping[str, float]]:
+    """Probes of the teacher and of the network as it begins, and a warning where the first knows no more; none without labels."""
+    distiller = build_distiller(config.distiller, seed).to(get_device())
+    name, task = distiller.student_name, distiller.task
+    ((camera, branch),) = [(name, branch) for name, branch in distiller.branches.items() if branch.frozen]
+    found = worth(config, Student(branch, task, camera), Student(distiller.student, task, name))
+    if not found.before:
         display.console.print("linear probe: none, no row of train and val has the label of an image")
-    for name, values in found.items():
-        measured = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in values.items())
-        display.console.print(f"linear probe on val, {name}: {measured}", markup=False, highlight=False)
-    return found
+        return {}
+    probes = {f"{camera}, the teacher": found.teacher, f"{name} before": found.before}
+    for title, values in probes.items():
+        _show(title, values, display)
+    if found.against:
+        display.console.print(f"{found.against}. The pairs can hardly help here", style="yellow", markup=False, highlight=False)
+    return probes
+
+
+def _show(title: str, values: Mapping[str, float], display: Display) -> None:
+    measured = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in values.items())
+    display.console.print(f"linear probe on val, {title}: {measured}", markup=False, highlight=False)
 
 
 def _card(manifest: Manifest, wishes: PairWishes, probes: Mapping[str, Mapping[str, float]], command: str) -> str:

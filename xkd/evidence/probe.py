@@ -11,6 +11,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student
 from xkd.evidence.readings import output_and_reading
@@ -18,6 +19,8 @@ from xkd.tasks import Classification
 
 _DECAY: Final = 1e-2  # of the squared weights, beside the mean loss; not tuned
 _STEPS: Final = 100  # of L-BFGS, which converges in fewer
+_MOST: Final = 4000  # rows of a split
+JUDGED: Final = ("balanced_accuracy", "macro_f1")  # by the first that the task measures
 
 
 def probe(config: Config, network: Student) -> Mapping[str, float]:
@@ -33,6 +36,11 @@ def probe(config: Config, network: Student) -> Mapping[str, float]:
     with torch.no_grad():
         metrics.update(task.predict(layer((val - mean) / std)), val_target)
     return {name: float(value) for name, value in metrics.compute().items()}
+
+
+def score(probed: Mapping[str, float]) -> float:
+    """The one number of a probe by which two networks are compared."""
+    return next(probed[name] for name in JUDGED if name in probed)
 
 
 def fit_linear(features: Float[Tensor, "n d"], target: Shaped[Tensor, "n ..."], classes: int) -> nn.Linear:
@@ -60,7 +68,10 @@ def features(config: Config, network: Student, split: str) -> tuple[Float[Tensor
     section = {key: value for key, value in config[f"{split}_dataloader"].items() if key != "mix"}
     section |= {"sampler": {"shuffle": False}, "drop_last": False}
     readings, targets = [torch.empty(0, 1)], []
-    for batch in build_loader(section, 0, views=[branch.view]):
+    loader = build_loader(section, 0, views=[branch.view])
+    if len(loader.dataset) > _MOST:  # type: ignore[arg-type]  # DataLoader forgets the type
+        loader = build_loader({**section, "dataset": {**as_plain(section["dataset"]), "subset": _MOST}}, 0, views=[branch.view])
+    for batch in loader:
         rows = (batch.present[branch.view.name] & batch.labelled).nonzero().flatten()
         if len(rows):
             _, deep = output_and_reading(branch, batch.to(branch.mean.device), network)

@@ -25,6 +25,7 @@ class Start:
     weights: str
     why: str
     on_pairs: bool = False
+    instead: str = ""  # the weights without pairs
 
 
 def camera_of(facts: Facts, nodes: Sequence[Node]) -> Node | None:
@@ -52,7 +53,17 @@ def _start(facts: Facts, choices: Choices, wishes: Wishes, node: Node, camera: N
     if not taps.value:
         return Start(summed, f"{choices.weights.why}; not by pairs with {camera.column}: {taps.why}")
     text = f"dict(type=PretrainedOnPairs, teacher=camera, start={summed}, taps={taps.value!r})"
-    return Start(text, f"the pretrained network on {camera.column} teaches it on all pairs, without labels; {taps.why}", on_pairs=True)
+    return Start(
+        text,
+        f"the pretrained network on {camera.column} teaches it on all pairs, without labels; {taps.why}",
+        on_pairs=True,
+        instead=summed,
+    )
+
+
+def without_pairs(starts: Mapping[str, Start], against: Mapping[str, str]) -> dict[str, Start]:
+    """The same, with other weights for the branches for which there is a reason against pairs."""
+    return {name: Start(start.instead, f"not by pairs: {against[name]}") if name in against else start for name, start in starts.items()}
 
 
 def _taps(facts: Facts, node: Node, camera: Node, residual: Residual | None) -> Choice[tuple[Any, ...]]:
