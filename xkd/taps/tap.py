@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args
 
 Kind = Literal["features", "attention", "energy", "rollout"]
 Layout = Literal["found", "NCHW", "NHWC", "tokens"]
+Side = Literal["output", "input"]
 
 FOUND: Final = -1  # prefix tokens: as the model says
 
@@ -23,17 +24,22 @@ class Tap:
     the whole network), (B, 1, H, W).
 
     `layout` and `prefix` (class, register and distillation tokens before the positions; the first is the class token) are found from the
-    model where they are not stated.
+    model where they are not stated. `side="input"` reads what the module is given, its first argument, in place of what it gives:
+    "features" or "energy" of a map that no module puts out, such as attention before the gate of CBAM.
     """
 
     path: str
     kind: Kind = "features"
     layout: Layout = "found"
     prefix: int = FOUND
+    side: Side = "output"
 
     def __post_init__(self) -> None:
-        for name, value, legal in (("kind", self.kind, get_args(Kind)), ("layout", self.layout, get_args(Layout))):
-            if value not in legal:
+        legals = {"kind": get_args(Kind), "layout": get_args(Layout), "side": get_args(Side)}
+        for name, legal in legals.items():
+            if (value := getattr(self, name)) not in legal:
                 raise ValueError(f"tap '{self.path}': {name} must be one of {list(legal)}, got '{value}'")
         if self.prefix < FOUND:
             raise ValueError(f"tap '{self.path}': prefix must be the number of prefix tokens, got {self.prefix}")
+        if self.side == "input" and self.kind not in ("features", "energy"):
+            raise ValueError(f"tap '{self.path}': side='input' is for kind 'features' or 'energy', got kind '{self.kind}'")

@@ -84,7 +84,7 @@ class Taps:
 
     def _is_intermediate(self, tap: Tap) -> bool:
         """Whether a stage's own map is read, for itself or for its energy."""
-        stated = tap.layout != "found" or tap.prefix != FOUND
+        stated = tap.layout != "found" or tap.prefix != FOUND or tap.side != "output"
         return is_stage(tap.path) and not stated and hasattr(self.model, "forward_intermediates")
 
     def _attention_modules(self, name: str, tap: Tap) -> dict[str, nn.Module]:
@@ -103,11 +103,18 @@ class Taps:
         return attentions
 
     def _hook(self, name: str, tap: Tap) -> None:
+        module = find_module(self.model, tap.path)
         # a partial of a method, unlike a closure, is of the copy in a copy
-        self._handles.append(find_module(self.model, tap.path).register_forward_hook(partial(self._keep, name)))
+        if tap.side == "input":  # kept before the module runs, so that one which overwrites its input is found out
+            self._handles.append(module.register_forward_pre_hook(partial(self._keep_input, name), with_kwargs=True))
+        else:
+            self._handles.append(module.register_forward_hook(partial(self._keep, name)))
 
     def _keep(self, name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
         self._seen.setdefault(name, []).append((output, _version(output)))
+
+    def _keep_input(self, name: str, module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self._keep(name, module, inputs, next(iter((*inputs, *named.values())), None))
 
     def _reading(self, name: str, maps: Mapping[int, Tensor], seen: Mapping[str, Any], images: torch.Size) -> Tensor:
         tap = self.taps[name]
@@ -120,8 +127,9 @@ class Taps:
         else:
             reading = self._hooked(name, seen.get(name, []))
             if not reading.ndim or len(reading) != images[0]:
+                verb = "is given" if tap.side == "input" else "gives"
                 raise ValueError(
-                    f"tap '{name}' ({tap.path}) gives {tuple(reading.shape)} for {images[0]} images: it works on parts of them, such as"
+                    f"tap '{name}' ({tap.path}) {verb} {tuple(reading.shape)} for {images[0]} images: it works on parts of them, such as"
                     " windows, or has the positions first: tap another module"
                 )
             if reading.ndim != 2:
@@ -147,9 +155,11 @@ class Taps:
             raise ValueError(f"tap '{name}' ({tap.path}) fired {len(seen)} times in one forward pass: tap a module that runs exactly once")
         output, version = seen[0]
         if not isinstance(output, Tensor):
-            raise ValueError(f"tap '{name}' ({tap.path}) gives {type(output).__name__}, not a tensor: tap a module inside it")
+            verb, other = ("is given", "its output, or another module") if tap.side == "input" else ("gives", "a module inside it")
+            raise ValueError(f"tap '{name}' ({tap.path}) {verb} {type(output).__name__}, not a tensor: tap {other}")
         if version is not None and output._version != version:
-            raise ValueError(f"tap '{name}' ({tap.path}) was overwritten in place after it was read: tap the module that overwrites it")
+            of, other = ("'s input", "its output") if tap.side == "input" else ("", "the module that overwrites it")
+            raise ValueError(f"tap '{name}' ({tap.path}){of} was overwritten in place after it was read: tap {other}")
         return output
 
     def _is_due(self) -> bool:
