@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xkd.losses.memory import check_index, drawn_rows, new_bank, products, remember
 from xkd.losses.precision import in_float32
 from xkd.losses.rows import require_equal_rows
 from xkd.projectors import PooledLinear
@@ -49,9 +50,8 @@ class CRD(nn.Module):
             raise ValueError(f"tau must be positive and momentum in 0..1 (without 1), got {tau} and {momentum}")
         self.num_rows, self.num_negatives, self.tau, self.momentum, self.dim = num_rows, num_negatives, tau, momentum, dim
         self.student_head, self.teacher_head = PooledLinear(), PooledLinear()
-        bound = (3 / dim) ** 0.5  # uniform in it, a row has length one on average
-        self.register_buffer("student_bank", torch.empty(num_rows, dim).uniform_(-bound, bound))
-        self.register_buffer("teacher_bank", torch.empty(num_rows, dim).uniform_(-bound, bound))
+        self.register_buffer("student_bank", new_bank(num_rows, dim))
+        self.register_buffer("teacher_bank", new_bank(num_rows, dim))
         self.register_buffer("partition", torch.zeros(2))  # Z with the student and with the teacher as anchor; 0 is not yet known
 
     def bind(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
@@ -65,21 +65,18 @@ class CRD(nn.Module):
         require_equal_rows("CRD", student, teacher)
         if len(self.student_head.layers) == 0:
             raise ValueError("CRD has no embeddings yet: call bind(student_shape, teacher_shape), or Distiller.bind() before training")
-        # an accelerator would be waited for in every step, and refuses such a row by itself
-        if index.device.type == "cpu" and not 0 <= int(index.min()) <= int(index.max()) < self.num_rows:
-            raise ValueError(f"CRD remembers rows 0 to {self.num_rows - 1}, got row {_beyond(index, self.num_rows)}: num_rows is wrong")
+        check_index("CRD", index, self.num_rows)
         of_student = F.normalize(self.student_head(student), dim=1)
         of_teacher = F.normalize(self.teacher_head(teacher), dim=1)
-        negatives = torch.randint(self.num_rows, (len(index), self.num_negatives), device=index.device)
-        drawn = torch.cat([index[:, None], negatives], dim=1)
-        exponents = [_products(of_student, self.teacher_bank, drawn), _products(of_teacher, self.student_bank, drawn)]
+        drawn = drawn_rows(index, self.num_rows, self.num_negatives)
+        exponents = [products(of_student, self.teacher_bank, drawn), products(of_teacher, self.student_bank, drawn)]
         scores = torch.stack([(exponent / self.tau).exp() for exponent in exponents])
         fresh = scores.detach().mean((1, 2)) * self.num_rows
         partition = torch.where(self.partition > 0, self.partition, fresh)
         if self.training and torch.is_grad_enabled():
             self.partition.copy_(partition)
-            self._remember(self.student_bank, index, of_student.detach())
-            self._remember(self.teacher_bank, index, of_teacher.detach())
+            remember(self.student_bank, index, of_student.detach(), self.momentum)
+            remember(self.teacher_bank, index, of_teacher.detach(), self.momentum)
         return self._contrast(scores / partition[:, None, None])
 
     def _contrast(self, probability: Float[Tensor, "2 b k"]) -> Float[Tensor, ""]:
@@ -88,21 +85,3 @@ class CRD(nn.Module):
         positive = torch.log1p((noise + EPS) / probability[:, :, 0])
         negative = torch.log1p((probability[:, :, 1:] + EPS) / noise).sum(2)
         return (positive + negative).sum(0).mean()
-
-    def _remember(self, bank: Tensor, index: Int[Tensor, " b"], embeddings: Float[Tensor, "b dim"]) -> None:
-        held = bank[index]
-        mixed = F.normalize(self.momentum * held + (1 - self.momentum) * embeddings, dim=1)
-        # a step that is not finite is left out by the optimiser, and must not stay here either
-        bank.index_copy_(0, index, torch.where(mixed.isfinite().all(1, keepdim=True), mixed, held))
-
-
-def _products(anchors: Float[Tensor, "b dim"], bank: Float[Tensor, "n dim"], drawn: Int[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-    """Of each anchor with its drawn rows of the bank, which are copied: the bank changes before the backward pass."""
-    (num_rows, dim), (num_anchors, num_drawn) = bank.shape, drawn.shape
-    if num_rows * (num_anchors + dim) <= num_anchors * num_drawn * dim:  # every row once takes less memory than each anchor's drawn rows
-        return (anchors @ bank.clone().T).gather(1, drawn)
-    return (bank[drawn] @ anchors[:, :, None]).squeeze(2)
-
-
-def _beyond(index: Int[Tensor, " b"], num_rows: int) -> int:
-    return int(index[(index < 0) | (index >= num_rows)][0])
