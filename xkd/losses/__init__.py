@@ -4,9 +4,11 @@ A further parameter named `target`, `mask` or `index` asks for that field of the
 given, in float32 or better (half precision is widened, autocast is off). A loss on relations among rows is 0 for a single one.
 """
 
+from xkd.losses.askd import ASKD
 from xkd.losses.at import AT
 from xkd.losses.attention_cosine import AttentionCosine
 from xkd.losses.attention_kl import AttentionKL
+from xkd.losses.catkd import CATKD
 from xkd.losses.cc import CC
 from xkd.losses.crd import CRD
 from xkd.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
@@ -15,11 +17,14 @@ from xkd.losses.dist import DIST
 from xkd.losses.dkd import DKD
 from xkd.losses.fitnet import FitNet
 from xkd.losses.fsp import FSP
+from xkd.losses.hkd import HKD
 from xkd.losses.ickd import ICKD
+from xkd.losses.irg import IRG
 from xkd.losses.kd import KD
 from xkd.losses.mask_energy import MaskEnergy
 from xkd.losses.masked_feature import MaskedFeature
 from xkd.losses.mgd import MGD
+from xkd.losses.mlkd import MLKD
 from xkd.losses.modality_discriminator import ModalityDiscriminator
 from xkd.losses.nkd import NKD
 from xkd.losses.normalized_distance import NormalizedDistance
@@ -27,32 +32,41 @@ from xkd.losses.nst import NST
 from xkd.losses.ofa import OFA
 from xkd.losses.ofd import OFD
 from xkd.losses.pkt import PKT
+from xkd.losses.pod import POD
 from xkd.losses.review_kd import ReviewKD
 from xkd.losses.rkd import RKD
 from xkd.losses.sigmoid_kd import SigmoidKD
 from xkd.losses.sp import SP
 from xkd.losses.token_similarity import TokenSimilarity
 from xkd.losses.vid import VID
+from xkd.losses.wkd import WKD
 
 __all__ = [
+    "ASKD",
     "AT",
+    "CATKD",
     "CC",
     "CRD",
     "CWD",
     "DIST",
     "DKD",
     "FSP",
+    "HKD",
     "ICKD",
+    "IRG",
     "KD",
     "MGD",
+    "MLKD",
     "NKD",
     "NST",
     "OFA",
     "OFD",
     "PKT",
+    "POD",
     "RKD",
     "SP",
     "VID",
+    "WKD",
     "AttentionCosine",
     "AttentionKL",
     "BinaryCrossEntropy",

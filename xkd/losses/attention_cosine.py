@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from xkd.grid import comparable
 from xkd.losses.precision import in_float32
-
-EPS = 1e-12  # a map of less is empty, without a direction and without a gradient to speak of
+from xkd.losses.rows import of_length_one
 
 
 class AttentionCosine(nn.Module):
@@ -22,12 +21,5 @@ class AttentionCosine(nn.Module):
     @in_float32
     def forward(self, student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b d i j"]) -> Float[Tensor, ""]:
         maps = comparable("AttentionCosine", student, teacher, cells=2)
-        student, teacher = (_of_length_one(each.mean(1).flatten(1)) for each in maps)
+        student, teacher = (of_length_one(each.mean(1).flatten(1)) for each in maps)
         return (1 - (student * teacher).sum(1)).mean()
-
-
-def _of_length_one(maps: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """F.cosine_similarity would take maps of less than 1e-8, such as an untrained network's Grad-CAM, for empty ones."""
-    length = maps.norm(dim=1, keepdim=True)
-    scaled: Tensor = maps / length.where(length > EPS, 1.0)
-    return scaled

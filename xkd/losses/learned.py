@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 Shape = tuple[int, ...]  # of a reading without the batch: (C, H, W) or (D,)
+Shapes = Shape | tuple[Shape, ...]  # of a side with one reading, or with several
 
 
 @runtime_checkable
 class LearnedLoss(Protocol):
     """A loss whose layers are made by `bind`; the student's shape is the one after the projector.
 
-    A side is the shape of its reading, or, where it has several, a tuple of shapes. The latter is an error in the term unless the class
-    says `reads_several = True`.
+    Where a side has several readings it is a tuple of shapes; that is an error of the term unless the class says `reads_several = True`.
     """
 
     def bind(self, student: Any, teacher: Any) -> None:
@@ -21,3 +21,9 @@ class LearnedLoss(Protocol):
 
 def reads_several(loss: Any) -> bool:
     return bool(getattr(loss, "reads_several", False))
+
+
+def each_shape(side: Any) -> tuple[Shape, ...]:
+    """Of `Shapes` as a term gives them, or of the readings themselves: the shape of each, without the batch."""
+    readings = side if isinstance(side, tuple) and not (side and isinstance(side[0], int)) else (side,)
+    return tuple(tuple(each.shape[1:]) if hasattr(each, "shape") else tuple(each) for each in readings)
