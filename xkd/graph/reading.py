@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool
@@ -67,6 +67,6 @@ class Readings:
         rows = self.made[node] if node in self.made else self.batch.present[self.views[node]]
         return rows & self.there(self.explains[name]) if name in self.explains else rows
 
-    def with_made(self, node: str, output: Tensor, rows: Bool[Tensor, " b"]) -> Self:
+    def with_made(self, node: str, output: Tensor, rows: Bool[Tensor, " b"]) -> Readings:
         """These, and the output of a node that is made of them."""
         return replace(self, captures={**self.captures, node: {"output": output}}, made={**self.made, node: rows})
