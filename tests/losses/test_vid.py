@@ -38,10 +38,11 @@ def test_value_and_gradients_equal_torchdistill() -> None:
     assert_agree(loss(student, teacher), torchdistill(loss, student, teacher), student, *loss.parameters())
 
 
-def test_the_variance_starts_where_the_authors_have_it() -> None:
+def test_layers_are_the_authors_and_the_variance_starts_where_theirs_does() -> None:
     student, teacher = torch.randn(2, 3, 4, 4), torch.randn(2, 5, 4, 4)
-    theirs = Regressor4VID(3, 5, 5, eps=1e-5, init_pred_var=5.0).soft_plus_param
-    torch.testing.assert_close(bound(student, teacher).scales.float(), theirs.float())
+    theirs, ours = Regressor4VID(3, 5, 5, eps=1e-5, init_pred_var=5.0), bound(student, teacher)
+    torch.testing.assert_close(ours.scales.float(), theirs.soft_plus_param.float())
+    assert str(ours.regressor).replace("ReLU()", "ReLU(inplace=True)") == str(theirs.regressor)
     smaller = F.softplus(bound(student, teacher, 0.3).scales) + 1e-5
     assert smaller.tolist() == pytest.approx([0.3] * 5, rel=1e-6)
 
