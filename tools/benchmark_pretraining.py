@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from rich.console import Console
@@ -45,7 +46,7 @@ def seconds_per_step(config: Config, warm: int) -> float:
             config.teacher_cache.folder = f"{folder}/cache"
         cache = cache_of(config)
         draws = cache.draws if cache else 1
-        loaders = {split: build_loader(config[f"{split}_dataloader"], 0, draws=draws) for split in ("train", "val")}
+        loaders: dict[str, Any] = {split: build_loader(config[f"{split}_dataloader"], 0, draws=draws) for split in ("train", "val")}
         for row in range(len(loaders["train"].dataset)):
             loaders["train"].dataset[row, 0]
         hooks = [StepHook(), *([TeacherCacheHook(cache, config, console, progress)] if cache else []), clock]
@@ -80,7 +81,9 @@ def main() -> None:
     table = Table("side", "ms a step, median [least, most]", f"times {LABELS}", title=f"{a.config}, {a.rounds} rounds")
     for name, seconds in taken.items():
         ratio = statistics.median(one / other for one, other in zip(seconds, taken[LABELS], strict=True))
-        table.add_row(name, f"{1000 * statistics.median(seconds):.0f} [{1000 * min(seconds):.0f}, {1000 * max(seconds):.0f}]", f"{ratio:.2f}")
+        table.add_row(
+            name, f"{1000 * statistics.median(seconds):.0f} [{1000 * min(seconds):.0f}, {1000 * max(seconds):.0f}]", f"{ratio:.2f}"
+        )
     Screen().print(table)
 
 

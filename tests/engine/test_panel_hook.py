@@ -61,5 +61,5 @@ def test_rows_that_cannot_be_read_are_passed_over(data_root: Path, tmp_path: Pat
     assert [path.name for path in (tmp_path / "run").rglob("attention_*.png")] == ["attention_1.png"]
     for path in (root / "rgb").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="the val split has no labelled row that can be read and shown"):
+    with pytest.raises(ValueError, match="the val split has no row that can be read and shown"):
         samples_of(config, "val", 2)

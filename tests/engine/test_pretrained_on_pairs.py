@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from xkd.batch import View
+from xkd import cli
 from xkd.engine.config import as_plain
 from xkd.engine.outline import Outline
 from xkd.engine.pairs import pairs_config
@@ -200,17 +200,18 @@ def test_a_teacher_may_begin_with_pairs_too(tmp_path: Path) -> None:
     assert Outline.of(controls.alone(config)).made_first == []
 
 
-def test_features_have_nothing_to_test(here: Path) -> None:
-    from xkd import cli
-
-    config = runs.write(here, pairs=on_pairs())
+@pytest.mark.parametrize("command", ["test", "export", "predict", "compare"])
+def test_features_give_no_answers(command: str, here: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = runs.run_training(derived(here), here / "pairs_run")
-    assert cli.run("test", [str(config), done.checkpoint]) == 2
+    config = Path(done.checkpoint).parent / "config.py"  # what the run has written down
+    words = {"compare": [], "predict": [done.checkpoint, str(tiny_dataset / "thermal")]}.get(command, [done.checkpoint])
+    assert cli.run(command, [str(config), *words]) == 2
+    assert "knows no classes" in capsys.readouterr().err
 
 
-def test_the_view_of_features() -> None:
-    from core_models import RGB_VIEW
-
-    assert isinstance(RGB_VIEW, View)
-    assert Features().classes == ()
-    assert not Features().metrics()
+def test_features_can_be_looked_at(here: Path) -> None:
+    done = runs.run_training(derived(here), here / "pairs_run")
+    config = Path(done.checkpoint).parent / "config.py"
+    words = [str(config), done.checkpoint, "--num", "2", "--method", "tap:hint2", "--out", str(here / "panels")]
+    assert cli.run("visualize", words) == 0
+    assert (here / "panels" / "contact_sheet.png").is_file()

@@ -75,14 +75,15 @@ def check_attention(config: Config, branch: str) -> None:
 def test_samples(config: Config, split: str, number: int) -> tuple[list[Any], tuple[View, ...]]:
     """`number` rows of a split with every sensor that the config names, the student's first, the classes in turn; and those views.
 
-    Rows that could not be read are passed over; `ValueError` where no labelled row is left.
+    Rows that could not be read are passed over, unlabelled ones too unless none has a label; `ValueError` where none is left.
     """
     dataset, views = _split_with_all_views(config, split)
-    by_class = [np.flatnonzero(dataset.strata == k).tolist() for k in np.unique(dataset.strata[dataset.strata >= 0])]
+    kinds = np.unique(dataset.strata[dataset.strata >= 0]) if (dataset.strata >= 0).any() else np.unique(dataset.strata)
+    by_class = [np.flatnonzero(dataset.strata == k).tolist() for k in kinds]
     turns = [index for round_ in zip_longest(*by_class) for index in round_ if index is not None]
     samples = list(islice((sample for sample in map(dataset.__getitem__, turns) if not sample.broken), number))
     if not samples:
-        raise ValueError(f"the {split} split has no labelled row that can be read and shown")
+        raise ValueError(f"the {split} split has no row that can be read and shown")
     return samples, views
 
 
@@ -149,6 +150,8 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
 
 def _answer(probabilities: Tensor, sample: Any, task: Task) -> tuple[str, Literal["", "right", "wrong"]]:
     """What a network said of one row, and whether that is right; of pixels, how many of those that count are right."""
+    if not task.classes:
+        return "", ""
     if probabilities.ndim == 3:
         counts = sample.target >= 0
         share = (probabilities.argmax(0) == sample.target)[counts].float().mean().item() if counts.any() else float("nan")
@@ -186,7 +189,7 @@ def _pictures(view: View, image: Tensor) -> dict[str, NDArray[np.uint8]]:
 
 
 def _truth(sample: Any, classes: Sequence[str]) -> str:
-    if not sample.labelled:
+    if not sample.labelled or not classes:
         return "unlabelled"
     if sample.target.ndim == 0:
         return classes[int(sample.target)]

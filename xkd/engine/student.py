@@ -46,7 +46,7 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
     known = list(task.classes if branch.class_map is None else branch.class_map.own)
     told = load_file(checkpoint).get("meta", {}).get("xkd", {})
     trained = told.get("classes", known)
-    if trained != known:
+    if known and trained != known:
         of = "the config's task" if branch.class_map is None else f"the class_map of branch '{name}'"
         raise ValueError(f"{checkpoint} was trained on classes {trained}; {of} has {known}")
     return Student(branch.to(get_device()), task, name, told.get("crops", 0.0))

@@ -19,13 +19,13 @@ from xkd.data.paired import PairedDataset
 from xkd.data.sample import Sample
 from xkd.deploy.export import CardNotes, ExportReport, export_onnx
 from xkd.engine.checks import check_classes
-from xkd.engine.config import load_config
+from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_student, registered
 from xkd.evaluate import Predictions, measure, predict as predict_rows
 from xkd.files import write_atomically
 from xkd.geometry import Box
-from xkd.tasks import Segmentation
+from xkd.tasks import Features, Segmentation
 
 BATCH_SIZE: Final = 64  # images
 
@@ -66,6 +66,7 @@ def configured(config: Config | str | Path, options: Mapping[str, Any] | None = 
 def test(config: Config | str | Path, checkpoint: str | Path, *, split: str = "test", options: Mapping[str, Any] | None = None) -> Tested:
     """Measure a checkpoint's student on its own view alone; files of other sensors are not opened."""
     config = configured(config, options)
+    check_answers(config, "tested")
     student = load_student(config, str(checkpoint))
     loader = build_loader(config[f"{split}_dataloader"], seed=0, views=[student.branch.view])
     check_classes(student.task, {split: loader})
@@ -88,6 +89,10 @@ def predict(
     `crops` is a table of parts of images in their place (see `read_crops`). A student that learned from crops is asked about whole
     images with `whole_images` alone. `masks` is a folder for a PNG of class numbers per image, at the view's size (segmentation).
     """
+    if not student.task.classes:
+        raise ValueError(
+            "this network's task knows no classes, so it predicts none: train one with a task on top of it, weights=Checkpoint(path)"
+        )
     if masks and not isinstance(student.task, Segmentation):
         raise ValueError(f"masks are for segmentation; this config's task is {type(student.task).__name__}")
     if crops and (images or masks):
@@ -107,6 +112,15 @@ def predict(
         predictions.extend(_predictions(student, places, files))
         seen(len(places))
     return predictions
+
+
+def check_answers(config: Config, done: str) -> None:
+    """`ValueError` where the task is Features: the network says nothing of an image."""
+    if issubclass(as_plain(config.distiller.task)["type"], Features):
+        raise ValueError(
+            f"{config.filename}: its task is Features, which knows no classes, so no answer can be {done}. Train a network with a task on"
+            " top of it, weights=Checkpoint(path); the folder for timm that xkd pretrain writes has the network as it is"
+        )
 
 
 def mask_files(images: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
@@ -173,6 +187,7 @@ def export(
     `with_test` measures it on the test split for the card; without it the data may be elsewhere.
     """
     config = configured(config, options)
+    check_answers(config, "exported")
     name = Path(config.filename).name
     metrics: Mapping[str, float] = {}
     data = ""

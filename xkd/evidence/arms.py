@@ -17,6 +17,7 @@ from xkd.engine.progress import Display
 from xkd.engine.stages import STORE, fingerprint, folder_of, run_once, take, teacher_config
 from xkd.engine.student import load_student
 from xkd.engine.train import train
+from xkd.engine.use import check_answers
 from xkd.evidence import controls
 from xkd.evidence.answers import answer, from_file, questions_key, to_bytes
 from xkd.files import write_atomically
@@ -76,6 +77,7 @@ class ArmRun:
 def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     """Every arm in the order to be run: teachers, the student alone, alone with masks, distilled, on shuffled pairs, controls, variants."""
     config = load_config(path, options)
+    check_answers(config, "compared")
     section = as_plain(config.get("compare") or {})
     unknown = [key for key in section if key not in COMPARE_KEYS]
     if unknown:
