@@ -212,6 +212,6 @@ def test_features_give_no_answers(command: str, here: Path, tiny_dataset: Path, 
 def test_features_can_be_looked_at(here: Path) -> None:
     done = runs.run_training(derived(here), here / "pairs_run")
     config = Path(done.checkpoint).parent / "config.py"
-    words = [str(config), done.checkpoint, "--num", "2", "--method", "tap:hint2", "--no-teachers", "--out", str(here / "panels")]
+    words = [str(config), done.checkpoint, "--num", "2", "--method", "attention:deep", "--no-teachers", "--out", str(here / "panels")]
     assert cli.run("visualize", words) == 0
     assert (here / "panels" / "contact_sheet.png").is_file()
