@@ -1,9 +1,9 @@
-"""Evaluation of one branch on its own view alone: probabilities for each row, and the task's metrics over the labelled ones."""
+"""Evaluation of one branch on its own view alone, or of an ensemble: probabilities for each row, the metrics over the labelled ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xkd.batch import Batch
 from xkd.graph.branch import Branch
+from xkd.graph.distiller import Distiller
 from xkd.tasks import Task
 
 MOST_BROKEN = 0.05  # share of the rows; beyond it the data are at fault, or the disk, and not some files
@@ -30,33 +31,65 @@ class Predictions:
         return len(self.probabilities)
 
 
+Answer = tuple[Tensor, Tensor]  # outputs of a batch, and on the CPU the rows that have one
+
+
 def predict(branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable[[int], None] = lambda rows: None) -> Predictions:
     """Run the branch over all batches in eval mode; `seen` hears of the rows done.
 
     Rows that could not be read are left out and told in `broken`; `ValueError` where they are many, and for others that lack the
     branch's view.
     """
-    device = branch.mean.device
+
+    def answer(batch: Batch) -> Answer:
+        there = batch.present[branch.view.name]
+        if int((~there).sum()) != len(batch.broken):
+            raise ValueError(f"some rows lack view '{branch.view.name}', which is what this network sees")
+        return branch(batch, task)["output"] if there.any() else torch.empty(0), there
+
     training = branch.training
     branch.eval()
+    predictions = _collected(answer, task, batches, branch.mean.device, seen)
+    branch.train(training)
+    return predictions
+
+
+def predict_together(distiller: Distiller, ensemble: str, batches: Iterable[Batch]) -> Predictions:
+    """The same of an ensemble, on the rows that count for it. A way to combine that asks for labels is shown none."""
+
+    def answer(batch: Batch) -> Answer:
+        readings = distiller.joined(ensemble, replace(batch, target=torch.full_like(batch.target, -1)) if hides else batch)
+        return readings[f"{ensemble}.output"], readings.there(f"{ensemble}.output")
+
+    hides = "target" in distiller.ensembles[ensemble].extras
+    training = distiller.training
+    distiller.eval()
+    predictions = _collected(answer, distiller.task, batches, distiller.student.mean.device)
+    distiller.train(training)
+    return predictions
+
+
+def _collected(
+    answer: Callable[[Batch], Answer],
+    task: Task,
+    batches: Iterable[Batch],
+    device: torch.device,
+    seen: Callable[[int], None] = lambda rows: None,
+) -> Predictions:
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     meta: list[dict[str, str]] = []
     broken: list[str] = []
     rows = 0
     with torch.no_grad():
         for batch in batches:
-            there = batch.present[branch.view.name]
-            if int((~there).sum()) != len(batch.broken):
-                raise ValueError(f"some rows lack view '{branch.view.name}', which is what this network sees")
+            output, there = answer(batch.to(device))
             broken.extend(batch.broken)
             rows += len(batch)
             if not there.any():
                 continue
-            output = branch(batch.to(device), task)["output"]
             parts.append((task.predict(output).cpu()[there], batch.target[there], batch.labelled[there]))
             meta.extend(compress(batch.meta, there.tolist()))
             seen(len(batch))
-    branch.train(training)
     if len(broken) > max(1, MOST_BROKEN * rows):
         raise ValueError(f"{len(broken)} of {rows} rows could not be read, more than {MOST_BROKEN:.0%}: {broken[0]}; see xkd check-pairs")
     if not parts:

@@ -92,3 +92,14 @@ def test_what_is_exported_gives_the_tasks_classes() -> None:
     logits, probabilities = Deployed(branch, TASK).eval()(batch.views["thermal"])
     assert torch.allclose(logits, branch(batch, TASK)["output"], atol=1e-5)
     assert probabilities.shape == (2, 3)
+
+
+def test_a_class_that_means_several_is_divided_evenly() -> None:
+    rest = ClassMap(("a", "rest"), {"rest": ("b", "c", "d")})
+    logits = torch.randn(5, 2, dtype=torch.float64)
+    mapped = rest(logits, ("d", "a", "b", "c")).softmax(1)
+    torch.testing.assert_close(mapped[:, 1], logits.softmax(1)[:, 0])
+    for column in (0, 2, 3):
+        torch.testing.assert_close(mapped[:, column], logits.softmax(1)[:, 1] / 3)
+    with pytest.raises(ValueError, match="ClassMap maps to 'e', the task has"):
+        ClassMap(("a", "rest"), {"rest": ("b", "e")}).columns(("a", "b"))

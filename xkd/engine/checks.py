@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from xkd.data.paired import PairedDataset
+from xkd.data.rows import Row
 from xkd.data.shots import has
 from xkd.engine.model import chosen_by_terms, legal_scores, measurable
 from xkd.graph.distiller import Distiller
 from xkd.graph.reading import BATCH, Reading
+from xkd.graph.wiring import all_read
 from xkd.tasks import Classification, Task
 
 
@@ -17,6 +20,7 @@ def check_together(distiller: Distiller, loaders: Mapping[str, Any], save_best: 
     check_classes(distiller.task, loaders)
     _check_save_best(distiller, save_best)
     _check_views(distiller, loaders, chosen_by_terms(save_best))
+    _check_ensembles(distiller, loaders["train"].dataset)
     if chosen_by_terms(save_best):
         _check_pairs(distiller, loaders)
 
@@ -73,14 +77,45 @@ def _check_save_best(distiller: Distiller, save_best: str) -> None:
 def _check_pairs(distiller: Distiller, loaders: Mapping[str, Any]) -> None:
     """Every term that judges has rows in both splits: those with all of its views."""
     for name in measurable(distiller):
-        readers = [of.branch for of in map(Reading.parse, distiller.terms[name].readings) if of.branch != BATCH]
+        term = distiller.terms[name]
+        readers = [of.branch for of in map(Reading.parse, all_read(distiller.ensembles, term.required)) if of.branch in distiller.branches]
         read = list({distiller.branches[of].view.name: distiller.branches[of].view for of in readers}.values())
         for split, loader in loaders.items():
             rows = loader.dataset.rows
-            if not any(all(has(row, view) for view in read) for row in rows):
+            if not any(all(_holds(distiller, row, reading) for reading in term.required) for row in rows):
                 counts = {view.name: sum(has(row, view) for row in rows) for view in read}
                 raise ValueError(
                     f"{loader.dataset.manifest.root}: no row of split '{split}' has all of {sorted(counts)}, which term '{name}' compares:"
                     f" of {len(rows)} rows {counts} have one. Pair the recordings in one row (xkd prepare-dataset), and see that splits do"
                     " not part them"
                 )
+
+
+def _holds(distiller: Distiller, row: Row, reading: str) -> bool:
+    """Whether a row has the sensors that a reading is of."""
+    node = Reading.parse(reading).branch
+    if node == BATCH:
+        return True
+    if node in distiller.branches:
+        return has(row, distiller.branches[node].view)
+    ensemble = distiller.ensembles[node]
+    enough = any if ensemble.need == "any" else all
+    return enough(_holds(distiller, row, source) for source in ensemble.of) and all(
+        _holds(distiller, row, asked) for asked in ensemble.asked
+    )
+
+
+def _check_ensembles(distiller: Distiller, data: PairedDataset) -> None:
+    """Each has rows that count for it, and labels if it combines by them."""
+    for name, ensemble in distiller.ensembles.items():
+        if not any(_holds(distiller, row, f"{name}.output") for row in data.rows):
+            counts = {source: sum(_holds(distiller, row, source) for row in data.rows) for source in ensemble.readings}
+            raise ValueError(
+                f"{data.manifest.root}: ensemble '{name}' counts rows that have {ensemble.need} of {list(ensemble.of)}, and no row of split"
+                f" '{data.split}' does: of {len(data.rows)} rows {counts} have each. Name sources that are there, or fill their columns"
+            )
+        if "target" in ensemble.extras and all(row.labels is None for row in data.rows):
+            raise ValueError(
+                f"{data.manifest.root}: ensemble '{name}' of {list(ensemble.of)} combines by the label ({type(ensemble.by).__name__}),"
+                f" and no row of split '{data.split}' has one: use Mean() or Entropy()"
+            )

@@ -13,9 +13,12 @@ from rich.table import Table
 
 from xkd.data.paired import PairedDataset
 from xkd.engine.loaders import build_loader
-from xkd.evaluate import Predictions, measure, predict
+from xkd.evaluate import Predictions, measure, predict, predict_together
+from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller, count_flops
+from xkd.graph.reading import Reading
 from xkd.graph.weights import EMA, Random
+from xkd.graph.wiring import all_read
 from xkd.statistics.chance import by_chance
 from xkd.tasks import Classification, Segmentation
 
@@ -71,6 +74,33 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
             console.print(f"teacher '{name}' on val: {measured}{without}")
             if is_judged(distiller, name):
                 _refuse_chance(distiller, name, predictions, measured)
+    for name in teaching_ensembles(distiller):
+        views = {branch.view.name: branch.view for branch in sources_of(distiller, name)}
+        predictions = predict_together(distiller, name, build_loader(config.val_dataloader, seed, views=list(views.values())))
+        measured = ", ".join(f"{key} {value:.3f}" for key, value in measure(distiller.task, predictions).items())
+        hidden = ", without its labels" if "target" in distiller.ensembles[name].extras else ""
+        console.print(
+            f"teacher '{name}' on val: {measured} ({type(distiller.ensembles[name].by).__name__} of {len(predictions)} rows{hidden})"
+        )
+
+
+def teaching_ensembles(distiller: Distiller) -> list[str]:
+    """Those whose answer can be measured before it teaches: of outputs of frozen networks alone."""
+
+    def is_answer(name: str) -> bool:
+        node, reading = Reading.parse(name)
+        if node in distiller.ensembles:
+            return all(map(is_answer, distiller.ensembles[node].readings))
+        branch = distiller.branches[node]
+        return reading == "output" and branch.frozen and not isinstance(branch.weights, EMA)
+
+    return [name for name in distiller.ensembles if is_answer(f"{name}.output")]
+
+
+def sources_of(distiller: Distiller, ensemble: str) -> list[Branch]:
+    """The branches that an ensemble is made of, through others."""
+    read = {Reading.parse(of).branch for of in all_read(distiller.ensembles, [f"{ensemble}.output"])}
+    return [branch for name, branch in distiller.branches.items() if name in read]
 
 
 def is_judged(distiller: Distiller, name: str) -> bool:
@@ -109,6 +139,10 @@ def describe(distiller: Distiller) -> Table:
         table.add_row(f"{name} ({label}, view {branch.view.name})", str(branch.view.size), f"{count:,}", f"{flops:.0f}")
         for reading, shape in branch.shapes.items():
             table.add_row(f"  {name}.{reading}", str(tuple(shape)))
+    for name, ensemble in distiller.ensembles.items():
+        count = sum(p.numel() for p in ensemble.parameters())
+        table.add_row(f"{name} ({type(ensemble.by).__name__} of {', '.join(ensemble.of)})", "", f"{count:,}" if count else "", "")
+        table.add_row(f"  {name}.output", str(ensemble.shape))
     for name, term in distiller.terms.items():
         count = sum(p.numel() for p in term.parameters())
         weight = "scheduled" if callable(term.weight) else f"{term.weight:g}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from mmengine.config import Config
 
 from xkd.engine.config import as_plain
+from xkd.graph.gates import READING_KEYS
 from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import BATCH, Reading, readings_of
 from xkd.graph.weights import Checkpoint, Trained
@@ -25,22 +26,41 @@ class Edge:
 
     @classmethod
     def of(cls, term: Mapping[str, Any]) -> Self:
-        gate = (term.get("gate") or {}).get("reading", ())
-        return cls(*map(readings_of, (term["student"], term["teacher"], gate, term.get("mask", ()))))
+        asked = [of for key, of in (term.get("gate") or {}).items() if key in READING_KEYS]
+        gate = [reading for of in asked for reading in readings_of(of)]
+        student, teacher, mask = map(readings_of, (term["student"], term["teacher"], term.get("mask", ())))
+        return cls(student, teacher, tuple(gate), mask)
 
 
 @dataclass(frozen=True)
 class Outline:
-    """`branches` are the plain sections by name, `edges` the terms' readings by name."""
+    """`branches` are the plain sections by name, `edges` the terms' readings by name, `ensembles` the readings that each is made of."""
 
     student: str
     branches: Mapping[str, Mapping[str, Any]]
     edges: Mapping[str, Edge]
+    ensembles: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Config) -> Self:
         plain = as_plain(config.distiller)
-        return cls(plain["student"], plain["branches"], {name: Edge.of(term) for name, term in plain["terms"].items()})
+        edges = {name: Edge.of(term) for name, term in plain["terms"].items()}
+        made_of = {
+            name: (*readings_of(node["of"]), *readings_of(node["by"].get("reading", ())))
+            for name, node in plain.get("ensembles", {}).items()
+        }
+        return cls(plain["student"], plain["branches"], edges, made_of)
+
+    def sources(self, *readings: Reading) -> set[Reading]:
+        """What these are, and what ensembles among them are made of, through others."""
+        read = set(readings)
+        for reading in readings:
+            read |= self.sources(*self.ensembles.get(reading.branch, ()))
+        return read
+
+    def owners(self, *readings: Reading) -> set[str]:
+        """The branches of these readings, those that ensembles are made of in their place; of the batch's, "batch"."""
+        return {of.branch for of in self.sources(*readings)} - set(self.ensembles)
 
     @property
     def teachers(self) -> list[str]:
@@ -72,7 +92,7 @@ class Outline:
     @property
     def teaches(self) -> bool:
         """Whether anything but labels and masks reaches the student."""
-        return any(of.branch not in (self.student, BATCH) for edge in self.edges.values() for of in edge.teacher)
+        return any(self.owners(*edge.teacher) - {self.student, BATCH} for edge in self.edges.values())
 
     def explanations(self, branch: str) -> dict[str, Reading]:
         """Of each explanation of a branch, the reading whose class it explains."""

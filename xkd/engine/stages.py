@@ -54,6 +54,7 @@ def teacher_config(config: Config, branch: str) -> Config:
     kept = {key: value for key, value in own.items() if key not in _WHILE_TEACHING}
     made.distiller.student = branch
     made.distiller.branches = as_names({branch: {**kept, "weights": start}})
+    made.distiller.pop("ensembles", None)
     made.distiller.terms = as_names(_supervision(outline, as_plain(config.distiller.terms), branch))
     for split in ("train", "val", "test"):
         made[f"{split}_dataloader"].dataset.views = [as_names(own["view"])]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -12,8 +14,10 @@ from xkd.builder import build
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
 from xkd.graph.branch import Branch
+from xkd.graph.reading import readings_of
 from xkd.graph.state_dicts import load_file
-from xkd.graph.weights import Checkpoint
+from xkd.graph.together import together
+from xkd.graph.weights import EMA, Checkpoint, Trained
 from xkd.tasks import Task
 
 
@@ -32,24 +36,67 @@ class Student:
 
 
 def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
-    """Only the student's branch (or branch `name`) of the config, loaded from a run's checkpoint, on the accelerator where there is one."""
+    """Only the student's branch (or branch `name`) of the config, loaded from a run's checkpoint, on the accelerator where there is one.
+
+    `name` may be an ensemble of outputs on one view: its networks then are one, learning ones from the checkpoint, teachers from where the
+    run had them.
+    """
     section = as_plain(config.distiller)
     name = name or section["student"]
-    if name not in section["branches"]:
-        raise KeyError(f"no branch '{name}' in the config; there are {sorted(section['branches'])}")
-    plain = {key: value for key, value in section["branches"][name].items() if key not in ("heads", "explanations")}
-    # a teacher's checkpoint is of a run of its own, in which its branch may have another name
-    source = name if name == section["student"] else plain["weights"].get("branch", "")
-    plain.update(weights=Checkpoint(checkpoint, branch=source), frozen=True)
-    branch: Branch = build(plain, f"distiller.branches.{name}")
-    task: Task = build(section["task"], "distiller.task")
-    known = list(task.classes if branch.class_map is None else branch.class_map.own)
     told = load_file(checkpoint).get("meta", {}).get("xkd", {})
-    trained = told.get("classes", known)
-    if known and trained != known:
-        of = "the config's task" if branch.class_map is None else f"the class_map of branch '{name}'"
-        raise ValueError(f"{checkpoint} was trained on classes {trained}; {of} has {known}")
+    task: Task = build(section["task"], "distiller.task")
+    if name in section.get("ensembles", {}):
+        branch = _together(section, name, checkpoint, told.get("teachers", {}), task)
+    elif name in section["branches"]:
+        # a teacher's checkpoint is of a run of its own, in which its branch may have another name
+        source = name if name == section["student"] else section["branches"][name]["weights"].get("branch", "")
+        branch = _branch(section, name, {"type": Checkpoint, "path": checkpoint, "branch": source}, task)
+    else:
+        raise KeyError(f"no branch '{name}' in the config; there are {[*sorted(section['branches']), *section.get('ensembles', {})]}")
     return Student(branch.to(get_device()), task, name, told.get("crops", 0.0))
+
+
+def _branch(section: Mapping[str, Any], name: str, weights: Mapping[str, Any], task: Task) -> Branch:
+    plain = {key: value for key, value in section["branches"][name].items() if key not in ("heads", "explanations")}
+    branch: Branch = build({**plain, "weights": weights, "frozen": True}, f"distiller.branches.{name}")
+    if isinstance(branch.weights, Checkpoint):
+        known = list(task.classes if branch.class_map is None else branch.class_map.own)
+        trained = load_file(branch.weights.path).get("meta", {}).get("xkd", {}).get("classes", known)
+        if known and trained != known:
+            of = "the config's task" if branch.class_map is None else f"the class_map of branch '{name}'"
+            raise ValueError(f"{branch.weights.path} was trained on classes {trained}; {of} has {known}")
+    return branch
+
+
+def _together(section: Mapping[str, Any], name: str, checkpoint: str, teachers: Mapping[str, str], task: Task) -> Branch:
+    """An ensemble as one network; `ValueError` where it is not of whole networks that see the same."""
+    node, branches = section["ensembles"][name], section["branches"]
+    sources = readings_of(node["of"])
+    if any(of.branch not in branches or of.name != "output" for of in sources) or "reading" in node["by"]:
+        raise ValueError(
+            f"ensemble '{name}' of {[str(of) for of in sources]} cannot be tested or exported: one network is made of outputs of whole"
+            f" networks ('branch.output'), and reads nothing else; name a branch, distiller.student= one of {sorted(branches)}"
+        )
+    views = {of.branch: branches[of.branch]["view"] for of in sources}
+    if any(view != views[sources[0].branch] for view in views.values()):
+        seen = {branch: view["name"] for branch, view in views.items()}
+        raise ValueError(
+            f"ensemble '{name}' cannot be tested or exported: its networks see several views, {seen}, and a student sees one; name one of"
+            " them, distiller.student=..., or distil the ensemble into a student"
+        )
+
+    def weights(branch: str) -> Mapping[str, Any]:
+        own: Mapping[str, Any] = branches[branch]["weights"]
+        if not branches[branch].get("frozen") or issubclass(own["type"], EMA):
+            return {"type": Checkpoint, "path": checkpoint, "branch": branch}
+        if not issubclass(own["type"], Checkpoint | Trained):
+            return own
+        if not (path := teachers.get(branch) or own.get("path", "")):
+            raise FileNotFoundError(f"{checkpoint} does not say where the weights of '{branch}' are, a source of ensemble '{name}'")
+        return {**(own if issubclass(own["type"], Checkpoint) else {}), "type": Checkpoint, "path": path}
+
+    parts = [_branch(section, of.branch, weights(of.branch), task) for of in sources]
+    return together(parts, build(node["by"], f"distiller.ensembles.{name}.by"), task, name)
 
 
 def registered(manifest: Manifest, view: View) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Gated(nn.Module):
     ) -> Float[Tensor, "b k *grid"]:
         pooled = reading.flatten(2).mean(2) if reading.ndim > 2 else reading
         gates = self._normed(self.linear(pooled)).relu().masked_fill(~there.T, -torch.inf).softmax(1)
-        shape = (len(pooled), *[1] * (readings[0].ndim - 1))
+        shape = (pooled.shape[0], *[1] * (readings[0].ndim - 1))
         return torch.stack([gate.reshape(shape) * one for gate, one in zip(gates.T, readings, strict=True)]).sum(0)
 
     def _normed(self, scores: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:

@@ -43,13 +43,24 @@ def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
     for name in lost:
         config.distiller.branches[student].explanations.pop(name)
     for name, edge in outline.edges.items():
-        if edge.teacher not in wanted or any(of.branch != student or of.name in lost for of in edge.student):
+        learns = outline.sources(*edge.student)
+        others = outline.owners(*learns) - {student}
+        if edge.teacher not in wanted or others or any(of.branch == student and of.name in lost for of in learns):
             config.distiller.terms.pop(name)
-        elif any(of.branch != student for of in edge.gate):
+        elif outline.owners(*edge.gate) - {student}:
             config.distiller.terms[name].pop("gate")  # it asks a teacher
+    _prune(config)
     if not any(term["teacher"] in LABELS for term in as_plain(config.distiller.terms).values()):
         raise ValueError(f"the student '{student}' has no term with 'batch.target', so it cannot be trained alone")
     return config
+
+
+def _prune(config: Config) -> None:
+    """Without the ensembles that no term reads any more."""
+    outline = Outline.of(config)
+    read = {of.branch for edge in outline.edges.values() for of in outline.sources(*edge.student, *edge.teacher, *edge.gate, *edge.mask)}
+    for name in set(outline.ensembles) - read:
+        config.distiller.ensembles.pop(name)
 
 
 def scratch(config: Config) -> Config:
@@ -103,6 +114,9 @@ def self_taught(config: Config) -> Config:
         config.distiller.branches.pop(name)
 
     def own(reading: Reading) -> Reading:
+        of = outline.ensembles.get(reading.branch)
+        if of and outline.owners(reading) <= set(outline.teachers) and len(names := {one.name for one in outline.sources(*of)}) == 1:
+            return Reading(SELF, names.pop())  # of many teachers the student is the one
         return Reading(SELF, reading.name) if reading.branch in outline.teachers else reading
 
     for name, explained in outline.explanations(student).items():
@@ -113,14 +127,19 @@ def self_taught(config: Config) -> Config:
     readings = {"output", *outline.taps(student), *outline.explanations(student)}
     for name, edge in outline.edges.items():
         taught = {key: tuple(map(own, of)) for key, of in (("teacher", edge.teacher), ("mask", edge.mask)) if of}
-        gate = tuple(map(own, edge.gate))
-        if any(of.branch == SELF and of.name not in readings for of in (*taught.get("teacher", ()), *taught.get("mask", ()), *gate)):
+        gate = tuple(dict.fromkeys(map(own, edge.gate)))
+        asked = (*taught.get("teacher", ()), *taught.get("mask", ()), *gate)
+        mixed = any(outline.owners(of) & set(outline.teachers) for of in (*edge.student, *asked))
+        if mixed or any(of.branch == SELF and of.name not in readings for of in asked):
             config.distiller.terms.pop(name)
             continue
         for key, of in taught.items():
             config.distiller.terms[name][key] = str(of[0]) if len(of) == 1 else tuple(map(str, of))
-        if gate:
+        if len(gate) == 1:
             config.distiller.terms[name].gate.reading = str(gate[0])
+        elif gate:
+            config.distiller.terms[name].pop("gate")  # it chooses among teachers, and there is one
+    _prune(config)
     return config
 
 

@@ -94,6 +94,15 @@ class Distiller(nn.Module):
                 readings = self.ensembles[name].join(name, readings)
         return readings
 
+    def joined(self, name: str, batch: Batch) -> Readings:
+        """An ensemble's output with the readings that it is made of; of branches its own sources alone run. Not for explanations."""
+        nodes = {Reading.parse(of).branch for of in wiring.all_read(self.ensembles, [f"{name}.{wiring.OUTPUT}"])}
+        readings = self._readings({of: branch(batch, self.task) for of, branch in self.branches.items() if of in nodes}, batch)
+        for of in self._joins:
+            if of in nodes:
+                readings = self.ensembles[of].join(of, readings)
+        return readings
+
     def answers(self, name: str, batch: Batch) -> Capture:
         """What a branch that `stands_alone` answers: the readings that training asks for, which `Batch.cached` may hold instead."""
         capture = self._capture(name, {}, batch)

@@ -46,6 +46,7 @@ class Ensemble(nn.Module):
         self.extras = parameters[2:]
         if len(parameters) < 2 or not set(self.extras) <= set(EXTRAS):
             raise ValueError(f"{way}.forward must take (readings, there) and may take {list(EXTRAS)}; it has {parameters}")
+        self.shape: tuple[int, ...] = ()  # of its reading, without the batch; filled by the dry run
         self.asked = (str(by.reading),) if "reading" in self.extras else ()
 
     @property
@@ -56,10 +57,14 @@ class Ensemble(nn.Module):
     def join(self, name: str, readings: Readings) -> Readings:
         """The readings of a step with this node's, as `name`."""
         there = torch.stack([readings.there(source) for source in self.of])
-        rows = there.any(0) if self.need == "any" else there.all(0)
+        rows = self.counts(there)
         for asked in self.asked:
             rows = rows & readings.there(asked)
         return readings.with_made(name, self(readings, there, rows), rows)
+
+    def counts(self, there: Bool[Tensor, "n b"]) -> Bool[Tensor, " b"]:
+        """The rows in which `need` of the sources are there."""
+        return there.any(0) if self.need == "any" else there.all(0)
 
     def forward(self, readings: Readings, there: Bool[Tensor, "n b"], rows: Bool[Tensor, " b"]) -> Tensor:
         """One reading of the batch; zero, but attached to its sources, in rows that do not count, which `by` does not see."""
@@ -113,6 +118,7 @@ class Ensemble(nn.Module):
             self.train(training)
         if joined[f"{name}.output"].shape != readings[self.of[0]].shape:
             raise ValueError(f"{where}: {type(self.by).__name__} gives {tuple(joined[f'{name}.output'].shape[1:])}, not their shape")
+        self.shape = shapes[0]
         return joined
 
     def _check_classes(self, where: str, shape: tuple[int, ...], target: Tensor, classes: tuple[str, ...]) -> None:

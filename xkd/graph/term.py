@@ -85,6 +85,11 @@ class Term(nn.Module):
         return self.student + self.teacher + self.mask_reading
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """The readings without one of which a row has no part."""
+        return self.compared if "there" in self.gate_extras else self.readings
+
+    @property
     def mask_reading(self) -> tuple[str, ...]:
         """The network's reading that serves as mask, if one does."""
         return () if self.mask == MASK else (self.mask,)
@@ -142,7 +147,7 @@ class Term(nn.Module):
         """The one row mask: both sides are present, with a label and a mask where the loss needs them. On the CPU."""
         self._check_rows(readings, batch)
         rows = torch.ones(len(batch), dtype=torch.bool)
-        for name in self.compared if "there" in self.gate_extras else self.readings:
+        for name in self.required:
             if not name.startswith("batch."):
                 rows = rows & readings.there(name)
         if self.needs("target"):
