@@ -251,3 +251,35 @@ def test_with_a_gpu_the_group_is_there_before_the_loaders(monkeypatch: pytest.Mo
     monkeypatch.delenv("RANK")
     with pytest.raises(ValueError, match="started by torchrun"):
         launch.prepare("pytorch", {})
+
+
+ON_PAIRS = f"""{runs.HEAD}
+from xkd.losses import FitNet
+from xkd.projectors import Conv1x1
+from xkd.tasks import Features
+
+hint = dict(hint=dict(type=Tap, path="deep"))
+distiller = dict(
+    type=Distiller,
+    student="thermal",
+    task=dict(type=Features),
+    branches=dict(
+        rgb=dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=Random, frozen=True), taps=hint, frozen=True),
+        thermal=dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Random), taps=hint),
+    ),
+    terms=dict(
+        hint=dict(type=Term, loss=dict(type=FitNet), student="thermal.hint", teacher="rgb.hint", projector=dict(type=Conv1x1)),
+    ),
+)
+for loader in (train_dataloader, val_dataloader, test_dataloader):
+    loader["dataset"].update(views=[thermal, rgb])
+save_best = "val/loss"
+"""
+"""Its classifier is read by no term, so it gets no gradient."""
+
+
+def test_two_processes_learn_from_pairs_and_judge_by_all_of_val(data_root: Path, tmp_path: Path) -> None:
+    config = runs.write(tmp_path, config=ON_PAIRS)
+    outputs = in_two_processes([str(config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *OPTIONS], data_root, tmp_path)
+    check(tmp_path)
+    assert "best val/loss" in outputs[0]

@@ -81,7 +81,14 @@ class Distiller(nn.Module):
             shares = shares_of_rows([1 if term.gather else term.num_rows for term in self.terms.values()], batch.index.device)
             parts = {name: part * share for (name, part), share in zip(parts.items(), shares, strict=True)}
         loss = torch.stack([term.weight_at(self.epoch) * parts[name] for name, term in self.terms.items()]).sum()
+        if together:
+            loss = loss + self._unread(readings)
         return Step(loss, {name: part.detach() for name, part in parts.items()})
+
+    def _unread(self, readings: Readings) -> Tensor | float:
+        """Zero, attached to what no term reads, such as a classifier above features: processes wait for a gradient of every parameter."""
+        unread = [of for name, held in readings.captures.items() for key, of in held.items() if f"{name}.{key}" not in self._read]
+        return sum(reading.sum() * 0 for reading in unread if reading.requires_grad)
 
     def read(self, batch: Batch) -> Readings:
         """Every branch's readings of the batch, then the ensembles'; a branch that explains another's class comes after it."""
