@@ -75,7 +75,7 @@ def test_a_training_step_is_timed_beside_the_others(tmp_path: Path) -> None:
     ):
         assert name in names
     assert dict(zip(names, rows, strict=False))["peer's plain loop"][-1] == "2.00"
-    assert {"data", "teacher", "student", "terms", "backward", "optimiser"} <= set(names)
+    assert {"data", "teacher", "student", "terms", "backward", "optimiser", "an ensemble of three, Mean"} <= set(names)
     assert "aten::" in done.stdout
 
 

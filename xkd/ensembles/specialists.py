@@ -56,15 +56,14 @@ class Specialists(nn.Module):
         named = named.scatter(1, readings[0].topk(min(self.likeliest, general.shape[1]), dim=1).indices, True)
         asked = there[1:] & (_meets(named, self.own) | ~there[0])
         answers = [self._answer(m, logits) for m, logits in enumerate(readings[1:])]
-        q = torch.full_like(general, 1 / general.shape[1])
+        own = general + torch.stack([use.unsqueeze(1) * mine for use, (mine, _) in zip(asked, answers, strict=True)]).sum(0)
+        rests = torch.cat([use.unsqueeze(1) * rest for use, (_, rest) in zip(asked, answers, strict=True)], dim=1)  # (B, M)
+        outside = (~self.own).to(general.dtype)
+        total = own.sum(1, keepdim=True) + rests.sum(1, keepdim=True)
+        q, tiny = torch.full_like(general, 1 / general.shape[1]), torch.finfo(general.dtype).tiny
         for _ in range(self.steps):
-            total = general
-            for m, (mine, rest) in enumerate(answers):
-                others = q * ~self.own[m]
-                shared = others / others.sum(1, keepdim=True).clamp(min=torch.finfo(q.dtype).tiny)
-                total = total + asked[m].unsqueeze(1) * (mine + rest * shared)
-            q = total / total.sum(1, keepdim=True)
-        return q.clamp(min=torch.finfo(q.dtype).tiny).log()
+            q = (own + q * ((rests / (q @ outside.T).clamp(min=tiny)) @ outside)) / total
+        return q.clamp(min=tiny).log()
 
     def _answer(self, m: int, logits: Float[Tensor, "b k"]) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b 1"]]:
         """A specialist's probabilities of its own classes, 0 for the others, and of the rest."""
