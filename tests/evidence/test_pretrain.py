@@ -81,6 +81,7 @@ def test_a_backbone_comes_of_pairs_without_a_label(
     assert done.checkpoint.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_labels_that_are_there_give_a_sign(tiny_dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done, said = run(tiny_dataset, weights, tmp_path / "work")
