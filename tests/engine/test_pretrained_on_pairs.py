@@ -200,6 +200,26 @@ def test_a_teacher_may_begin_with_pairs_too(tmp_path: Path) -> None:
     assert Outline.of(controls.alone(config)).made_first == []
 
 
+def test_a_teacher_on_the_students_own_sensor_has_no_pairs_to_begin_with(tmp_path: Path) -> None:
+    timm_model = 'model=dict(type=timm.create_model, model_name="resnet10t", in_chans=1, num_classes=3)'
+    begun = "dict(type=PretrainedOnPairs, teacher=dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=Pretrained)))"
+    text = runs.STUDENT.replace("model=dict(type=CNN, channels=1)", timm_model).replace("from core_models", "import timm\nfrom core_models")
+    text = text.replace('dict(type=Checkpoint, path="teacher.pth")', f"dict(type=Trained, start={begun})")
+    text = text.replace("import EMA, Checkpoint, Random", "import EMA, Checkpoint, Pretrained, Random, Trained")
+    text = text.replace(
+        'compare = dict(teachers=dict(thermal="teacher.py"), ', "from xkd.graph.pairs import PretrainedOnPairs\ncompare = dict("
+    )
+    text = text.replace(', attention=dict(rgb="grad_cam:deep", thermal="grad_cam:deep")', "").replace(
+        "from xkd.graph.pairs import PretrainedOnPairs\n", ""
+    )
+    text = text.replace("from xkd.graph.term", "from xkd.graph.pairs import PretrainedOnPairs\nfrom xkd.graph.term")
+    made = {arm.name: arm for arm in make_arms(runs.write(tmp_path, student=text), {})}
+    own = as_plain(made["same_sensor_teacher"].config().distiller.branches.thermal)
+    assert own["view"]["name"] == "rgb"
+    assert own["weights"] == {"type": Random}
+    assert Outline.of(made["teacher"].config()).on_pairs == ["thermal"]
+
+
 @pytest.mark.parametrize("command", ["test", "export", "predict", "compare"])
 def test_features_give_no_answers(command: str, here: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = runs.run_training(derived(here), here / "pairs_run")

@@ -14,6 +14,7 @@ from xkd.data.shuffle import Shuffle
 from xkd.engine.config import as_names, as_plain
 from xkd.engine.outline import Outline
 from xkd.engine.pairs import pairs_config
+from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import BATCH, Reading
 from xkd.graph.weights import Checkpoint, Random
 from xkd.losses import CrossEntropy
@@ -169,4 +170,8 @@ def on_students_view(config: Config, branch: str) -> Config | None:
         model[CHANNELS] = students
     config.distiller.branches[branch].model = as_names(model)
     config.distiller.branches[branch].view = as_names(view)
+    weights = outline.branches[branch]["weights"]
+    start = weights.get("start", {"type": Random})
+    if issubclass(start["type"], PretrainedOnPairs):  # no pair is left to learn from
+        config.distiller.branches[branch].weights = as_names({**weights, "start": start.get("start", {"type": Random})})
     return config
