@@ -17,7 +17,7 @@ from xkd import cli
 from xkd.engine.config import as_plain
 from xkd.engine.outline import Outline
 from xkd.engine.pairs import pairs_config
-from xkd.engine.stages import teacher_config
+from xkd.engine.stages import first_run, teacher_config
 from xkd.evidence import controls
 from xkd.evidence.arms import make_arms
 from xkd.graph.weights import Random
@@ -34,6 +34,7 @@ PAIRS = (
     + 'compare = dict(cluster="frame")\n'
 )
 """A thermal network that a network on RGB has taught."""
+FEW = {"train_dataloader.dataset.labels": {"type": "xkd.data.annotations.Labels", "fraction": 0.2}}
 
 
 def on_pairs(more: str = "") -> str:
@@ -70,6 +71,11 @@ def test_the_derived_run_is_a_frozen_branch_a_learning_branch_and_feature_terms(
     for split in ("train", "val", "test"):
         assert [view["name"] for view in as_plain(made[f"{split}_dataloader"].dataset.views)] == ["thermal", "rgb"]
     assert made.save_best == "val/loss"
+
+
+def test_one_run_serves_every_share_of_the_labels(tmp_path: Path) -> None:
+    folders = [first_run(runs.config_of(tmp_path, on_pairs(), options), "thermal", tmp_path, 0, {})[1] for options in ({}, FEW)]
+    assert folders[0] == folders[1]
 
 
 def test_it_has_its_own_epochs_start_and_options_and_every_pair(tmp_path: Path) -> None:

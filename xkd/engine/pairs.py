@@ -49,6 +49,7 @@ def pairs_config(config: Config, branch: str) -> Config:
     if "labelled_share" in (made.train_dataloader.get("sampler") or {}):
         made.train_dataloader.sampler.pop("labelled_share")
     made.train_dataloader.pop("mix", None)
+    made.train_dataloader.dataset.pop("labels", None)  # one run serves whatever share of them is kept
     if weights.get("epochs"):
         made.train_cfg.max_epochs = weights["epochs"]
     if weights.get("augment"):
