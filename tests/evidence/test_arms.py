@@ -112,7 +112,9 @@ def test_a_config_that_compares_nothing_says_what_it_needs(tmp_path: Path) -> No
     message = r"must name the config that trains each branch with weights=Checkpoint\(...\), \['thermal'\]; it names \['lidar'\]"
     with pytest.raises(KeyError, match=message):
         make_arms(absent, {})
-    with pytest.raises(KeyError, match=r"compare has no key 'clusters'; it takes \['attention', 'cluster', 'note', 'object', 'probed', "):
+    with pytest.raises(
+        KeyError, match=r"compare has no key 'clusters'; it takes \['answers', 'attention', 'cluster', 'note', 'object', 'probed', "
+    ):
         make_arms(runs.write(tmp_path, student=runs.STUDENT), {"compare.clusters": "frame"})
 
 

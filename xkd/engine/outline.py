@@ -94,6 +94,18 @@ class Outline:
         """Whether anything but labels and masks reaches the student."""
         return any(self.owners(*edge.teacher) - {self.student, BATCH} for edge in self.edges.values())
 
+    @property
+    def distils(self) -> bool:
+        """Whether anything but labels and masks teaches anybody: peers, an exit's own deeper layers."""
+        return any(self.owners(*edge.teacher) - {BATCH} for edge in self.edges.values())
+
+    def view_of(self, node: str) -> Mapping[str, Any]:
+        """What a branch sees, or the first of the networks that an ensemble is made of."""
+        if node in self.ensembles:
+            return self.view_of(self.ensembles[node][0].branch)
+        view: Mapping[str, Any] = self.branches[node]["view"]
+        return view
+
     def explanations(self, branch: str) -> dict[str, Reading]:
         """Of each explanation of a branch, the reading whose class it explains."""
         return {name: Reading.parse(of["classes"]) for name, of in (self.branches[branch].get("explanations") or {}).items()}

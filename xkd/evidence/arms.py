@@ -23,7 +23,7 @@ from xkd.evidence.answers import answer, from_file, questions_key, to_bytes
 from xkd.files import write_atomically
 from xkd.statistics import TestRun
 
-COMPARE_KEYS = ("attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
+COMPARE_KEYS = ("answers", "attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
 RESERVED = (
     "all_labels",
     "alone",
@@ -116,7 +116,17 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     if Outline.of(self_taught.config()).teaches:
         arms.append(self_taught)
     same_sensor = _same_sensor(path, options, section, outline)
-    return [*arms, *same_sensor, *variants(path, options, section.get("variants", {}), student, sources)]
+    answers = section.get("answers", {})
+    _check_answered(path, answers, section.get("variants", {}), outline)
+    return [*arms, *same_sensor, *variants(path, options, section.get("variants", {}), student, sources, answers)]
+
+
+def _check_answered(path: Path, answers: Mapping[str, str], changes: Mapping[str, Any], outline: Outline) -> None:
+    for name, ensemble in answers.items():
+        if name not in changes:
+            raise KeyError(f"{path}: compare.answers names '{name}', which is no variant; there are {list(changes)}")
+        if ensemble not in outline.ensembles:
+            raise KeyError(f"{path}: compare.answers.{name} = '{ensemble}' is no ensemble; there are {list(outline.ensembles)}")
 
 
 def is_teacher(arm: Arm) -> bool:
@@ -137,10 +147,10 @@ def teacher_arms(path: Path, options: Mapping[str, Any], outline: Outline, secti
             f"{path}: compare.teachers must name the config that trains each branch with weights=Checkpoint(...), {named}; it names"
             f" {list(files)}"
         )
-    if not outline.teachers and outline.student not in outline.on_pairs:
+    if not outline.teachers and outline.student not in outline.on_pairs and not outline.distils:
         raise ValueError(
             f"{path}: none of the branches {list(outline.branches)} is frozen with weights=Trained() or Checkpoint(...): no teacher to"
-            " compare with"
+            " compare with, and no peer"
         )
     arms, sources = [], {}
     for branch in outline.teachers:
@@ -200,9 +210,17 @@ def _on_students_view(path: Path, options: Mapping[str, Any], branch: str) -> Co
 
 
 def variants(
-    path: Path, options: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]], student: str, sources: Mapping[str, str]
+    path: Path,
+    options: Mapping[str, Any],
+    changes: Mapping[str, Mapping[str, Any]],
+    student: str,
+    sources: Mapping[str, str],
+    answers: Mapping[str, str],
 ) -> list[Arm]:
-    """The distilled student with other losses, weights or taps; each change is a mapping of dotted keys, as `--cfg-options` takes them."""
+    """The distilled student with other losses, weights or taps; each change is a mapping of dotted keys, as `--cfg-options` takes them.
+
+    `answers` names those in whose place an ensemble of the run's networks is tested.
+    """
     arms = []
     for name, change in changes.items():
         if name in RESERVED or name.startswith(("teacher_", "same_sensor_")):
@@ -212,7 +230,8 @@ def variants(
             return load_config(path, {**options, **change})
 
         config()  # a wrong key is told before anything is trained
-        arms.append(Arm(name, f"student, {name}", config, student, sources, variant=True))
+        title = f"ensemble {answers[name]}, {name}" if name in answers else f"student, {name}"
+        arms.append(Arm(name, title, config, answers.get(name, student), sources, variant=True))
     return arms
 
 

@@ -13,6 +13,7 @@ from xkd.batch import View
 from xkd.builder import build
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
+from xkd.engine.outline import Outline
 from xkd.evidence.answers import CLUSTER
 from xkd.evidence.arms import Arm
 from xkd.graph.class_map import ClassMap
@@ -80,7 +81,7 @@ def chosen_metric(arms: Sequence[Arm], metric: str) -> str:
 
 def _check_classes(arm: Arm, ours: Task) -> None:
     own, (config, branch) = _task(arm.config()), arm.tested()
-    plain = as_plain(config.distiller.branches[branch]).get("class_map")
+    plain = as_plain(config.distiller.branches.get(branch, {})).get("class_map")  # of an ensemble, its networks' own
     class_map: ClassMap | None = build(plain, f"distiller.branches.{branch}.class_map") if plain and arm.through else None
     if (type(own), _kind(own)) != (type(ours), _kind(ours)):
         raise ValueError(f"arm '{arm.name}' has the task {own}, the student {ours}: answers of two kinds cannot be compared")
@@ -110,7 +111,7 @@ def _tested(arm: Arm) -> _Tested:
 def _eats(arm: Arm) -> tuple[Config, View]:
     """The config that an arm is tested by, and what its network sees."""
     config, branch = arm.tested()
-    view: View = build(as_plain(config.distiller.branches[branch].view), f"distiller.branches.{branch}.view")
+    view: View = build(Outline.of(config).view_of(branch), f"distiller.branches.{branch}.view")
     return config, view
 
 

@@ -78,7 +78,9 @@ def compare(  # noqa: PLR0913  # each is an option of the command
     made = chosen(make_arms(path, options or {}), arms, controls)
     for arm in made:
         check_questions(arm.tested()[0])
-        check_attention(*arm.tested())
+        tested, node = arm.tested()
+        if node in tested.distiller.branches:  # an ensemble has no map of its own
+            check_attention(tested, node)
     check_comparable(made)
     metric = chosen_metric(made, metric)
     check_readable(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from xkd.engine.outline import Outline
 from xkd.evidence.answers import NUM_PROBED
 from xkd.evidence.arms import Arm
 from xkd.evidence.costs import Cost
@@ -34,7 +35,7 @@ def report_arm(arm: Arm, cost: Cost, summary: Summary, classes: tuple[str, ...])
     for score, each in summary.class_scores.get(arm.name, {}).items():
         metrics.update({f"{score} {name}": estimate for name, estimate in zip(classes, each, strict=True)})
     config, branch = arm.tested()
-    view = config.distiller.branches[branch].view.name
+    view = Outline.of(config).view_of(branch)["name"]
     asides = flat_maps(summary.undefined[arm.name])
     if arm.name in summary.minus_alone:
         metrics[MINUS_ALONE] = summary.minus_alone[arm.name]

@@ -19,6 +19,7 @@ from xkd.data.check.brief import brief
 from xkd.data.manifest import Manifest
 from xkd.data.rows import SPLITS
 from xkd.engine.config import as_plain
+from xkd.engine.outline import Outline
 from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
 from xkd.evidence.answers import CLUSTER, num_probed
@@ -69,7 +70,7 @@ def write_page(
     drawn = [arm for arm in pictured if arm.name != "shuffled" and not arm.control]
     teacher = first_teacher(arms)
     report = page.Report(
-        title=f"{manifest.name}: {'does the teacher help?' if teacher else 'do pairs without labels help?'}",
+        title=f"{manifest.name}: {_question(config, teacher)}",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
         headline=headline(summary),
         classes=classes,
@@ -130,11 +131,19 @@ def _tile(arm: str, difference: Estimate) -> tuple[str, Estimate, str]:
     return title, difference, note
 
 
+def _question(config: Config, teacher: Arm | None) -> str:
+    if teacher:
+        return "does the teacher help?"
+    return "do pairs without labels help?" if Outline.of(config).on_pairs else "does distillation help?"
+
+
 def pictures(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]], changed: Flips) -> list[page.Picture]:
     """Contact sheets with the networks of the first seed: test images of each class, and those that distillation changed."""
     lookers = []
     for arm in arms:
         source, branch = arm.tested()
+        if branch not in source.distiller.branches:
+            continue  # an ensemble looks nowhere, its networks do
         student = load_student(source, str(runs[arm.name][0].checkpoint), branch)
         lookers.append(Looker(arm.title, student, picture_method(source, branch)))
     classes = lookers[-1].student.task.classes

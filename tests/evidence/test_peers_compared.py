@@ -1,0 +1,89 @@
+"""Peers without a frozen teacher are compared, and arms in whose place an ensemble of their networks answers."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import engine_runs as runs
+import numpy as np
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from xkd.engine.progress import Display
+from xkd.engine.student import load_student
+from xkd.evidence.answers import answer
+from xkd.evidence.arms import make_arms
+from xkd.evidence.compare import compare
+
+PEERS = f"""{runs.HEAD}
+from xkd.ensembles import Mean, MinLogit
+from xkd.graph.ensemble import Ensemble
+
+distiller = dict(
+    type=Distiller, student="rgb", task=task,
+    branches=dict(
+        rgb=dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=Random)),
+        wide=dict(type=Branch, model=dict(type=CNN, width=16), view=rgb, weights=dict(type=Random)),
+    ),
+    ensembles=dict(team=dict(type=Ensemble, of=("rgb.output", "wide.output"), by=dict(type=MinLogit))),
+    terms=dict(
+        ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target"),
+        ce_wide=dict(type=Term, loss=dict(type=CrossEntropy), student="wide.output", teacher="batch.target"),
+        to_rgb=dict(type=Term, loss=dict(type=KD), student="rgb.output", teacher="team.output"),
+        to_wide=dict(type=Term, loss=dict(type=KD), student="wide.output", teacher="team.output"),
+    ),
+)
+train_dataloader.update(dict(dataset=dict(type=PairedDataset, root="tiny", split="train", views=[rgb], augment=dict(type=Augment))))
+compare = dict(
+    cluster="frame", attention=dict(rgb="grad_cam:deep"),
+    variants=dict(apart={{
+        "distiller.terms.to_rgb.weight": 0.0, "distiller.terms.to_wide.weight": 0.0, "distiller.ensembles.team.by": dict(type=Mean),
+    }}),
+    answers=dict(apart="team"),
+)
+"""
+ALONE = runs.PLAIN + '\ncompare = dict(cluster="frame")\n'
+
+
+def test_the_plain_average_of_two_trained_apart_is_an_arm(tmp_path: Path) -> None:
+    path = runs.write(tmp_path, peers=PEERS)
+    console = Console(quiet=True)
+    display = Display(console, Progress(console=console, disable=True))
+    done = compare(path, seeds=1, work_dir=tmp_path / "out", options={"train_cfg.max_epochs": 1}, jobs=1, display=display)
+    assert list(done.runs) == ["alone", "distilled", "apart"]
+    assert not done.summary.share.defined, "no teacher, no gap"
+    with (tmp_path / "out/summary.csv").open(encoding="utf-8") as table:
+        assert {row["arm"] for row in csv.DictReader(table)} >= {"alone", "distilled", "apart"}
+    assert "does distillation help?" in done.report.read_text("utf-8")
+    (apart,) = [arm for arm in done.arms if arm.name == "apart"]
+    assert (apart.title, apart.branch) == ("ensemble team, apart", "team")
+    run, config = done.runs["apart"][0], apart.config()
+    answers = {}
+    for name in ("rgb", "wide"):
+        config.distiller.student = name
+        answers[name] = answer(config, load_student(config, str(run.checkpoint), name), 0)
+    place = [answers["rgb"].rows.tolist().index(row) for row in run.test.rows]
+    expected = (answers["rgb"].probabilities + answers["wide"].probabilities)[place] / 2
+    np.testing.assert_allclose(run.test.probabilities, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("answers=dict(apart=", "answers=dict(together="),
+            r"compare.answers names 'together', which is no variant; there are \['apart'\]",
+        ),
+        (('apart="team"', 'apart="wide"'), r"compare.answers.apart = 'wide' is no ensemble; there are \['team'\]"),
+    ],
+)
+def test_who_answers_is_an_ensemble_of_a_variant(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    with pytest.raises(KeyError, match=message):
+        make_arms(runs.write(tmp_path, peers=PEERS.replace(*change)), {})
+
+
+def test_a_student_that_nobody_teaches_is_not_compared(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no teacher to compare with, and no peer"):
+        make_arms(runs.write(tmp_path, alone=ALONE), {})
