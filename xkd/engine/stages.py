@@ -67,7 +67,7 @@ def teacher_config(config: Config, branch: str) -> Config:
         made.train_dataloader.dataset.augment.update(as_names(weights["augment"]))
     where = f"distiller.branches.{branch}.weights.options"
     for key, value in (weights.get("options") or {}).items():
-        override(made, key, value, where)
+        override(made, key, as_names(value), where)
     made.compare = _questions(config, branch)
     return checked(made, where)
 

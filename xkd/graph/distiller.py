@@ -103,7 +103,7 @@ class Distiller(nn.Module):
 
     def joined(self, name: str, batch: Batch) -> Readings:
         """An ensemble's output with the readings that it is made of; of branches its own sources alone run. Not for explanations."""
-        nodes = {Reading.parse(of).branch for of in wiring.all_read(self.ensembles, [f"{name}.{wiring.OUTPUT}"])}
+        nodes = {Reading.parse(of).branch for of in wiring.all_read(dict(self.ensembles.items()), [f"{name}.{wiring.OUTPUT}"])}
         readings = self._readings({of: branch(batch, self.task) for of, branch in self.branches.items() if of in nodes}, batch)
         for of in self._joins:
             if of in nodes:
@@ -176,14 +176,14 @@ class Distiller(nn.Module):
         """
         if self._bound:
             return
-        wiring.check_explained(self.branches, self.task, self.student.view.size)
+        wiring.check_explained(dict(self.branches.items()), self.task, self.student.view.size)
         captures = {name: self._bind_branch(name, branch) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}
         batch = example_batch(list(views.values()), self.task, 2, self.student.mean.device, self.student.view.size)
         readings = self._readings(captures, batch)
         for name in self._joins:
             readings = self.ensembles[name].bind(name, readings, self.task.classes)
-        wiring.check_learned(self.ensembles, self.terms)
+        wiring.check_learned(dict(self.ensembles.items()), dict(self.terms.items()))
         for name, term in self.terms.items():
             self._bind_term(name, term, readings, batch)
         for branch in self.branches.values():
