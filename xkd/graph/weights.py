@@ -131,7 +131,7 @@ class Checkpoint:
         content = load_file(find_weights(self.path))
         run = content.get("meta", {}).get("xkd")
         may_miss = list(self.may_miss)
-        if is_backbone(self.path) if run is None else not run["classes"]:
+        if is_backbone(self.path) if run is None else run.get("classes") == []:
             # learned without labels: what tells classes is new, and whatever is around the network
             model = inside(model)
             may_miss += [f"{name}.*" for name in classifiers(getattr(model, "pretrained_cfg", {}))]
