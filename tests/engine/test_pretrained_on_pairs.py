@@ -10,18 +10,24 @@ from typing import Any
 
 import engine_runs as runs
 import pytest
+import timm
 import torch
 from rich.console import Console
 
 from xkd import cli
+from xkd.batch import View
 from xkd.engine.config import as_plain
+from xkd.engine.loaders import build_distiller
+from xkd.engine.model import TermMetric
 from xkd.engine.outline import Outline
 from xkd.engine.pairs import pairs_config
 from xkd.engine.stages import first_run, teacher_config
 from xkd.evidence import controls
 from xkd.evidence.arms import make_arms
-from xkd.graph.weights import Random
-from xkd.tasks import Features
+from xkd.graph.branch import Branch
+from xkd.graph.weights import Checkpoint, Random
+from xkd.modalities import Thermal
+from xkd.tasks import Features, PixelHead
 
 pytestmark = pytest.mark.usefixtures("data_root")
 
@@ -241,3 +247,46 @@ def test_features_can_be_looked_at(here: Path) -> None:
     words = [str(config), done.checkpoint, "--num", "2", "--method", "attention:deep", "--no-teachers", "--out", str(here / "panels")]
     assert cli.run("visualize", words) == 0
     assert (here / "panels" / "contact_sheet.png").is_file()
+
+
+def test_a_frozen_network_that_knows_no_classes_does_not_answer(here: Path) -> None:
+    done = runs.run_training(derived(here), here / "pairs_run")
+    text = runs.STUDENT.replace('path="teacher.pth"', f'path="{done.checkpoint}", may_miss=("fc.*",)')
+    with pytest.raises(ValueError, match=r"'thermal\.output' is read: .* is of a run without labels"):
+        runs.run_training(runs.config_of(here, text), here / "student")
+
+
+def test_a_frozen_branch_on_pairs_must_be_read_at_its_taps(tmp_path: Path) -> None:
+    begun = "dict(type=PretrainedOnPairs, teacher=dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=Pretrained)))"
+    text = runs.STUDENT.replace('dict(type=Checkpoint, path="teacher.pth")', begun)
+    text = text.replace("import EMA, Checkpoint, Random", "import EMA, Checkpoint, Pretrained, Random")
+    text = text.replace("from xkd.graph.term", "from xkd.graph.pairs import PretrainedOnPairs\nfrom xkd.graph.term")
+    with pytest.raises(ValueError, match=r"branch 'thermal' is frozen and a term reads 'thermal\.output'"):
+        pairs_config(runs.config_of(tmp_path, text), "thermal")
+
+
+def test_pairs_are_of_two_views(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="branch and teacher see one view, 'thermal'"):
+        pairs_config(runs.config_of(tmp_path, on_pairs().replace("view=rgb,", "view=thermal,", 1)), "thermal")
+
+
+def test_a_network_for_pixels_begins_with_what_it_learned_as_one(tmp_path: Path) -> None:
+    view = View("thermal", Thermal(), (32, 32))
+
+    def network() -> PixelHead:
+        return PixelHead(timm.create_model("resnet10t", in_chans=1, features_only=True, out_indices=(2,)), 2)
+
+    learned = network()
+    prefix = "distiller.branches.thermal."
+    state = {f"{prefix}model.{key}": value for key, value in learned.state_dict().items()}
+    state |= {f"{prefix}{name}": torch.full((1, 1, 1, 1), 2.0) for name in ("mean", "std")}
+    torch.save({"meta": {"xkd": {"student": "thermal", "classes": []}}, "state_dict": state}, tmp_path / "best.pth")
+    branch = Branch(network(), view, Checkpoint(str(tmp_path / "best.pth")))
+    assert all(torch.equal(value, branch.model.state_dict()[key]) for key, value in learned.state_dict().items())
+
+
+def test_a_loss_that_is_not_finite_is_no_missing_row(here: Path) -> None:
+    metric = TermMetric(build_distiller(derived(here).distiller, 0))
+    metric.results = [torch.tensor([1.0, torch.inf]), torch.tensor([1.0, 2.0])]
+    with pytest.raises(ValueError, match="term 'hint2' is not finite on val"):
+        metric.compute_metrics(metric.results)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import runpy
+import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from rich.progress import Progress
 from safetensors.torch import save_file
 
 from xkd import cli
+from xkd.data.check.residual import Residual, Spread
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain, load_config
 from xkd.engine.progress import Display
@@ -23,7 +27,9 @@ from xkd.evidence.probe import fit_linear
 from xkd.evidence.worth import Worth
 from xkd.graph.state_dicts import load_file
 from xkd.init import choices
-from xkd.init.choices import Wishes
+from xkd.init.alignment import choose_taps, stage_taps
+from xkd.init.choices import Node, Wishes
+from xkd.init.write import in_docstring
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,11 +60,11 @@ def unlabelled(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def run(data: Path, weights: Path, work: Path) -> tuple[PretrainedPairs, str]:
+def run(data: Path, weights: Path, work: Path, epochs: int = 3) -> tuple[PretrainedPairs, str]:
     console = Console(file=(said := io.StringIO()), width=200, emoji=False)
     display = Display(console, Progress(console=console, disable=True))
     networks = {"rgb": "resnet10t"}
-    options = {"networks": networks, "weights": weights, "epochs": 3, "quick": True, "trust_pairs": True}
+    options = {"networks": networks, "weights": weights, "epochs": epochs, "quick": True, "trust_pairs": True}
     return pretrain(data, source="rgb", target="thermal", work_dir=work, display=display, **options), said.getvalue()
 
 
@@ -79,6 +85,12 @@ def test_a_backbone_comes_of_pairs_without_a_label(
     _, said = run(unlabelled, weights, tmp_path / "work")
     assert "was trained before" in said
     assert done.checkpoint.stat().st_mtime_ns == before
+    assert "# the frozen network answers once" in done.config.read_text("utf-8"), "the run has written its own config elsewhere"
+    with pytest.raises(ValueError, match=r"was written when other things were asked for than `xkd pretrain .* --epochs 4"):
+        run(unlabelled, weights, tmp_path / "work", epochs=4)
+    done.config.write_text(done.config.read_text("utf-8").replace("max_epochs=3", "max_epochs=4"), "utf-8")
+    again, _ = run(unlabelled, weights, tmp_path / "work")
+    assert again.checkpoint != done.checkpoint, "an edited config is another run"
 
 
 @pytest.mark.slow
@@ -108,7 +120,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "network": (["--from", "rgb", "--to", "thermal", "--networks", "rgb=resnet10x"], "timm has no model of that name"),
     "branch": (["--from", "rgb", "--to", "thermal", "--networks", "teacher=resnet18"], "no such branch; there are ['rgb', 'thermal']"),
     "epochs": (["--from", "rgb", "--to", "thermal", "--epochs", "2", "--trust-pairs"], "--epochs must be 3 or more"),
-    "file": (["--from", "rgb", "--to", "thermal", "--weights", "none.pth", "--trust-pairs"], "no checkpoint none.pth"),
+    "file": (["--from", "rgb", "--to", "thermal", "--weights", "none.pth", "--trust-pairs"], "--weights none.pth: no such file or folder"),
     "weights": (
         ["--from", "rgb", "--to", "thermal", "--networks", "rgb=test_mambaout", "--trust-pairs"],
         "has no pretrained weights of test_",
@@ -126,7 +138,7 @@ def test_mistakes(arguments: list[str], message: str, tiny_dataset: Path, tmp_pa
 def test_a_network_without_stages(
     tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("xkd.init.pretrain.stage_names", lambda model: [])
+    monkeypatch.setattr("xkd.init.alignment.stage_names", lambda model: [])
     assert cli.run("pretrain", [str(tiny_dataset), "--from", "rgb", "--to", "thermal", "--work-dir", str(tmp_path / "work")]) == 2
     assert "resnet18 has 5 stages that timm names" not in (message := capsys.readouterr().err)
     assert "at least 2 are needed: features are taught stage by stage" in message
@@ -164,7 +176,7 @@ def test_without_labels_nobody_can_tell() -> None:
 def test_a_first_config_goes_by_the_probes(
     against: bool, tiny_dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xkd.init.starts.choose_taps", lambda *_, **__: choices.Choice(("stage:-1",), "they fit"))
+    monkeypatch.setattr("xkd.init.starts.choose_taps", lambda nodes, taps, *_, **__: choices.Choice(tuple(taps)[-1:], "they fit"))
     scores = [{"balanced_accuracy": 0.5 if against else 0.8}, {"balanced_accuracy": 0.7}]
     monkeypatch.setattr("xkd.evidence.worth.probe", lambda *_: scores.pop(0))
     wishes = Wishes("rgb", ("thermal",), {"teacher": "resnet10t", "student": "resnet10t"}, pretrained=True, weights=str(weights))
@@ -177,7 +189,7 @@ def test_a_first_config_goes_by_the_probes(
 def test_a_first_config_with_pretrained_weights_teaches_the_other_sensor_on_pairs(
     tiny_dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xkd.init.starts.choose_taps", lambda *_, **__: choices.Choice(("stage:-1",), "they fit"))
+    monkeypatch.setattr("xkd.init.starts.choose_taps", lambda nodes, taps, *_, **__: choices.Choice(tuple(taps)[-1:], "they fit"))
     monkeypatch.setattr("xkd.evidence.worth.Worth.against", "")
     networks = {"teacher": "resnet10t", "student": "resnet10t"}
     wishes = Wishes("rgb", ("thermal",), networks, pretrained=True, weights=str(weights))
@@ -193,7 +205,7 @@ def test_a_first_config_with_pretrained_weights_teaches_the_other_sensor_on_pair
 
 
 def test_so_does_one_for_pixels(tiny_dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xkd.init.starts.choose_taps", lambda *_, **__: choices.Choice(("stage:-1",), "they fit"))
+    monkeypatch.setattr("xkd.init.starts.choose_taps", lambda nodes, taps, *_, **__: choices.Choice(tuple(taps)[-1:], "they fit"))
     wishes = Wishes("rgb", ("thermal",), {"teacher": "resnet10t", "student": "resnet10t"}, pretrained=True, weights=str(weights))
     assert first_config(Manifest.load(str(tiny_dataset)), str(tiny_dataset), wishes, tmp_path / "first.py", "xkd init", "segmentation")
     start = as_plain(load_config(tmp_path / "first.py").distiller.branches)["thermal"]["weights"]["start"]
@@ -215,3 +227,35 @@ def test_one_file_of_weights_is_of_one_network(tiny_dataset: Path, tmp_path: Pat
     call = [str(tiny_dataset), "--teacher", "thermal", "--student", "rgb", "--weights", "some.pth", "--out", str(tmp_path / "a.py")]
     assert cli.run("init", call) == 2
     assert "is of one network, and these are ['resnet18', 'resnet10t']" in capsys.readouterr().err
+
+
+def test_a_path_of_windows_stays_what_it_is(tmp_path: Path) -> None:
+    command = shlex.join(["xkd", "init", "D:\\new\\x", 'a"""b'])
+    (tmp_path / "text.py").write_text(f'"""Written by `{in_docstring(command)}`."""\n', "utf-8")
+    assert runpy.run_path(str(tmp_path / "text.py"))["__doc__"] == f"Written by `{command}`."
+
+
+NODES = (Node("rgb", "rgb", "rgb", (128, 160), "resnet18", 3, True), Node("warm", "warm", "warm", (64, 64), "resnet18", 1, True))
+
+
+def apart(p95: float) -> Residual:
+    return Residual("rgb", "warm", "warm", 3.5, Spread(48, 40, p95 / 2, p95, p95 / 2), Spread(47, 2, 20, 30, 20), (0, 0), ())
+
+
+def test_the_finer_grid_decides_which_stage_fits() -> None:
+    taps = stage_taps(NODES)
+    assert taps == {"stage:-2": [16, 16], "stage:-1": [32, 32]}
+    # 48 pixels of the thermal camera: on the photograph's grid a position covers 48 * 16 / 128 = 6 and 12 of them
+    assert choose_taps(NODES, taps, 48.0, apart(2.9), trusted=False).value == ("stage:-2", "stage:-1")
+    fewer = choose_taps(NODES, taps, 48.0, apart(3.1), trusted=False)
+    assert fewer.value == ("stage:-1",)
+    assert "stage:-2 covers 6.0 and is left out" in fewer.why
+    assert choose_taps(NODES, taps, 48.0, apart(6.1), trusted=False).value == ()
+    assert choose_taps(NODES, taps, 48.0, apart(6.1), trusted=True).value == ("stage:-1",)
+
+
+def test_one_position_is_no_place() -> None:
+    small = (replace(NODES[0], size=(32, 32)), NODES[1])
+    assert choose_taps(small, stage_taps(small), 48.0, apart(1.0), trusted=False).value == ("stage:-2",)
+    tiny = (replace(NODES[0], size=(16, 16)), NODES[1])
+    assert "less than 2 positions" in choose_taps(tiny, stage_taps(tiny), 48.0, apart(1.0), trusted=True).why

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 
 from xkd.commands.graph_arguments import networks_of
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="small images and few steps: a first answer in minutes")
     parser.add_argument("--trust-pairs", action="store_true", help="go on where the alignment of pairs cannot be measured, or is poor")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work-dir", default="", help="where everything goes (work_dirs/NAME-OF-DATA_SENSOR_pairs)")
+    parser.add_argument("--work-dir", default="", help="where everything goes (work_dirs/NAME-OF-DATA_SENSOR_to_SENSOR)")
     a = parser.parse_args(arguments)
     pretrain(
         a.dataset,
@@ -38,6 +37,5 @@ def main(arguments: Sequence[str]) -> int:
         trust_pairs=a.trust_pairs,
         seed=a.seed,
         work_dir=a.work_dir,
-        command=shlex.join(["xkd", "pretrain", *arguments]),
     )
     return 0

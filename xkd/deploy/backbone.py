@@ -14,10 +14,10 @@ from xkd.files import write_atomically
 from xkd.graph.branch import Branch
 
 
-def write_backbone(branch: Branch, folder: Path, card: str) -> bool:
+def write_backbone(branch: Branch, folder: Path, card: str, licence: str = "not stated") -> bool:
     """Weights, architecture and statistics below `folder`, and `card` as its README.md; False for a network that is none of timm's.
 
-    `mean` and `std` are shares of the sensor's range, as timm counts an image's 0..255.
+    `mean` and `std` are shares of the sensor's range, as timm counts an image's 0..255; `licence` is that of the data.
     """
     network: Any = branch.model
     if not getattr(network, "pretrained_cfg", None):
@@ -25,7 +25,7 @@ def write_backbone(branch: Branch, folder: Path, card: str) -> bool:
     network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # the branch keeps its classifier and its order of memory
     mean, std = shares_of_range(branch)
     channels, (height, width) = branch.view.modality.channels, branch.view.size
-    stated = {"mean": mean, "std": std, "input_size": (channels, height, width)}
+    stated = {"mean": mean, "std": std, "input_size": (channels, height, width), "tag": "pairs", "license": licence}
     without_classifier(network)
     save_for_hf(network, str(folder), model_config={"pretrained_cfg": stated}, model_args={"in_chans": channels}, safe_serialization=True)
     write_atomically(folder / "README.md", card.encode())

@@ -17,7 +17,7 @@ from xkd.evaluate import Predictions, measure, predict, predict_together
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller, count_flops
 from xkd.graph.reading import Reading
-from xkd.graph.weights import EMA, Random
+from xkd.graph.weights import EMA, Checkpoint, Random
 from xkd.graph.wiring import all_read
 from xkd.statistics.chance import by_chance
 from xkd.tasks import Classification, Segmentation
@@ -65,6 +65,9 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
     if not distiller.task.metrics():
         return
     for name, branch in distiller.branches.items():
+        if branch.frozen and isinstance(branch.weights, Checkpoint) and branch.weights.without_labels():
+            console.print(f"teacher '{name}' knows no classes: it teaches by its features alone", markup=False)
+            continue
         if branch.frozen and not isinstance(branch.weights, EMA):
             loader = build_loader(config.val_dataloader, seed, views=[branch.view])
             predictions = predict(branch, distiller.task, loader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -68,7 +69,7 @@ class DistillerModel(BaseModel):
 
     def _of_rows(self, name: str, part: Tensor, rows: int) -> Tensor:
         """A batch's mean once for each row that it is of."""
-        value = part.detach().float().repeat(rows)
+        value = part.detach().float().nan_to_num(nan=torch.inf).repeat(rows)  # not a number says that there is none
         value[self.distiller.terms[name].num_rows :] = torch.nan
         return value
 
@@ -122,6 +123,8 @@ class TermMetric(BaseMetric):
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         names = measurable(self.distiller)
         means = torch.stack(results).nanmean(0).tolist()
+        if broken := [name for name, mean in zip(names, means, strict=True) if math.isinf(mean)]:
+            raise ValueError(f"term '{broken[0]}' is not finite on val: look for bad pixels, or for weights that diverged")
         if empty := [name for name, mean in zip(names, means, strict=True) if mean != mean]:
             raise ValueError(
                 f"no row of the validation split has what term '{empty[0]}' compares, so there is nothing to choose a checkpoint by"

@@ -11,6 +11,7 @@ from xkd.engine.config import as_names, checked, copied, override
 from xkd.engine.outline import Outline
 from xkd.graph.branch import Branch
 from xkd.graph.pairs import PretrainedOnPairs
+from xkd.graph.reading import Reading
 from xkd.graph.term import Term
 from xkd.graph.weights import Random, Trained
 from xkd.losses import FitNet
@@ -28,6 +29,7 @@ def pairs_config(config: Config, branch: str) -> Config:
     weights = own["weights"]
     where = f"distiller.branches.{branch}.weights"
     teacher = _teacher(weights.get("teacher", {}), branch, f"{where}.teacher")
+    _check_branch(Outline.of(config), branch, teacher, where)
     learner, hints, taps = {"model": own["model"], "view": own["view"]}, {}, {}
     taught = {**teacher, "frozen": True, "judged": False}
     for number, tap in enumerate(weights.get("taps", PretrainedOnPairs.taps), 1):
@@ -46,8 +48,10 @@ def pairs_config(config: Config, branch: str) -> Config:
     made.distiller.terms = as_names({name: _term(f"{branch}.{name}", f"{TEACHER}.{name}") for name in taps})
     for split in ("train", "val", "test"):
         made[f"{split}_dataloader"].dataset.views = [as_names(own["view"]), as_names(teacher["view"])]
-    if "labelled_share" in (made.train_dataloader.get("sampler") or {}):
-        made.train_dataloader.sampler.pop("labelled_share")
+    for key in ("labelled_share", "balanced"):
+        if key in (made.train_dataloader.get("sampler") or {}):
+            made.train_dataloader.sampler.pop(key)
+    made.pop("custom_hooks", None)  # they may ask for scores that this run does not have
     made.train_dataloader.pop("mix", None)
     made.train_dataloader.dataset.pop("labels", None)  # one run serves whatever share of them is kept
     if weights.get("epochs"):
@@ -59,6 +63,20 @@ def pairs_config(config: Config, branch: str) -> Config:
     for key, value in (weights.get("options") or {}).items():
         override(made, key, as_names(value), f"{where}.options")
     return checked(made, where)
+
+
+def _check_branch(outline: Outline, branch: str, teacher: Mapping[str, Any], where: str) -> None:
+    own = outline.branches[branch]
+    if own["view"]["name"] == teacher["view"]["name"]:
+        raise ValueError(
+            f"{where}: branch and teacher see one view, '{own['view']['name']}': the pairs are of two, name another for the teacher"
+        )
+    output = Reading(branch, "output")
+    if own.get("frozen") and any(output in (*edge.teacher, *edge.gate) for edge in outline.edges.values()):
+        raise ValueError(
+            f"{where}: branch '{branch}' is frozen and a term reads '{output}', which no label has taught it: train it on top,"
+            " weights=dict(type=Trained, start=dict(type=PretrainedOnPairs, ...)), or read its taps"
+        )
 
 
 def _teacher(section: Mapping[str, Any], branch: str, where: str) -> dict[str, Any]:

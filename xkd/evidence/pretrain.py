@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,13 @@ from xkd.deploy.backbone import write_backbone
 from xkd.engine.config import load_config
 from xkd.engine.loaders import build_distiller
 from xkd.engine.progress import Display, shown_on
-from xkd.engine.stages import is_finished
+from xkd.engine.stages import folder_of, is_finished
 from xkd.engine.student import Student, load_student
 from xkd.engine.train import train
-from xkd.evidence.probe import probe
+from xkd.evidence.probe import probe, score
 from xkd.evidence.worth import worth
 from xkd.init.pretrain import PairWishes, choose_pairs, count_pairs, render_pairs
-from xkd.init.write import place
+from xkd.init.write import in_docstring, place
 
 BACKBONE: Final = "backbone"
 CONFIG: Final = "config.py"
@@ -56,80 +57,87 @@ def pretrain(  # noqa: PLR0913  # each is an option of the command
     seed: int = 0,
     work_dir: str | Path = "",
     display: Display | None = None,
-    command: str = "",
 ) -> PretrainedPairs:
     """A network on the sensor `target` learns from a pretrained one on `source`, on all pairs, labelled or not; resumable.
 
     `data` is a data set's folder or its name below XKD_DATA_ROOT. `networks` names timm's models by sensor (resnet18; the target's is the
     source's), `weights` a file of the source's pretrained weights in place of timm's hub. Pairs whose alignment cannot be measured, or
-    that lie too far apart for any stage, are refused unless `trust_pairs`. A config that is in `work_dir`
-    (work_dirs/NAME-OF-DATA_TARGET_pairs without one) is used as it is.
+    that lie too far apart for any stage, are refused unless `trust_pairs`. `work_dir` (work_dirs/NAME-OF-DATA_SOURCE_to_TARGET without
+    one) gets the config, the backbone, and a run's folder for each seed and each state of the config; what is finished is reused. A
+    config that is there already is used as it is, and refused where other things were asked for when it was written.
     """
     root = find_dataset(str(data))
     manifest = Manifest.load(root)
-    folder = Path(work_dir or f"work_dirs/{manifest.name}_{target}_pairs" + ("_quick" if quick else ""))
+    folder = Path(work_dir or f"work_dirs/{manifest.name}_{source}_to_{target}" + ("_quick" if quick else ""))
     wishes = PairWishes(source, target, networks or {}, str(weights), epochs, quick, trust_pairs)
+    if weights and not Path(weights).exists():
+        raise FileNotFoundError(f"--weights {weights}: no such file or folder")
     with shown_on(display, width=150) as screen:
-        path = _config_of(manifest, root, folder, wishes, command, screen)
+        path = _config_of(manifest, root, folder, wishes, screen)
         config = load_config(path)
         probes = _before(config, seed, screen)
-        _train(config, folder, seed, screen)
-        checkpoint = folder / "best.pth"
-        network = load_student(config, str(checkpoint))
-        if probes:
-            probes[f"{network.name} after"] = probe(config, network)
-            _show(f"{network.name} after", probes[f"{network.name} after"], screen)
-        written = write_backbone(network.branch, folder / BACKBONE, _card(manifest, wishes, probes, command))
-        made = PretrainedPairs(folder, path, checkpoint, folder / BACKBONE if written else None, probes)
+        run = folder_of(config, folder, seed, (), {"amp": False})
+        if is_finished(run):
+            screen.console.print(f"{run / 'best.pth'} was trained before", markup=False)
+        else:
+            train(config, run, seed=seed, resume=True, display=screen, name="pretrain")
+        network = load_student(config, str(run / "best.pth"))
+        _after(config, network, probes, screen)
+        card = _card(manifest, wishes, seed, probes)
+        written = write_backbone(network.branch, folder / BACKBONE, card, manifest.licence)
+        made = PretrainedPairs(folder, path, run / "best.pth", folder / BACKBONE if written else None, probes)
         for line in _lines(made, wishes):
             screen.console.print(line, markup=False, highlight=False)
     return made
 
 
-def _config_of(manifest: Manifest, root: str, folder: Path, wishes: PairWishes, command: str, display: Display) -> Path:
+def _config_of(manifest: Manifest, root: str, folder: Path, wishes: PairWishes, display: Display) -> Path:
     """The config in `folder`, which is written where it is not there yet: what is wrong with pairs or networks is told before it is."""
-    path = folder / CONFIG
+    path, asked = folder / CONFIG, wishes.as_command(root)
     if path.exists():
-        display.console.print(
-            f"{path} is used as it is; for other networks, epochs or sizes edit it, or name another --work-dir", markup=False
-        )
+        if f"`{in_docstring(asked)}`" not in path.read_text("utf-8"):
+            raise ValueError(
+                f"{path} was written when other things were asked for than `{asked}` (its first lines say which): name another"
+                " --work-dir, or remove the file"
+            )
+        display.console.print(f"{path} is used as it is", markup=False)
         return path
     count_pairs(manifest, wishes.source, wishes.target)
     choices = choose_pairs(manifest, wishes, residual_between(manifest, wishes.source, wishes.target))
-    display.console.print(
-        f"pairs: {dict(choices.rows)}; by {' and '.join(choices.taps.value)} ({choices.taps.why})", markup=False, highlight=False
-    )
-    text = render_pairs(choices, manifest.name, root, str(path), command or "xkd.pretrain", wishes.file)
+    taps = " and ".join(choices.taps.value)
+    pairs = ", ".join(f"{count} in {split}" for split, count in choices.rows.items())
+    told = [f"pairs: {pairs}", f"features of {taps} (timm's stages, counted from the last): {choices.taps.why}"]
+    if not choices.same_network:
+        told.append(f"{choices.target.network} begins with random weights, since it is another network than {choices.source.network}")
+    for line in told:
+        display.console.print(line, markup=False, highlight=False)
+    text = render_pairs(choices, manifest.name, root, str(path), asked, wishes.file)
+    with tempfile.TemporaryDirectory() as tried:  # what cannot be built is not kept
+        place(text, Path(tried) / CONFIG)
+        build_distiller(load_config(Path(tried) / CONFIG).distiller, seed=0)
     place(text, path)
-    try:
-        build_distiller(load_config(path).distiller, seed=0)
-    except (ValueError, KeyError, OSError):
-        path.unlink()  # what cannot be built is not kept
-        raise
     display.console.print(f"{path} is written", markup=False)
     return path
 
 
 def residual_between(manifest: Manifest, source: str, target: str) -> Residual | None:
-    """How far the sensors' edges lie apart, by a sample of the pairs of train and val; None where they are not measured, as from above."""
-    for one in brief(manifest, splits=("train", "val")).residuals:
-        if {one.first, one.second} == {source, target}:
-            return one
-    return None
+    """How far the sensors' edges lie apart, by a sample of the pairs of train and val; None where they are not measured, as from above.
 
-
-def _train(config: Config, folder: Path, seed: int, display: Display) -> None:
-    if is_finished(folder):
-        display.console.print(f"{folder / 'best.pth'} was trained before", markup=False)
-    else:
-        train(config, folder, seed=seed, resume=True, display=display, name="pretrain")
+    `ValueError` where rows of the sample cannot be read.
+    """
+    found = brief(manifest, splits=("train", "val"))
+    if broken := [finding.text for finding in found.findings if finding.severity == "error" and finding.subject == "files"]:
+        raise ValueError(
+            f"{manifest.root}: {broken[0]}; mend the files, or leave them out (xkd check-pairs, prepare-dataset --on-broken skip)"
+        )
+    return next((one for one in found.residuals if {one.first, one.second} == {source, target}), None)
 
 
 def _before(config: Config, seed: int, display: Display) -> dict[str, Mapping[str, float]]:
     """Probes of the teacher and of the network as it begins, and a warning where the first knows no more; none without labels."""
     distiller = build_distiller(config.distiller, seed).to(get_device())
     name, task = distiller.student_name, distiller.task
-    ((camera, branch),) = [(name, branch) for name, branch in distiller.branches.items() if branch.frozen]
+    camera, branch = next((of, branch) for of, branch in distiller.branches.items() if branch.frozen)
     found = worth(config, Student(branch, task, camera), Student(distiller.student, task, name))
     if not found.before:
         display.console.print("linear probe: none, no row of train and val has the label of an image")
@@ -138,8 +146,27 @@ def _before(config: Config, seed: int, display: Display) -> dict[str, Mapping[st
     for title, values in probes.items():
         _show(title, values, display)
     if found.against:
-        display.console.print(f"{found.against}. The pairs can hardly help here", style="yellow", markup=False, highlight=False)
+        display.console.print(
+            f'{found.against}. The pairs can hardly help here; Pretrained(channels="average") is at hand without them',
+            style="yellow",
+            markup=False,
+            highlight=False,
+        )
     return probes
+
+
+def _after(config: Config, network: Student, probes: dict[str, Mapping[str, float]], display: Display) -> None:
+    """The same probe of what was trained, and a warning where it says less of the labels than before."""
+    if not probes:
+        return
+    before, after = probes[f"{network.name} before"], probe(config, network)
+    probes[f"{network.name} after"] = after
+    _show(f"{network.name} after", after, display)
+    if score(after) < score(before):
+        text = (
+            f"it says less of the labels than before, {score(after):.3f} against {score(before):.3f}: begin with averaged weights instead"
+        )
+        display.console.print(f'{text}, Pretrained(channels="average")', style="yellow", markup=False, highlight=False)
 
 
 def _show(title: str, values: Mapping[str, float], display: Display) -> None:
@@ -147,13 +174,15 @@ def _show(title: str, values: Mapping[str, float], display: Display) -> None:
     display.console.print(f"linear probe on val, {title}: {measured}", markup=False, highlight=False)
 
 
-def _card(manifest: Manifest, wishes: PairWishes, probes: Mapping[str, Mapping[str, float]], command: str) -> str:
+def _card(manifest: Manifest, wishes: PairWishes, seed: int, probes: Mapping[str, Mapping[str, float]]) -> str:
     """README.md of the backbone."""
+    weights = f"the weights of {Path(wishes.file).name}" if wishes.file else "timm's published weights"
     lines = [
         f"# A network on {wishes.target}, pretrained on pairs",
         "",
         f"A pretrained network on {wishes.source} taught it by features, on the paired recordings of {manifest.name}; no label was used.",
-        "Made by xkd" + (f": `{command}`." if command else "."),
+        f"Made by xkd: `{wishes.as_command(manifest.name)}`, seed {seed}. The teacher: {wishes.network_of(wishes.source)}, with {weights};"
+        " what their licence says holds too.",
         "",
         f"Data: {manifest.source or manifest.name}. Licence of the data: {manifest.licence or 'not stated'}.",
         "",

@@ -176,6 +176,7 @@ class Distiller(nn.Module):
         """
         if self._bound:
             return
+        wiring.check_taught(dict(self.branches.items()), self.needed, self.task)
         wiring.check_explained(dict(self.branches.items()), self.task, self.student.view.size)
         captures = {name: self._bind_branch(name, branch) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}

@@ -130,18 +130,28 @@ class Checkpoint:
     def load(self, model: nn.Module, view: View) -> Statistics:
         content = load_file(find_weights(self.path))
         run = content.get("meta", {}).get("xkd")
-        may_miss = list(self.may_miss)
-        if is_backbone(self.path) if run is None else run.get("classes") == []:
-            # learned without labels: what tells classes is new, and whatever is around the network
+        may_miss, backbone = list(self.may_miss), self._is_backbone(run)
+        if backbone and run is None:
             model = inside(model)
-            may_miss += [f"{name}.*" for name in classifiers(getattr(model, "pretrained_cfg", {}))]
         if run is None:
             state, recorded = self._plain(model, content), statistics_of(self.path)
             known = None if recorded is None else of_range(*recorded, view)
         else:
             state, known = self._branch(content, self.branch or run["student"])
+        if backbone:
+            # learned without labels: what tells classes is new, and whatever is around a network that was alone
+            own = model.state_dict()
+            model = model if 2 * sum(name in state for name in own) > len(own) else inside(model)
+            may_miss += [f"{name}.*" for name in classifiers(getattr(model, "pretrained_cfg", {}))]
         load_counted(model, with_channels(state, model.state_dict(), view.modality.channels, self.channels), may_miss, self.path)
         return self._statistics(view, known)
+
+    def _is_backbone(self, run: Mapping[str, Any] | None) -> bool:
+        return is_backbone(self.path) if run is None else run.get("classes") == []
+
+    def without_labels(self) -> bool:
+        """Whether nobody has taught these weights any classes: a run without labels, or a folder without a classifier."""
+        return self._is_backbone(load_file(find_weights(self.path)).get("meta", {}).get("xkd"))
 
     def classes(self) -> tuple[str, ...]:
         """What a run of xkd was trained on; nothing is known of a plain state dict."""

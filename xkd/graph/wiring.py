@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from xkd.graph.branch import Branch
@@ -10,7 +10,7 @@ from xkd.graph.ensemble import Ensemble
 from xkd.graph.explanation import TARGET
 from xkd.graph.reading import BATCH, Reading
 from xkd.graph.term import BATCH_READINGS, Term
-from xkd.graph.weights import EMA
+from xkd.graph.weights import EMA, Checkpoint
 from xkd.losses.learned import LearnedLoss
 from xkd.tasks.task import Task
 
@@ -94,6 +94,17 @@ def check_explained(branches: Mapping[str, Branch], task: Task, size: tuple[int,
                     f"'{name}.{reading}' explains the class of '{TARGET}', and this task's targets are {tuple(example.shape[1:])} per"
                     f" row, not one class: name an output, '{name}.output'"
                 )
+
+
+def check_taught(branches: Mapping[str, Branch], needed: Mapping[str, Sequence[str]], task: Task) -> None:
+    """`ValueError` where a frozen network answers for classes that nobody has taught it: its classifier is as the constructor left it."""
+    for name, branch in branches.items():
+        answers = task.classes and "output" in needed[name]
+        if branch.frozen and answers and isinstance(branch.weights, Checkpoint) and branch.weights.without_labels():
+            raise ValueError(
+                f"branch '{name}' is frozen, and its '{name}.output' is read: {branch.weights.path} is of a run without labels, so its"
+                " classifier is random. Read its taps, or train it on top: weights=Trained(start=Checkpoint(path))"
+            )
 
 
 def check_learned(ensembles: Mapping[str, Ensemble], terms: Mapping[str, Term]) -> None:

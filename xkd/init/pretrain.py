@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
-import timm
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xkd.data.check.residual import Residual
-from xkd.data.check.strides import least_cell
 from xkd.data.manifest import Manifest
+from xkd.init.alignment import choose_taps, height_shown, stage_taps
 from xkd.init.choices import BATCH, Choice, Node, check_models, fitted, identifier, side
 from xkd.init.facts import shown_size
-from xkd.taps import stage_names
+from xkd.init.write import in_docstring
 
 _STEPS: Final = {"quick": 200, "full": 800}
 _EPOCHS: Final = (4, 200)  # least and most
@@ -24,7 +24,6 @@ _CHECKS: Final = 10
 _WARM: Final = (0.1, 2)
 _DRAWS: Final = 8
 _MOST_CACHED: Final = 100_000  # answers: a few GB
-_TAPS: Final = 2  # stages from the last on
 NETWORK: Final = "resnet18"
 
 
@@ -39,6 +38,16 @@ class PairWishes:
     epochs: int = 0
     quick: bool = False
     trusted: bool = False  # the pairs, though the check cannot measure them
+
+    def network_of(self, column: str) -> str:
+        return self.networks.get(column) or (NETWORK if column == self.source else self.network_of(self.source))
+
+    def as_command(self, data: str) -> str:
+        """What was asked for, as the command says it; seed and folders are of a run."""
+        networks = [f"{name}={self.network_of(name)}" for name in (self.source, self.target)]
+        words = ["xkd", "pretrain", data, "--from", self.source, "--to", self.target, "--networks", *networks]
+        words += ["--weights", self.file] * bool(self.file) + ["--epochs", str(self.epochs)] * bool(self.epochs)
+        return shlex.join([*words, *["--quick"] * self.quick, *["--trust-pairs"] * self.trusted])
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,8 @@ class PairChoices:
 def choose_pairs(manifest: Manifest, wishes: PairWishes, residual: Residual | None) -> PairChoices:
     """`ValueError` or `KeyError` where the recordings cannot teach, with the remedy; `residual` says how they are aligned, if they are."""
     names = (wishes.source, wishes.target)
-    networks = _networks(wishes)
+    check_models(wishes.networks, names)
+    networks = [wishes.network_of(name) for name in names]
     rows = count_pairs(manifest, *names)
     paired = [row for row in manifest.rows if row.split == "train" and all(name in row.files for name in names)]
     shown = {name: shown_size(manifest, paired, name) for name in names}
@@ -75,7 +85,8 @@ def choose_pairs(manifest: Manifest, wishes: PairWishes, residual: Residual | No
         )
         for name, network in zip(names, networks, strict=True)
     }
-    taps = choose_taps([nodes[name] for name in names], shown, residual, wishes.trusted)
+    ordered = [nodes[name] for name in names]
+    taps = choose_taps(ordered, stage_taps(ordered), height_shown(manifest, paired, residual), residual, wishes.trusted)
     if not taps.value:
         raise ValueError(
             f"{wishes.source} and {wishes.target}: {taps.why}, so features of one place would teach another. Look at the overlays of xkd"
@@ -83,7 +94,8 @@ def choose_pairs(manifest: Manifest, wishes: PairWishes, residual: Residual | No
             " smaller images (--quick) a position covers more. If you know that the pairs fit add --trust-pairs"
         )
     batch_size = min(BATCH, 2 ** max(0, (rows["train"] // 4).bit_length() - 1))
-    epochs = _epochs(wishes, rows["train"], batch_size)
+    either = sum(any(name in row.files for name in names) for row in manifest.rows if row.split == "train")
+    epochs = _epochs(wishes, either, batch_size)
     draws = min(_DRAWS, epochs.value)
     return PairChoices(
         source=nodes[wishes.source],
@@ -93,15 +105,9 @@ def choose_pairs(manifest: Manifest, wishes: PairWishes, residual: Residual | No
         batch_size=Choice(batch_size, f"{rows['train']:,} pairs"),
         epochs=epochs,
         val_interval=max(1, epochs.value // _CHECKS),
-        draws=draws if rows["train"] * draws <= _MOST_CACHED else 0,
+        draws=draws if either * draws <= _MOST_CACHED else 0,
         same_network=networks[0] == networks[1],
     )
-
-
-def _networks(wishes: PairWishes) -> tuple[str, str]:
-    check_models(wishes.networks, (wishes.source, wishes.target))
-    source = wishes.networks.get(wishes.source, NETWORK)
-    return source, wishes.networks.get(wishes.target, source)
 
 
 def count_pairs(manifest: Manifest, source: str, target: str) -> dict[str, int]:
@@ -129,49 +135,6 @@ def count_pairs(manifest: Manifest, source: str, target: str) -> dict[str, int]:
     return {split: count["both"] for split, count in counts.items()}
 
 
-def choose_taps(
-    nodes: Sequence[Node], shown: Mapping[str, tuple[int, int]], residual: Residual | None, trusted: bool
-) -> Choice[tuple[str, ...]]:
-    """The last stages of both networks whose positions cover more than the pairs are apart; none where no stage does, or nobody can tell.
-
-    `ValueError` for a network without stages.
-    """
-    strides = {node.column: _strides(node.network) for node in nodes}
-    legal = tuple(f"stage:{-number}" for number in range(_TAPS, 0, -1))
-    if residual is None or not residual.is_measurable:
-        share = "no pair has" if residual is None else f"{residual.paired.measurable} of {residual.paired.pairs} pairs have"
-        why = f"how the pairs are aligned is not measurable, {share} edges in common"
-        return Choice(legal, f"the last ones; {why}, and is trusted") if trusted else Choice((), why)
-    node, unit = next(node for node in nodes if node.column == residual.unit), residual.unit
-    cells = {tap: _cell(node, shown[unit], strides[unit][int(tap.removeprefix("stage:"))]) for tap in legal}
-    fitting = tuple(tap for tap in legal if cells[tap] >= least_cell(residual))
-    why = f"edges lie up to {residual.paired.p95:.1f} pixels of {unit} apart (95 %)"
-    if not fitting:
-        why += f", and a position of the last stage of {node.network} covers {cells[legal[-1]]:.1f} pixels, less than twice as many"
-        return Choice(legal[-1:], f"{why}; trusted all the same") if trusted else Choice((), why)
-    why += f", a position of {fitting[0]} covers {cells[fitting[0]]:.1f}"
-    return Choice(fitting, why if len(fitting) == len(legal) else f"{why}; {legal[0]} covers {cells[legal[0]]:.1f} and is left out")
-
-
-def _cell(node: Node, shown: tuple[int, int], stride: int) -> float:
-    """Pixels of the sensor's own frame that one position of a feature map covers."""
-    return stride * shown[0] / node.size[0]
-
-
-def _strides(network: str) -> list[int]:
-    """Of each stage; `ValueError` for a network without stages."""
-    model: Any = timm.create_model(network)
-    named = len(stage_names(model))
-    stages = [one["reduction"] for one in model.feature_info][-named:] if named else []
-    if len(stages) < _TAPS:
-        raise ValueError(
-            f"{network} has {len(stages)} stages that timm names, at least {_TAPS} are needed: features are taught stage by stage. Most"
-            " CNNs and transformers of timm have them (xkd inspect-taps NAME); for another network write the config by hand, with taps"
-            " that name modules"
-        )
-    return stages
-
-
 def _epochs(wishes: PairWishes, pairs: int, batch_size: int) -> Choice[int]:
     per_epoch = max(1, pairs // batch_size)
     if wishes.epochs < 0 or wishes.epochs in (1, 2):
@@ -190,7 +153,7 @@ def render_pairs(choices: PairChoices, name: str, root: str, file: str, command:
     )
     return environment.get_template("pretrain.jinja").render(
         c=choices,
-        command=command,
+        command=in_docstring(command),
         file=file,
         name=name,
         root=json.dumps(root, ensure_ascii=False),

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import timm
-
 from xkd.data.check.residual import Residual
-from xkd.init.choices import STRIDE_INDEX, Choice, Choices, Node, Wishes
+from xkd.init.alignment import choose_taps, height_shown, map_taps, stage_taps
+from xkd.init.choices import Choice, Choices, Node, Wishes
 from xkd.init.facts import Facts
-from xkd.init.pretrain import choose_taps
 from xkd.modalities import RGB
 
 Residuals = Mapping[str, Residual | None]  # of each sensor and the camera
@@ -67,17 +65,12 @@ def without_pairs(starts: Mapping[str, Start], against: Mapping[str, str]) -> di
 
 
 def _taps(facts: Facts, node: Node, camera: Node, residual: Residual | None) -> Choice[tuple[Any, ...]]:
-    """Places in both networks; of a network for pixels the one map that it has, under its wrapper's name."""
+    """Places in both networks; of networks for pixels the one map that each has."""
+    paired = [row for row in facts.manifest.rows if row.split == "train" and {node.column, camera.column} <= set(row.files)]
+    height = height_shown(facts.manifest, paired, residual)
     try:
-        taps = choose_taps([node, camera], facts.sizes, residual, trusted=False)
+        if facts.task == "segmentation":
+            return choose_taps([node, camera], map_taps([node, camera]), height, residual, trusted=False)
+        return choose_taps([node, camera], stage_taps([node, camera]), height, residual, trusted=False)
     except ValueError as error:
         return Choice((), str(error))
-    if facts.task != "segmentation" or not taps.value:
-        return Choice(taps.value, taps.why)
-    ours, theirs = (_map_of(of.network) for of in (node, camera))
-    return Choice(((f"backbone.{ours}", f"backbone.{theirs}"),), taps.why)
-
-
-def _map_of(network: str) -> str:
-    information: Any = timm.create_model(network, features_only=True, out_indices=(STRIDE_INDEX,)).feature_info
-    return str(information.module_name()[0])

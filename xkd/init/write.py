@@ -36,7 +36,7 @@ def render(facts: Facts, choices: Choices, starts: Mapping[str, Start], root: st
         best="mean_iou" if segmentation else "macro_f1",
         c=choices,
         classes="(" + " ".join(f"{json.dumps(name, ensure_ascii=False)}," for name in classes) + ")",
-        command=command,
+        command=in_docstring(command),
         file=file,
         imports=_imports(facts, choices, starts, segmentation, several),
         manifest=facts.manifest,
@@ -98,6 +98,11 @@ def _tap(node: Node) -> str:
 def _seen_from_above(facts: Facts, choices: Choices) -> bool:
     """A bird's-eye view of a scan would be sheared by the camera's rotation."""
     return any(getattr(facts.manifest.modalities[node.column], "project", "") == "above" for node in [*choices.teachers, choices.student])
+
+
+def in_docstring(text: str) -> str:
+    """What may hold a path of Windows, so that the file still says what it says."""
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
 
 
 def place(text: str, out: Path) -> bool:
