@@ -10,6 +10,7 @@ from .data.manifest import Manifest as Manifest, sensor as sensor
 from .data.mix import Mix as Mix
 from .data.paired import PairedDataset as PairedDataset
 from .data.shuffle import Shuffle as Shuffle
+from .data.windows import Windows as Windows
 from .engine.precision import BF16OptimWrapper as BF16OptimWrapper
 from .engine.student import Student as Student, load_student as load_student
 from .engine.train import train as train

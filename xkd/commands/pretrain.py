@@ -23,6 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--epochs", type=int, default=0, help="(by the number of steps)")
     parser.add_argument("--quick", action="store_true", help="small images and few steps: a first answer in minutes")
     parser.add_argument("--trust-pairs", action="store_true", help="go on where the alignment of pairs cannot be measured, or is poor")
+    text = "where rows are crops: learn from so many windows of each frame in their place, 0 for the crops themselves (0)"
+    parser.add_argument("--windows", type=int, default=0, metavar="N", help=text)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work-dir", default="", help="where everything goes (work_dirs/NAME-OF-DATA_SENSOR_to_SENSOR)")
     a = parser.parse_args(arguments)
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         epochs=a.epochs,
         quick=a.quick,
         trust_pairs=a.trust_pairs,
+        windows=a.windows,
         seed=a.seed,
         work_dir=a.work_dir,
     )

@@ -18,7 +18,8 @@ def identity(dataset: PairedDataset, view: View) -> str:
     """
     root = dataset.manifest.root
     digest = hashlib.sha256((root / "manifest.toml").read_bytes())
-    digest.update(repr((dataset.seed, dataset.augment, dataset.views, dataset.cache, view)).encode())
+    windows = (dataset.windows,) if dataset.windows else ()  # what was kept without them stays valid
+    digest.update(repr((dataset.seed, dataset.augment, dataset.views, dataset.cache, view, *windows)).encode())
     for index, row in enumerate(dataset.rows):
         source = dataset.source(index, view)
         digest.update(repr([row.id, *(_held(root, of, dataset) for of in ((row,) if source is row else (row, source)))]).encode())

@@ -24,16 +24,18 @@ from xkd.data.frame import crop_of, frame_shape
 from xkd.data.manifest import Manifest
 from xkd.data.recording import Files, Recordings
 from xkd.data.region import one_hot, positive_names, read_codes, region
-from xkd.data.request import check_choice, check_classes, check_draws, check_fractions, check_views
+from xkd.data.request import check_choice, check_classes, check_draws, check_fractions, check_views, check_windows
 from xkd.data.rows import Row
 from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
 from xkd.data.shots import check_files, has
 from xkd.data.shuffle import Shuffle
+from xkd.data.windows import MIDDLE, Place, Windows
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
 from xkd.modality import filled
 
 _GEOMETRY: Final = crc32(b"geometry")
+_WINDOW: Final = crc32(b"window")
 
 
 class PairedDataset(Dataset[Sample]):
@@ -46,10 +48,10 @@ class PairedDataset(Dataset[Sample]):
     A row that has none of the views is left out and counted in `left_out` (reason -> number). `labels` says which labels are kept,
     `masks` what the region of interest is made of and which masks are kept, `shuffle` whose views stay together (None: all of a row).
     `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is
-    then unlabelled. `subset` > 0 keeps that many rows, every class among them. `cache` keeps what was read in memory, once per process
-    (for small data sets, and where rows are crops of shared images); without it a photograph is decoded at a fraction of its size where a
-    draw sees no more of it, which rounds pixels otherwise. A row that cannot be read is an error, or with `on_broken="skip"` has no view,
-    no label and no mask and says why.
+    then unlabelled. `windows` puts windows of the frames, without labels, in the place of the rows. `subset` > 0 keeps that many rows,
+    every class among them. `cache` keeps what was read in memory, once per process (for small data sets, and where rows are crops of
+    shared images); without it a photograph is decoded at a fraction of its size where a draw sees no more of it, which rounds pixels
+    otherwise. A row that cannot be read is an error, or with `on_broken="skip"` has no view, no label and no mask and says why.
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
@@ -67,13 +69,15 @@ class PairedDataset(Dataset[Sample]):
         labels: Labels = Labels(),
         masks: Masks = Masks(),
         shuffle: Shuffle | None = None,
+        windows: Windows | None = None,
         subset: int = 0,
         cache: bool = False,
         on_broken: Literal["stop", "skip"] = "stop",
     ) -> None:
         self.manifest = Manifest.load(root)
         self.split, self.views, self.augment, self.seed, self.target = split, tuple(views), augment, seed, target
-        self.labels, self.masks, self.shuffle, self.cache, self.on_broken = labels, masks, shuffle, cache, on_broken
+        self.labels, self.masks, self.shuffle, self.windows = labels, masks, shuffle, windows
+        self.cache, self.on_broken = cache, on_broken
         self._check()
         self._positive = positive_names(self.manifest, masks.positive)
         usable, self.left_out = self._usable()
@@ -82,7 +86,8 @@ class PairedDataset(Dataset[Sample]):
         check_files(self.manifest.root, self.rows, columns, masks=masks.source == "mask")
         self.strata = choose.strata(self.rows, self.classes)
         self.targets = choose.label_sets(self.rows, self.classes) if self.multilabel else self.strata
-        self._strangers = shuffle.strangers(self.rows, self.manifest, seed) if shuffle else np.arange(len(self.rows))
+        own = np.arange(len(self.rows))
+        self._strangers = shuffle.strangers(self.rows, self.manifest, seed, framed=windows is not None) if shuffle else own
         self._files = Files(self.manifest, cache)
         self._shards: Sequence[Shards] = ()
         self._unread: frozenset[str] = frozenset()  # views whose pixels nobody needs
@@ -92,6 +97,8 @@ class PairedDataset(Dataset[Sample]):
         check_choice("on_broken", self.on_broken, ("stop", "skip"))
         check_draws(self.views, self.augment)
         check_views(self.manifest, self.split, self.views)
+        if self.windows:
+            check_windows(self.manifest, [sensor for view in self.views for sensor in view.sensors])
         check_fractions(self.split, labels=self.labels.fraction, masks=self.masks.fraction)
         if self.shuffle and self.shuffle.anchor not in (names := [view.name for view in self.views]):
             raise KeyError(f"shuffle.anchor names view '{self.shuffle.anchor}'; there are {names}")
@@ -114,7 +121,8 @@ class PairedDataset(Dataset[Sample]):
         names = " and no ".join(sorted({view.modality.name for view in wanted}))
         if not usable:
             raise ValueError(f"{self.manifest.root}: no row to use: all {len(rows)} rows of split '{self.split}' have no {names}")
-        return usable, {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
+        left_out = {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
+        return self.windows.rows(usable) if self.windows else usable, left_out
 
     def serve(self, shards: Sequence[Shards], unread: Collection[str]) -> None:
         """From now on samples carry the readings in `shards`, and the pixels of the views `unread` are left where they are."""
@@ -168,6 +176,9 @@ class PairedDataset(Dataset[Sample]):
         # evaluation decodes whole files, as `xkd predict` does
         recordings = self._files.read(sources, seen, shrinks=draw != NO_DRAW)
         shape = frame_shape(self.manifest, row, {sensor: held for (view, sensor), held in recordings.items() if sources[view] is row})
+        if self.windows:
+            place = self._place(row, draw)
+            row, sources = replace(row, crop=self.windows.box(place, shape)), self.windows.shown(place, sources, recordings, self.manifest)
         crop = crop_of(self.manifest, row, shape)
         matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
         recordings = self._files.decoded(recordings, sources, seen, matrix)
@@ -193,10 +204,11 @@ class PairedDataset(Dataset[Sample]):
         )
 
     def frame(self, index: int) -> Box:
-        """What a row's views show where nothing is drawn: its crop, or the whole, in pixels of the full image. Reads the row."""
+        """What a row's views show where nothing is drawn: its crop or window, or the whole, in pixels of the full image. Reads the row."""
         row = self.rows[index]
         recordings = self._files.read({view.name: row for view in self.views}, self.views)
-        return crop_of(self.manifest, row, frame_shape(self.manifest, row, {sensor: held for (_, sensor), held in recordings.items()}))
+        shape = frame_shape(self.manifest, row, {sensor: held for (_, sensor), held in recordings.items()})
+        return self.windows.box(MIDDLE, shape) if self.windows else crop_of(self.manifest, row, shape)
 
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
         """The row's own; of pixels the class with the largest share, -1 where less than half of the pixel is known."""
@@ -224,6 +236,13 @@ class PairedDataset(Dataset[Sample]):
 
     def _geometry(self, row: Row, draw: int, aspect: float) -> Matrix:
         return IDENTITY if draw == NO_DRAW else self.augment.geometry(self._rng(row, draw, _GEOMETRY), aspect)
+
+    def _place(self, row: Row, draw: int) -> Place:
+        """Of the draw's window."""
+        if draw == NO_DRAW:
+            return MIDDLE
+        side, across, down = self._rng(row, draw, _WINDOW).random(3).tolist()
+        return side, across, down
 
     def _rng(self, row: Row, draw: int, stream: int) -> np.random.Generator:
         key = [self.seed, crc32(row.id.encode()), draw, stream]

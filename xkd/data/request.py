@@ -8,7 +8,7 @@ from xkd.batch import View
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest
 from xkd.data.rows import SPLITS
-from xkd.modality import Scans
+from xkd.modality import Modality, Scans
 
 
 def check_draws(views: Sequence[View], augment: Augment) -> None:
@@ -17,6 +17,20 @@ def check_draws(views: Sequence[View], augment: Augment) -> None:
     if above and augment.rotate > 0:
         raise ValueError(
             f"view '{above[0]}' is a bird's-eye view, which the camera's rotation would shear: rotate must be 0, got {augment.rotate:g}"
+        )
+
+
+def check_windows(manifest: Manifest, sensors: Sequence[Modality]) -> None:
+    """A window is a part of the camera's frame, in the pixels in which crops are given."""
+    if above := [sensor.name for sensor in sensors if isinstance(sensor, Scans) and sensor.above]:
+        raise ValueError(
+            f"{manifest.root}: windows are parts of the camera's frame, and '{above[0]}' is seen from above, in a frame of its own: leave"
+            " windows out, or set project = 'camera', with the rows' calibration, in manifest.toml"
+        )
+    if not manifest.pairs.same_size and manifest.pairs.size is None:
+        raise ValueError(
+            f"{manifest.root}: windows of images that differ in size need [pairs] size = [width, height] in manifest.toml, the frame in"
+            " which they are drawn"
         )
 
 

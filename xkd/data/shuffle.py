@@ -13,6 +13,7 @@ from xkd.data.choose import strata
 from xkd.data.manifest import Manifest
 from xkd.data.request import check_choice
 from xkd.data.rows import Row
+from xkd.data.windows import frame_of
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,31 @@ class Shuffle:
     def __post_init__(self) -> None:
         check_choice("within", self.within, ("all", "class"))
 
-    def strangers(self, rows: Sequence[Row], manifest: Manifest, seed: int) -> NDArray[np.int64]:
-        """(N,) another row's place for each of the rows."""
+    def strangers(self, rows: Sequence[Row], manifest: Manifest, seed: int, framed: bool) -> NDArray[np.int64]:
+        """(N,) another row's place for each of the rows, of another frame if they are windows (`framed`)."""
+        if framed and self.within == "class":
+            raise ValueError("shuffle.within='class' needs rows that have a class, and windows have none: use within='all'")
+        if framed:
+            return derangement_of_frames(rows, seed)
         if self.within == "all":
             return derangement(len(rows), seed)
         known = {row.id: row for row in manifest.rows}
         return derangement_within(strata([known[row.id] for row in rows], manifest.classes), seed)
 
 
-def derangement(count: int, seed: int) -> NDArray[np.int64]:
+def derangement(count: int, seed: int, of: str = "rows") -> NDArray[np.int64]:
     """A random permutation of `count` places that leaves none in place: one cycle (Sattolo 1986)."""
     if count < 2:
-        raise ValueError(f"shuffled pairs need at least two rows, got {count}")
+        raise ValueError(f"shuffled pairs need at least two {of}, got {count}")
     return _cycle(np.arange(count), np.random.default_rng([seed, 0x5A77]))
+
+
+def derangement_of_frames(rows: Sequence[Row], seed: int) -> NDArray[np.int64]:
+    """For each row the first one of another frame, the same for all rows of its own: another window of one frame is no stranger."""
+    numbers: dict[object, int] = {}
+    frames = np.array([numbers.setdefault(frame_of(row), len(numbers)) for row in rows])
+    firsts = np.unique(frames, return_index=True)[1]
+    return np.asarray(firsts[derangement(len(firsts), seed, "frames")][frames], np.int64)
 
 
 def derangement_within(kinds: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

@@ -31,7 +31,8 @@ def print_rows(loaders: Mapping[str, Any], console: Console) -> None:
         dataset: PairedDataset = loader.dataset
         share = f" (labels.fraction {dataset.labels.fraction:g})" if dataset.labels.fraction < 1 else ""
         masks = f", {dataset.num_masked} with a mask (masks.fraction {dataset.masks.fraction:g})" if dataset.masks.fraction < 1 else ""
-        console.print(f"{split}: {len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}{masks}")
+        windows = f", {dataset.windows.per_frame} windows of each frame" if dataset.windows else ""
+        console.print(f"{split}: {len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}{masks}{windows}")
         for reason, count in dataset.left_out.items():
             console.print(f"{split}: {count} rows left out ({reason})")
 

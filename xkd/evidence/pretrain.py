@@ -54,6 +54,7 @@ def pretrain(  # noqa: PLR0913  # each is an option of the command
     epochs: int = 0,
     quick: bool = False,
     trust_pairs: bool = False,
+    windows: int = 0,
     seed: int = 0,
     work_dir: str | Path = "",
     display: Display | None = None,
@@ -62,14 +63,15 @@ def pretrain(  # noqa: PLR0913  # each is an option of the command
 
     `data` is a data set's folder or its name below XKD_DATA_ROOT. `networks` names timm's models by sensor (resnet18; the target's is the
     source's), `weights` a file of the source's pretrained weights in place of timm's hub. Pairs whose alignment cannot be measured, or
-    that lie too far apart for any stage, are refused unless `trust_pairs`. `work_dir` (work_dirs/NAME-OF-DATA_SOURCE_to_TARGET without
+    that lie too far apart for any stage, are refused unless `trust_pairs`. With `windows` above 0 so many windows of each frame (`Windows`)
+    take the place of the rows of train, which are crops. `work_dir` (work_dirs/NAME-OF-DATA_SOURCE_to_TARGET without
     one) gets the config, the backbone, and a run's folder for each seed and each state of the config; what is finished is reused. A
     config that is there already is used as it is, and refused where other things were asked for when it was written.
     """
     root = find_dataset(str(data))
     manifest = Manifest.load(root)
     folder = Path(work_dir or f"work_dirs/{manifest.name}_{source}_to_{target}" + ("_quick" if quick else ""))
-    wishes = PairWishes(source, target, networks or {}, str(weights), epochs, quick, trust_pairs)
+    wishes = PairWishes(source, target, networks or {}, str(weights), epochs, quick, trust_pairs, windows)
     if weights and not Path(weights).exists():
         raise FileNotFoundError(f"--weights {weights}: no such file or folder")
     with shown_on(display, width=150) as screen:
@@ -107,6 +109,8 @@ def _config_of(manifest: Manifest, root: str, folder: Path, wishes: PairWishes, 
     taps = " and ".join(choices.taps.value)
     pairs = ", ".join(f"{count} in {split}" for split, count in choices.rows.items())
     told = [f"pairs: {pairs}", f"features of {taps} (timm's stages, counted from the last): {choices.taps.why}"]
+    if choices.windows.value:
+        told.append(f"{choices.windows.value} windows of each frame: {choices.windows.why}")
     if not choices.same_network:
         told.append(f"{choices.target.network} begins with random weights, since it is another network than {choices.source.network}")
     for line in told:

@@ -66,11 +66,13 @@ def features(config: Config, network: Student, split: str) -> tuple[Float[Tensor
     """Of the split's labelled rows: the last stage averaged over positions, and the targets."""
     branch = network.branch
     section = {key: value for key, value in config[f"{split}_dataloader"].items() if key != "mix"}
-    section |= {"sampler": {"shuffle": False}, "drop_last": False}
+    # windows have no labels, the rows in whose place they are have
+    dataset = {key: value for key, value in as_plain(section["dataset"]).items() if key != "windows"}
+    section |= {"sampler": {"shuffle": False}, "drop_last": False, "dataset": dataset}
     readings, targets = [torch.empty(0, 1)], []
     loader = build_loader(section, 0, views=[branch.view])
     if len(loader.dataset) > _MOST:  # type: ignore[arg-type]  # DataLoader forgets the type
-        loader = build_loader({**section, "dataset": {**as_plain(section["dataset"]), "subset": _MOST}}, 0, views=[branch.view])
+        loader = build_loader({**section, "dataset": {**dataset, "subset": _MOST}}, 0, views=[branch.view])
     for batch in loader:
         rows = (batch.present[branch.view.name] & batch.labelled).nonzero().flatten()
         if len(rows):

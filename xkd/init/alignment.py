@@ -13,6 +13,7 @@ from xkd.data.check.residual import Residual
 from xkd.data.check.strides import least_cell
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
+from xkd.data.windows import Windows
 from xkd.init.choices import STRIDE_INDEX, Choice, Node
 from xkd.init.facts import shown_size
 from xkd.taps import stage_names
@@ -62,11 +63,11 @@ def choose_taps(
     return Choice(tuple(fitting), why if len(fitting) == len(legal) else f"{why}; {legal[0]} covers {cells[legal[0]]:.1f} and is left out")
 
 
-def height_shown(manifest: Manifest, rows: Sequence[Row], residual: Residual | None) -> float:
-    """What rows show along the vertical, in pixels of the sensor that the residual is counted in; 0 where there is none."""
+def height_shown(manifest: Manifest, rows: Sequence[Row], residual: Residual | None, windows: Windows | None = None) -> float:
+    """What rows, or windows of their frames, show along the vertical, in pixels of the residual's sensor; 0 where there is none."""
     if residual is None:
         return 0.0
-    height = float(shown_size(manifest, rows, residual.unit)[0])
+    height = float(shown_size(manifest, rows, residual.unit, windows)[0])
     if residual.unit not in manifest.registrations:
         return height
     frame = read_frame(manifest, rows[0])  # read into another's frame, which has other pixels

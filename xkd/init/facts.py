@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final, Literal
 
-from xkd.data.frame import crop_of
+from xkd.data.frame import crop_of, frame_shape
 from xkd.data.manifest import Manifest
 from xkd.data.registration import read_registered
 from xkd.data.rows import SPLITS, Row
 from xkd.data.shots import shot_of
+from xkd.data.windows import TYPICAL, Windows
 
 TASKS: Final = ("classification", "segmentation")
 Kind = Literal["classification", "segmentation"]
@@ -90,12 +91,14 @@ def _is_labelled(row: Row, task: Kind) -> bool:
     return bool(row.mask) if task == "segmentation" else row.labels is not None
 
 
-def shown_size(manifest: Manifest, rows: Sequence[Row], name: str) -> tuple[int, int]:
-    """(height, width) of the part of the frame that rows are about."""
+def shown_size(manifest: Manifest, rows: Sequence[Row], name: str, windows: Windows | None = None) -> tuple[int, int]:
+    """(height, width) of the part of the frame that rows are about, or that is the median of windows."""
     sensor, registration = manifest.modalities[name], manifest.registrations.get(name)
     seen = []
     for row in rows[:: max(1, len(rows) // _LOOKED_AT)][:_LOOKED_AT]:
         reading = read_registered(sensor, shot_of(manifest.root, row, sensor), registration)
+        if windows:
+            row = replace(row, crop=windows.box(TYPICAL, frame_shape(manifest, row, {name: reading})))
         crop = crop_of(manifest, row, reading.shape)
         seen.append((crop.y2 - crop.y1, crop.x2 - crop.x1))
     heights, widths = zip(*seen, strict=True)

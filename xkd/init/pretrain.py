@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
@@ -13,6 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xkd.data.check.residual import Residual
 from xkd.data.manifest import Manifest
+from xkd.data.request import check_windows
+from xkd.data.rows import Row
+from xkd.data.windows import Windows
 from xkd.init.alignment import choose_taps, height_shown, stage_taps
 from xkd.init.choices import BATCH, Choice, Node, check_models, fitted, identifier, side
 from xkd.init.facts import shown_size
@@ -38,6 +41,7 @@ class PairWishes:
     epochs: int = 0
     quick: bool = False
     trusted: bool = False  # the pairs, though the check cannot measure them
+    windows: int = 0  # of each frame in the place of the rows' crops
 
     def network_of(self, column: str) -> str:
         return self.networks.get(column) or (NETWORK if column == self.source else self.network_of(self.source))
@@ -47,6 +51,7 @@ class PairWishes:
         networks = [f"{name}={self.network_of(name)}" for name in (self.source, self.target)]
         words = ["xkd", "pretrain", data, "--from", self.source, "--to", self.target, "--networks", *networks]
         words += ["--weights", self.file] * bool(self.file) + ["--epochs", str(self.epochs)] * bool(self.epochs)
+        words += ["--windows", str(self.windows)] * bool(self.windows)
         return shlex.join([*words, *["--quick"] * self.quick, *["--trust-pairs"] * self.trusted])
 
 
@@ -57,6 +62,7 @@ class PairChoices:
     source: Node
     target: Node
     rows: Mapping[str, int]  # pairs of both sensors, by split
+    windows: Choice[int]  # of each frame in the place of train's rows; 0: the rows themselves
     taps: Choice[tuple[str, ...]]
     batch_size: Choice[int]
     epochs: Choice[int]
@@ -72,7 +78,9 @@ def choose_pairs(manifest: Manifest, wishes: PairWishes, residual: Residual | No
     networks = [wishes.network_of(name) for name in names]
     rows = count_pairs(manifest, *names)
     paired = [row for row in manifest.rows if row.split == "train" and all(name in row.files for name in names)]
-    shown = {name: shown_size(manifest, paired, name) for name in names}
+    windows = choose_windows(manifest, paired, wishes)
+    drawn = Windows(windows.value) if windows.value else None
+    shown = {name: shown_size(manifest, paired, name) for name in names}  # of crops, which val and later use are of
     nodes = {
         name: Node(
             identifier(name),
@@ -86,26 +94,28 @@ def choose_pairs(manifest: Manifest, wishes: PairWishes, residual: Residual | No
         for name, network in zip(names, networks, strict=True)
     }
     ordered = [nodes[name] for name in names]
-    taps = choose_taps(ordered, stage_taps(ordered), height_shown(manifest, paired, residual), residual, wishes.trusted)
+    taps = choose_taps(ordered, stage_taps(ordered), height_shown(manifest, paired, residual, drawn), residual, wishes.trusted)
     if not taps.value:
         raise ValueError(
             f"{wishes.source} and {wishes.target}: {taps.why}, so features of one place would teach another. Look at the overlays of xkd"
             " check-pairs: files that are mixed up are paired anew, cameras that are apart are registered (xkd register-pairs), and of"
             " smaller images (--quick) a position covers more. If you know that the pairs fit add --trust-pairs"
         )
-    batch_size = min(BATCH, 2 ** max(0, (rows["train"] // 4).bit_length() - 1))
-    either = sum(any(name in row.files for name in names) for row in manifest.rows if row.split == "train")
-    epochs = _epochs(wishes, either, batch_size)
+    pairs = len(drawn.rows(paired)) if drawn else rows["train"]
+    batch_size = min(BATCH, 2 ** max(0, (pairs // 4).bit_length() - 1))
+    either = [row for row in manifest.rows if row.split == "train" and any(name in row.files for name in names)]
+    epochs = _epochs(wishes, seen := len(drawn.rows(either) if drawn else either), batch_size)
     draws = min(_DRAWS, epochs.value)
     return PairChoices(
         source=nodes[wishes.source],
         target=nodes[wishes.target],
         rows=rows,
+        windows=windows,
         taps=taps,
-        batch_size=Choice(batch_size, f"{rows['train']:,} pairs"),
+        batch_size=Choice(batch_size, f"{pairs:,} {'windows' if drawn else 'pairs'}"),
         epochs=epochs,
         val_interval=max(1, epochs.value // _CHECKS),
-        draws=draws if either * draws <= _MOST_CACHED else 0,
+        draws=draws if seen * draws <= _MOST_CACHED else 0,
         same_network=networks[0] == networks[1],
     )
 
@@ -135,8 +145,26 @@ def count_pairs(manifest: Manifest, source: str, target: str) -> dict[str, int]:
     return {split: count["both"] for split, count in counts.items()}
 
 
-def _epochs(wishes: PairWishes, pairs: int, batch_size: int) -> Choice[int]:
-    per_epoch = max(1, pairs // batch_size)
+def choose_windows(manifest: Manifest, paired: Sequence[Row], wishes: PairWishes) -> Choice[int]:
+    """As many of each frame as were asked for; `ValueError` where rows show their whole frames already, or frames have no windows."""
+    if not wishes.windows:
+        return Choice(0, "")
+    if wishes.windows < 0:
+        raise ValueError(f"--windows is how many windows of each frame take the place of the crops, 0 for none; got {wishes.windows}")
+    check_windows(manifest, [manifest.modalities[name] for name in (wishes.source, wishes.target)])
+    crops = sum(row.crop is not None for row in paired)
+    if not crops:
+        raise ValueError(
+            f"{manifest.root}: --windows {wishes.windows}: none of the {len(paired)} pairs of split 'train' is a crop, each shows its whole"
+            " frame already. Leave --windows out; parts of the frames are seen by augment=dict(type=Augment, scale=(0.3, 1.0), shift=0.3)"
+            " in the config, or by windows=dict(type=Windows)"
+        )
+    frames = len(Windows(1).rows(paired))
+    return Choice(wishes.windows, f"{crops:,} of {len(paired):,} pairs are crops, of {frames:,} frames")
+
+
+def _epochs(wishes: PairWishes, rows: int, batch_size: int) -> Choice[int]:
+    per_epoch = max(1, rows // batch_size)
     if wishes.epochs < 0 or wishes.epochs in (1, 2):
         raise ValueError(f"--epochs must be 3 or more, since one or two warm up; got {wishes.epochs}")
     if wishes.epochs:
