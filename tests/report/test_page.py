@@ -133,6 +133,13 @@ def test_a_share_of_no_gap_is_undefined(report: Report, tmp_path: Path) -> None:
     assert "there is no gap to share" in text
 
 
+def test_without_a_teacher_there_is_no_gap(report: Report, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", replace(report, headline=replace(report.headline, share=None)))
+    text = " ".join(read(tmp_path / "report.html").text)
+    assert "Gap recovered" not in text
+    assert "Gain in accuracy" in text
+
+
 def test_controls_stand_beside_the_gain(report: Report, tmp_path: Path) -> None:
     part = Control("The teacher's part", Estimate(0.043, 0.01, 0.021, 0.065), "distilled against the student alone with the same masks")
     write_report(tmp_path / "report.html", replace(report, headline=replace(report.headline, controls=(CONTROL, part))))

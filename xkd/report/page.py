@@ -36,7 +36,7 @@ class Headline:
     sentence: str
     metric: str  # a person's word for it: "accuracy"
     gain: Estimate
-    share: Estimate
+    share: Estimate | None  # None where no arm is a teacher
     attention: tuple[Estimate, Estimate] | None = None  # energy inside the mask: student alone, distilled
     controls: tuple[Control, ...] = ()
     gain_p: float = math.nan  # of a paired test over seeds; not a number for one

@@ -72,7 +72,7 @@ def write_page(
     report = page.Report(
         title=f"{manifest.name}: {_question(config, teacher)}",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
-        headline=headline(summary),
+        headline=headline(summary, teacher is not None),
         classes=classes,
         arms=(*(report_arm(arm, details.costs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
         tables=tables(summary, classes, unit, teacher.title if teacher else "", num_probed(config.get("compare") or {})),
@@ -111,7 +111,7 @@ def made(manifest: Manifest, config: Config, runs: list[ArmRun], unit: str, comm
     )
 
 
-def headline(summary: Summary) -> page.Headline:
+def headline(summary: Summary, taught: bool = True) -> page.Headline:
     scores = [summary.scores[arm].get("epg") for arm in ("alone", "distilled")]
     attention = (scores[0], scores[1]) if scores[0] and scores[1] and scores[1].defined else None
     controls = []
@@ -122,7 +122,14 @@ def headline(summary: Summary) -> page.Headline:
     controls += [page.Control(*_tile(arm, summary.beyond[arm])) for arm in BEYOND if arm in summary.beyond]
     metric = summary.metric.replace("_", " ")
     return page.Headline(
-        summary.finding, metric, summary.gain, summary.share, attention, tuple(controls), summary.gain_p, bool(summary.objections)
+        summary.finding,
+        metric,
+        summary.gain,
+        summary.share if taught else None,
+        attention,
+        tuple(controls),
+        summary.gain_p,
+        bool(summary.objections),
     )
 
 
