@@ -157,3 +157,10 @@ def test_attention_is_read_where_its_grid_is_fine_enough(size: tuple[int, int], 
 
 def test_a_transformers_last_stage_is_as_fine_as_all() -> None:
     assert _tap(Node("rgb", "rgb", "rgb", (224, 224), "vit_tiny_patch16_224", 3, True)) == "stage:-1"
+
+
+def test_a_transformer_is_told_the_size_of_its_images(manifest: Manifest, tmp_path: Path) -> None:
+    made = config(manifest, tmp_path, Wishes("rgb", ("thermal",), {"teacher": "vit_tiny_patch16_224", "student": "resnet10t"}))
+    branches = as_plain(made.distiller.branches)
+    assert branches["thermal"]["model"]["img_size"] == (32, 48)
+    assert "img_size" not in branches["rgb"]["model"]

@@ -19,7 +19,7 @@ from xkd.data.windows import Windows
 from xkd.init.alignment import choose_taps, height_shown, stage_taps
 from xkd.init.choices import BATCH, Choice, Node, check_models, fitted, identifier, side
 from xkd.init.facts import shown_size
-from xkd.init.write import in_docstring
+from xkd.init.write import in_docstring, network_of
 
 _STEPS: Final = {"quick": 200, "full": 800}
 _EPOCHS: Final = (4, 200)  # least and most
@@ -184,6 +184,7 @@ def render_pairs(choices: PairChoices, name: str, root: str, file: str, command:
         command=in_docstring(command),
         file=file,
         name=name,
+        network=lambda node: network_of(node, 0),
         root=json.dumps(root, ensure_ascii=False),
         warm=max(1, min(_WARM[1], round(_WARM[0] * choices.epochs.value))),
         weights=f", file={json.dumps(weights, ensure_ascii=False)}" if weights else "",

@@ -66,9 +66,16 @@ def _imports(facts: Facts, choices: Choices, starts: Mapping[str, Start], segmen
     return sorted(names)
 
 
+def network_of(node: Node, num_classes: int) -> str:
+    """timm's network as a config makes it; a transformer has positions for images of one size, and is told which."""
+    network: Any = timm.create_model(node.network)
+    size = f", img_size={node.size}" if getattr(getattr(network, "patch_embed", None), "img_size", None) else ""
+    return f'dict(type=timm.create_model, model_name="{node.network}"{size}, in_chans={node.channels}, num_classes={num_classes})'
+
+
 def _network(node: Node, num_classes: int, segmentation: bool) -> str:
     if not segmentation:
-        return f'dict(type=timm.create_model, model_name="{node.network}", in_chans={node.channels}, num_classes={num_classes})'
+        return network_of(node, num_classes)
     maps = f"features_only=True, out_indices=({STRIDE_INDEX},), in_chans={node.channels}"
     backbone = f'dict(type=timm.create_model, model_name="{node.network}", {maps})'
     return f"dict(\n    type=PixelHead,\n    backbone={backbone},\n    num_classes={num_classes},\n)"
