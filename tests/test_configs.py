@@ -103,8 +103,8 @@ def test_a_shipped_config_survives_a_dump_and_trains(shipped: Path, tmp_path: Pa
     assert {name: value.shape for name, value in kept.items()}.items() <= {name: value.shape for name, value in built.items()}.items()
 
 
-# the losses of roadscene_few_losses and roadscene_few_losses_vit once more, at coffee's sizes
-AGAIN = ("coffee_losses", "coffee_losses_vit")
+# the losses of roadscene_few_losses once more, at other sizes and by another teacher
+AGAIN = ("coffee_losses", "coffee_losses_vit", "kitti_drive52_pairs_losses", "roadscene_few_losses_vit")
 EACH = [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in AGAIN), id=path.stem) for path in SHIPPED]
 
 

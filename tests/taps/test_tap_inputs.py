@@ -85,6 +85,7 @@ class TestInputs:
         taps.close()
         assert not model.get_submodule("1")._forward_pre_hooks
 
+    @pytest.mark.slow
     def test_compiled_inputs_equal_eager_ones(self) -> None:
         model, images = cbam().double(), torch.randn(2, 3, *SIZE, dtype=torch.float64)
         taps = Taps(model, {"it": Tap("layer1.0.se.channel.gate", side="input")})
