@@ -145,5 +145,8 @@ def test_what_an_argument_leaves_out_may_be_said() -> None:
     check_arguments({"type": Term, "loss": {"type": KD}, "student": ["a.one", "a.two"], "teacher": "b.output", "weight": 2})
 
 
-def implicit(rate: float = None) -> float:  # type: ignore[assignment]  # noqa: RUF013  # build() must take None here: timm writes it so
+def implicit(rate=None):
     return rate
+
+
+implicit.__annotations__ = {"rate": float, "return": float}  # what timm's "rate: float = None" says

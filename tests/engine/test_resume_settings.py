@@ -138,7 +138,7 @@ class Averaged(EMAHook):  # type: ignore[misc]  # mmengine is untyped
     """A child of mmengine's."""
 
 
-class Snapshot(Hook):  # type: ignore[misc]  # mmengine is untyped
+class Snapshot(Hook):
     """Copies the student by itself."""
 
     def before_run(self, runner: Any) -> None:

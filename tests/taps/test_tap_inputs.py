@@ -139,4 +139,4 @@ class TestInputsThatCannotBeRead:
 
     def test_the_side_is_checked_at_once(self) -> None:
         with unchecked(), pytest.raises(ValueError, match=r"tap 'it': side must be one of \['output', 'input'\], got 'inputs'"):
-            Tap("it", side="inputs")  # type: ignore[arg-type]  # a mistake
+            Tap("it", side="inputs")

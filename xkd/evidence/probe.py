@@ -48,17 +48,17 @@ def fit_linear(features: Float[Tensor, "n d"], target: Shaped[Tensor, "n ..."], 
     layer = nn.Linear(features.shape[1], classes)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe")
+    optimizer: Any = torch.optim.LBFGS(layer.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> float:
         optimizer.zero_grad()
         output = layer(features)
-        loss = F.cross_entropy(output, target) if target.ndim == 1 else F.binary_cross_entropy_with_logits(output, target.float())
+        loss: Any = F.cross_entropy(output, target) if target.ndim == 1 else F.binary_cross_entropy_with_logits(output, target.float())
         loss = loss + _DECAY * layer.weight.square().sum() / 2
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        loss.backward()
         return float(loss.detach())
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     return layer
 
 
@@ -70,8 +70,8 @@ def features(config: Config, network: Student, split: str) -> tuple[Float[Tensor
     dataset = {key: value for key, value in as_plain(section["dataset"]).items() if key != "windows"}
     section |= {"sampler": {"shuffle": False}, "drop_last": False, "dataset": dataset}
     readings, targets = [torch.empty(0, 1)], []
-    loader = build_loader(section, 0, views=[branch.view])
-    if len(loader.dataset) > _MOST:  # type: ignore[arg-type]  # DataLoader forgets the type
+    loader: Any = build_loader(section, 0, views=[branch.view])
+    if len(loader.dataset) > _MOST:
         loader = build_loader({**section, "dataset": {**dataset, "subset": _MOST}}, 0, views=[branch.view])
     for batch in loader:
         rows = (batch.present[branch.view.name] & batch.labelled).nonzero().flatten()
