@@ -6,12 +6,12 @@ python tools/imagenet_weights.py lite0 --out weights
 import timm
 from mmengine.config import read_base
 
-from xkd import Branch, CrossEntropy, Labels, Pretrained, PretrainedOnPairs, Term
+from xkd import Branch, CrossEntropy, Labels, PretrainedOnPairs, Term
 
 with read_base():
+    from .._base_.imagenet import *
     from ..rgb_lidar.kitti_drive52 import *
 
-imagenet = dict(type=Pretrained, file="weights/tf_efficientnet_lite0.safetensors")
 lite0 = dict(type=timm.create_model, model_name="tf_efficientnet_lite0", num_classes=4)
 
 distiller.merge(
@@ -26,7 +26,7 @@ distiller.merge(
                 weights=dict(
                     type=PretrainedOnPairs,
                     teacher=dict(type=Branch, model=lite0, view=rgb, weights=imagenet),
-                    start=dict(imagenet, channels="average"),  # the first convolution averaged over colours
+                    start=summed,
                     epochs=40,
                 ),
             ),

@@ -6,15 +6,14 @@ python tools/imagenet_weights.py lite0 --out weights
 import timm
 from mmengine.config import read_base
 
-from xkd import Branch, CrossEntropy, Pretrained, PretrainedOnPairs, Term
+from xkd import Branch, CrossEntropy, PretrainedOnPairs, Term
 
 with read_base():
+    from .._base_.imagenet import *
     from ..rgb_thermal.roadscene_few import *
 
 rgb = dict(rgb, size=(96, 96))
 thermal = dict(thermal, size=(96, 96))
-imagenet = dict(type=Pretrained, file="weights/tf_efficientnet_lite0.safetensors")
-summed = dict(imagenet, channels="average")  # the first convolution answers to grey as it did to colour
 lite0 = dict(type=timm.create_model, model_name="tf_efficientnet_lite0", num_classes=3)
 
 distiller.merge(
