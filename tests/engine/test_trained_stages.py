@@ -147,6 +147,22 @@ def test_a_fingerprint_is_of_what_a_teacher_depends_on(tmp_path: Path) -> None:
     assert plain != key({}, trained(", epochs=4"))
 
 
+def test_other_weights_under_the_same_name_make_another_run(tmp_path: Path) -> None:
+    file = tmp_path / "start.pth"
+    text = trained(f', start=dict(type=Checkpoint, path="{file}")')
+
+    def key() -> str:
+        return fingerprint(teacher_config(runs.config_of(tmp_path, text), "thermal"), 0, (), {})
+
+    absent = key()
+    file.write_bytes(b"one")
+    one = key()
+    file.write_bytes(b"another")
+    assert len({absent, one, key()}) == 3
+    file.write_bytes(b"one")
+    assert key() == one, "what is in the file counts, not when it was written"
+
+
 def test_the_outline_of_a_graph(tmp_path: Path) -> None:
     outline = Outline.of(runs.config_of(tmp_path, trained()))
     assert (outline.student, outline.teachers, outline.trained) == ("rgb", ["thermal"], ["thermal"])

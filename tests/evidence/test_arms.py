@@ -149,6 +149,20 @@ def test_a_fingerprint_changes_with_whatever_a_result_depends_on(student: Path, 
     assert arms.fingerprint(load(), 0, ["a"], whole) == marks[0]
 
 
+def test_a_teacher_counts_by_its_own_run_and_not_by_the_file_that_the_config_names(tmp_path: Path) -> None:
+    runs.write(tmp_path, teacher=runs.TEACHER)
+    file = tmp_path / "named.pth"
+    path = runs.write(tmp_path, student=runs.STUDENT.replace('path="teacher.pth"', f'path="{file}"'))
+    arm = next(arm for arm in make_arms(path, {}) if arm.name == "distilled")
+
+    def name(run: str) -> str:
+        return arms.arm_folder(arm, 0, tmp_path, {"teacher": tmp_path / run}, SMOKE).name
+
+    before = name("seed0_a")
+    file.write_bytes(b"of an earlier run")
+    assert name("seed0_a") == before != name("seed0_b")
+
+
 def test_finished_arms_are_reused_after_an_interruption(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, trained = arms.train, []
 

@@ -94,7 +94,9 @@ def test_the_written_config_loads_and_draws_them(tiny_dataset: Path, tmp_path: P
     assert "69 rows, 0 of them labelled, 3 windows of each frame" in console.file.getvalue()
 
 
-def test_a_probe_looks_at_the_labelled_rows_in_whose_place_windows_are(tiny_dataset: Path, weights: Path, tmp_path: Path) -> None:
+def test_a_probe_looks_at_the_labelled_rows_in_whose_place_windows_are(
+    tiny_dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     chosen = choose_pairs(Manifest.load(str(tiny_dataset)), wishes(3), None)
     (tmp_path / "config.py").write_text(render_pairs(chosen, "tiny", str(tiny_dataset), "a.py", "xkd pretrain", str(weights)), "utf-8")
     config = load_config(tmp_path / "config.py")
@@ -102,6 +104,12 @@ def test_a_probe_looks_at_the_labelled_rows_in_whose_place_windows_are(tiny_data
     rows, targets = features(config, Student(distiller.student, distiller.task, "thermal"), "train")
     assert len(rows) == len(targets) == 16
     assert int(targets.min()) == 0
+    assert not caplog.messages
+    monkeypatch.setattr("xkd.evidence.probe._MOST", 10)
+    with caplog.at_level("INFO", "xkd"):
+        rows, _ = features(config, Student(distiller.student, distiller.task, "thermal"), "train")
+    assert len(rows) == 10
+    assert "the linear probe reads 10 of the 16 labelled rows of train" in caplog.text
 
 
 @pytest.mark.slow

@@ -44,6 +44,12 @@ def test_safetensors_of_a_hub_come_first(tmp_path: Path) -> None:
     assert find_weights(str(tmp_path)).endswith("model.safetensors")
 
 
+def test_the_best_of_a_run_is_meant(tmp_path: Path) -> None:
+    for name in ("best.pth", "best_val_loss_epoch_3.pth", "epoch_4.pth"):
+        (tmp_path / name).touch()
+    assert find_weights(str(tmp_path)).endswith("/best.pth")
+
+
 def test_none_or_several_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no weights in .*'model.safetensors'.*'.pth'"):
         find_weights(str(tmp_path))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +21,10 @@ from xkd.engine.outline import Outline
 from xkd.engine.pairs import pairs_config
 from xkd.engine.panel_hook import PanelHook
 from xkd.engine.sections import SECTIONS
+from xkd.graph.folders import find_weights
 from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import Reading
-from xkd.graph.weights import Checkpoint, Random, Trained
+from xkd.graph.weights import Checkpoint, Pretrained, Random, Trained
 
 LABELS: Final = "batch.target"
 STORE: Final = "trained"  # the folder beside a run's, of the runs that it starts from
@@ -162,7 +164,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def fingerprint(config: Config, seed: int, teachers: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """Changes with anything that a result depends on: config, the data's manifest, seed, teachers, settings (a smoke run), version."""
+    """Changes with anything that a result depends on: config, weights, manifest, seed, teachers, settings (a smoke run), version."""
     shown = ("compare", "log_interval", "vis_backends")  # tests have their own key; the others change what is shown, not what is learned
     sections = {name: as_plain(config.get(name)) for name in SECTIONS if name not in shown}
     sections["custom_hooks"] = [hook for hook in sections["custom_hooks"] or [] if hook.get("type") is not PanelHook]
@@ -175,9 +177,28 @@ def fingerprint(config: Config, seed: int, teachers: Sequence[str], settings: Ma
     digest = hashlib.sha256(f"{text} {seed} {list(teachers)} {ours} {xkd.__version__}".encode())
     for split in ("train", "val", "test"):
         folder = data_root(config[f"{split}_dataloader"].dataset.root)
-        for file in ("manifest.csv", "manifest.toml"):
-            digest.update((folder / file).read_bytes())
+        for name in ("manifest.csv", "manifest.toml"):
+            digest.update((folder / name).read_bytes())
+    for file in _files_of_weights(sections["distiller"]["branches"]):
+        digest.update(_content(file, (of := file.stat()).st_mtime_ns, of.st_size))
     return digest.hexdigest()
+
+
+def _files_of_weights(node: Any) -> list[Path]:
+    """Those that branches begin with and that are there: another file under the same name makes another run."""
+    if not isinstance(node, Mapping):
+        return []
+    kind = node.get("type")
+    named = {Pretrained: "file", Checkpoint: "path"}.get(kind) if isinstance(kind, type) else None
+    path = node.get(named, "") if named else ""
+    own = [Path(find_weights(path))] if path and Path(path).exists() else []
+    return own + [file for child in node.values() for file in _files_of_weights(child)]
+
+
+@lru_cache
+def _content(file: Path, _changed: int, _size: int) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def _name(value: Any) -> str:

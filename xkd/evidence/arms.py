@@ -275,8 +275,11 @@ def train_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], setting
 
 
 def arm_folder(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings: Mapping[str, Any]) -> Path:
-    """By the config before the teachers' paths are in it: a folder may be moved, or named in another way."""
-    return folder_of(arm.config(), root / arm.name, seed, [done[teacher].name for teacher in arm.teachers.values()], settings)
+    """By the config without the teachers' paths, whose folders' names stand for them: a folder may be moved, or named in another way."""
+    config = arm.config()
+    for branch in arm.teachers:
+        config.distiller.branches[branch].weights.pop("path", None)
+    return folder_of(config, root / arm.name, seed, [done[teacher].name for teacher in arm.teachers.values()], settings)
 
 
 def _teacher(name: str, title: str, path: Path, section: Mapping[str, Any], branch: str = "", *, control: bool = False) -> Arm:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from mmengine.config import Config
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
+from xkd.data.sample import NO_DRAW
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student
@@ -19,7 +23,7 @@ from xkd.tasks import Classification
 
 _DECAY: Final = 1e-2  # of the squared weights, beside the mean loss; not tuned
 _STEPS: Final = 100  # of L-BFGS, which converges in fewer
-_MOST: Final = 4000  # rows of a split
+_MOST: Final = 4000  # rows of a split: more hardly move a linear classifier
 JUDGED: Final = ("balanced_accuracy", "macro_f1")  # by the first that the task measures
 
 
@@ -70,9 +74,13 @@ def features(config: Config, network: Student, split: str) -> tuple[Float[Tensor
     dataset = {key: value for key, value in as_plain(section["dataset"]).items() if key != "windows"}
     section |= {"sampler": {"shuffle": False}, "drop_last": False, "dataset": dataset}
     readings, targets = [torch.empty(0, 1)], []
-    loader: Any = build_loader(section, 0, views=[branch.view])
-    if len(loader.dataset) > _MOST:
-        loader = build_loader({**section, "dataset": {**dataset, "subset": _MOST}}, 0, views=[branch.view])
+    whole: Any = build_loader(section, 0, views=[branch.view])
+    labelled = np.flatnonzero(whole.dataset.strata >= 0)
+    if len(labelled) > _MOST:
+        logging.getLogger("xkd").info(f"the linear probe reads {_MOST} of the {len(labelled)} labelled rows of {split}")
+        labelled = np.sort(np.random.default_rng(0).choice(labelled, _MOST, replace=False))
+    keys: Any = [(int(row), NO_DRAW) for row in labelled]
+    loader = DataLoader(whole.dataset, whole.batch_size, sampler=keys, num_workers=whole.num_workers, collate_fn=whole.collate_fn)
     for batch in loader:
         rows = (batch.present[branch.view.name] & batch.labelled).nonzero().flatten()
         if len(rows):

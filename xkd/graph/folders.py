@@ -1,4 +1,4 @@
-"""A model's folder as Hugging Face and timm lay it out: where its weights are, and with which statistics it was trained."""
+"""A model's folder, a run's or as Hugging Face and timm lay it out: where its weights are, and with which statistics it was trained."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")  # one file has the whole network; the first is preferred, as their hubs do
+# one file has the whole network; safetensors are preferred, as their hubs do; best.pth is that of a run of xkd
+_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "best.pth")
 _ENDINGS: Final = (".safetensors", ".pth", ".pt", ".bin")
 
 
