@@ -5,6 +5,7 @@ from .builder import build as build
 from .data.annotations import Labels as Labels, Masks as Masks
 from .data.augment import Augment as Augment
 from .data.cache import TeacherCache as TeacherCache
+from .data.gaps import Gaps as Gaps
 from .data.loader import DrawSampler as DrawSampler, collate as collate
 from .data.manifest import Manifest as Manifest, sensor as sensor
 from .data.mix import Mix as Mix

@@ -21,10 +21,11 @@ from xkd.data.annotations import Labels, Masks
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.cache import Shards
 from xkd.data.frame import crop_of, frame_shape
+from xkd.data.gaps import Gaps
 from xkd.data.manifest import Manifest
 from xkd.data.recording import Files, Recordings
 from xkd.data.region import one_hot, positive_names, read_codes, region
-from xkd.data.request import check_choice, check_classes, check_draws, check_fractions, check_views, check_windows
+from xkd.data.request import check_choice, check_classes, check_draws, check_fractions, check_gaps, check_views, check_windows
 from xkd.data.rows import Row
 from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
 from xkd.data.shots import check_files, has
@@ -46,7 +47,8 @@ class PairedDataset(Dataset[Sample]):
     `dataset[index]` is the row without augmentation (draw -1).
 
     A row that has none of the views is left out and counted in `left_out` (reason -> number). `labels` says which labels are kept,
-    `masks` what the region of interest is made of and which masks are kept, `shuffle` whose views stay together (None: all of a row).
+    `masks` what the region of interest is made of and which masks are kept, `shuffle` whose views stay together (None: all of a row),
+    `gaps` which rows lack a sensor that they have.
     `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is
     then unlabelled. `windows` puts windows of the frames, without labels, in the place of the rows. `subset` > 0 keeps that many rows,
     every class among them. `cache` keeps what was read in memory, once per process (for small data sets, and where rows are crops of
@@ -70,6 +72,7 @@ class PairedDataset(Dataset[Sample]):
         masks: Masks = Masks(),
         shuffle: Shuffle | None = None,
         windows: Windows | None = None,
+        gaps: Gaps | None = None,
         subset: int = 0,
         cache: bool = False,
         on_broken: Literal["stop", "skip"] = "stop",
@@ -77,7 +80,7 @@ class PairedDataset(Dataset[Sample]):
         self.manifest = Manifest.load(root)
         self.split, self.views, self.augment, self.seed, self.target = split, tuple(views), augment, seed, target
         self.labels, self.masks, self.shuffle, self.windows = labels, masks, shuffle, windows
-        self.cache, self.on_broken = cache, on_broken
+        self.gaps, self.cache, self.on_broken = gaps, cache, on_broken
         self._check()
         self._positive = positive_names(self.manifest, masks.positive)
         usable, self.left_out = self._usable()
@@ -100,6 +103,7 @@ class PairedDataset(Dataset[Sample]):
         if self.windows:
             check_windows(self.manifest, [sensor for view in self.views for sensor in view.sensors])
         check_fractions(self.split, labels=self.labels.fraction, masks=self.masks.fraction)
+        check_gaps(self.split, self.gaps)
         if self.shuffle and self.shuffle.anchor not in (names := [view.name for view in self.views]):
             raise KeyError(f"shuffle.anchor names view '{self.shuffle.anchor}'; there are {names}")
         if self.target == "mask" and (self.manifest.mask is None or self.masks.source != "mask" or self.masks.fraction < 1):
@@ -113,6 +117,7 @@ class PairedDataset(Dataset[Sample]):
     def _usable(self) -> tuple[list[Row], dict[str, int]]:
         """The split's rows that can be shown, with the labels and masks that are kept; and how many are left out, by reason."""
         rows = [row for row in self.manifest.rows if row.split == self.split]
+        rows = self.gaps.left(rows, self.manifest) if self.gaps else rows
         if self.target == "mask":
             rows = [replace(row, labels=() if row.mask else None) for row in rows]  # what is learned is in the mask, or nowhere
         rows = self.masks.kept(self.labels.kept(rows, self.manifest.classes), self.manifest.classes)

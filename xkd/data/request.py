@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from xkd.batch import View
 from xkd.data.augment import Augment
+from xkd.data.gaps import Gaps
 from xkd.data.manifest import Manifest
 from xkd.data.rows import SPLITS
 from xkd.modality import Modality, Scans
@@ -66,3 +67,8 @@ def check_fractions(split: str, **fractions: float) -> None:
     for name, fraction in fractions.items():
         if fraction < 1 and split != "train":
             raise ValueError(f"{name}.fraction is below 1 only in split 'train'; got {fraction} in '{split}'")
+
+
+def check_gaps(split: str, gaps: Gaps | None) -> None:
+    if gaps and split != "train":
+        raise ValueError(f"gaps are for split 'train', since rows that are tested keep what they have; got {gaps} in '{split}'")

@@ -32,7 +32,8 @@ def print_rows(loaders: Mapping[str, Any], console: Console) -> None:
         share = f" (labels.fraction {dataset.labels.fraction:g})" if dataset.labels.fraction < 1 else ""
         masks = f", {dataset.num_masked} with a mask (masks.fraction {dataset.masks.fraction:g})" if dataset.masks.fraction < 1 else ""
         windows = f", {dataset.windows.per_frame} windows of each frame" if dataset.windows else ""
-        console.print(f"{split}: {len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}{masks}{windows}")
+        gaps = f", {dataset.gaps.fraction:.0%} without one of {list(dataset.gaps.sensors)} (gaps)" if dataset.gaps else ""
+        console.print(f"{split}: {len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}{masks}{windows}{gaps}")
         for reason, count in dataset.left_out.items():
             console.print(f"{split}: {count} rows left out ({reason})")
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from xkd.batch import View
 from xkd.builder import build
 from xkd.data.annotations import Labels, Masks
+from xkd.data.gaps import Gaps
 from xkd.data.loader import DrawSampler, collate, collate_mixed
 from xkd.data.mix import Mix
 from xkd.data.paired import PairedDataset
@@ -27,7 +28,7 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
     """A `train_dataloader`-like section; `steps` > 0 keeps that many batches (a smoke run), `views` replaces the dataset's views.
 
     `draws` > 0 says how many draws of the augmentation a training has. The run's seed draws the train split's augmentation, its order,
-    which labels and masks are kept and which pairs are shuffled, unless the section names seeds of its own.
+    which labels, masks and sensors are kept and which pairs are shuffled, unless the section names seeds of its own.
     """
     plain = as_plain(section)
     if plain["dataset"].get("split") == "train":
@@ -70,7 +71,8 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
 
 
 def _seeded(dataset: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    parts = {name: {"type": kind, "seed": seed, **dataset.get(name, {})} for name, kind in (("labels", Labels), ("masks", Masks))}
+    kinds = {"labels": Labels, "masks": Masks} | ({"gaps": Gaps} if dataset.get("gaps") else {})
+    parts = {name: {"type": kind, "seed": seed, **dataset.get(name, {})} for name, kind in kinds.items()}
     return {"seed": seed, **dataset, **parts}
 
 
