@@ -2,7 +2,7 @@
 
     xkd compare configs/rgb_several/leafsim_sensors.py
 
-Thermal, NDVI and LiDAR transformers teach the RGB CNN on leafsim of which a tenth is labelled, by the mean of their probabilities.
+Thermal, NDVI and LiDAR transformers teach a small RGB CNN on leafsim of which a tenth is labelled, by the mean of their probabilities.
 Variants: weights by the label or by certainty, teachers dropped by chance, and each teacher by itself.
 """
 
@@ -17,7 +17,8 @@ with read_base():
 channels = dict(outputs=("range", "intensity", "valid"))
 ndvi = dict(type=View, name="ndvi", modality=dict(type=sensor, root=data_root, column="ndvi"), size=(64, 64))
 lidar = dict(type=View, name="lidar", modality=dict(type=sensor, root=data_root, column="lidar", changes=channels), size=(64, 64))
-student = dict(distiller.branches.rgb, taps={})
+small = dict(type=timm.create_model, model_name="resnet10t", channels=(16, 32, 64, 128), stem_width=16, num_classes=4)
+student = dict(type=Branch, model=small, view=rgb, weights=dict(type=Random))
 teacher = dict(distiller.branches.thermal, taps={})
 network = teacher["model"]
 branches = dict(
@@ -41,7 +42,8 @@ distiller = dict(
 train_dataloader.merge(
     dict(dataset=dict(views=[rgb, thermal, ndvi, lidar], gaps=dict(type=Gaps, sensors=("thermal", "ndvi", "lidar"), fraction=1 / 3)))
 )
-teacher_cache = dict(type=TeacherCache, draws=8)
+train_cfg.merge(dict(max_epochs=12))
+teacher_cache = dict(type=TeacherCache, draws=6)
 
 dropped = dict(type=Dropped, student="rgb.output", teachers=("thermal.output", "ndvi.output", "lidar.output"))
 third = dict(kd, weight=1 / 3)
