@@ -46,12 +46,15 @@ from .graph.weights import (
 from .losses import (
     ASKD as ASKD,
     AT as AT,
+    BCKD as BCKD,
     CATKD as CATKD,
     CC as CC,
     CRD as CRD,
     CWD as CWD,
+    DICOD as DICOD,
     DIST as DIST,
     DKD as DKD,
+    FCOS as FCOS,
     FSP as FSP,
     HKD as HKD,
     ICKD as ICKD,
@@ -84,7 +87,7 @@ from .losses import (
 )
 from .modalities import RGB as RGB, Depth as Depth, LiDAR as LiDAR, Multispectral as Multispectral, Thermal as Thermal
 from .modality import Modality as Modality, Stack as Stack
-from .networks import Logits as Logits
+from .networks import DenseDetector as DenseDetector, Logits as Logits
 from .projectors import (
     MLP as MLP,
     AttentionMask as AttentionMask,

@@ -8,13 +8,16 @@ from xkd.losses.askd import ASKD
 from xkd.losses.at import AT
 from xkd.losses.attention_cosine import AttentionCosine
 from xkd.losses.attention_kl import AttentionKL
+from xkd.losses.bckd import BCKD
 from xkd.losses.catkd import CATKD
 from xkd.losses.cc import CC
 from xkd.losses.crd import CRD
 from xkd.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from xkd.losses.cwd import CWD
+from xkd.losses.dicod import DICOD
 from xkd.losses.dist import DIST
 from xkd.losses.dkd import DKD
+from xkd.losses.fcos import FCOS
 from xkd.losses.fitnet import FitNet
 from xkd.losses.fsp import FSP
 from xkd.losses.hkd import HKD
@@ -44,12 +47,15 @@ from xkd.losses.wkd import WKD
 __all__ = [
     "ASKD",
     "AT",
+    "BCKD",
     "CATKD",
     "CC",
     "CRD",
     "CWD",
+    "DICOD",
     "DIST",
     "DKD",
+    "FCOS",
     "FSP",
     "HKD",
     "ICKD",

@@ -1,5 +1,6 @@
 """Small wrappers that give a network another shape: one per file."""
 
+from xkd.networks.dense_detector import DenseDetector
 from xkd.networks.logits import Logits
 
-__all__ = ["Logits"]
+__all__ = ["DenseDetector", "Logits"]
