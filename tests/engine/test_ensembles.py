@@ -159,7 +159,8 @@ class TestOutline:
         outline = Outline.of(runs.config_of(tmp_path, TEACHERS))
         assert outline.owners(Reading("team", "output")) == {"thermal", "wide"}
         assert outline.edges["one"].gate == tuple(Reading(name, "output") for name in ("rgb", "thermal", "wide"))
-        assert outline.teaches
+        assert outline.taught_by("wide")
+        assert not outline.taught_by("rgb")
 
     def test_a_teachers_own_run_has_none(self, tmp_path: Path) -> None:
         config = runs.config_of(

@@ -167,10 +167,10 @@ def test_the_outline_of_a_graph(tmp_path: Path) -> None:
     outline = Outline.of(runs.config_of(tmp_path, trained()))
     assert (outline.student, outline.teachers, outline.trained) == ("rgb", ["thermal"], ["thermal"])
     assert outline.has_pairs
-    assert outline.teaches
+    assert outline.taught_by("thermal")
     assert str(outline.edges["kd"].teacher[0]) == "thermal.output"
     plain = Outline.of(runs.config_of(tmp_path, runs.PLAIN))
-    assert (plain.teachers, plain.has_pairs, plain.teaches) == ([], False, False)
+    assert (plain.teachers, plain.has_pairs, plain.distils) == ([], False, False)
     assert issubclass(outline.branches["rgb"]["weights"]["type"], Random)
     assert not issubclass(outline.branches["thermal"]["weights"]["type"], Checkpoint)
 

@@ -96,6 +96,17 @@ def test_variants_are_the_distilled_student_with_other_settings(tmp_path: Path) 
     assert len(marks) == 3
 
 
+def test_a_variant_in_which_the_teacher_learns_too_loads_none(tmp_path: Path) -> None:
+    learns = """
+compare["variants"] = dict(beside={
+    "distiller.branches.thermal": dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Random)),
+})
+"""
+    made = {arm.name: arm for arm in make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT + learns), {})}
+    assert made["beside"].teachers == {}
+    assert made["distilled"].teachers == {"thermal": "teacher"}
+
+
 def test_a_variant_that_cannot_be_made_is_told_before_anything_is_trained(tmp_path: Path) -> None:
     runs.write(tmp_path, teacher=runs.TEACHER)
     path = runs.write(tmp_path, student=runs.STUDENT + VARIANTS.replace("terms.kd.weight", "terms.dk.weight"))

@@ -69,6 +69,10 @@ def test_the_plain_average_of_two_trained_apart_is_an_arm(tmp_path: Path) -> Non
     np.testing.assert_allclose(run.test.probabilities, expected, atol=1e-5)
 
 
+def test_peers_have_no_teacher_whose_place_the_student_could_take(tmp_path: Path) -> None:
+    assert "self_taught" not in [arm.name for arm in make_arms(runs.write(tmp_path, peers=PEERS), {})]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -15,9 +15,9 @@ from xkd.projectors import OFAHead
 from xkd.taps import Tap
 
 
-def bound(source: tuple[int, ...], num_classes: int = 3) -> OFAHead:
+def bound(source: tuple[int, ...], num_classes: int = 3, grid: int = 7) -> OFAHead:
     torch.manual_seed(0)
-    head = OFAHead()
+    head = OFAHead(grid)
     head.bind(source, (num_classes,))
     return head
 
@@ -42,6 +42,17 @@ def test_the_grid_says_how_often_to_halve(source: tuple[int, ...], widths: list[
     assert [layer[-2].num_features for layer in head.layers if isinstance(layer, nn.Sequential)] == widths
     assert head.layers[-1].in_features == (widths or [source[0]])[-1]
     assert head.eval()(torch.rand(1, *source)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(("source", "grid", "widths"), [((64, 8, 8), 2, [128, 256]), ((24, 8, 8), 1, [48, 96, 192]), ((24, 8, 8), 8, [])])
+def test_small_images_end_on_a_smaller_grid(source: tuple[int, ...], grid: int, widths: list[int]) -> None:
+    head = bound(source, grid=grid)
+    assert [layer[-2].num_features for layer in head.layers if isinstance(layer, nn.Sequential)] == widths
+
+
+def test_a_grid_has_positions() -> None:
+    with pytest.raises(ValueError, match="1 or more, got 0"):
+        OFAHead(grid=0)
 
 
 def test_without_halving_it_is_a_projection_a_mean_and_a_linear_layer() -> None:

@@ -89,10 +89,9 @@ class Outline:
         branches = [*self.branches.values(), *(self.branches[name]["weights"]["teacher"] for name in self.on_pairs)]
         return len({branch["view"]["name"] for branch in branches}) > 1
 
-    @property
-    def teaches(self) -> bool:
-        """Whether anything but labels and masks reaches the student."""
-        return any(self.owners(*edge.teacher) - {self.student, BATCH} for edge in self.edges.values())
+    def taught_by(self, branch: str) -> bool:
+        """Whether anybody learns from this branch."""
+        return any(branch in self.owners(*edge.teacher) for edge in self.edges.values())
 
     @property
     def distils(self) -> bool:

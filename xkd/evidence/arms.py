@@ -113,7 +113,7 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
         title = "student, pairs shuffled within classes"
         arms.append(derived("shuffled_within", title, controls.shuffled_within, sources, control=True))
     self_taught = derived("self_taught", "student, its own teacher", controls.self_taught, {controls.SELF: "alone"}, control=True)
-    if Outline.of(self_taught.config()).teaches:
+    if Outline.of(self_taught.config()).taught_by(controls.SELF):
         arms.append(self_taught)
     same_sensor = _same_sensor(path, options, section, outline)
     answers = section.get("answers", {})
@@ -229,9 +229,11 @@ def variants(
         def config(change: Mapping[str, Any] = as_names(change)) -> Config:
             return load_config(path, {**options, **change})
 
-        config()  # a wrong key is told before anything is trained
+        # a wrong key is told before anything is trained; what is a teacher may learn here, or have been trained first
+        teachers = Outline.of(config()).teachers
         title = f"ensemble {answers[name]}, {name}" if name in answers else f"student, {name}"
-        arms.append(Arm(name, title, config, answers.get(name, student), sources, variant=True))
+        taught_by = {branch: arm for branch, arm in sources.items() if branch in teachers}
+        arms.append(Arm(name, title, config, answers.get(name, student), taught_by, variant=True))
     return arms
 
 

@@ -17,11 +17,15 @@ FINAL_GRID = 7  # of the last stage at 224x224
 class OFAHead(nn.Module):
     """(B, C, H, W) or (B, C) -> (B, K), for `Head(tap, OFAHead())` on a branch.
 
-    The grid is halved while its longer side is at least twice 7; a map that is small enough, and a vector, gets a 1x1 convolution.
+    The grid is halved while its longer side is at least twice `grid`, positions; a map that is small enough, and a vector, gets a 1x1
+    convolution. Small images want a small one: at 64x64 the last stage of most CNNs is 2x2. `ValueError` for a grid below 1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grid: int = FINAL_GRID) -> None:
         super().__init__()
+        if grid < 1:
+            raise ValueError(f"OFAHead: grid is the positions along a side at which halving ends, 1 or more, got {grid}")
+        self.grid = grid
         self.layers = nn.Sequential()
 
     def bind(self, source: tuple[int, ...], target: tuple[int, ...]) -> None:
@@ -29,9 +33,9 @@ class OFAHead(nn.Module):
             raise ValueError(f"OFAHead turns maps or vectors into logits (K,), got {source} -> {target}")
         channels, *grid = source
         longer = max(grid, default=1)
-        if longer < 2 * FINAL_GRID:
+        if longer < 2 * self.grid:
             self.layers.append(nn.Conv2d(channels, channels, 1))
-        while longer >= 2 * FINAL_GRID:
+        while longer >= 2 * self.grid:
             self.layers.append(separable_halving(channels, 2 * channels))
             channels, longer = 2 * channels, -(-longer // 2)
         self.layers.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, target[0])])
