@@ -87,7 +87,7 @@ from .losses import (
 )
 from .modalities import RGB as RGB, Depth as Depth, LiDAR as LiDAR, Multispectral as Multispectral, Thermal as Thermal
 from .modality import Modality as Modality, Stack as Stack
-from .networks import DenseDetector as DenseDetector, Logits as Logits
+from .networks import DenseDetector as DenseDetector, Enlarged as Enlarged, Logits as Logits
 from .projectors import (
     MLP as MLP,
     AttentionMask as AttentionMask,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -114,6 +115,13 @@ def test_grad_cam_of_a_branch_whose_taps_were_never_read(cnn: Callable[..., Bran
     first = attention_map(branch, images, task, "grad_cam:stage:2")
     branch.bind(task)
     assert torch.equal(attention_map(branch, images, task, "grad_cam:stage:2"), first)
+
+
+@pytest.mark.parametrize("method", ["grad_cam:layer4", "attention:layer4"])
+def test_a_branch_that_was_asked_can_be_copied(method: str, cnn: Callable[..., Branch], task: Classification) -> None:
+    branch = cnn({"look": Tap("layer2", kind="energy")})  # its hook sees every pass, with a graph of Grad-CAM's
+    attention_map(branch, torch.rand(2, 3, 64, 96), task, method)
+    copy.deepcopy(branch)
 
 
 @pytest.mark.parametrize("frozen", [False, True])

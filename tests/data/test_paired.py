@@ -99,6 +99,19 @@ def test_views_of_one_sensor_share_the_geometry_and_jitter_apart(tiny_dataset: P
     assert not torch.equal(lively.views["left"], lively.views["right"])
 
 
+def test_a_view_of_few_pixels_is_the_average_of_the_same_crop(tiny_dataset: Path) -> None:
+    camera = sensor(str(tiny_dataset), "rgb")
+    views = [View("rgb_low", camera, (10, 12)), View("rgb", camera, (40, 48))]
+    dataset = PairedDataset(str(tiny_dataset), "val", views, Augment(rotate=20, scale=(0.9, 1.0), jitter=0))
+    image = dataset[1].views["rgb"].permute(1, 2, 0).numpy()
+    assert np.array_equal(dataset[1].views["rgb_low"].permute(1, 2, 0), cv2.resize(image, (12, 10), interpolation=cv2.INTER_AREA))
+    drawn = dataset[1, 0].views
+    blocks = drawn["rgb"].float().reshape(3, 10, 4, 12, 4)
+    few = drawn["rgb_low"].float()
+    averaged, subsampled = blocks.mean((2, 4)), blocks[:, :, 2, :, 2]
+    assert (few - averaged).abs().mean() < (few - subsampled).abs().mean() / 2
+
+
 def test_no_augmentation_is_a_resize_of_the_crop(tiny_dataset: Path) -> None:
     dataset = make(tiny_dataset, "rgb", split="train")
     image = RGB().read(Shot((tiny_dataset / "rgb/00.png",)))

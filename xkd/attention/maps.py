@@ -30,6 +30,15 @@ def attention_map(
     "layer_cam:PATH", come from the library grad-cam.
     The branch is read in eval mode and left as it was. `ValueError` or `KeyError` names the legal methods, taps or modules.
     """
+    try:
+        return _map_by(branch, images, task, method, classes)
+    finally:
+        branch.taps.forget()  # their hooks keep what they see in any pass, with its graph
+
+
+def _map_by(
+    branch: Branch, images: Shaped[Tensor, "b c h w"], task: Task, method: str, classes: Int[Tensor, " b"] | None
+) -> Float[Tensor, "b 1 y x"]:
     kind, _, place = method.partition(":")
     if kind == "grad_cam" and place:
         return grad_cam(branch, single_view_batch(branch, images, task), task, place, classes)

@@ -1,6 +1,7 @@
 """Small wrappers that give a network another shape: one per file."""
 
 from xkd.networks.dense_detector import DenseDetector
+from xkd.networks.enlarged import Enlarged
 from xkd.networks.logits import Logits
 
-__all__ = ["DenseDetector", "Logits"]
+__all__ = ["DenseDetector", "Enlarged", "Logits"]

@@ -27,6 +27,12 @@ def to_nchw(
     return output.permute(0, 3, 1, 2) if layout == "NHWC" else output
 
 
+def _seen_size(model: nn.Module, image_size: Grid) -> Grid:
+    """Of the images that the layers see: a network may enlarge what it is given."""
+    height, width = getattr(model, "inner_size", image_size)
+    return height, width
+
+
 def num_prefix_tokens(model: nn.Module) -> int:
     """Class, register and distillation tokens before the positions: timm's attribute, torchvision's `class_token`; 0 where neither is."""
     return int(getattr(model, "num_prefix_tokens", isinstance(getattr(model, "class_token", None), nn.Parameter)))
@@ -42,6 +48,7 @@ def token_grid(model: nn.Module, num_tokens: int, image_size: Grid, name: str, p
     From the patch embedding, else the one grid with the image's aspect. A model may add its class token in a late block only, so tokens
     that leave a grid without any prefix have none.
     """
+    image_size = _seen_size(model, image_size)
     possible = (prefix,) if prefix != FOUND else tuple(dict.fromkeys((num_prefix_tokens(model), 0)))
     own = _embedded_grid(model, image_size)
     for dropped in possible:
@@ -76,6 +83,7 @@ def _embedded_grid(model: nn.Module, image_size: Grid) -> Grid | None:
 
 def find_layout(model: nn.Module, output: Tensor, image_size: Grid, name: str, path: str) -> Layout:
     """The layout of a module's output: the one that is known, if it is plausible for this image, else the only plausible one."""
+    image_size = _seen_size(model, image_size)
     if output.ndim == 3:
         _check_order(model, name, path)
         known = hasattr(model, "num_prefix_tokens") or _embedded_grid(model, image_size) is not None
