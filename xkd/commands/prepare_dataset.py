@@ -20,16 +20,20 @@ from xkd.data.prepare.box_table import read_box_table
 from xkd.data.prepare.clocks import Clock
 from xkd.data.prepare.coco import read_coco
 from xkd.data.prepare.cvat import read_cvat
+from xkd.data.prepare.flir_adas import read_flir_adas
 from xkd.data.prepare.folders import find_in_folders
+from xkd.data.prepare.kaist import VIDEO, read_kaist
 from xkd.data.prepare.kitti import Kitti, find_in_kitti
 from xkd.data.prepare.label_studio import read_label_studio
 from xkd.data.prepare.labelme import read_labelme
 from xkd.data.prepare.labels import LabelSource
 from xkd.data.prepare.listing import Source
+from xkd.data.prepare.llvip import LOCATION, read_llvip
 from xkd.data.prepare.make import Order, make
 from xkd.data.prepare.masks import MaskFolder
 from xkd.data.prepare.objects import ObjectChoice, find_annotated
 from xkd.data.prepare.pattern import base
+from xkd.data.prepare.published import Published
 from xkd.data.prepare.records import Contents
 from xkd.data.prepare.summary import show
 from xkd.data.prepare.times import Pairing, find_by_times
@@ -46,11 +50,21 @@ TOOLS: dict[str, tuple[Callable[[Sequence[Path]], Annotations], str]] = {
     "label-studio": (read_label_studio, "Label Studio's JSON export: rectangles, ellipses, polygons and brushes"),
     "cvat": (read_cvat, "CVAT for images: an XML with boxes, polygons, ellipses and masks"),
 }
+PUBLISHED: dict[str, tuple[Callable[[Path, int], Published], str, str]] = {  # the reader, what finds a row's group, and words
+    "llvip": (read_llvip, LOCATION, "LLVIP: visible, infrared and Annotations; boxes of persons at night"),
+    "flir-adas": (
+        read_flir_adas,
+        "",
+        "FLIR ADAS: the aligned pairs (JPEGImages, Annotations, align_*.txt), or release 1.3",
+    ),
+    "kaist": (read_kaist, VIDEO, "KAIST: images/setNN/VNNN/{visible,lwir} and annotations; boxes of pedestrians"),
+}
 LAYOUTS = {
     "folders": "folders that mirror each other: files of one stem are a pair",
     "times": "sensors with their own frames: pairs by the nearest time",
     **{name: text for name, (_, text) in TOOLS.items()},
     "kitti": "KITTI's object layout: image_2, velodyne, calib, label_2 (or image, lidar, calib, label)",
+    **{name: text for name, (_, _, text) in PUBLISHED.items()},
 }
 
 
@@ -61,7 +75,8 @@ def main(arguments: Sequence[str]) -> int:
     layouts = parser.add_subparsers(dest="layout", required=True)
     parsers = {name: layouts.add_parser(name, help=text, description=text) for name, text in LAYOUTS.items()}
     add_times(parsers["times"])
-    add_kitti(parsers["kitti"])
+    for name in ("kitti", *PUBLISHED):
+        add_root(parsers[name])
     for name in ("folders", "times"):
         add_sensors(parsers[name])
         add_labels(parsers[name])
@@ -73,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
         add_order(each)
     a = parser.parse_args(arguments)
     console = Screen()
-    sources = {} if a.layout == "kitti" else parse_sources(a.sensor, a.set)
+    sources = {} if a.layout in ("kitti", *PUBLISHED) else parse_sources(a.sensor, a.set)
     guessed = [
         f"{column} is read as sensor '{source.table['sensor']}': {source.why}. If it is another, write {column}=DIR:SENSOR"
         for column, source in sources.items()
@@ -100,6 +115,11 @@ def find(a: argparse.Namespace, sources: Mapping[str, Source]) -> Contents:
     if a.layout == "kitti":
         contents = find_in_kitti(Kitti(a.root, tuple(a.classes), a.crops))
         return replace(contents, sensors=with_settings(contents.sensors, a.set))
+    if a.layout in PUBLISHED:
+        published = PUBLISHED[a.layout][0](a.root, a.seed)
+        choice = ObjectChoice(tuple(a.classes), unannotated="empty", crops=a.crops)
+        contents = find_annotated(published.annotations, choice, published.sources)
+        return replace(contents, sensors=with_settings(contents.sensors, a.set))
     if a.layout in TOOLS:
         choice = ObjectChoice(tuple(a.classes), tuple(a.mask_positive), a.multilabel, a.unannotated, a.annotated, a.turned, a.crops)
         return find_annotated(TOOLS[a.layout][0](a.annotations), choice, sources, a.strip)
@@ -124,7 +144,8 @@ def splitting_of(a: argparse.Namespace) -> Splitting:
         raise ValueError(f"splits are given twice, by {' and '.join(given)}; which holds?")
     shares = parse_numbers(a.split, "--split") or SHARES
     way: Literal["found", "folder", "drawn"] = "folder" if a.split_from_folder else "drawn" if a.split else "found"
-    return Splitting(way, shares, a.seed, a.split_lists, a.group_regex)
+    group = PUBLISHED[a.layout][1] if a.layout in PUBLISHED else ""
+    return Splitting(way, shares, a.seed, a.split_lists, a.group_regex or group)
 
 
 def labels_of(a: argparse.Namespace) -> LabelSource:
@@ -235,7 +256,7 @@ def add_annotations(parser: argparse.ArgumentParser) -> None:
     add_classes(parser)
 
 
-def add_kitti(parser: argparse.ArgumentParser) -> None:
+def add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--crops", action="store_true", help="a row per box, with the square about it")
     add_classes(parser)

@@ -160,6 +160,16 @@ def test_what_has_no_area_or_lies_outside(pair: Path, prepare: Prepare) -> None:
     assert (answer.code, "4 boxes lie outside of their images" in answer.error) == (2, True)
 
 
+@pytest.mark.parametrize("bbox", [[15, 5, -4, 4], [5, 15, 4, -4]])
+def test_a_box_whose_edges_are_exchanged_is_an_error_with_its_file_and_image(bbox: list[int], pair: Path, prepare: Prepare) -> None:
+    table = json.loads((pair / "thermal.json").read_text())
+    table["annotations"][0].update(bbox=bbox)
+    (pair / "thermal.json").write_text(json.dumps(table))
+    answer = prepare("coco", pair / "thermal.json", "--sensor", f"thermal={pair / 'thermal'}:thermal", *THERMAL, "--out", pair / "out")
+    assert answer.code == 2
+    assert "thermal.json: image '0.png' has a box whose right or lower edge comes first" in answer.error
+
+
 def test_names_as_a_tool_changed_them(pair: Path, prepare: Prepare) -> None:
     names = [f"images\\{number:08x}-{number}.png" for number in range(8)]
     write_coco(pair / "ls.json", names, (32, 24), (4, 4, 8, 6))

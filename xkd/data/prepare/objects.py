@@ -146,6 +146,9 @@ def _record(
     if not choice.multilabel:
         labels = tuple(present) if len(present) == 1 else None
         left_out["label of an image with several classes, or none"] += labels is None and not choice.crops
+    if turned := [thing.box for thing in things if thing.box.x2 < thing.box.x1 or thing.box.y2 < thing.box.y1]:
+        corners = " ".join(f"{edge:g}" for edge in turned[0])
+        raise ValueError(f"{picture.where}: image '{picture.name}' has a box whose right or lower edge comes first, {corners}")
     boxes, ignored = _boxes(things, placement, left_out)
     known = [thing for thing in things if thing.name in classes]
     outlines = [(classes.index(thing.name) + 1, thing.outline) for thing in known if thing.outline]
