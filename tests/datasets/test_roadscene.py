@@ -90,6 +90,19 @@ def test_a_wider_margin_shows_surroundings(script: ModuleType, source: Path, tmp
         script.prepare(source, tmp_path / "less", margin=0.9)
 
 
+def test_whole_frames_with_their_boxes(script: ModuleType, source: Path, tmp_path: Path) -> None:
+    lines = (source / "images.csv").read_text().splitlines()
+    annotated = [f"{line},{value}" for line, value in zip(lines, ("annotated", "1", "0"), strict=True)]
+    (source / "images.csv").write_text("\n".join([*annotated, "C,120,90,val,2,day,1"]) + "\n")
+    for name in ("rgb", "thermal"):
+        shutil.copy(source / name / "A.jpg", source / name / "C.jpg")
+    assert script.prepare(source, tmp_path / "out", frames=True) == {"bicycle": 1}
+    manifest = Manifest.load(tmp_path / "out")
+    assert manifest.classes == ("person", "car")
+    assert [row.boxes for row in manifest.rows] == [((Box(10, 20, 50, 40), "car"), (Box(40, 10, 60, 60), "person")), None, ()]
+    assert [row.crop for row in manifest.rows] == [None] * 3
+
+
 def test_command_line(
     script: ModuleType, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
