@@ -10,7 +10,7 @@ from typing import Any
 
 import timm
 
-from xkd.hints import fitted, hints_of
+from xkd.hints import fitted, hints_of, parameters
 
 
 def build(config: Any, where: str = "config") -> Any:
@@ -63,23 +63,23 @@ def check_names(target: Any, names: Iterable[str], where: str, complete: bool = 
     if not callable(target):
         raise TypeError(f"{where}: type must be a class or a function, got {target!r}")
     called = getattr(target, "__name__", repr(target))
-    parameters = inspect.signature(target).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    legal = [key for key, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    takes = parameters(target)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    legal = [key for key, p in takes.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     given = list(names)
     for key in given:
         if key not in legal and not open_ended:
             raise TypeError(f"{where}: {called} takes no argument '{key}'{_hint(key, legal, target)}; it takes {legal}")
-    missing = [key for key in legal if parameters[key].default is inspect.Parameter.empty and key not in given]
+    missing = [key for key in legal if takes[key].default is inspect.Parameter.empty and key not in given]
     if missing and complete:
         raise TypeError(f"{where}: {called} needs {missing}; it takes {legal}")
 
 
 def with_types(target: Any, arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The arguments as the annotations of `target` want them; `TypeError` for one that is of another type."""
-    hints, parameters, typed = hints_of(target), inspect.signature(target).parameters, dict(arguments)
+    hints, takes, typed = hints_of(target), parameters(target), dict(arguments)
     for key, value in arguments.items():
-        if key in hints and not (key in parameters and value is parameters[key].default):  # "rate: float = None" is common
+        if key in hints and not (key in takes and value is takes[key].default):  # "rate: float = None" is common
             try:
                 typed[key] = fitted(value, hints[key])
             except TypeError as error:
@@ -107,5 +107,5 @@ def _hint(key: str, legal: Iterable[str], target: Any) -> str:
 
 def default_parts(target: Any) -> dict[str, Any]:
     """The arguments of `target` whose default is an object with fields of its own, a dataclass's, by name."""
-    defaults = {name: parameter.default for name, parameter in inspect.signature(target).parameters.items()}
+    defaults = {name: parameter.default for name, parameter in parameters(target).items()}
     return {name: default for name, default in defaults.items() if is_dataclass(default) and not isinstance(default, type)}

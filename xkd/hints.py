@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from typeguard import CollectionCheckStrategy, ForwardRefPolicy, TypeCheckError, check_type
@@ -15,7 +16,14 @@ _NUMBERS: Final = (int, float, complex)
 _SERIES: Final = (Collection, Iterable, Sequence)
 
 
-def hints_of(target: Any) -> dict[str, Any]:
+@cache  # a comparison reads its configs a hundred times
+def parameters(target: Any) -> Mapping[str, inspect.Parameter]:
+    """What a callable can be called with, by name."""
+    return inspect.signature(target).parameters
+
+
+@cache
+def hints_of(target: Any) -> Mapping[str, Any]:
     """The annotations of a callable's arguments by name; of a class that hands its arguments up with `**kwargs`, its parents' too.
 
     Empty where they name what exists for type checkers alone.
@@ -29,7 +37,7 @@ def hints_of(target: Any) -> dict[str, Any]:
         if "__init__" in vars(parent) and parent is not object:
             own = vars(parent)["__init__"]
             hints = {**_hints(own), **hints}
-            if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(own).parameters.values()):
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters(own).values()):
                 break
     return hints
 

@@ -16,7 +16,7 @@ from xkd.builder import check_arguments, with_types
 from xkd.data.loader import DrawSampler
 from xkd.engine.hooks import COPIES, PlainCheckpointHook
 from xkd.engine.interval import IntervalInfoHook
-from xkd.hints import fitted
+from xkd.hints import fitted, parameters
 
 _DICT, _DICTS, _EITHER = "a dict", "a list of dicts", "a dict or a list of dicts"
 SECTIONS: Final = {
@@ -169,4 +169,4 @@ def check_keys(section: Iterable[str], legal: Sequence[str], where: str) -> None
 
 
 def parameters_of(function: Any, *without: str) -> list[str]:
-    return [name for name in inspect.signature(function).parameters if name not in without]
+    return [name for name in parameters(function) if name not in without]

@@ -35,6 +35,7 @@ _CLASS_ALPHA: Final = 0.6
 _OUTLINE, _OUTLINE_SHADOW = "#ffffff", "#00000080"
 _VERDICTS: Final = {"": ("", "#333333"), "right": ("✓ ", "#12743b"), "wrong": ("✗ ", "#b3261e")}
 _CELL, _HEAD, _CAPTION, _GAP, _BAR = 1.9, 0.34, 0.3, 0.1, 0.6  # inches
+_ABOVE_CAPTION = 3 / 72  # inches
 _MARGIN, _LETTER = 0.12, 0.085  # inches, of the labels on the left
 _SMALL_LETTER = 0.056  # of the legend
 _DIM = 0.55  # how much colour and contrast an image keeps under attention
@@ -119,17 +120,17 @@ def picture(rows: Sequence[PanelRow], class_names: Sequence[str] = (), dpi: int 
         figure.text(
             x, 1 - 0.6 * _HEAD / height, title, ha="center", va="center", fontsize=9.5, fontweight="bold", color="#222222", parse_math=False
         )
-    y = height - _HEAD
+    axes = figure.add_axes((0, 0, 1, 1))  # in inches; one for each picture would take twice as long
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(0, height))
+    top = height - _HEAD
     for row, cell in zip(rows, heights, strict=True):
-        y -= cell
-        middle = (y + cell / 2) / height
+        middle = (top - cell / 2) / height
         figure.text(_MARGIN / width, middle, f"{row.name}\n", va="center", fontsize=9, fontweight="bold", color="#222222", parse_math=False)
         figure.text(_MARGIN / width, middle, f"\n{row.note}", va="center", fontsize=9, color="#444444", parse_math=False)
         for panel in row.panels:
-            x = label + titles.index(panel.title) * (_CELL + _GAP)
-            axes = figure.add_axes((x / width, y / height, _CELL / width, cell / height))
-            _draw(axes, panel)
-        y -= _CAPTION + _GAP
+            _draw(axes, panel, label + titles.index(panel.title) * (_CELL + _GAP), top)
+        top -= cell + _CAPTION + _GAP
     if attention:
         _legend(figure, legend, label, width, height)
     if pixels:
@@ -139,33 +140,31 @@ def picture(rows: Sequence[PanelRow], class_names: Sequence[str] = (), dpi: int 
     return drawn.getvalue()
 
 
-def _draw(axes: Axes, panel: Panel) -> None:
+def _draw(axes: Axes, panel: Panel, left: float, top: float) -> None:
     if panel.image.ndim != 3 or panel.image.shape[2] != 3 or panel.image.dtype != np.uint8:
         raise ValueError(f"panel '{panel.title}': image must be (H, W, 3) uint8, got {panel.image.shape} {panel.image.dtype}")
     height, width = panel.image.shape[:2]
-    box = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes.set_anchor("N")
+    middle, bottom = left + _CELL / 2, top - _CELL * height / width
+    box = (left, left + _CELL, bottom, top)
     image = panel.image if panel.attention is None and panel.classes is None else _dimmed(panel.image)
-    axes.imshow(image, extent=box, interpolation="bilinear")
+    axes.imshow(image, extent=box, interpolation="bilinear", aspect="auto")
     if panel.classes is not None:
-        axes.imshow(_coloured(panel.classes), extent=box, interpolation="nearest")
+        axes.imshow(_coloured(panel.classes), extent=box, interpolation="nearest", aspect="auto")
     if panel.attention is not None:
         shown = _relative(panel)
         if shown is None:
             plate = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-            axes.text(width / 2, height / 2, "no attention\n(all zero)", ha="center", va="center", fontsize=8, bbox=plate)
+            axes.text(middle, (top + bottom) / 2, "no attention\n(all zero)", ha="center", va="center", fontsize=8, bbox=plate)
         else:
             large = cv2.resize(shown.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-            axes.imshow(large, extent=box, cmap=_ATTENTION, vmin=0.0, vmax=SCALE_TOP, interpolation="bilinear")
+            axes.imshow(large, extent=box, cmap=_ATTENTION, vmin=0.0, vmax=SCALE_TOP, interpolation="bilinear", aspect="auto")
     if _has_outline(panel):
         for colour, line in ((_OUTLINE_SHADOW, 1.8), (_OUTLINE, 0.8)):
             axes.contour(panel.outline, levels=[0.5], colors=[colour], linewidths=line, extent=box, origin="upper")
-    axes.set(xlim=box[:2], ylim=box[2:], xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
     mark, colour = _VERDICTS[panel.verdict]
     if panel.caption:
-        axes.set_xlabel(mark + panel.caption, fontsize=8.5, color=colour, labelpad=3, parse_math=False)
+        place = (middle, bottom - _ABOVE_CAPTION)
+        axes.text(*place, mark + panel.caption, ha="center", va="top", fontsize=8.5, color=colour, parse_math=False)
 
 
 def _has_outline(panel: Panel) -> bool:
