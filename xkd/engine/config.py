@@ -36,9 +36,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
 
 def checked(config: Config, where: str) -> Config:
     """The config itself, whose sections and arguments are all legal, without the names that its sections are made of."""
-    for name in config:
-        near = difflib.get_close_matches(name, SECTIONS, n=1, cutoff=0.8)
-        if near and name not in SECTIONS and not callable(config[name]):  # an imported class is a name of the config too
+    for name in [name for name in config if name not in SECTIONS and not callable(config[name])]:  # an imported class is a name too
+        if near := difflib.get_close_matches(name, SECTIONS, n=1, cutoff=0.8):
             raise KeyError(f"{where}: unknown section '{name}' (did you mean '{near[0]}'?); the sections are {list(SECTIONS)}")
     missing = [name for name in REQUIRED if config.get(name) is None]
     if missing:

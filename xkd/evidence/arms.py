@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from xkd.engine.config import as_names, as_plain, load_config
+from xkd.engine.config import as_names, as_plain, copied, load_config
 from xkd.engine.outline import Outline
 from xkd.engine.progress import Display
 from xkd.engine.stages import STORE, fingerprint, folder_of, run_once, take, teacher_config
@@ -87,7 +87,7 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     arms, sources = teacher_arms(path, options, outline, section)
 
     def derived(name: str, title: str, change: Callable[[Config], Config], taught_by: Mapping[str, str], *, control: bool = False) -> Arm:
-        return Arm(name, title, lambda: change(load_config(path, options)), student, taught_by, control=control)
+        return Arm(name, title, lambda: change(copied(config)), student, taught_by, control=control)
 
     def differs(arm: Arm) -> bool:
         of = arm.config()
