@@ -18,6 +18,7 @@ COMMANDS = (
     "diagnose",
     "compare",
     "distill",
+    "exits",
     "visualize",
     "predict",
     "export",

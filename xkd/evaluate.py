@@ -34,8 +34,10 @@ class Predictions:
 Answer = tuple[Tensor, Tensor]  # outputs of a batch, and on the CPU the rows that have one
 
 
-def predict(branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable[[int], None] = lambda rows: None) -> Predictions:
-    """Run the branch over all batches in eval mode; `seen` hears of the rows done.
+def predict(
+    branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable[[int], None] = lambda rows: None, reading: str = "output"
+) -> Predictions:
+    """Run the branch over all batches in eval mode; `seen` hears of the rows done. A head's `reading` may answer in the output's place.
 
     Rows that could not be read are left out and told in `broken`; `ValueError` where they are many, and for others that lack the
     branch's view.
@@ -45,7 +47,7 @@ def predict(branch: Branch, task: Task, batches: Iterable[Batch], seen: Callable
         there = batch.present[branch.view.name]
         if int((~there).sum()) != len(batch.broken):
             raise ValueError(f"some rows lack view '{branch.view.name}', which is what this network sees")
-        return branch(batch, task)["output"] if there.any() else torch.empty(0), there
+        return branch(batch, task)[reading] if there.any() else torch.empty(0), there
 
     training = branch.training
     branch.eval()

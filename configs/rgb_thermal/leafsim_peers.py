@@ -49,5 +49,6 @@ compare = dict(
             "distiller.branches.thermal": dict(vit, weights=dict(type=Trained), frozen=True),
             "distiller.terms": dict(ce=ce, kd=dict(type=Term, loss=dict(type=KD, tau=4.0), student="rgb.output", teacher="thermal.output")),
         },
-    )
+    ),
+    answers=dict(distilled=("thermal",), one_way=("thermal",)),
 )

@@ -16,9 +16,10 @@ from rich.progress import Progress
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.progress import Display
-from xkd.evidence import arms, controls
+from xkd.evidence import controls, runs as arm_runs
 from xkd.evidence.answers import check_questions
-from xkd.evidence.arms import Arm, ArmRun, make_arms, run_arm
+from xkd.evidence.arms import Arm, ArmRun, make_arms
+from xkd.evidence.runs import run_arm
 
 SMOKE = {"smoke": True, "amp": False}
 
@@ -93,7 +94,7 @@ def test_variants_are_the_distilled_student_with_other_settings(tmp_path: Path) 
     assert made["teacher"].config().pretty_text
     assert as_plain(features.distiller.terms.ce) == as_plain(distilled.distiller.terms.ce)
     assert distilled.train_cfg.max_epochs == heavy.train_cfg.max_epochs == 2
-    marks = {arms.fingerprint(config, 0, ["a"], SMOKE) for config in (distilled, heavy, features)}
+    marks = {arm_runs.fingerprint(config, 0, ["a"], SMOKE) for config in (distilled, heavy, features)}
     assert len(marks) == 3
 
 
@@ -141,24 +142,24 @@ def test_a_fingerprint_changes_with_whatever_a_result_depends_on(student: Path, 
 
     whole = {"amp": False, "smoke": False}
     marks = [
-        arms.fingerprint(load(), 0, ["a"], whole),
-        arms.fingerprint(load(distiller__terms__kd__weight=2.0), 0, ["a"], whole),
-        arms.fingerprint(load(distiller__branches__rgb__model__width=16), 0, ["a"], whole),
-        arms.fingerprint(load(), 1, ["a"], whole),
-        arms.fingerprint(load(), 0, ["b"], whole),
-        arms.fingerprint(load(), 0, ["a"], SMOKE),
-        arms.fingerprint(load(), 0, ["a"], {"amp": True, "smoke": False}),
-        arms.fingerprint(controls.shuffled(load()), 0, ["a"], whole),
+        arm_runs.fingerprint(load(), 0, ["a"], whole),
+        arm_runs.fingerprint(load(distiller__terms__kd__weight=2.0), 0, ["a"], whole),
+        arm_runs.fingerprint(load(distiller__branches__rgb__model__width=16), 0, ["a"], whole),
+        arm_runs.fingerprint(load(), 1, ["a"], whole),
+        arm_runs.fingerprint(load(), 0, ["b"], whole),
+        arm_runs.fingerprint(load(), 0, ["a"], SMOKE),
+        arm_runs.fingerprint(load(), 0, ["a"], {"amp": True, "smoke": False}),
+        arm_runs.fingerprint(controls.shuffled(load()), 0, ["a"], whole),
     ]
     manifest = data_root / "manifest.toml"
     text = manifest.read_text("utf-8")
     manifest.write_text(f"{text}\n# another version\n", "utf-8")
     try:
-        marks.append(arms.fingerprint(load(), 0, ["a"], whole))
+        marks.append(arm_runs.fingerprint(load(), 0, ["a"], whole))
     finally:
         manifest.write_text(text, "utf-8")
     assert len(set(marks)) == len(marks)
-    assert arms.fingerprint(load(), 0, ["a"], whole) == marks[0]
+    assert arm_runs.fingerprint(load(), 0, ["a"], whole) == marks[0]
 
 
 def test_a_teacher_counts_by_its_own_run_and_not_by_the_file_that_the_config_names(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_a_teacher_counts_by_its_own_run_and_not_by_the_file_that_the_config_nam
     arm = next(arm for arm in make_arms(path, {}) if arm.name == "distilled")
 
     def name(run: str) -> str:
-        return arms.arm_folder(arm, 0, tmp_path, {"teacher": tmp_path / run}, SMOKE).name
+        return arm_runs.arm_folder(arm, 0, tmp_path, {"teacher": tmp_path / run}, SMOKE).name
 
     before = name("seed0_a")
     file.write_bytes(b"of an earlier run")
@@ -176,7 +177,7 @@ def test_a_teacher_counts_by_its_own_run_and_not_by_the_file_that_the_config_nam
 
 
 def test_finished_arms_are_reused_after_an_interruption(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train, trained = arms.train, []
+    train, trained = arm_runs.train, []
 
     def until_the_third(config: Config, folder: Path, *rest: Any, **settings: Any) -> Any:
         trained.append(folder.parent.name)
@@ -184,7 +185,7 @@ def test_finished_arms_are_reused_after_an_interruption(student: Path, tmp_path:
             raise KeyboardInterrupt
         return train(config, folder, *rest, **settings)
 
-    monkeypatch.setattr(arms, "train", until_the_third)
+    monkeypatch.setattr(arm_runs, "train", until_the_third)
     with pytest.raises(KeyboardInterrupt):
         run_all(make_arms(student, {}), tmp_path / "work", SMOKE)
     done = run_all(make_arms(student, {}), tmp_path / "work", SMOKE)
@@ -206,7 +207,7 @@ def test_finished_arms_are_reused_after_an_interruption(student: Path, tmp_path:
 def test_a_moved_comparison_is_reused(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run_all(make_arms(student, {}), tmp_path / "work", SMOKE)
     (tmp_path / "work").rename(tmp_path / "moved")
-    monkeypatch.setattr(arms, "train", lambda *_args, **_settings: pytest.fail("it was trained again"))
+    monkeypatch.setattr(arm_runs, "train", lambda *_args, **_settings: pytest.fail("it was trained again"))
     moved = run_all(make_arms(student, {}), tmp_path / "moved", SMOKE)
     assert {name: run.folder.name for name, run in moved.items()} == {name: run.folder.name for name, run in done.items()}
 

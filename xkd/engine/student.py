@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from torch import nn
 
 from xkd.batch import View
 from xkd.builder import build
@@ -15,7 +16,7 @@ from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
 from xkd.graph.branch import Branch
 from xkd.graph.reading import readings_of
-from xkd.graph.state_dicts import load_file
+from xkd.graph.state_dicts import load_counted, load_file
 from xkd.graph.together import together
 from xkd.graph.weights import EMA, Checkpoint, Trained
 from xkd.tasks import Task
@@ -49,16 +50,31 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
         branch = _together(section, name, checkpoint, told.get("teachers", {}), task)
     elif name in section["branches"]:
         # a teacher's checkpoint is of a run of its own, in which its branch may have another name
-        source = name if name == section["student"] else section["branches"][name]["weights"].get("branch", "")
+        of = section["branches"][name]
+        source = of["weights"].get("branch", "") if of.get("frozen") else name
         branch = _branch(section, name, {"type": Checkpoint, "path": checkpoint, "branch": source}, task)
     else:
         raise KeyError(f"no branch '{name}' in the config; there are {[*sorted(section['branches']), *section.get('ensembles', {})]}")
     return Student(branch.to(get_device()), task, name, told.get("crops", 0.0))
 
 
-def _branch(section: Mapping[str, Any], name: str, weights: Mapping[str, Any], task: Task) -> Branch:
-    plain = {key: value for key, value in section["branches"][name].items() if key not in ("heads", "explanations")}
-    branch: Branch = build({**plain, "weights": weights, "frozen": True}, f"distiller.branches.{name}")
+def load_with_heads(config: Config, checkpoint: str) -> Student:
+    """The student with its heads, which `load_student` leaves away. `ValueError` names those that the checkpoint lacks."""
+    section = as_plain(config.distiller)
+    name, task = section["student"], build(section["task"], "distiller.task")
+    weights = {"type": Checkpoint, "path": checkpoint, "branch": name}
+    branch = _branch(section, name, weights, task, heads=True)
+    branch.bind(task)
+    start = f"distiller.branches.{name}.heads."
+    held = {key.removeprefix(start): of for key, of in load_file(checkpoint)["state_dict"].items() if key.startswith(start)}
+    load_counted(cast("nn.Module", branch.heads), held, (), f"{checkpoint}, the heads of '{name}'")
+    return Student(branch.requires_grad_(False).eval().to(get_device()), task, name)
+
+
+def _branch(section: Mapping[str, Any], name: str, weights: Mapping[str, Any], task: Task, *, heads: bool = False) -> Branch:
+    left_out = ("explanations",) if heads else ("heads", "explanations")
+    plain = {key: value for key, value in section["branches"][name].items() if key not in left_out}
+    branch: Branch = build({**plain, "weights": weights, "frozen": not heads}, f"distiller.branches.{name}")
     if isinstance(branch.weights, Checkpoint):
         known = list(task.classes if branch.class_map is None else branch.class_map.own)
         trained = load_file(branch.weights.path).get("meta", {}).get("xkd", {}).get("classes", known)

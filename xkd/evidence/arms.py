@@ -1,8 +1,7 @@
-"""The arms of a comparison, derived from one config, and how each is trained and tested once per seed; finished runs are reused."""
+"""The arms of a comparison, derived from one config."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,14 +12,9 @@ from mmengine.config import Config
 
 from xkd.engine.config import as_names, as_plain, copied, load_config
 from xkd.engine.outline import Outline
-from xkd.engine.progress import Display
-from xkd.engine.stages import STORE, fingerprint, folder_of, run_once, take, teacher_config
-from xkd.engine.student import load_student
-from xkd.engine.train import train
+from xkd.engine.stages import teacher_config
 from xkd.engine.use import check_answers
 from xkd.evidence import controls
-from xkd.evidence.answers import answer, from_file, questions_key, to_bytes
-from xkd.files import write_atomically
 from xkd.statistics import TestRun
 
 COMPARE_KEYS = ("answers", "attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
@@ -45,7 +39,7 @@ class Arm:
     """One way to train; `teachers` are the arms whose checkpoints it loads, by branch. A `variant` is the distilled one, changed.
 
     A `control` is run where it is asked for. A teacher of other classes is tested `through` another config and one of its branches: that of
-    the student, whose class map says what its classes mean.
+    the student, whose class map says what its classes mean. `run` is the arm whose run this one is too, with another network to answer.
     """
 
     name: str
@@ -56,6 +50,12 @@ class Arm:
     variant: bool = False
     control: bool = False
     through: tuple[Callable[[], Config], str] | None = None
+    run: str = ""
+
+    @property
+    def needs(self) -> list[str]:
+        """The arms that must be done before."""
+        return [*self.teachers.values(), *([self.run] if self.run else [])]
 
     def tested(self) -> tuple[Config, str]:
         """The config and the branch by which a trained network is tested and shown."""
@@ -116,17 +116,8 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     if Outline.of(self_taught.config()).taught_by(controls.SELF):
         arms.append(self_taught)
     same_sensor = _same_sensor(path, options, section, outline)
-    answers = section.get("answers", {})
-    _check_answered(path, answers, section.get("variants", {}), outline)
-    return [*arms, *same_sensor, *variants(path, options, section.get("variants", {}), student, sources, answers)]
-
-
-def _check_answered(path: Path, answers: Mapping[str, str], changes: Mapping[str, Any], outline: Outline) -> None:
-    for name, ensemble in answers.items():
-        if name not in changes:
-            raise KeyError(f"{path}: compare.answers names '{name}', which is no variant; there are {list(changes)}")
-        if ensemble not in outline.ensembles:
-            raise KeyError(f"{path}: compare.answers.{name} = '{ensemble}' is no ensemble; there are {list(outline.ensembles)}")
+    every = [*arms, *same_sensor, *variants(path, options, section.get("variants", {}), student, sources)]
+    return with_answerers(path, every, section.get("answers", {}))
 
 
 def is_teacher(arm: Arm) -> bool:
@@ -215,12 +206,8 @@ def variants(
     changes: Mapping[str, Mapping[str, Any]],
     student: str,
     sources: Mapping[str, str],
-    answers: Mapping[str, str],
 ) -> list[Arm]:
-    """The distilled student with other losses, weights or taps; each change is a mapping of dotted keys, as `--cfg-options` takes them.
-
-    `answers` names those in whose place an ensemble of the run's networks is tested.
-    """
+    """The distilled student with other losses, weights or taps; each change is a mapping of dotted keys, as `--cfg-options` takes them."""
     arms = []
     for name, change in changes.items():
         if name in RESERVED or name.startswith(("teacher_", "same_sensor_")):
@@ -231,57 +218,9 @@ def variants(
 
         # a wrong key is told before anything is trained; what is a teacher may learn here, or have been trained first
         teachers = Outline.of(config()).teachers
-        title = f"ensemble {answers[name]}, {name}" if name in answers else f"student, {name}"
         taught_by = {branch: arm for branch, arm in sources.items() if branch in teachers}
-        arms.append(Arm(name, title, config, answers.get(name, student), taught_by, variant=True))
+        arms.append(Arm(name, f"student, {name}", config, student, taught_by, variant=True))
     return arms
-
-
-def run_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings: Mapping[str, Any], display: Display) -> ArmRun:
-    """Train and test one arm with one seed, or take what an earlier call has finished with the same config, data and teachers."""
-    folder = train_arm(arm, seed, root, done, settings, display)
-    answers = answers_file(arm, folder)
-    if not answers.is_file():
-        config, branch = arm.tested()
-        student = load_student(config, str(folder / "best.pth"), branch)
-        write_atomically(answers, to_bytes(answer(config, student, seed)))
-    return read_run(arm, folder)
-
-
-def answers_file(arm: Arm, folder: Path) -> Path:
-    config, _ = arm.tested()
-    # a folder's name says nothing of a config that only tests
-    through = "" if arm.through is None else f"_{fingerprint(config, 0, [], {})[:8]}"
-    return folder / f"rows_{questions_key(config)}{through}.npz"
-
-
-def read_run(arm: Arm, folder: Path) -> ArmRun:
-    """What a finished run has left in its folder."""
-    trained = json.loads((folder / "result.json").read_text("utf-8"))
-    took = float(trained["best"]), float(trained["seconds"]), int(trained.get("peak_memory", 0))
-    return ArmRun(folder, folder / "best.pth", from_file(answers_file(arm, folder)), *took)
-
-
-def train_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings: Mapping[str, Any], display: Display) -> Path:
-    """The folder of the arm's run, trained here unless it is there; `done` has those of the arms that teach it."""
-    folder = arm_folder(arm, seed, root, done, settings)
-    config = arm.config()
-    for branch, teacher in arm.teachers.items():
-        take(config, branch, done[teacher] / "best.pth")
-
-    def trained(config: Config, folder: Path, name: str) -> None:
-        train(config, folder, display=display, seed=seed, resume=True, name=name, store=root / STORE, **settings)
-
-    run_once(config, folder, f"{arm.title}, seed {seed}", trained)
-    return folder
-
-
-def arm_folder(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings: Mapping[str, Any]) -> Path:
-    """By the config without the teachers' paths, whose folders' names stand for them: a folder may be moved, or named in another way."""
-    config = arm.config()
-    for branch in arm.teachers:
-        config.distiller.branches[branch].weights.pop("path", None)
-    return folder_of(config, root / arm.name, seed, [done[teacher].name for teacher in arm.teachers.values()], settings)
 
 
 def _teacher(name: str, title: str, path: Path, section: Mapping[str, Any], branch: str = "", *, control: bool = False) -> Arm:
@@ -297,3 +236,33 @@ def _teacher(name: str, title: str, path: Path, section: Mapping[str, Any], bran
         return config
 
     return Arm(name, title, load, own, control=control)
+
+
+def with_answerers(path: Path, arms: Sequence[Arm], answers: Mapping[str, str | Sequence[str]]) -> list[Arm]:
+    """The arms of `compare.answers`: a text is the node that answers in the student's place, a list are nodes that answer beside it.
+
+    Those beside it are arms of their own, ARM_NODE, of one and the same run: nothing more is trained. `KeyError` names what can answer.
+    """
+    named = {arm.name: arm for arm in arms}
+    made = list(arms)
+    for name, nodes in answers.items():
+        if name not in named:
+            raise KeyError(f"{path}: compare.answers names '{name}', which is no arm; there are {list(named)}")
+        arm = named[name]
+        for node in [nodes] if isinstance(nodes, str) else nodes:
+            _check_answers(path, arm, node)
+        if isinstance(nodes, str):
+            made[made.index(arm)] = replace(arm, branch=nodes, title=f"{nodes}, {name}")
+            continue
+        beside = [replace(arm, name=f"{name}_{node}", branch=node, title=f"{node}, {name}", variant=True, run=name) for node in nodes]
+        if taken := [of.name for of in beside if of.name in named]:
+            raise ValueError(f"{path}: compare.answers.{name} makes an arm '{taken[0]}', and there is one of that name: rename that one")
+        made += beside
+    return made
+
+
+def _check_answers(path: Path, arm: Arm, node: str) -> None:
+    outline = Outline.of(arm.config())
+    legal = [name for name, branch in outline.branches.items() if not branch.get("frozen")] + list(outline.ensembles)
+    if node not in legal:
+        raise KeyError(f"{path}: compare.answers.{arm.name} names '{node}', and no such network learns in its run; there are {legal}")

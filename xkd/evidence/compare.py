@@ -20,12 +20,13 @@ from xkd.engine.outline import Outline
 from xkd.engine.panels import check_attention
 from xkd.engine.progress import Display, shown_on
 from xkd.evidence.answers import check_questions
-from xkd.evidence.arms import Arm, ArmRun, first_teacher, make_arms, read_run, run_arm
+from xkd.evidence.arms import Arm, ArmRun, first_teacher, make_arms
 from xkd.evidence.comparable import check_comparable, check_readable, chosen_metric
 from xkd.evidence.jobs import Job, default_jobs, run_jobs
 from xkd.evidence.page.tables import CALIBRATION
 from xkd.evidence.page.write import write_page
 from xkd.evidence.particulars import particulars
+from xkd.evidence.runs import read_run, run_arm
 from xkd.evidence.summary_files import as_csv, as_json
 from xkd.files import write_atomically
 from xkd.statistics import UNDEFINED, Comparison, Summary, fidelity, on_common_rows, summarise
@@ -79,7 +80,9 @@ def compare(  # noqa: PLR0913  # each is an option of the command
     for arm in made:
         check_questions(arm.tested()[0])
         tested, node = arm.tested()
-        if node in tested.distiller.branches:  # an ensemble has no map of its own
+        # an ensemble has no map of its own, and no picture is made of who answers beside the student
+        asked = not arm.run or node in (tested.get("compare") or {}).get("attention", {})
+        if asked and node in tested.distiller.branches:
             check_attention(tested, node)
     check_comparable(made)
     metric = chosen_metric(made, metric)
@@ -136,8 +139,9 @@ def chosen(arms: list[Arm], names: Sequence[str], controls: bool = False) -> lis
         raise ValueError(f"a comparison needs the arms {needed}; --arms leaves out {missing}")
     kept = [arm for arm in arms if (arm.name in names if names else controls or not arm.control)]
     for arm in kept:
-        if absent := [name for name in arm.teachers.values() if name not in [other.name for other in kept]]:
-            raise ValueError(f"the arm '{arm.name}' is taught by '{absent[0]}': name that one too")
+        if absent := [name for name in arm.needs if name not in [other.name for other in kept]]:
+            how = "is of the run of" if absent[0] == arm.run else "is taught by"
+            raise ValueError(f"the arm '{arm.name}' {how} '{absent[0]}': name that one too")
     return kept
 
 
@@ -157,7 +161,7 @@ def run_all(
             _key(arm.name, seed),
             f"{arm.title}, seed {seed}",
             partial(run_named, path, dict(options), arm.name, seed, root, dict(settings)),
-            tuple(_key(teacher, seed) for teacher in arm.teachers.values()),
+            tuple(_key(other, seed) for other in arm.needs),
         )
         for seed in range(seeds)
         for arm in arms

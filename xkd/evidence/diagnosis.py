@@ -21,8 +21,9 @@ from xkd.engine.loaders import build_loader
 from xkd.engine.progress import Display
 from xkd.engine.student import Student, load_student
 from xkd.evidence.answers import CLUSTER
-from xkd.evidence.arms import Arm, train_arm
+from xkd.evidence.arms import Arm
 from xkd.evidence.readings import output_and_reading
+from xkd.evidence.runs import train_arm
 from xkd.statistics import FEW_CLUSTERS, Comparison, Estimate, TestRun, metrics_of
 from xkd.statistics.dependence import Dependence, dependence_within
 

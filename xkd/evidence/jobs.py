@@ -93,7 +93,7 @@ class _Crew:
         # by fork the children would have this process's threads' locks; Windows has no fork server
         self.context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
         if sys.platform != "win32":
-            self.context.set_forkserver_preload(["xkd.evidence.arms"])  # libraries are imported once for all
+            self.context.set_forkserver_preload(["xkd.evidence.runs"])  # libraries are imported once for all
 
     def ready(self) -> list[Job]:
         """Jobs whose needs are done, those first that most others wait for; those whose needs have failed are failures too."""
