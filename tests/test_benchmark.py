@@ -75,8 +75,26 @@ def test_a_training_step_is_timed_beside_the_others(tmp_path: Path) -> None:
     ):
         assert name in names
     assert dict(zip(names, rows, strict=False))["peer's plain loop"][-1] == "2.00"
-    assert {"data", "teacher", "student", "terms", "backward", "optimiser", "an ensemble of three, Mean"} <= set(names)
+    assert {"data", "teacher", "student", "terms", "backward", "optimiser"} <= set(names)
     assert "aten::" in done.stdout
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_timed_beside_its_sources() -> None:
+    small = ["--student", "test_resnet", "--size", "64", "--batch", "8", "--turns", "2", "--warm", "1"]
+    done = subprocess.run(
+        [sys.executable, "tools/benchmark.py", "ensembles", *small], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if line.startswith("│")]
+    names = (
+        "sources alone",
+        "a term each",
+        *(f"an ensemble, {way}" for way in ("Mean", "Entropy", "Confidence", "MinLogit", "Specialists")),
+    )
+    assert tuple(row[0] for row in rows) == names
+    assert all(float(row[1]) > 0 for row in rows)
+    assert all(float(row[3]) > 0 for row in rows[2:])
 
 
 @pytest.mark.slow
@@ -112,7 +130,10 @@ def test_a_benchmark_is_found_by_its_name() -> None:
 def test_an_unknown_benchmark_is_told_the_others() -> None:
     done = subprocess.run([sys.executable, "tools/benchmark.py", "loss"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "no benchmark 'loss'\nusage: python tools/benchmark.py {data,lidar,losses,pretraining,runner,soak,training} ..." in done.stderr
+    assert (
+        "no benchmark 'loss'\nusage: python tools/benchmark.py {data,ensembles,lidar,losses,pretraining,runner,soak,training} ..."
+        in done.stderr
+    )
 
 
 @pytest.mark.slow

@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +34,8 @@ from rich.progress import Progress
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, TensorDataset
-from training_job import CLASSES, MIDDLE, RATE, SPREAD, TAU, Clock, Job, by_hand, moment
+from training_job import MIDDLE, RATE, SPREAD, Clock, Job, by_hand, moment
 
-from xkd.batch import Batch
 from xkd.engine import launch
 from xkd.engine.hooks import StepHook
 from xkd.engine.loaders import build_distiller, build_loader
@@ -45,11 +43,7 @@ from xkd.engine.memory import peak_bytes, reset_peak
 from xkd.engine.screen import Screen
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.engine.train import RunSettings, close, make_runner
-from xkd.ensembles import Confidence, Entropy, Mean, MinLogit, Specialists
 from xkd.graph.bfloat16 import bfloat16_pays
-from xkd.graph.ensemble import Ensemble
-from xkd.graph.reading import Readings
-from xkd.tasks import Classification
 
 LIVE, CACHED, HAND, HAND_CACHED = "xkd", "xkd, cached", "by hand", "by hand, cached"
 ALSO = ("compiled", "float32", "processes")
@@ -127,30 +121,6 @@ def parts(job: Job) -> dict[str, float]:
         for name, begun, ended in zip(taken, marks, marks[1:], strict=False):
             taken[name].append(ended - begun)
     return {name: statistics.median(seconds[job.warm :]) for name, seconds in taken.items()}
-
-
-def ensembles(job: Job) -> dict[str, float]:
-    """Seconds to combine the cached answers of three teachers in a step, by each way: what an ensemble costs beyond its sources."""
-    names = tuple(f"teacher{number}.output" for number in range(3))
-    task = Classification(tuple(f"class{number}" for number in range(CLASSES)))
-    captures = {name.split(".")[0]: {"output": torch.randn((job.batch, CLASSES), device=job.device)} for name in names}
-    everywhere: Any = torch.ones(job.batch, dtype=torch.bool)
-    fields: dict[str, Any] = dict.fromkeys(("labelled", "masked"), everywhere)
-    row: Any = torch.arange(job.batch)
-    target = torch.arange(job.batch, device=job.device) % CLASSES
-    batch = Batch({}, {"rgb": everywhere}, target, mask=torch.empty(job.batch, 1, 1, 1), index=row, draw=row, **fields)
-    readings = Readings(captures, batch, dict.fromkeys(captures, "rgb"))
-    ways = (Mean(TAU), Entropy(TAU), Confidence(TAU), MinLogit(), Specialists((task.classes[:3], task.classes[3:6]), (1.0, 1.0)))
-    taken = {}
-    for way in ways:
-        ensemble = Ensemble(names, way)
-        ensemble.bind("team", readings, task.classes)
-        marks = [moment()]
-        for _ in range(job.warm + job.steps):
-            ensemble.join("team", readings)
-            marks.append(moment())
-        taken[type(way).__name__] = statistics.median([b - a for a, b in pairwise(marks)][job.warm :])
-    return taken
 
 
 def read_once(config: Config, seed: int = 0, split: str = "train") -> Any:
@@ -248,8 +218,6 @@ def print_speeds(job: Job, options: argparse.Namespace, console: Console) -> Non
         table = Table("part of a step", "ms", "share", title="where an xkd step goes")
         for name, second in seconds.items():
             table.add_row(name, f"{1000 * second:.1f}", f"{100 * second / sum(seconds.values()):.1f} %")
-        for name, second in ensembles(job).items():
-            table.add_row(f"an ensemble of three, {name}", f"{1000 * second:.2f}", f"{100 * second / sum(seconds.values()):.2f} % of it")
         console.print(table)
     if options.memory:
         peaks = {side: memory(side) for side in (HAND, LIVE, HAND_CACHED, CACHED)}
