@@ -3,13 +3,12 @@
 xkd compare configs/rgb_rgb/leafsim_exits.py --seeds 3
 """
 
-import timm
 from mmengine.config import read_base
 
 from xkd import Head, OFAHead
 
 with read_base():
-    from ..rgb_thermal.leafsim import *
+    from .._base_.leafsim_small import *
 
 exits = ("first", "second")  # the stages where a row may leave
 ce = dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target")
@@ -19,10 +18,7 @@ distiller = dict(
     task=task,
     branches=dict(
         rgb=dict(
-            type=Branch,
-            model=dict(type=timm.create_model, model_name="resnet10t", channels=(32, 64, 128, 256), num_classes=4),  # half its width
-            view=rgb,
-            weights=dict(type=Random),
+            resnet10,
             taps=dict(low=dict(type=Tap, path="stage:1"), mid=dict(type=Tap, path="stage:2")),
             heads=dict(
                 first=dict(type=Head, tap="low", module=dict(type=OFAHead, grid=2)),
@@ -39,7 +35,6 @@ distiller = dict(
         },
     ),
 )
-train_dataloader.merge(dict(dataset=dict(views=[rgb])))
 compare = dict(
     variants=dict(
         strong={f"distiller.terms.to_{name}.weight": 1.0 for name in exits},

@@ -3,17 +3,14 @@
 xkd compare configs/rgb_rgb/leafsim_peers.py --seeds 3
 """
 
-import timm
 from mmengine.config import read_base
 
 from xkd import Ensemble, Gated, Head, Mean, MinLogit, OFAHead, Ramp
 
 with read_base():
-    from ..rgb_thermal.leafsim import *
+    from .._base_.leafsim_small import *
 
-half = dict(type=timm.create_model, channels=(32, 64, 128, 256), num_classes=4)  # of the published width
-resnet10 = dict(type=Branch, model=dict(half, model_name="resnet10t"), view=rgb, weights=dict(type=Random))
-resnet18 = dict(type=Branch, model=dict(half, model_name="resnet18"), view=rgb, weights=dict(type=Random))
+resnet18 = dict(type=Branch, model=dict(small, model_name="resnet18"), view=rgb, weights=dict(type=Random))
 ce = dict(type=Term, loss=dict(type=CrossEntropy), student="resnet10.output", teacher="batch.target")
 labels = dict(ce=ce, ce_resnet18=dict(ce, student="resnet18.output"))
 mutual = dict(type=Term, loss=dict(type=KD, tau=1.0))  # both learn in one step from what both said before it
@@ -30,7 +27,6 @@ distiller = dict(
         to_resnet18=dict(mutual, student="resnet18.output", teacher="resnet10.output"),
     ),
 )
-train_dataloader.merge(dict(dataset=dict(views=[rgb])))
 
 from_team = dict(type=Term, loss=dict(type=KD, tau=2.0), teacher="team.output")
 collaborative = {

@@ -8,14 +8,8 @@ from mmengine.config import read_base
 from xkd import Ensemble, Mean, MinLogit
 
 with read_base():
-    from .leafsim import *
+    from .._base_.leafsim_small import *
 
-cnn = dict(
-    type=Branch,
-    model=dict(type=timm.create_model, model_name="resnet10t", channels=(32, 64, 128, 256), num_classes=4),  # half the published width
-    view=rgb,
-    weights=dict(type=Random),
-)
 vit = dict(type=Branch, model=distiller.branches.thermal.model, view=thermal, weights=dict(type=Random))
 ce = dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target")
 labels = dict(ce=ce, ce_thermal=dict(ce, student="thermal.output"))
@@ -24,13 +18,14 @@ distiller = dict(
     type=Distiller,
     student="rgb",
     task=task,
-    branches=dict(rgb=cnn, thermal=vit),
+    branches=dict(rgb=resnet10, thermal=vit),
     terms=dict(
         labels,
         to_rgb=dict(mutual, student="rgb.output", teacher="thermal.output"),
         to_thermal=dict(mutual, student="thermal.output", teacher="rgb.output"),
     ),
 )
+train_dataloader.merge(dict(dataset=dict(views=[rgb, thermal])))
 # as in leafsim.py the transformer learns at half the rate of the CNN
 optim_wrapper.merge(dict(paramwise_cfg=dict(custom_keys={"branches.thermal": dict(lr_mult=0.5)})))
 
