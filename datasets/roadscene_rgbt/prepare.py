@@ -150,7 +150,7 @@ def main() -> None:
         "--margin", type=float, default=MARGIN, help="side of a crop over its box's longest side (%(default)s); above 2 with surroundings"
     )
     parser.add_argument(
-        "--rows", choices=["crops", "frames"], default="crops", help="a row per crop, or per frame with its boxes (%(default)s)"
+        "--rows", choices=["crops", "frames"], default="crops", help="a row per crop, or per frame, with boxes (%(default)s)"
     )
     arguments = parser.parse_args()
     try:
