@@ -58,7 +58,8 @@ class DenseDetector(nn.Module):
         places = torch.cat([_cells(level, images.dtype) for level in levels])
         centres, cells = places[:, :2], places[:, 2:]
         boxes = torch.cat([centres - distances[..., :2] * cells, centres + distances[..., 2:] * cells], 2)
-        return torch.cat([boxes, centreness, logits, places.expand(len(images), -1, -1)], 2)
+        # `len` would fix the batch size of an exported file
+        return torch.cat([boxes, centreness, logits, places.expand(images.shape[0], -1, -1)], 2)
 
     def _maps(self, images: Float[Tensor, "b c h w"]) -> list[tuple[Tensor, int]]:
         return list(zip(self.backbone(images), self.widths, strict=True))
