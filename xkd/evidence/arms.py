@@ -15,6 +15,7 @@ from xkd.engine.outline import Outline
 from xkd.engine.stages import teacher_config
 from xkd.engine.use import check_answers
 from xkd.evidence import controls
+from xkd.evidence.chains import begun, in_order
 from xkd.statistics import TestRun
 
 COMPARE_KEYS = ("answers", "attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
@@ -143,17 +144,18 @@ def teacher_arms(path: Path, options: Mapping[str, Any], outline: Outline, secti
             f"{path}: none of the branches {list(outline.branches)} is frozen with weights=Trained() or Checkpoint(...): no teacher to"
             " compare with, and no peer"
         )
-    arms, sources = [], {}
-    for branch in outline.teachers:
-        name = sources[branch] = "teacher" if len(outline.teachers) == 1 else f"teacher_{branch}"
+    arms = {}
+    sources = {branch: "teacher" if len(outline.teachers) == 1 else f"teacher_{branch}" for branch in outline.teachers}
+    for branch, name in sources.items():
         title = f"teacher on {branch}"
         if branch in outline.trained:
-            arms.append(Arm(name, title, partial(_derived, path, options, branch), branch))
+            arms[name] = Arm(name, title, partial(_derived, path, options, branch), branch)
             continue
         arm = _teacher(name, title, path.parent / files[branch], section, branch)
+        others = {sources[other]: outline.branches[other]["weights"]["path"] for other in named if other != branch}
         through = (partial(load_config, path, options), branch) if outline.branches[branch].get("class_map") else None
-        arms.append(replace(arm, through=through))
-    return arms, sources
+        arms[name] = replace(arm, through=through, teachers=begun(arm.config(), others))
+    return [arms[name] for name in in_order(path, {name: arm.teachers.values() for name, arm in arms.items()})], sources
 
 
 def _derived(path: Path, options: Mapping[str, Any], branch: str) -> Config:
