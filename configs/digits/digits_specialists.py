@@ -77,4 +77,5 @@ compare = dict(
         by_generalist={"distiller.terms.kd.teacher": "generalist.output"},
         by_wide={"distiller.terms.kd.teacher": "wide.output"},
     ),
+    answers=dict(distilled=("team",)),
 )

@@ -62,6 +62,7 @@ compare.merge(
             kinds={"distiller.terms.kd.teacher": "kinds.output"},
             one={"distiller.terms.kd.teacher": "first.output"},
             long={"distiller.terms.kd.teacher": "long.output"},
-        )
+        ),
+        answers=dict(distilled=("starts", "kinds")),
     )
 )

@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import engine_runs as runs
+import numpy as np
 import pytest
+import torch
+from rich.console import Console
+from rich.progress import Progress
 
+from xkd.engine.progress import Display
+from xkd.engine.student import load_student
+from xkd.evidence.answers import answer
 from xkd.evidence.arms import make_arms
 from xkd.evidence.chains import in_order
+from xkd.evidence.compare import compare
 
 AFTER = """
 distiller["branches"]["thermal"]["weights"] = dict(type=Checkpoint, path="{path}", may_miss=("head.*",))
@@ -20,16 +28,43 @@ distiller["branches"] = dict(
 )
 compare["teachers"] = dict(second="second.py", thermal="teacher.py")
 """
+TEAM = """
+from xkd.ensembles import Mean
+from xkd.graph.ensemble import Ensemble
+distiller["ensembles"] = dict(team=dict(type=Ensemble, of=("second.output", "thermal.output"), by=dict(type=Mean)))
+compare["answers"] = dict(distilled=("team",))
+"""
+
+
+def chain(folder: Path, more: str = "") -> Path:
+    second = runs.TEACHER + AFTER.format(path="teacher.pth")
+    return runs.write(folder, teacher=runs.TEACHER, second=second, student=runs.STUDENT + SECOND + more)
 
 
 def test_a_teacher_begins_with_the_run_that_makes_its_file(tmp_path: Path) -> None:
-    path = runs.write(tmp_path, teacher=runs.TEACHER, second=runs.TEACHER + AFTER.format(path="teacher.pth"), student=runs.STUDENT + SECOND)
-    made = make_arms(path, {})
+    made = make_arms(chain(tmp_path), {})
     assert [arm.name for arm in made[:3]] == ["teacher_thermal", "teacher_second", "alone"]  # though the branches stand the other way round
     assert dict(made[0].teachers) == {}
     assert dict(made[1].teachers) == {"thermal": "teacher_thermal"}  # its own config calls its student so
     distilled = next(arm for arm in made if arm.name == "distilled")
     assert dict(distilled.teachers) == {"second": "teacher_second", "thermal": "teacher_thermal"}
+
+
+@pytest.mark.parametrize("smoke", [False, True])
+def test_a_chain_and_the_team_of_its_teachers_are_compared(tmp_path: Path, smoke: bool) -> None:
+    path, console = chain(tmp_path, TEAM), Console(quiet=True)
+    display = Display(console, Progress(console=console, disable=True))
+    named = ["teacher_thermal", "teacher_second", "alone", "distilled", "distilled_team"]
+    done = compare(path, seeds=1, work_dir=tmp_path / "out", arms=named, jobs=1, smoke=smoke, display=display)
+    first, second, team = (done.runs[name][0] for name in (named[0], named[1], named[-1]))
+    told = torch.load(second.checkpoint, weights_only=True)["meta"]["xkd"]["teachers"]
+    assert told == {"thermal": str(first.checkpoint)}
+    of = [
+        answer(arm.config(), load_student(arm.config(), str(run.checkpoint)), 0)
+        for arm, run in zip(done.arms, (first, second), strict=False)
+    ]
+    place = [of[0].rows.tolist().index(row) for row in team.test.rows]
+    np.testing.assert_allclose(team.test.probabilities, (of[0].probabilities + of[1].probabilities)[place] / 2, atol=1e-5)
 
 
 def test_any_other_file_is_that_file(tmp_path: Path) -> None:

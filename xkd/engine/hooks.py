@@ -22,7 +22,7 @@ from xkd.engine.model import chosen_by_terms
 from xkd.files import write_atomically
 from xkd.graph.distiller import Distiller
 from xkd.graph.state_dicts import load_file
-from xkd.graph.weights import EMA, Checkpoint
+from xkd.graph.weights import EMA
 
 SETTINGS: Final = "settings"  # what a run was told, in its checkpoints
 COPIES: Final = (
@@ -143,7 +143,9 @@ class PlainCheckpointHook(CheckpointHook):
         plain = {key: value for key, value in as_python(checkpoint["message_hub"]["runtime_info"]).items() if is_plain(value)}
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": dict.fromkeys(plain, True)}
         checkpoint["validations"] = as_python(self.validations)
-        taught = {name: branch.weights.path for name, branch in distiller.branches.items() if isinstance(branch.weights, Checkpoint)}
+        # as the config names them: a smoke run, which loads none, is asked about them too
+        weights = {name: branch.weights for name, branch in runner.cfg.distiller.branches.items()}
+        taught = {name: of.path for name, of in weights.items() if "path" in of}
         checkpoint["meta"]["xkd"] = {
             "student": distiller.student_name,
             "classes": list(distiller.task.classes),
