@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from tiny_pairs import make
 
+from xkd.batch import View
 from xkd.data.annotations import Labels
+from xkd.data.augment import Augment
 from xkd.data.gaps import Gaps
 from xkd.data.identity import identity
-from xkd.data.manifest import Manifest
+from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
+from xkd.engine.loaders import build_loader
 
 BOTH = ("rgb", "thermal")
 
@@ -35,7 +38,7 @@ def test_a_share_of_the_whole_rows_lacks_one_sensor_each(tiny_dataset: Path) -> 
 
 def test_a_view_of_that_sensor_alone_leaves_the_row_out(tiny_dataset: Path) -> None:
     gaps = Gaps(BOTH, 0.5)
-    gone = {name for name, sensor in lost(make(tiny_dataset, split="train", gaps=gaps)).items() if sensor == "thermal"}
+    gone = {name for name, lacks in lost(make(tiny_dataset, split="train", gaps=gaps)).items() if lacks == "thermal"}
     left = {row.id for row in make(tiny_dataset, "thermal", split="train").rows}
     assert {row.id for row in make(tiny_dataset, "thermal", split="train", gaps=gaps).rows} == left - gone
 
@@ -80,3 +83,16 @@ def test_bad_gaps_name_what_is_legal(tiny_dataset: Path) -> None:
         make(tiny_dataset, split="train", gaps=Gaps(("lidar",), 0.5))
     with pytest.raises(ValueError, match=r"gaps are for split 'train'.* in 'val'"):
         make(tiny_dataset, split="val", gaps=Gaps(("thermal",), 0.5))
+
+
+def test_a_run_draws_them_by_its_seed_unless_they_have_their_own(tiny_dataset: Path) -> None:
+    view = {"type": View, "name": "thermal", "modality": {"type": sensor, "root": str(tiny_dataset), "column": "thermal"}, "size": (20, 24)}
+    data = {"type": PairedDataset, "root": str(tiny_dataset), "split": "train", "views": [view], "augment": {"type": Augment}}
+    gaps = {"type": Gaps, "sensors": ("thermal",), "fraction": 0.5}
+
+    def seed(**own: int) -> int:
+        loader = build_loader({"batch_size": 4, "num_workers": 0, "dataset": {**data, "gaps": {**gaps, **own}}}, seed=3)
+        return int(loader.dataset.gaps.seed)
+
+    assert (seed(), seed(seed=1)) == (3, 1)
+    assert build_loader({"batch_size": 4, "num_workers": 0, "dataset": data}, seed=3).dataset.gaps is None
