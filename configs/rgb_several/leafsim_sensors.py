@@ -3,12 +3,12 @@
     xkd compare configs/rgb_several/leafsim_sensors.py
 
 Thermal, NDVI and LiDAR transformers teach a small RGB CNN on leafsim of which a tenth is labelled, by the mean of their probabilities.
-Variants: weights by the label or by certainty, teachers dropped by chance, and each teacher by itself.
+Variants: weights by the label, or without one by certainty, teachers dropped by chance, and each teacher by itself.
 """
 
 from mmengine.config import read_base
 
-from xkd import Confidence, Dropped, Ensemble, Entropy, Gaps, Mean, TeacherCache
+from xkd import Confidence, Dropped, Ensemble, Gaps, Mean, TeacherCache
 
 with read_base():
     from ..rgb_thermal.leafsim import *
@@ -50,7 +50,6 @@ third = dict(kd, weight=1 / 3)
 compare = dict(
     variants=dict(
         confidence={"distiller.ensembles.team.by": dict(type=Confidence, tau=4.0)},
-        entropy={"distiller.ensembles.team.by": dict(type=Entropy, tau=4.0)},
         dropped={
             "distiller.terms": dict(
                 labels=labels,
