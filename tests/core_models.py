@@ -18,13 +18,25 @@ from xkd.geometry import Box, Matrix
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
 from xkd.modality import Shot
+from xkd.statistics import Measures, Statistic, TestRun
 from xkd.taps import Tap
-from xkd.tasks import Classification
+from xkd.tasks import Classification, Segmentation
 
 torch.set_num_threads(1)  # threads that wait for each other cost tensors this small forty times their work
 
 CLASSES = ("healthy", "rust", "blight")
 TASK = Classification(CLASSES)
+
+
+def measures_of(run: TestRun) -> Measures:
+    """Of the task that rows with such targets have."""
+    names = tuple(map(str, range(run.predictions.shape[1])))
+    kinds = {1: Classification, 2: lambda classes: Classification(classes, multilabel=True), 3: Segmentation}
+    return kinds[run.target.ndim](names).measures()
+
+
+def metrics_of(run: TestRun) -> dict[str, Statistic]:
+    return {measure.name: measure.statistic for measure in measures_of(run).main}
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def main() -> None:
     checkpoint = arguments.checkpoint / "best.pth" if arguments.checkpoint.is_dir() else arguments.checkpoint
     try:
         tested = test(arguments.config, checkpoint, split="val")
-        found = groups_of(np.asarray(tested.predictions.probabilities), tested.student.task.classes, arguments.groups)
+        found = groups_of(np.asarray(tested.predictions.values), tested.student.task.names, arguments.groups)
     except (OSError, KeyError, ValueError) as error:
         parser.error(str(error))
     for group in found:

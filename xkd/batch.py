@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -34,6 +35,34 @@ class View:
         return self.modality.sensors if isinstance(self.modality, Stack) else (self.modality,)
 
 
+@dataclass(frozen=True)
+class Number:
+    """A number that a row is labelled with: its name, its unit ("" for none), the lowest and the highest that there can be."""
+
+    name: str
+    unit: str
+    range: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "range", tuple(map(float, self.range)))
+        if not self.name.strip():
+            raise ValueError(f"a number needs a name, got '{self.name}'")
+        if len(self.range) != 2 or not -math.inf < self.range[0] < self.range[1] < math.inf:
+            raise ValueError(f"number '{self.name}': range must be (lowest, highest), both finite, got {self.range}")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What a row's target says of `names`, by its kind.
+
+    Which one it is ("label"), which of them are there ("labels"), a number of each ("numbers"), or which one each pixel shows ("pixels").
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    numbers: tuple[Number, ...] = ()
+
+
 @dataclass
 class Batch:
     """Paired samples. Where a row lacks a view its pixels are zeros and `present` is false; where it lacks a label `labelled` is.
@@ -43,7 +72,7 @@ class Batch:
 
     views: dict[str, Shaped[Tensor, "b _ _ _"]]  # (B, C, H, W), each view of its own size
     present: dict[str, Bool[Tensor, " b"]]
-    target: Shaped[Tensor, "b ..."]  # (B,) class index, -1 if unlabelled; (B, K) 0/1 floats for multi-label; (B, H, W) of pixels
+    target: Shaped[Tensor, "b ..."]  # (B,) class index, -1 if unlabelled; (B, K) 0/1 or numbers; (B, H, W) of pixels
     labelled: Bool[Tensor, " b"]
     mask: Float[Tensor, "b 1 _ _"]  # share of each pixel inside the region of interest, 0..1
     masked: Bool[Tensor, " b"]  # the row has a mask

@@ -1,4 +1,4 @@
-"""Evaluation of one branch on its own view alone, or of an ensemble: probabilities for each row, the metrics over the labelled ones."""
+"""Evaluation of one branch on its own view alone, or of an ensemble: its prediction of each row, the metrics over the labelled ones."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from xkd.batch import Batch
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
+from xkd.statistics import TestRun, run_of
 from xkd.tasks import Task
 
 MOST_BROKEN = 0.05  # share of the rows; beyond it the data are at fault, or the disk, and not some files
@@ -21,14 +22,19 @@ MOST_BROKEN = 0.05  # share of the rows; beyond it the data are at fault, or the
 class Predictions:
     """One row per sample, in the loader's order."""
 
-    probabilities: Tensor  # (N, K), of pixels (N, K, H, W)
-    target: Tensor  # (N,), (N, K) or (N, H, W), as in Batch
+    values: Tensor  # (N, ...) what the task predicts: probabilities, numbers
+    target: Tensor  # (N, ...) as in Batch
     labelled: Tensor  # (N,) bool
     meta: tuple[dict[str, str], ...]
     broken: tuple[str, ...] = ()  # why some rows could not be read; they are none of the above
 
     def __len__(self) -> int:
-        return len(self.probabilities)
+        return len(self.values)
+
+    @property
+    def measured(self) -> TestRun:
+        """The labelled rows, each on its own."""
+        return run_of(self.values[self.labelled].float().numpy(), self.target[self.labelled].numpy())
 
 
 Answer = tuple[Tensor, Tensor]  # outputs of a batch, and on the CPU the rows that have one
@@ -96,16 +102,15 @@ def _collected(
         raise ValueError(f"{len(broken)} of {rows} rows could not be read, more than {MOST_BROKEN:.0%}: {broken[0]}; see xkd check-pairs")
     if not parts:
         raise ValueError("there is nothing to evaluate: the loader is empty")
-    probabilities, target, labelled = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Predictions(probabilities, target, labelled, tuple(meta), tuple(broken))
+    values, target, labelled = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Predictions(values, target, labelled, tuple(meta), tuple(broken))
 
 
 def measure(task: Task, predictions: Predictions) -> dict[str, float]:
     """The task's metrics over labelled rows; `ValueError` where no row is labelled, and for a task that has none."""
-    metrics = task.metrics()
-    if not metrics:
+    measures = task.measures()
+    if not measures.main:
         raise ValueError(f"{type(task).__name__} measures nothing: train a network with a task on top of it, weights=Checkpoint(path)")
     if not predictions.labelled.any():
         raise ValueError("no row is labelled, so nothing can be measured")
-    metrics.update(predictions.probabilities[predictions.labelled], predictions.target[predictions.labelled])
-    return {name: float(value) for name, value in metrics.compute().items()}
+    return measures.of(predictions.measured)

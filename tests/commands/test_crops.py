@@ -57,7 +57,7 @@ def test_answers_to_crops_are_those_of_the_test_split(cut: Path, tmp_path: Path)
     with out.open(newline="", encoding="utf-8") as file:
         answers = list(csv.DictReader(file))
     given = [[float(row[name]) for name in ("blank", "disc", "bar")] for row in answers]
-    assert np.allclose(given, expected.probabilities, atol=1e-4)
+    assert np.allclose(given, expected.predictions, atol=1e-4)
     assert [answers[0][name] for name in ("left", "top", "right", "bottom")] == lines[0].split(",")[1:]
 
 

@@ -48,8 +48,8 @@ def test_answers_are_those_of_the_test_split(trained: Path, data_root: Path, tmp
     config = load_config(trained / "student.py")
     expected = answer(config, load_student(config, str(trained / "best.pth")), 0)
     given = np.array([[float(row[name]) for name in ("blank", "disc", "bar")] for row in answers])
-    assert np.allclose(given, expected.probabilities, atol=1e-4)
-    assert [row["prediction"] for row in answers] == [("blank", "disc", "bar")[k] for k in expected.predicted]
+    assert np.allclose(given, expected.predictions, atol=1e-4)
+    assert [row["prediction"] for row in answers] == [("blank", "disc", "bar")[k] for k in expected.predictions.argmax(1)]
 
 
 def test_what_cannot_be_read_has_its_line(trained: Path, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

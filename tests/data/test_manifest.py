@@ -137,7 +137,7 @@ def test_boxes_that_a_detector_drew_have_scores(copy: Path) -> None:
         ("object = 1", "object = true", "code 0..255"),
         ('"disc", "bar"]', '"disc", "disc"]', "classes must be different"),
         ('name = "tiny"\n', "", "missing key 'name'"),
-        ('name = "tiny"\n', 'name = "tiny"\nlabels = "many"\n', "labels must be 'single' or 'multi', got 'many'"),
+        ('name = "tiny"\n', 'name = "tiny"\nlabels = "many"\n', "labels must be one of .'single', 'multi', 'number'., got 'many'"),
         ('sensor = "rgb"', 'sensor = "rbg"', "unknown sensor 'rbg'"),
         ("[modalities.thermal]", "[modalities.label]", "cannot be called 'label'"),
         ('name = "tiny"', "name = tiny", "Invalid value"),

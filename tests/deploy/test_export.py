@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from xkd.batch import View
-from xkd.deploy import export
 from xkd.deploy.export import CardNotes, ExportReport, export_onnx, probe_images
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
@@ -97,7 +96,7 @@ def test_the_card_says_what_is_needed(exported: ExportReport) -> None:
         card["versions"]["torch"],
     ):
         assert part in text
-    assert exported.max_difference < export.TOLERANCE
+    assert exported.max_difference < TASK.tolerance
     assert exported.num_bytes == exported.model.stat().st_size
 
 
@@ -142,7 +141,7 @@ def test_other_networks_and_sensors(view: View, name: str, tmp_path: Path) -> No
 def test_nothing_is_kept_where_the_runtime_disagrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "student.onnx").write_bytes(b"the last good one")
     tiny = Branch(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), RGB_VIEW, Random())
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(type(TASK), "tolerance", -1.0)
     with pytest.raises(ValueError, match=r"differ by up to .* not exported"):
         export_onnx(tiny, TASK, tmp_path / "student.onnx", NOTES)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("student.onnx", b"the last good one")]

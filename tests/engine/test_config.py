@@ -12,10 +12,11 @@ import pytest
 import torch
 from yapf.yapflib.yapf_api import FormatCode
 
+from xkd.batch import Annotation
 from xkd.data.annotations import Labels, Masks
 from xkd.data.mix import Mix
 from xkd.data.shuffle import Shuffle
-from xkd.engine.checks import check_classes
+from xkd.engine.checks import check_annotation
 from xkd.engine.config import as_plain, load_config, parse_options
 from xkd.engine.loaders import build_loader
 from xkd.engine.sections import SECTIONS
@@ -243,9 +244,9 @@ def test_what_does_not_fit_together_is_said_before_training(options: dict[str, A
 @pytest.mark.parametrize("several", [True, False])
 def test_one_label_or_several_is_asked_of_data_and_task(several: bool, tmp_path: Path) -> None:
     manifest = SimpleNamespace(root=tmp_path)
-    dataset = SimpleNamespace(classes=("a", "b"), multilabel=several, target="label", manifest=manifest)
-    check_classes(Classification(("a", "b"), multilabel=several), {"train": SimpleNamespace(dataset=dataset)})
+    dataset = SimpleNamespace(annotation=Annotation("labels" if several else "label", ("a", "b")), manifest=manifest)
+    check_annotation(Classification(("a", "b"), multilabel=several), {"train": SimpleNamespace(dataset=dataset)})
     with pytest.raises(
         ValueError, match=rf"the task has multilabel={not several}: use Classification\(\.\.\., multilabel={several}\), with "
     ):
-        check_classes(Classification(("a", "b"), multilabel=not several), {"train": SimpleNamespace(dataset=dataset)})
+        check_annotation(Classification(("a", "b"), multilabel=not several), {"train": SimpleNamespace(dataset=dataset)})

@@ -105,7 +105,7 @@ class TestTeachers:
         batch = next(iter(loader))
         with torch.no_grad():
             outputs = [distiller.branches[name](batch, distiller.task)["output"].softmax(1) for name in ("thermal", "wide")]
-        torch.testing.assert_close(predictions.probabilities[: len(batch)], (outputs[0] + outputs[1]) / 2)
+        torch.testing.assert_close(predictions.values[: len(batch)], (outputs[0] + outputs[1]) / 2)
 
     def test_an_ensemble_that_goes_by_labels_is_measured_without_them(self, tmp_path: Path) -> None:
         config = runs.config_of(tmp_path, TEACHERS)
@@ -117,7 +117,7 @@ class TestTeachers:
         batch = next(iter(loader))
         with torch.no_grad():
             expected = distiller.branches["wide"](batch, distiller.task)["output"].softmax(1)
-        torch.testing.assert_close(alone.probabilities[: len(batch)], expected)
+        torch.testing.assert_close(alone.values[: len(batch)], expected)
 
     def test_peers_are_no_teacher_to_measure(self, peers: tuple[Config, str]) -> None:
         assert teaching_ensembles(build_distiller(peers[0].distiller, 0)) == []
@@ -200,7 +200,7 @@ class TestAsOneNetwork:
         with torch.no_grad():
             expected = branch.run(torch.from_numpy(images), batch, tested.student.task)["output"].softmax(1)
         np.testing.assert_allclose(given, expected.numpy(), atol=1e-4)
-        assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-4)
+        assert sum(answer.answer.values.values()) == pytest.approx(1, abs=1e-4)
 
     def test_networks_of_several_sensors_are_refused(self, tmp_path: Path, peers: tuple[Config, str]) -> None:
         config = as_student(runs.config_of(tmp_path, TEACHERS), "team")

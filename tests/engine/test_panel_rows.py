@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from xkd.batch import View
 from xkd.data.sample import Sample
-from xkd.engine.panels import CLASSES, Looker, _answer, panel_rows
+from xkd.engine.panels import CLASSES, Looker, panel_rows
 from xkd.engine.student import Student
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
@@ -61,7 +61,7 @@ def test_pixels_are_shown_by_their_class_beside_the_truth() -> None:
     student = Student(Branch(Pixels(), CAMERA_VIEW, Random(frozen=True), frozen=True), task, "rgb")
     target = torch.zeros(16, 16, dtype=torch.long)
     target[12:] = 1
-    (row,) = panel_rows([sample(target, rgb=camera_image())], [CAMERA_VIEW], [Looker("student", student, CLASSES)], NAMES)
+    (row,) = panel_rows([sample(target, rgb=camera_image())], [CAMERA_VIEW], [Looker("student", student, CLASSES)])
     assert [panel.title for panel in row.panels] == ["rgb", "truth", "student"]
     assert row.panels[1].classes is not None
     assert row.panels[1].classes.tolist() == target.tolist()
@@ -83,15 +83,15 @@ def test_pixels_are_shown_by_their_class_beside_the_truth() -> None:
     ],
 )
 def test_all_of_several_labels_are_told(logits: tuple[float, ...], truth: tuple[float, ...], caption: str, verdict: str) -> None:
-    given = sample(torch.tensor(truth), rgb=camera_image())
-    assert _answer(torch.tensor(logits).sigmoid(), given, Classification(NAMES, multilabel=True)) == (caption, verdict)
+    answer = Classification(NAMES, multilabel=True).answer(torch.tensor(logits).sigmoid(), torch.tensor(truth))
+    assert (answer.caption, answer.verdict) == (caption, verdict)
 
 
 def test_every_sensor_of_a_stack_is_shown_once() -> None:
     teacher = Student(Branch(CNN(4), BOTH, Random(frozen=True), frozen=True), Classification(NAMES), "both")
     both = torch.cat([camera_image(), torch.full((1, 16, 16), 77.0)])
     looker = Looker("teacher", teacher, "grad_cam:deep")
-    (row,) = panel_rows([sample(torch.tensor(1), rgb=camera_image(), both=both)], [CAMERA_VIEW, BOTH], [looker], NAMES)
+    (row,) = panel_rows([sample(torch.tensor(1), rgb=camera_image(), both=both)], [CAMERA_VIEW, BOTH], [looker])
     assert [panel.title for panel in row.panels] == ["rgb", "thermal", "teacher"]
     assert [int(panel.image[0, 0, 0]) for panel in row.panels] == [200, 77, 200]
     assert row.panels[2].attention is not None
@@ -102,11 +102,11 @@ def test_a_network_without_its_sensor_is_left_out() -> None:
     teacher = Student(Branch(CNN(4), BOTH, Random(frozen=True), frozen=True), Classification(NAMES), "both")
     looker = Looker("teacher", teacher, "grad_cam:deep")
     absent = sample(torch.tensor(1), rgb=camera_image(), both=torch.zeros(4, 16, 16))
-    (row,) = panel_rows([absent], [CAMERA_VIEW, BOTH], [looker], NAMES)
+    (row,) = panel_rows([absent], [CAMERA_VIEW, BOTH], [looker])
     assert [panel.title for panel in row.panels] == ["rgb"]
 
 
 def test_classes_of_pixels_are_no_method_for_a_whole_image() -> None:
     student = Student(Branch(CNN(3), CAMERA_VIEW, Random(frozen=True), frozen=True), Classification(NAMES), "rgb")
     with pytest.raises(ValueError, match=r"'classes' is what a network says of each pixel; this task answers by image. Legal are tap:NAME"):
-        panel_rows([sample(torch.tensor(1), rgb=camera_image())], [CAMERA_VIEW], [Looker("student", student, CLASSES)], NAMES)
+        panel_rows([sample(torch.tensor(1), rgb=camera_image())], [CAMERA_VIEW], [Looker("student", student, CLASSES)])

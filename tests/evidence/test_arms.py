@@ -193,7 +193,7 @@ def test_finished_arms_are_reused_after_an_interruption(student: Path, tmp_path:
     again = run_all(make_arms(student, {}), tmp_path / "work", SMOKE)
     assert len(trained) == 5
     assert again["distilled"].folder == done["distilled"].folder
-    assert np.array_equal(again["distilled"].test.probabilities, done["distilled"].test.probabilities)
+    assert np.array_equal(again["distilled"].test.predictions, done["distilled"].test.predictions)
     # another weight is another run of the arms that have that term
     run_all(make_arms(student, {"distiller.terms.kd.weight": 3.0}), tmp_path / "work", SMOKE)
     assert trained[5:] == ["distilled", "shuffled"]

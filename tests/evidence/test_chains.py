@@ -64,7 +64,7 @@ def test_a_chain_and_the_team_of_its_teachers_are_compared(tmp_path: Path, smoke
         for arm, run in zip(done.arms, (first, second), strict=False)
     ]
     place = [of[0].rows.tolist().index(row) for row in team.test.rows]
-    np.testing.assert_allclose(team.test.probabilities, (of[0].probabilities + of[1].probabilities)[place] / 2, atol=1e-5)
+    np.testing.assert_allclose(team.test.predictions, (of[0].predictions + of[1].predictions)[place] / 2, atol=1e-5)
 
 
 def test_any_other_file_is_that_file(tmp_path: Path) -> None:

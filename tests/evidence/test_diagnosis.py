@@ -19,6 +19,7 @@ from xkd.engine.progress import Display
 from xkd.evidence import diagnosis
 from xkd.evidence.arms import make_arms
 from xkd.evidence.diagnosis import Answer, Diagnosis, Seen, Verdict, diagnose, shortened
+from xkd.tasks import Classification
 
 QUIET = Console(quiet=True)
 
@@ -98,6 +99,9 @@ def test_a_share_of_the_epochs(student: Path) -> None:
             shortened(arm, share)
 
 
+TASK = Classification(("no", "yes"))
+
+
 def seen(right: float, deep: np.ndarray, confident: np.ndarray) -> Seen:
     rows = np.arange(len(deep)).astype(str)
     target = np.arange(len(deep)) % 2
@@ -110,16 +114,16 @@ def test_a_better_teacher_speaks_for_and_a_worse_one_against() -> None:
     even = np.full(200, 0.9)
     deep = np.zeros((200, 2), np.float32)
     good, bad = seen(0.95, deep, even), seen(0.6, deep, even)
-    elsewhere = replace(good, run=replace(good.run, probabilities=np.roll(good.run.probabilities, 20, axis=0)))  # as often wrong
+    elsewhere = replace(good, run=replace(good.run, predictions=np.roll(good.run.predictions, 20, axis=0)))  # as often wrong
     for teacher, student, verdict in ((good, bad, "for"), (bad, good, "against"), (good, elsewhere, "unclear")):
-        answer = diagnosis._better("thermal", student.run, teacher.run)
+        answer = diagnosis._better("thermal", student.run, teacher.run, TASK.measures())
         assert answer.verdict == verdict
         assert "points" in answer.reason
     drives = np.array(["one", "two"])[np.arange(200) % 2]
-    answer = diagnosis._better("thermal", replace(bad.run, clusters=drives), replace(good.run, clusters=drives))
+    answer = diagnosis._better("thermal", replace(bad.run, clusters=drives), replace(good.run, clusters=drives), TASK.measures())
     assert (answer.verdict, "in only 2 groups" in answer.reason) == ("unclear", True)
     perfect = seen(1.0, deep, even)
-    answer = diagnosis._better("thermal", perfect.run, perfect.run)
+    answer = diagnosis._better("thermal", perfect.run, perfect.run, TASK.measures())
     assert (answer.verdict, answer.reason.split("; ")[1]) == ("against", "there is no gap to close")
 
 
@@ -137,19 +141,19 @@ def test_soft_targets_that_the_students_sensor_explains_speak_for() -> None:
     for deep, labelled, few, expected in cases:
         student = seen(0.8, deep.astype(np.float32), np.full(200, 0.7))
         teacher = seen(1.0, deep.astype(np.float32), sure)
-        assert diagnosis._tells("thermal", student, teacher, (0, 90)).verdict == labelled
-        answer = diagnosis._tells("thermal", student, teacher, (81, 90))
+        assert diagnosis._tells("thermal", student, teacher, (0, 90), TASK).verdict == labelled
+        answer = diagnosis._tells("thermal", student, teacher, (81, 90), TASK)
         assert answer.verdict == few, "where there is no label the class is news, to a sensor that shows it"
         assert "81 of 90 training pairs carry no label" in answer.reason
         assert (no_more in answer.reason, no_sign in answer.reason) == expected
         assert ("there the teacher's class is new information" in answer.reason) == (few == "for")
     even = seen(0.8, blind.astype(np.float32), np.full(200, 0.7))
-    right = replace(even, run=replace(even.run, probabilities=np.eye(2, dtype=np.float32)[even.run.target]))
-    answer = diagnosis._tells("thermal", even, right, (0, 90))
+    right = replace(even, run=replace(even.run, predictions=np.eye(2, dtype=np.float32)[even.run.target]))
+    answer = diagnosis._tells("thermal", even, right, (0, 90), TASK)
     assert answer.verdict == "unclear", "a teacher that says the label and nothing else"
     assert "every training pair carries" in answer.reason
     constant = seen(0.8, np.zeros((200, 3), np.float32), np.full(200, 0.7))
-    answer = diagnosis._tells("thermal", constant, right, (81, 90))
+    answer = diagnosis._tells("thermal", constant, right, (81, 90), TASK)
     assert answer.verdict == "unclear", "a student that sees nothing at all"
     assert "nan" not in answer.reason
 

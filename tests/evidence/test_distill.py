@@ -72,7 +72,7 @@ def test_the_student_is_a_plain_module_that_answers_as_predict_does(done: tuple[
     batch = torch.zeros((2, view.modality.channels, *view.size))
     logits, probabilities = distilled.student(batch)
     assert logits.shape == probabilities.shape == (2, 3)
-    assert first.classes[0] in ("blank", "disc", "bar")
+    assert first.answer.chosen[0] in ("blank", "disc", "bar")
 
 
 @pytest.mark.slow

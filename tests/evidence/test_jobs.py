@@ -118,7 +118,7 @@ def test_beside_each_other_gives_the_numbers_of_one_after_the_other(student: Pat
     for arm in few:
         one, two = (compared[n].runs[arm][0] for n in (1, 2))
         assert one.folder.name == two.folder.name, "the same fingerprint, so that either can be gone on from"
-        np.testing.assert_array_equal(one.test.probabilities, two.test.probabilities)
+        np.testing.assert_array_equal(one.test.predictions, two.test.predictions)
     assert compared[1].summary.finding == compared[2].summary.finding
 
 

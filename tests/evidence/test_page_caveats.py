@@ -12,6 +12,7 @@ from xkd import statistics
 from xkd.data.manifest import Manifest
 from xkd.evidence.arms import Arm, make_arms
 from xkd.evidence.page import caveats as page_caveats
+from xkd.tasks import Classification
 
 MASKED = runs.STUDENT.replace("from xkd.losses import ", "from xkd.losses import MaskEnergy\nfrom xkd.losses import ", 1).replace(
     "terms=dict(", 'terms=dict(mask=dict(type=Term, loss=dict(type=MaskEnergy), student="rgb.deep", teacher="batch.mask"), '
@@ -40,11 +41,14 @@ def test_maps_that_are_empty_are_told(data_root: Path, tmp_path: Path) -> None:
     assert page_caveats.empty_maps(arms, {arm.name: {} for arm in arms}) == ""
 
 
+MEASURES = Classification(("blank", "disc", "bar")).measures()
+
+
 def summary_of(arms: list[Arm], **scores: float) -> statistics.Summary:
     rows = np.arange(6).astype(str)
     columns = {name: np.full(6, score) for name, score in scores.items()}
     tested = statistics.TestRun(rows, np.eye(3, dtype=np.float32)[np.arange(6) % 3], np.arange(6) % 3, rows, columns)
-    return statistics.summarise(statistics.Comparison({arm.name: [tested] for arm in arms}), "accuracy", arms[0].name)
+    return statistics.summarise(statistics.Comparison({arm.name: [tested] for arm in arms}), MEASURES, "accuracy", arms[0].name)
 
 
 def test_attention_that_nobody_asked_for_is_told_where_it_could_be_measured(data_root: Path, tmp_path: Path) -> None:

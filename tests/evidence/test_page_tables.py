@@ -8,6 +8,7 @@ import pytest
 from xkd import statistics
 from xkd.evidence.page import write as page
 from xkd.evidence.page.tables import flat_maps, tables
+from xkd.tasks import Classification
 
 CLASSES = ("blank", "disc", "bar")
 
@@ -23,11 +24,11 @@ def answered(right: int, seed: int, **scores: float) -> statistics.TestRun:
 def summary_of(shuffled: tuple[int, int, int] = (20, 21, 22), **scores: float) -> statistics.Summary:
     right = {"teacher": (58, 57, 58), "alone": (30, 31, 30), "distilled": (51, 50, 51), "shuffled": shuffled}
     arms = {name: [answered(number, seed, **scores) for seed, number in enumerate(of)] for name, of in right.items()}
-    return statistics.summarise(statistics.Comparison(arms), "accuracy", "teacher")
+    return statistics.summarise(statistics.Comparison(arms), Classification(CLASSES).measures(), "accuracy", "teacher")
 
 
 def test_the_change_against_the_student_alone_is_a_column() -> None:
-    overall = tables(summary_of(), CLASSES, "rows", "teacher")[0]
+    overall = tables(summary_of(), "rows", "teacher")[0]
     assert [metric.heading for metric in overall.metrics][:2] == ["accuracy, %", "accuracy minus student alone, points"]
     assert "paired t-test" in overall.note
 
@@ -35,12 +36,12 @@ def test_the_change_against_the_student_alone_is_a_column() -> None:
 def test_a_check_that_has_no_answer_is_shown_and_one_that_was_not_asked_is_not() -> None:
     nan = float("nan")
     summary = summary_of(epg=0.5, epg_lift=2.0, iou=nan, randomised=nan, insertion=nan)
-    made = {table.title: table for table in tables(summary, CLASSES, "rows", "teacher")}
+    made = {table.title: table for table in tables(summary, "rows", "teacher")}
     assert [metric.key for metric in made["Whether the maps can be trusted"].metrics] == ["randomised"]
     assert [metric.key for metric in made["Where it looks"].metrics] == ["epg", "epg_lift", "iou"]
-    unmasked = tables(summary_of(epg=nan, iou=nan, randomised=0.1), CLASSES, "rows", "teacher")
+    unmasked = tables(summary_of(epg=nan, iou=nan, randomised=0.1), "rows", "teacher")
     assert "Where it looks" not in {table.title for table in unmasked}
-    plain = {table.title for table in tables(summary_of(), CLASSES, "rows", "teacher")}
+    plain = {table.title for table in tables(summary_of(), "rows", "teacher")}
     assert not plain & {"Whether the maps can be trusted", "Where it looks"}
 
 

@@ -70,7 +70,7 @@ def test_the_plain_average_of_two_trained_apart_is_an_arm(tmp_path: Path) -> Non
         answers[name] = answer(config, load_student(config, str(run.checkpoint), name), 0)
     place = [answers["rgb"].rows.tolist().index(row) for row in run.test.rows]
     expected = (answers["rgb"].probabilities + answers["wide"].probabilities)[place] / 2
-    np.testing.assert_allclose(run.test.probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose(run.test.predictions, expected, atol=1e-5)
 
 
 def test_peers_have_no_teacher_whose_place_the_student_could_take(tmp_path: Path) -> None:
@@ -93,12 +93,12 @@ def test_who_answers_beside_the_student_is_an_arm_of_the_same_run(tmp_path: Path
     assert trained == ["alone", "distilled"]
     own, team, wide = (done.runs[name][0] for name in named[1:])
     assert own.folder == team.folder == wide.folder
-    assert not np.array_equal(own.test.probabilities, wide.test.probabilities)
+    assert not np.array_equal(own.test.predictions, wide.test.predictions)
     config = load_config(path, options)
     for name, run in (("rgb", own), ("team", team), ("wide", wide)):
         answers = answer(config, load_student(config, str(own.checkpoint), name), 0)
         place = [answers.rows.tolist().index(row) for row in run.test.rows]
-        np.testing.assert_allclose(run.test.probabilities, answers.probabilities[place], atol=1e-6)
+        np.testing.assert_allclose(run.test.predictions, answers.predictions[place], atol=1e-6)
     with pytest.raises(ValueError, match="the arm 'apart_wide' is of the run of 'apart': name that one too"):
         chosen(
             make_arms(runs.write(tmp_path, peers=PEERS.replace('apart="team"', 'apart=["wide"]')), {}), ["alone", "distilled", "apart_wide"]

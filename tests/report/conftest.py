@@ -10,7 +10,9 @@ import pytest
 from report_parts import ALONE, CONTROL, DISTILLED, GAIN, HOSTILE, SHARE, UNDEFINED
 
 from xkd.report import ArmRow, Chart, Confusion, Headline, Metric, Picture, Provenance, Report, Table
-from xkd.statistics import Estimate
+from xkd.statistics import Estimate, Measure, mean_score
+
+ACCURACY = Measure("accuracy", mean_score("accuracy"))
 
 
 @pytest.fixture
@@ -21,8 +23,8 @@ def report(tmp_path: Path) -> Report:
     return Report(
         title="Thermal teaches RGB",
         introduction="Tested on RGB alone.",
-        headline=Headline("Distilled is better.", "accuracy", GAIN, SHARE, (ALONE, DISTILLED), (CONTROL,), 0.0123),
-        classes=("healthy", HOSTILE),
+        headline=Headline("Distilled is better.", ACCURACY, GAIN, SHARE, (ALONE, DISTILLED), (CONTROL,), 0.0123),
+        names=("classes", ("healthy", HOSTILE)),
         arms=(
             ArmRow("Student alone", "CNN on RGB", {"accuracy": ALONE, "lift": UNDEFINED}, {"training": "9 s"}),
             ArmRow(HOSTILE, "", {"accuracy": DISTILLED, "lift": lift}, {"training": "81 s", "parameters": "4.9 M"}),

@@ -2,12 +2,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from core_models import measures_of
 from numpy.typing import NDArray
 
-from xkd.statistics.chance import MOST_ANSWERS, by_chance, most_likely
+from xkd.statistics import run_of
+from xkd.statistics.chance import MOST_ANSWERS, most_likely
 
 RNG = np.random.default_rng(7)
 CLASSES = RNG.integers(0, 3, 120)
+
+
+def by_chance(probabilities: NDArray[np.floating], target: NDArray[np.integer]) -> float:
+    run = run_of(probabilities.astype(np.float32), target)
+    chance = measures_of(run).chance
+    assert chance is not None
+    return chance(run)
 
 
 def answering(classes: NDArray[np.int64], right: float, wrong: NDArray[np.int64] | int, count: int = 3) -> NDArray[np.float64]:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from core_models import CLASSES, CNN, make_batch, unchecked
 from torch import nn
+from torchmetrics.functional.classification import multilabel_average_precision
 
+from xkd.statistics import run_of
 from xkd.tasks import Classification, Task
 
 SINGLE = Classification(CLASSES)
@@ -55,26 +58,39 @@ def test_predictions_are_probabilities_in_float32() -> None:
 
 def test_the_metrics_of_one_label_by_hand() -> None:
     probabilities = nn.functional.one_hot(torch.tensor([0, 0, 0, 1, 1, 2]), 3).float()
-    metrics = SINGLE.metrics()
-    metrics.update(probabilities, torch.tensor([0, 0, 1, 1, 2, 2]))
-    values = {name: float(value) for name, value in metrics.compute().items()}
+    values = SINGLE.measures().of(run_of(probabilities.numpy(), np.array([0, 0, 1, 1, 2, 2])))
     f1 = [2 * 2 / (2 + 3), 2 * 1 / (2 + 2), 2 * 1 / (2 + 1)]
     assert values == pytest.approx({"accuracy": 4 / 6, "balanced_accuracy": (1 + 0.5 + 0.5) / 3, "macro_f1": sum(f1) / 3})
 
 
 def test_the_metrics_of_several_labels_by_hand_with_the_batchs_own_targets() -> None:
     target = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
-    metrics = MULTI.metrics()
-    metrics.update(torch.tensor([[0.9, 0.2, 0.4], [0.1, 0.8, 0.3]]), target)
-    values = {name: float(value) for name, value in metrics.compute().items()}
-    assert values == pytest.approx({"accuracy": 5 / 6, "macro_f1": 2 / 3, "mean_average_precision": 1.0})
+    values = MULTI.measures().of(run_of(np.array([[0.9, 0.2, 0.4], [0.1, 0.8, 0.3]], np.float32), target.numpy()))
+    expected = {"accuracy": 5 / 6, "balanced_accuracy": 2.5 / 3, "macro_f1": 2 / 3, "mean_average_precision": 1.0}
+    assert values == pytest.approx(expected)
 
 
-def test_metrics_are_fresh_each_time() -> None:
-    SINGLE.metrics().update(torch.eye(3), torch.tensor([0, 1, 2]))
-    metrics = SINGLE.metrics()
-    metrics.update(torch.eye(3), torch.tensor([1, 2, 0]))
-    assert float(metrics.compute()["accuracy"]) == 0
+def test_average_precision_of_a_resample_is_that_of_the_repeated_rows() -> None:
+    rng = np.random.default_rng(0)
+    run = run_of(rng.integers(0, 6, (30, 3)).astype(np.float32) / 5, rng.integers(0, 2, (30, 3)).astype(np.float32))  # with ties
+    weights = rng.multinomial(30, np.full(30, 1 / 30), size=4).astype(float)
+    (measure,) = [of for of in MULTI.measures().main if of.name == "mean_average_precision"]
+    drawn = measure.statistic.drawn(run, weights, np.arange(30))
+    for value, counts in zip(drawn, weights.astype(int), strict=True):
+        rows = np.repeat(np.arange(30), counts)
+        given = torch.from_numpy(run.predictions[rows]), torch.from_numpy(run.target[rows]).long()
+        assert value == pytest.approx(float(multilabel_average_precision(*given, num_labels=3)), abs=1e-6)
+
+
+def test_what_it_says_of_an_image() -> None:
+    answer = SINGLE.answer(torch.tensor([0.1, 0.7, 0.2]), torch.tensor(1))
+    assert (answer.said, answer.caption, answer.verdict, answer.chosen) == ("rust", "rust 0.70", "right", ("rust",))
+    assert answer.cells == ("rust", "0.1000", "0.7000", "0.2000")
+    assert SINGLE.columns == ("prediction", *CLASSES)
+    assert SINGLE.answer(torch.tensor([0.1, 0.7, 0.2])).verdict == ""
+    several = MULTI.answer(torch.tensor([0.9, 0.2, 0.8]), torch.tensor([1.0, 0.0, 0.0]))
+    assert (several.said, several.verdict, several.cells[0]) == ("healthy, blight", "wrong", "healthy;blight")
+    assert MULTI.answer(torch.zeros(3)).said == MULTI.truth(torch.zeros(3)).said == "none"
 
 
 @pytest.mark.parametrize(("task", "shape", "dtype"), [(SINGLE, (4,), torch.int64), (MULTI, (4, 3), torch.float32)])

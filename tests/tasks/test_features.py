@@ -13,8 +13,8 @@ from xkd.tasks import Features, Task
 
 def test_it_keeps_the_protocol() -> None:
     assert isinstance(Features(), Task)
-    assert Features().classes == ()
-    assert not Features().metrics()
+    assert Features().names == ()
+    assert not Features().measures().main
 
 
 def test_outputs_of_any_width_are_features() -> None:

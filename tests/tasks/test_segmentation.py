@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 from core_models import RGB, RGB_VIEW, TASK, THERMAL, unchecked
+from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex
 
 from xkd import statistics
 from xkd.batch import View
@@ -25,7 +26,6 @@ from xkd.graph.distiller import Distiller
 from xkd.graph.term import Term
 from xkd.graph.weights import Random
 from xkd.losses import KD, CrossEntropy
-from xkd.statistics import confusion, metrics_of
 from xkd.tasks import PixelHead, Segmentation
 
 CLASSES = ("soil", "crop", "weed")
@@ -173,15 +173,16 @@ def test_measures_are_over_pixels_that_count() -> None:
     predicted = np.array([[[0, 1, 1, 2], [1, 1, 0, 0]]])
     probabilities = np.eye(3, dtype=np.float32)[predicted].transpose(0, 3, 1, 2)
     run = statistics.TestRun(np.array(["a"]), probabilities, target, np.array(["a"]))
-    counts = confusion(run)
+    measures = Segmentation(CLASSES).measures()
+    assert measures.confusion is not None
+    counts = measures.confusion(run)
     assert counts.tolist() == [[1, 1, 0], [0, 3, 0], [1, 0, 0]]
     expected = np.mean([1 / 3, 3 / 4, 0])
-    assert metrics_of(run)["mean_iou"](run) == pytest.approx(expected)
-    metrics = Segmentation(CLASSES).metrics()
-    metrics.update(torch.from_numpy(probabilities), torch.from_numpy(target))
-    values = {name: float(value) for name, value in metrics.compute().items()}
+    values = measures.of(run)
     assert values["mean_iou"] == pytest.approx(expected)
     assert values["accuracy"] == pytest.approx(4 / 6)
-    assert {name: of(run) for name, of in metrics_of(run).items()} == pytest.approx(values, abs=1e-6)
-    assert "balanced_accuracy" not in metrics_of(run)
+    given = torch.from_numpy(probabilities), torch.from_numpy(target)
+    theirs = {"mean_iou": MulticlassJaccardIndex(3, ignore_index=-1), "macro_f1": MulticlassF1Score(3, average="macro", ignore_index=-1)}
+    assert {name: values[name] for name in theirs} == pytest.approx({name: float(of(*given)) for name, of in theirs.items()}, abs=1e-6)
+    assert "balanced_accuracy" not in values
     assert TASK.classes, "and classification keeps its own"

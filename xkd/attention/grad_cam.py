@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xkd.batch import Batch
 from xkd.graph.branch import Branch
-from xkd.graph.explanation import class_scores, map_of_scores, the_one, watched
+from xkd.graph.explanation import map_of_scores, the_one, watched
 from xkd.tasks.task import Task
 
 
@@ -24,9 +24,7 @@ def grad_cam(branch: Branch, batch: Batch, task: Task, path: str, classes: Int[T
             # the images carry the graph, so that frozen parameters need no gradient
             images = batch.views[branch.view.name].detach().to(branch.mean.dtype, copy=True).requires_grad_()
             output = branch.eval().call(branch.model, images, batch, task)  # not by its taps: a first pass of theirs is several
-            # of pixels: scores of the predicted classes, added up (Seg-Grad-CAM, Vinogradova et al., AAAI 2020, eq. 2 with all pixels)
-            pixels = output.ndim == 4 and classes is None
-            score = output.amax(1).sum() if pixels else class_scores(output, _checked(classes, output))
+            score = task.score(output, _checked(classes, output))
             maps = map_of_scores(branch.model, the_one(seen[path], path), score, (images.shape[2], images.shape[3]), path)
     finally:
         branch.train(training)
@@ -34,7 +32,7 @@ def grad_cam(branch: Branch, batch: Batch, task: Task, path: str, classes: Int[T
 
 
 def _checked(classes: Tensor | None, output: Tensor) -> Tensor | None:
-    if classes is None or output.ndim != 2:
+    if classes is None:
         return None
     if classes.shape != output.shape[:1] or classes.min() < 0 or classes.max() >= output.shape[1]:
         raise ValueError(f"grad_cam needs one class in 0..{output.shape[1] - 1} for each of {len(output)} rows, got {classes.tolist()}")

@@ -65,10 +65,10 @@ def library_map(
     with torch.inference_mode(False), torch.enable_grad():
         answers = _Answers(branch.eval(), batch, task)
         output = answers(images)
-        if output.ndim != 2:
+        if task.grid:
             branch.train(training)
             raise ValueError(f"{method} explains one score per class, (batch, classes); this task's output is {tuple(output.shape)}")
-        targets = [ClassifierOutputTarget(k) for k in (output.argmax(1) if classes is None else classes).tolist()]
+        targets = [ClassifierOutputTarget(k) for k in (task.choose(output) if classes is None else classes).tolist()]
         cam: Any = getattr(pytorch_grad_cam, RELATIVES[method])(answers, [module], to_maps)
         cam.compute_input_gradient = True  # frozen parameters carry no graph
         try:

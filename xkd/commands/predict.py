@@ -20,7 +20,7 @@ from xkd.files import write_atomically
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="xkd predict", description="Classify images with a trained student, from its sensor alone.")
+    parser = argparse.ArgumentParser(prog="xkd predict", description="Ask a trained student about images, from its sensor alone.")
     parser.add_argument("config")
     parser.add_argument("checkpoint")
     parser.add_argument("images", nargs="*", help="image files or folders (searched for images)")
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
             masks=a.masks,
             seen=lambda number: progress.advance(bar, number),
         )
-    write_atomically(Path(a.out), as_csv(predictions, student.task.classes).encode())
+    write_atomically(Path(a.out), as_csv(predictions, student.task.columns).encode())
     failed = [one for one in predictions if one.error]
     console.print(f"predicted {len(predictions) - len(failed)} {'crops' if a.crops else 'images'}: {a.out}")
     if failed:
@@ -60,13 +60,13 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def as_csv(predictions: Sequence[Prediction], classes: Sequence[str]) -> str:
-    """A line per image or crop: file, prediction, a column per class, error, and of crops left, top, right, bottom."""
+def as_csv(predictions: Sequence[Prediction], columns: Sequence[str]) -> str:
+    """A line per image or crop: file, the task's columns, error, and of crops left, top, right, bottom."""
     table = io.StringIO()
     writer = csv.writer(table)
     cut = any(one.crop for one in predictions)
-    writer.writerow(["file", "prediction", *classes, "error", *(CROP if cut else ())])
+    writer.writerow(["file", *columns, "error", *(CROP if cut else ())])
     for one in predictions:
-        shares = [f"{one.probabilities[name]:.4f}" if one.probabilities else "" for name in classes]
-        writer.writerow([one.file, ";".join(one.classes), *shares, one.error, *(f"{edge:g}" for edge in one.crop or ())])
+        cells = one.answer.cells or [""] * len(columns)
+        writer.writerow([one.file, *cells, one.error, *(f"{edge:g}" for edge in one.crop or ())])
     return table.getvalue()

@@ -31,6 +31,7 @@ from xkd.data.prepare.listing import Source
 from xkd.data.prepare.llvip import LOCATION, read_llvip
 from xkd.data.prepare.make import Order, make
 from xkd.data.prepare.masks import MaskFolder
+from xkd.data.prepare.numbers import number_of
 from xkd.data.prepare.objects import ObjectChoice, find_annotated
 from xkd.data.prepare.pattern import base
 from xkd.data.prepare.published import Published
@@ -161,6 +162,7 @@ def labels_of(a: argparse.Namespace) -> LabelSource:
         a.label_separator,
         splits_elsewhere=bool(a.split or a.split_lists or a.split_from_folder),
         unlabelled=a.unlabelled,
+        numbers=tuple(map(number_of, a.numbers)),
     )
 
 
@@ -206,6 +208,8 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=Path, metavar="CSV", help="a table of ids (names of files), labels and, if you like, groups and splits"
     )
+    numbers = "columns of the CSV that label rows with numbers, in the place of classes: severity:grade:0..4, their units and ranges"
+    parser.add_argument("--numbers", nargs="+", default=[], metavar="NAME[:UNIT]:LOW..HIGH", help=numbers)
     parser.add_argument("--unlabelled", action="store_true", help="nobody has labelled anything: pairs for xkd pretrain")
     parser.add_argument("--labels-from-folder", action="store_true", help="the folder of a file is its class")
     parser.add_argument("--multilabel", action="store_true", help="several labels per cell, or columns of 0 and 1; '-' is none")

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         samples, views = test_samples(config, a.split, a.num)
         if not a.no_teachers:
             lookers = [*teachers(config, checkpoint), *lookers]
-    rows = panel_rows(samples, views, lookers, student.task.classes)
-    sheet = draw_folder(rows, Path(a.out) if a.out else Path(checkpoint).parent / "panels", student.task.classes)
+    rows = panel_rows(samples, views, lookers)
+    sheet = draw_folder(rows, Path(a.out) if a.out else Path(checkpoint).parent / "panels", student.task.names)
     Screen().print(f"{len(rows)} panels and {sheet.name} in {sheet.parent}")
     return 0

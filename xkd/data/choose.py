@@ -9,15 +9,24 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.rows import Row
 
+NUM_BINS: Final = 5  # of numbers
+MOST_VALUES: Final = 10  # of grades and counts, each of which is a bin of its own
+
 
 def strata(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.int64]:
-    """(N,) class index of each row, -1 where unlabelled. With several labels the rarest of them counts; with none, len(classes)."""
+    """(N,) class index of each row, -1 where unlabelled. With several labels the rarest of them counts; with none, len(classes).
+
+    Rows that are labelled with numbers fall into bins of the first of them, see `bins`.
+    """
+    if any(row.numbers for row in rows):
+        return bins([row.numbers[0] if row.numbers and row.labels is not None else np.nan for row in rows])
     index = {name: number for number, name in enumerate(classes)}
     counts = Counter(label for row in rows for label in row.labels or ())
 
@@ -27,6 +36,16 @@ def strata(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.int64]:
         return index[min(row.labels, key=lambda label: (counts[label], index[label]))] if row.labels else len(classes)
 
     return np.array([stratum(row) for row in rows], np.int64)
+
+
+def bins(values: Sequence[float]) -> NDArray[np.int64]:
+    """(N,) which of a few bins a number is in: its own, where few numbers occur, else one of `NUM_BINS` with equally many; -1 if NaN."""
+    numbers = np.asarray(values, np.float64)
+    known = np.isfinite(numbers)
+    occurring = np.unique(numbers[known])
+    if len(occurring) > MOST_VALUES:
+        occurring = np.unique(np.quantile(numbers[known], np.arange(NUM_BINS) / NUM_BINS))
+    return np.where(known, np.searchsorted(occurring, numbers, side="right") - 1, -1)
 
 
 def label_sets(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.float32]:

@@ -3,7 +3,8 @@
 A data set is a folder with `manifest.toml` (classes, sensors, mask codes) and `manifest.csv` (one row per sample).
 Columns of the CSV: `id`, `split`, `group`, one per sensor (a path below the folder, several joined by `;` where a sensor
 has several files, empty where the row lacks it) and, where there are any, `label` (class; several joined by `;` if
-`labels = "multi"`), `mask` (path of an 8-bit grey PNG of codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`,
+`labels = "multi"`; with `labels = "number"` a number for each table `[numbers.NAME]`, which has a `unit` and a `range`),
+`mask` (path of an 8-bit grey PNG of codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`,
 `*` for no class, `!` for a region to ignore, where something is and nobody knows where exactly), both in pixels of the full image,
 `box_scores` (0..1 for each box that is not to ignore, joined by `;`, where a detector drew them),
 `calibration` (path, for sensors that are projected), and numbers `SENSOR.time` (seconds) and `SENSOR.KEY` (what the sensor lets a row
@@ -23,14 +24,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from xkd.batch import Annotation, Number
+from xkd.data.numbers import read_numbers
 from xkd.data.registration import Registration, read_registrations
 from xkd.data.rows import IGNORED, NONE, OPTIONAL, REQUIRED, Pairs, Row, Schema, read_rows
 from xkd.data.text import read_text
 from xkd.modalities import modality
 from xkd.modality import Modality
 
+_LABELS: Final = ("single", "multi", "number")
 _TOML_KEYS: Final = {
-    "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs", "registration", "generator"),
+    "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs", "registration", "generator", "numbers"),
     "mask": ("values", "positive", "ignore"),
     "pairs": ("same_size", "size", "max_time_offset"),
 }
@@ -65,6 +69,7 @@ class Manifest:
     pairs: Pairs
     registrations: Mapping[str, Registration]
     rows: tuple[Row, ...]
+    numbers: tuple[Number, ...] = ()  # that rows are labelled with, in the place of classes
 
     @classmethod
     def load(cls, root: str | Path) -> Manifest:
@@ -81,11 +86,11 @@ class Manifest:
                 f"{path}: classes must be different names, none of them '{NONE}' or '{IGNORED}' ([] where nobody has labelled anything);"
                 f" got {list(classes)}"
             )
-        if table.get("labels", "single") not in ("single", "multi"):
-            raise ValueError(f"{path}: labels must be 'single' or 'multi', got {table['labels']!r}")
+        if table.get("labels", "single") not in _LABELS:
+            raise ValueError(f"{path}: labels must be one of {list(_LABELS)}, got {table['labels']!r}")
         mask, pairs = _mask(path, table.get("mask")), _pairs(path, table.get("pairs", {}))
         modalities = {name: _modality(path, name, entry) for name, entry in table["modalities"].items()}
-        multilabel = table.get("labels") == "multi"
+        multilabel, numbers = table.get("labels") == "multi", read_numbers(path, table)
         return cls(
             root=folder,
             name=table["name"],
@@ -97,8 +102,24 @@ class Manifest:
             mask=mask,
             pairs=pairs,
             registrations=read_registrations(path, table.get("registration", {}), modalities),
-            rows=read_rows(folder / "manifest.csv", Schema(classes, multilabel, modalities, mask is not None, pairs)),
+            rows=read_rows(folder / "manifest.csv", Schema(classes, multilabel, modalities, mask is not None, pairs, numbers)),
+            numbers=numbers,
         )
+
+    @property
+    def annotation(self) -> Annotation:
+        """What the column `label` says."""
+        if self.numbers:
+            return Annotation("numbers", tuple(number.name for number in self.numbers), self.numbers)
+        return Annotation("labels" if self.multilabel else "label", self.classes)
+
+
+def numbers(root: str) -> tuple[Number, ...]:
+    """The numbers that a data set is labelled with, from manifest.toml alone; `ValueError` where it is labelled otherwise."""
+    path = data_root(root) / "manifest.toml"
+    if not (found := read_numbers(path, _read_toml(data_root(root)))):
+        raise ValueError(f'{path}: its rows are not labelled with numbers (labels = "number" and [numbers.NAME])')
+    return found
 
 
 def data_root(root: str) -> Path:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from xkd.batch import View
+from xkd.batch import Annotation, View
 from xkd.data import choose
 from xkd.data.annotations import Labels, Masks
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
@@ -30,6 +30,7 @@ from xkd.data.rows import Row
 from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
 from xkd.data.shots import check_files, has
 from xkd.data.shuffle import Shuffle
+from xkd.data.targets import UNKNOWN, annotation_of, targets_of, unknown_pixels
 from xkd.data.windows import MIDDLE, Place, Windows
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
@@ -88,7 +89,7 @@ class PairedDataset(Dataset[Sample]):
         columns = {sensor.name for view in self.views for sensor in view.sensors}
         check_files(self.manifest.root, self.rows, columns, masks=masks.source == "mask")
         self.strata = choose.strata(self.rows, self.classes)
-        self.targets = choose.label_sets(self.rows, self.classes) if self.multilabel else self.strata
+        self.targets = targets_of(self.rows, self.annotation)
         own = np.arange(len(self.rows))
         self._strangers = shuffle.strangers(self.rows, self.manifest, seed, framed=windows is not None) if shuffle else own
         self._files = Files(self.manifest, cache)
@@ -135,11 +136,13 @@ class PairedDataset(Dataset[Sample]):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.manifest.mask.classes if self.target == "mask" and self.manifest.mask else self.manifest.classes
+        """Of the labels, or of the pixels; none of numbers."""
+        return () if self.annotation.kind == "numbers" else self.annotation.names
 
     @property
-    def multilabel(self) -> bool:
-        return self.manifest.multilabel and self.target == "label"
+    def annotation(self) -> Annotation:
+        """What the targets say."""
+        return annotation_of(self.manifest, self.target)
 
     @property
     def num_masked(self) -> int:
@@ -158,7 +161,7 @@ class PairedDataset(Dataset[Sample]):
         except (ValueError, OSError) as error:
             if self.on_broken == "stop":
                 raise
-            target = self._label(index) if self.target == "label" else torch.full(self.views[0].size, -1)
+            target = self._label(index) if self.target == "label" else unknown_pixels(self.views[0].size)
             sample = unread(self.views, self._unread, target, index, draw, dict(self.rows[index].meta), str(error))
             return replace(sample, cached=self._answers(index, draw))
 
@@ -221,7 +224,7 @@ class PairedDataset(Dataset[Sample]):
             return self._label(index)
         size = self.views[0].size
         if row.labels is None:
-            return torch.full(size, -1)
+            return unknown_pixels(size)
         assert self.manifest.mask is not None  # verified at the start
         codes = self._codes(row, shape)
         shares = warp(
@@ -232,7 +235,7 @@ class PairedDataset(Dataset[Sample]):
             (0.0,) * len(self.classes),
         )
         classes = torch.from_numpy(shares.argmax(2))
-        return torch.where(torch.from_numpy(shares.sum(2) >= 0.5), classes, -1)
+        return torch.where(torch.from_numpy(shares.sum(2) >= 0.5), classes, UNKNOWN)
 
     def source(self, index: int, view: View) -> Row:
         """The row that a view is read from: its own, or a stranger's in the negative control."""

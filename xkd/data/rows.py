@@ -12,6 +12,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from xkd.batch import Number
+from xkd.data.numbers import parse_numbers
 from xkd.geometry import Box
 from xkd.modality import Modality
 
@@ -43,6 +45,7 @@ class Row:
     scores: tuple[float, ...]  # of the boxes, 0..1, where a detector drew them
     meta: Mapping[str, str]  # id, group and the manifest's further columns
     ignored: tuple[Box, ...] = ()
+    numbers: tuple[float, ...] = ()  # in the place of classes, where the data set is labelled with numbers; `labels` is then () or None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Schema:
     modalities: Mapping[str, Modality]
     has_mask: bool
     pairs: Pairs
+    numbers: tuple[Number, ...] = ()
 
 
 class _Columns(NamedTuple):
@@ -153,6 +157,7 @@ def _row(cells: dict[str, str], columns: _Columns, schema: Schema) -> Row:
     if not cells["group"]:
         raise ValueError("group is empty; give each capture unit (plant, scene, drive) a name, or repeat the id")
     boxes, ignored = _boxes(cells.get("boxes", ""), schema)
+    numbers = parse_numbers(cells.get("label", ""), schema.numbers) if schema.numbers else ()
     return Row(
         id=cells["id"],
         split=cells["split"],
@@ -160,13 +165,14 @@ def _row(cells: dict[str, str], columns: _Columns, schema: Schema) -> Row:
         files={name: tuple(map(_inside, cells[name].split(";"))) for name in schema.modalities if cells[name]},
         calibration=_inside(cells.get("calibration", "")),
         values=_values(cells, columns.stated, schema) if columns.stated else _NOTHING,
-        labels=_labels(cells.get("label", ""), schema),
+        labels=(() if numbers else None) if schema.numbers else _labels(cells.get("label", ""), schema),
         mask=_inside(cells.get("mask", "")),
         crop=_box(cells["crop"].split()) if cells.get("crop") else None,
         boxes=boxes,
         scores=_scores(cells.get("box_scores", ""), len(boxes or ())),
         meta={column: cells[column] for column in columns.carried},
         ignored=ignored,
+        numbers=numbers,
     )
 
 

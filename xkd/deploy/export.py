@@ -21,10 +21,9 @@ from xkd.batch import Batch, View
 from xkd.files import write_together
 from xkd.graph.branch import Branch, example_batch
 from xkd.modalities import RGB
-from xkd.tasks import Segmentation, Task
+from xkd.tasks import Task
 
-TOLERANCE = 1e-4  # largest difference of a probability between PyTorch and onnxruntime, both float32 on the CPU
-INPUT, LOGITS, PROBABILITIES = "images", "logits", "probabilities"
+INPUT = "images"
 _BATCH_SIZES = (1, 2, 5)  # any batch must work, not only the one that was traced
 _WHOLE = "resize the whole image"
 _CUT = "cut the crop out of the image, with as much around the object as in training, and resize it"
@@ -50,7 +49,8 @@ class ModelCard:
 
     name: str
     description: str
-    classes: tuple[str, ...]
+    noun: str  # what the outputs are of, "classes"
+    names: tuple[str, ...]
     sensor: str  # the manifest's column
     unit: str
     value_range: tuple[float, float]
@@ -76,12 +76,12 @@ class ExportReport:
     model: Path
     card: ModelCard
     num_bytes: int
-    max_difference: float  # of a probability
+    max_difference: float  # of a prediction
     num_compared: int  # images
 
 
 class Deployed(nn.Module):
-    """Sensor values in, logits and probabilities out; holds copies, so the branch keeps its device, mode and hooks."""
+    """Sensor values in, outputs and predictions out; holds copies, so the branch keeps its device, mode and hooks."""
 
     mean: Tensor
     std: Tensor
@@ -96,13 +96,13 @@ class Deployed(nn.Module):
         self.task, self.class_map = task, branch.class_map
         self.batch: Batch = example_batch([branch.view], task, 1, torch.device("cpu"))
 
-    def forward(self, images: Shaped[Tensor, "b c h w"]) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Shaped[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
         def answer(inputs: Tensor) -> Any:
             output = self.model(inputs)
-            return output if self.class_map is None else self.class_map(output, self.task.classes)
+            return output if self.class_map is None else self.class_map(output, self.task.names)
 
-        logits = self.task.call(answer, (images.to(torch.float32) - self.mean) / self.std, self.batch)
-        return logits, self.task.predict(logits)
+        output = self.task.call(answer, (images.to(torch.float32) - self.mean) / self.std, self.batch)
+        return (output, self.task.predict(output))[-len(self.task.outputs) :]
 
 
 def export_onnx(branch: Branch, task: Task, path: Path, notes: CardNotes) -> ExportReport:
@@ -110,7 +110,7 @@ def export_onnx(branch: Branch, task: Task, path: Path, notes: CardNotes) -> Exp
 
     The input is NCHW in the sensor's unit, `uint8` for RGB and `float32` otherwise, of any batch size; the normalisation is
     inside. Before it is kept, the file is run by onnxruntime on random and extreme images and compared with PyTorch: `ValueError`
-    where a probability differs by more than `TOLERANCE` or is not finite, or where `path` does not end in .onnx.
+    where a prediction differs by more than the task tolerates or is not finite, or where `path` does not end in .onnx.
     """
     if path.suffix != ".onnx":
         raise ValueError(f"an exported model is a .onnx file, got '{path}'")
@@ -118,11 +118,11 @@ def export_onnx(branch: Branch, task: Task, path: Path, notes: CardNotes) -> Exp
     probes = probe_images(branch.view)
     model = _traced(deployed, probes[:2])
     card = _card(branch, task, notes, model, sum(p.numel() for p in deployed.model.parameters()))
-    model.metadata_props.add(key=_METADATA_KEY, value=json.dumps(asdict(card)))
+    model.metadata_props.add(key=_METADATA_KEY, value=json.dumps(_plain(card)))
     content = model.SerializeToString()
     difference = _compare(content, deployed, probes)
     path.parent.mkdir(parents=True, exist_ok=True)
-    card_text = json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n"
+    card_text = json.dumps(_plain(card), indent=2, ensure_ascii=False) + "\n"
     files = {
         path.with_suffix(".json"): card_text.encode(),
         path.with_suffix(".md"): card_markdown(card, path.name).encode(),
@@ -159,7 +159,7 @@ def _traced(deployed: Deployed, example: Tensor) -> Any:
         (example,),
         dynamo=True,
         input_names=[INPUT],
-        output_names=[LOGITS, PROBABILITIES],
+        output_names=list(deployed.task.outputs),
         dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
         verbose=False,
     )
@@ -186,26 +186,27 @@ def _compare(content: bytes, deployed: Deployed, probes: Tensor) -> float:
     for size in _BATCH_SIZES:
         for images in torch.split(probes, size):
             with torch.no_grad():
-                expected = deployed(images)[1].numpy()
-            given = session.run([PROBABILITIES], {INPUT: images.numpy()})[0]
+                expected = deployed(images)[-1].numpy()
+            given = session.run([list(deployed.task.outputs)[-1]], {INPUT: images.numpy()})[0]
             if given.shape != expected.shape or not np.isfinite(given).all():
                 raise ValueError(
                     f"onnxruntime gives {given.shape} with values that are not all finite, PyTorch {expected.shape}: not exported"
                 )
             worst = max(worst, float(np.abs(given - expected).max()))
-    if worst > TOLERANCE:
-        raise ValueError(f"onnxruntime and PyTorch differ by up to {worst:.2g} in a probability, {TOLERANCE:g} is allowed: not exported")
+    if worst > (allowed := deployed.task.tolerance):
+        name = list(deployed.task.outputs)[-1]
+        raise ValueError(f"onnxruntime and PyTorch differ by up to {worst:.2g} in {name}, {allowed:g} is allowed: not exported")
     return worst
 
 
 def _card(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters: int) -> ModelCard:
     modality, (height, width) = branch.view.modality, branch.view.size
     colour = isinstance(modality, RGB)
-    grid = f", {height}, {width}" if isinstance(task, Segmentation) else ""
     return ModelCard(
         name=notes.name,
         description=notes.description,
-        classes=task.classes,
+        noun=task.noun,
+        names=task.described,
         sensor=modality.name,
         unit=modality.unit,
         value_range=modality.range,
@@ -217,7 +218,7 @@ def _card(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters: 
         preparation=f"{_CUT if notes.crops else _WHOLE} to height {height}, width {width}; by area where a side shrinks to half"
         " or less, else bilinear",
         normalisation={"mean": tuple(branch.mean.flatten().tolist()), "std": tuple(branch.std.flatten().tolist())},
-        outputs={LOGITS: f"(batch, classes{grid}) float32", PROBABILITIES: f"(batch, classes{grid}) float32, 0..1"},
+        outputs={name: text.format(height=height, width=width) for name, text in task.outputs.items()},
         parameters=parameters,
         data=notes.data,
         metrics=dict(notes.metrics),
@@ -232,9 +233,15 @@ def _card(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters: 
     )
 
 
+def _plain(card: ModelCard) -> dict[str, Any]:
+    """For programs: the names stand under what they are, such as "classes"."""
+    return {card.noun if key == "names" else key: value for key, value in asdict(card).items() if key != "noun"}
+
+
 def card_markdown(card: ModelCard, file_name: str) -> str:
     """The card for people, with a script that runs the model."""
     low, high = card.value_range
+    answer = list(card.outputs)[-1]
     _, channels, height, width = card.input_shape
     lines = [
         f"# {card.name}",
@@ -247,7 +254,7 @@ def card_markdown(card: ModelCard, file_name: str) -> str:
         f"| channels | {card.channel_order} |",
         f"| preparation | {card.preparation}; no normalisation, it is inside |",
         *(f"| output | `{name}`: {shape} |" for name, shape in card.outputs.items()),
-        f"| classes | {', '.join(f'{i} {name}' for i, name in enumerate(card.classes)).replace('|', chr(92) + '|')} |",
+        f"| {card.noun} | {', '.join(f'{i} {name}' for i, name in enumerate(card.names)).replace('|', chr(92) + '|')} |",
         f"| parameters | {card.parameters:,} |",
         *([f"| data | {card.data} |"] if card.data else []),
         *(f"| {name} | {value:.4g} |" for name, value in card.metrics.items()),
@@ -262,7 +269,7 @@ def card_markdown(card: ModelCard, file_name: str) -> str:
         "",
         f'session = onnxruntime.InferenceSession("{file_name}", providers=["CPUExecutionProvider"])',
         f"images = np.zeros((1, {channels}, {height}, {width}), np.{card.input_dtype})  # your image here, {card.unit}",
-        f'probabilities = session.run(["{PROBABILITIES}"], {{"{card.input_name}": images}})[0]',
+        f'{answer} = session.run(["{answer}"], {{"{card.input_name}": images}})[0]',
         "```",
         "",
     ]

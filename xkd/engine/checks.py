@@ -12,12 +12,12 @@ from xkd.engine.model import chosen_by_terms, legal_scores, measurable
 from xkd.graph.distiller import Distiller
 from xkd.graph.reading import BATCH, Reading
 from xkd.graph.wiring import all_read
-from xkd.tasks import Classification, Task
+from xkd.tasks import Task
 
 
 def check_together(distiller: Distiller, loaders: Mapping[str, Any], save_best: str) -> None:
     """`ValueError` or `KeyError` names what does not fit, and what would."""
-    check_classes(distiller.task, loaders)
+    check_annotation(distiller.task, loaders)
     _check_save_best(distiller, save_best)
     _check_views(distiller, loaders, chosen_by_terms(save_best))
     _check_ensembles(distiller, loaders["train"].dataset)
@@ -25,21 +25,12 @@ def check_together(distiller: Distiller, loaders: Mapping[str, Any], save_best: 
         _check_pairs(distiller, loaders)
 
 
-def check_classes(task: Task, loaders: Mapping[str, Any]) -> None:
-    several = isinstance(task, Classification) and task.multilabel
-    for split, loader in loaders.items() if task.metrics() else ():  # what measures nothing knows no classes
-        if isinstance(task, Classification) and loader.dataset.target == "label" and loader.dataset.multilabel != several:
-            labels = 'labels = "multi"' if loader.dataset.multilabel else "one label per row"
-            raise ValueError(
-                f"the {split} data's manifest {loader.dataset.manifest.root} has {labels}, the task has multilabel={several}:"
-                f" use Classification(..., multilabel={not several}), with {'CrossEntropy' if several else 'BinaryCrossEntropy'}"
-            )
-        if tuple(loader.dataset.classes) != tuple(task.classes):
-            raise ValueError(
-                f"the task's classes {list(task.classes)} are not those of the {split} data's manifest"
-                f" {loader.dataset.manifest.root}: {list(loader.dataset.classes)}"
-                + (", in that order" if set(loader.dataset.classes) == set(task.classes) else "")
-            )
+def check_annotation(task: Task, loaders: Mapping[str, Any]) -> None:
+    """Whether the rows are annotated with what the task learns from."""
+    for split, loader in loaders.items():
+        dataset = loader.dataset
+        if why := task.misfit(dataset.annotation, f"the {split} data's manifest {dataset.manifest.root}"):
+            raise ValueError(why)
 
 
 def _check_views(distiller: Distiller, loaders: Mapping[str, Any], by_terms: bool) -> None:

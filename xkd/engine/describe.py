@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -19,8 +20,6 @@ from xkd.graph.distiller import Distiller, count_flops
 from xkd.graph.reading import Reading
 from xkd.graph.weights import EMA, Checkpoint, Random
 from xkd.graph.wiring import all_read
-from xkd.statistics.chance import by_chance
-from xkd.tasks import Classification, Segmentation
 
 LEVEL: Final = 0.05  # a teacher that random pairings match more often than this is at chance level
 
@@ -64,7 +63,7 @@ class _Printed(logging.Handler):
 
 def measure_teachers(distiller: Distiller, config: Config, seed: int, console: Console) -> None:
     """Each frozen teacher is measured on val before it teaches, on its own view; `ValueError` names one that is at chance level there."""
-    if not distiller.task.metrics():
+    if not distiller.task.measures().main:
         return
     for name, branch in distiller.branches.items():
         if branch.frozen and isinstance(branch.weights, Checkpoint) and branch.weights.without_labels():
@@ -112,24 +111,24 @@ def is_judged(distiller: Distiller, name: str) -> bool:
     """Whether a teacher has to be better than chance: random weights are a control, and of taps alone the classifier does not matter."""
     branch = distiller.branches[name]
     answers = {"output", *branch.explanations} & set(distiller.needed[name])
-    classifies = isinstance(distiller.task, Classification | Segmentation)
-    return branch.judged and bool(answers) and classifies and not isinstance(branch.weights, Random)
+    return branch.judged and bool(answers) and distiller.task.measures().chance is not None and not isinstance(branch.weights, Random)
 
 
 def _refuse_chance(distiller: Distiller, name: str, predictions: Predictions, measured: str) -> None:
-    labelled = predictions.labelled
-    share = by_chance(predictions.probabilities[labelled].float().numpy(), predictions.target[labelled].long().numpy())
+    chance, labelled = distiller.task.measures().chance, predictions.labelled
+    share = chance(predictions.measured) if chance else math.nan
     if not share > LEVEL:  # nor where the rows are too few to tell
         return
     branch = distiller.branches[name]
     mean, std = ([round(value, 3) for value in of.flatten().tolist()] for of in (branch.mean, branch.std))
-    classes = list(distiller.task.classes if branch.class_map is None else branch.class_map.own)
+    names = list(distiller.task.names if branch.class_map is None else branch.class_map.own)
     raise ValueError(
         f"teacher '{name}' is at chance level on val: {measured} over {int(labelled.sum())} labelled rows, and {share:.0%} of random"
         f" pairings of its answers with these rows are as good. Was it trained for long enough? Is it normalised as in its own training"
         f" (here by mean {mean} and std {std},"
-        f" {branch.view.modality.unit}: mean=, std= of Checkpoint)? Are its classes in this order, {classes} (else class_map="
-        f"ClassMap(own=..., to=...))? Are these its weights, its classifier too, for this task and view '{branch.view.name}'"
+        f" {branch.view.modality.unit}: mean=, std= of Checkpoint)? Are its {distiller.task.noun} in this order,"
+        f" {names}{' (else class_map=ClassMap(own=..., to=...))' if distiller.task.of_classes else ''}?"
+        f" Are these its weights, its last layer too, for this task and view '{branch.view.name}'"
         f" ({getattr(branch.weights, 'path', branch.weights)})? If you mean it, use Branch(..., judged=False)"
     )
 

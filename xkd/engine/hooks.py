@@ -18,7 +18,6 @@ from rich.console import Console
 from torch import nn
 
 from xkd.data.rows import Row
-from xkd.engine.model import chosen_by_terms
 from xkd.files import write_atomically
 from xkd.graph.distiller import Distiller
 from xkd.graph.state_dicts import load_file
@@ -94,7 +93,7 @@ class PlainCheckpointHook(CheckpointHook):
 
     best_ckpt_path: str | None
 
-    def __init__(self, interval: int = 1, max_keep_ckpts: int = 2, save_best: str = "") -> None:
+    def __init__(self, interval: int = 1, max_keep_ckpts: int = 2, save_best: str = "", less_is_better: bool = False) -> None:
         if max_keep_ckpts in (0, 1):
             raise ValueError(
                 f"max_keep_ckpts must be at least 2, so that the last one stays while the next is written; got {max_keep_ckpts}"
@@ -103,7 +102,7 @@ class PlainCheckpointHook(CheckpointHook):
             interval=interval,
             max_keep_ckpts=max_keep_ckpts,
             save_best=save_best or None,
-            rule=("less" if chosen_by_terms(save_best) else "greater") if save_best else None,
+            rule=("less" if less_is_better else "greater") if save_best else None,
             backend_args={"backend": "atomic"},
         )
         self.validations: list[dict[str, float]] = []  # what each gave; early stopping counts them
@@ -148,7 +147,7 @@ class PlainCheckpointHook(CheckpointHook):
         taught = {name: of.path for name, of in weights.items() if "path" in of}
         checkpoint["meta"]["xkd"] = {
             "student": distiller.student_name,
-            "classes": list(distiller.task.classes),
+            "classes": list(distiller.task.names),  # or what else its outputs are
             "teachers": taught,
             "crops": crops_of(runner.train_dataloader.dataset.rows),
             SETTINGS: dict(runner.cfg[SETTINGS]),

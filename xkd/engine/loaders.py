@@ -19,6 +19,7 @@ from xkd.data.gaps import Gaps
 from xkd.data.loader import DrawSampler, collate, collate_mixed
 from xkd.data.mix import Mix
 from xkd.data.paired import PairedDataset
+from xkd.data.targets import can_be_mixed
 from xkd.engine.config import as_plain
 from xkd.engine.settings import NO_WORKERS, workers_of
 from xkd.graph.distiller import Distiller
@@ -37,8 +38,9 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
         plain["dataset"] = {**plain["dataset"], "views": list(views)}
     dataset: PairedDataset = build(plain["dataset"], "dataset")
     mix: Mix | None = build({"seed": seed, **plain["mix"]}, "mix") if "mix" in plain else None
-    if mix and dataset.target != "label":
-        raise ValueError("mix is for labels of images; this dataset's target is the mask")
+    if mix and not can_be_mixed(dataset.annotation):
+        what = "the mask" if dataset.target == "mask" else f"{dataset.annotation.kind} {list(dataset.annotation.names)}"
+        raise ValueError(f"mix is for labels of images; this dataset's target is {what}")
     order = plain.get("sampler", {"shuffle": False})
     if draws and order.get("shuffle"):
         order = {**order, "num_draws": draws}

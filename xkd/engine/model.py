@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch
 from xkd.graph.distiller import Distiller
+from xkd.statistics import run_of
 from xkd.tasks import Task
 
 _LOSS: Final = "loss"
@@ -99,13 +100,8 @@ class TaskMetric(BaseMetric):
         labelled = [(prediction, target) for prediction, target, known in results if known]
         if not labelled:
             raise ValueError("the validation split has no labelled row, so there is nothing to choose a checkpoint by")
-        predictions, targets = (torch.stack(column) for column in zip(*labelled, strict=True))
-        metrics = self.task.metrics()
-        for metric in metrics.values():
-            # mmengine has gathered the rows and calls this in the first process alone; a metric that waits for the others would hang
-            metric.distributed_available_fn = lambda: False
-        metrics.update(predictions, targets)
-        return {name: float(value) for name, value in metrics.compute().items()}
+        predictions, targets = (torch.stack(column).numpy() for column in zip(*labelled, strict=True))
+        return self.task.measures().of(run_of(predictions, targets))
 
 
 class TermMetric(BaseMetric):
@@ -144,7 +140,13 @@ def chosen_by_terms(save_best: str) -> bool:
     return name != save_best and (name == _LOSS or name.startswith(_TERM))
 
 
+def less_is_better(save_best: str, task: Task) -> bool:
+    """Of the score that checkpoints are chosen by: a term's, or a measure of which the task says so."""
+    name = save_best.removeprefix(f"{TaskMetric.default_prefix}/")
+    return chosen_by_terms(save_best) or any(measure.name == name and not measure.higher for measure in task.measures().main)
+
+
 def legal_scores(distiller: Distiller) -> list[str]:
     """What `save_best` may name."""
-    names = [*distiller.task.metrics(), _LOSS, *(f"{_TERM}{name}" for name in measurable(distiller))]
+    names = [*(measure.name for measure in distiller.task.measures().main), _LOSS, *(f"{_TERM}{name}" for name in measurable(distiller))]
     return [f"{TermMetric.default_prefix}/{name}" for name in names]

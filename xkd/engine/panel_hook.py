@@ -50,5 +50,5 @@ class PanelHook(Hook):
         ]
         method = self.method or picture_method(runner.cfg, name)
         lookers.append(Looker(f"student, epoch {runner.epoch + 1}", Student(distiller.student, distiller.task, name), method))
-        rows = panel_rows(self.samples, self.views, lookers, distiller.task.classes)
-        return draw_pixels(rows, distiller.task.classes)
+        rows = panel_rows(self.samples, self.views, lookers)
+        return draw_pixels(rows, distiller.task.names)

@@ -1,4 +1,4 @@
-"""Panels of a trained student: what it saw, what the teacher's sensor saw, where each network looked, what it chosen."""
+"""Panels of a trained student: what it saw, what the teacher's sensor saw, where each network looked, what it said."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from xkd.attention.maps import METHODS, attention_map
 from xkd.batch import Batch, View
@@ -26,7 +25,7 @@ from xkd.engine.outline import Outline
 from xkd.engine.student import Student, load_student
 from xkd.graph.branch import example_batch
 from xkd.graph.state_dicts import load_file
-from xkd.tasks import Classification, Segmentation, Task
+from xkd.tasks import Reply, Task
 from xkd.visualise import Panel, PanelRow
 
 CLASSES: Final = "classes"
@@ -53,8 +52,8 @@ def attention_method(config: Config, branch: str) -> str:
 
 def picture_method(config: Config, branch: str) -> str:
     """What a person wants to see of a branch: what it says of each pixel where it does, else where it looks."""
-    task = as_plain(config.distiller.task)["type"]
-    return CLASSES if issubclass(task, Segmentation) else attention_method(config, branch)
+    task: Task = build(as_plain(config.distiller.task), "distiller.task")
+    return CLASSES if task.grid else attention_method(config, branch)
 
 
 def check_attention(config: Config, branch: str) -> None:
@@ -119,7 +118,7 @@ def teachers(config: Config, checkpoint: str) -> list[Looker]:
     return lookers
 
 
-def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[Looker], classes: Sequence[str]) -> list[PanelRow]:
+def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[Looker]) -> list[PanelRow]:
     """One row per sample: each sensor as a person sees it, the classes of its pixels if any, then each network over its own input."""
     batch = collate(list(samples))
     shown = [_look(looker, batch) for looker in lookers]
@@ -131,53 +130,36 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
         for title, image in chain.from_iterable(of.items() for of in pictures.values()):
             images.setdefault(title, image)  # a sensor that is in a stack too is shown once
         panels = [Panel(title, image, outline=outline) for title, image in images.items()]
-        if sample.target.ndim == 2 and sample.labelled:
-            panels.append(Panel("truth", panels[0].image, classes=sample.target.numpy()))
-        for looker, (maps, probabilities) in zip(lookers, shown, strict=True):
+        truth = _truth(sample, lookers[-1].student.task)
+        if truth.pixels is not None:
+            panels.append(Panel("truth", panels[0].image, classes=truth.pixels.numpy()))
+        for looker, (maps, predictions) in zip(lookers, shown, strict=True):
             seen = pictures.get(looker.student.branch.view.name)
             if seen is None:
                 continue
-            panel = Panel(
-                looker.title, next(iter(seen.values())), None, None, *_answer(probabilities[position], sample, looker.student.task)
-            )
-            values = maps[position].numpy()
-            panels.append(
-                replace(panel, classes=values) if looker.method == CLASSES else replace(panel, attention=values[0], outline=outline)
-            )
-        rows.append(PanelRow(sample.meta.get("id", str(position)), _truth(sample, classes), tuple(panels)))
+            answer = looker.student.task.answer(predictions[position], sample.target if sample.labelled else None)
+            panel = Panel(looker.title, next(iter(seen.values())), None, None, answer.caption, answer.verdict)
+            if maps is not None:
+                panels.append(replace(panel, attention=maps[position, 0].numpy(), outline=outline))
+            elif answer.pixels is not None:
+                panels.append(replace(panel, classes=answer.pixels.numpy()))
+        rows.append(PanelRow(sample.meta.get("id", str(position)), truth.said, tuple(panels)))
     return rows
 
 
-def _answer(probabilities: Tensor, sample: Any, task: Task) -> tuple[str, Literal["", "right", "wrong"]]:
-    """What a network said of one row, and whether that is right; of pixels, how many of those that count are right."""
-    if not task.classes:
-        return "", ""
-    if probabilities.ndim == 3:
-        counts = sample.target >= 0
-        share = (probabilities.argmax(0) == sample.target)[counts].float().mean().item() if counts.any() else float("nan")
-        return f"{share:.0%} of pixels right", ""
-    several = isinstance(task, Classification) and task.multilabel
-    chosen = probabilities > 0.5 if several else one_hot(probabilities.argmax(), len(task.classes)) > 0
-    caption = ", ".join(f"{name} {value:.2f}" for name, value, of in zip(task.classes, probabilities, chosen, strict=True) if of) or "none"
-    if not sample.labelled:
-        return caption, ""
-    there = sample.target > 0.5 if several else one_hot(sample.target, len(task.classes)) > 0
-    return caption, "right" if torch.equal(chosen, there) else "wrong"
-
-
-def _look(looker: Looker, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Maps (B, 1, h, w), or classes (B, H, W), and probabilities (B, K) or (B, K, H, W); a row without the view gives what zeros give."""
+def _look(looker: Looker, batch: Batch) -> tuple[Tensor | None, Tensor]:
+    """Maps (B, 1, h, w), none where the answer is the picture, and predictions; a row without the view gives what zeros give."""
     branch, task = looker.student.branch, looker.student.task
     images = batch.views[branch.view.name].to(branch.mean.device)
     training = branch.training
     with torch.no_grad():
-        probabilities = task.predict(branch.eval().run(images, batch, task)["output"]).cpu()
+        predictions = task.predict(branch.eval().run(images, batch, task)["output"]).cpu()
     branch.train(training)  # it may be in the middle of its training
     if looker.method != CLASSES:
-        return attention_map(branch, images, task, looker.method).clamp(min=0).cpu(), probabilities
-    if probabilities.ndim != 4:
+        return attention_map(branch, images, task, looker.method).clamp(min=0).cpu(), predictions
+    if not task.grid:
         raise ValueError(f"'{CLASSES}' is what a network says of each pixel; this task answers by image. Legal are {', '.join(METHODS)}")
-    return probabilities.argmax(1), probabilities
+    return None, predictions
 
 
 def _pictures(view: View, image: Tensor) -> dict[str, NDArray[np.uint8]]:
@@ -188,12 +170,5 @@ def _pictures(view: View, image: Tensor) -> dict[str, NDArray[np.uint8]]:
     return {title: sensor.show(part) for title, sensor, part in zip(titles, view.sensors, parts, strict=True)}
 
 
-def _truth(sample: Any, classes: Sequence[str]) -> str:
-    if not sample.labelled or not classes:
-        return "unlabelled"
-    if sample.target.ndim == 0:
-        return classes[int(sample.target)]
-    if sample.target.ndim == 2:
-        shares = torch.bincount(sample.target[sample.target >= 0], minlength=len(classes)) / max(sample.target.numel(), 1)
-        return ", ".join(f"{name} {share:.0%}" for name, share in zip(classes, shares.tolist(), strict=True))
-    return ", ".join(name for name, there in zip(classes, sample.target, strict=True) if there) or "none"
+def _truth(sample: Any, task: Task) -> Reply:
+    return task.truth(sample.target) if sample.labelled and task.names else Reply("unlabelled")

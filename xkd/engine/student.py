@@ -76,11 +76,11 @@ def _branch(section: Mapping[str, Any], name: str, weights: Mapping[str, Any], t
     plain = {key: value for key, value in section["branches"][name].items() if key not in left_out}
     branch: Branch = build({**plain, "weights": weights, "frozen": not heads}, f"distiller.branches.{name}")
     if isinstance(branch.weights, Checkpoint):
-        known = list(task.classes if branch.class_map is None else branch.class_map.own)
+        known = list(task.names if branch.class_map is None else branch.class_map.own)
         trained = load_file(branch.weights.path).get("meta", {}).get("xkd", {}).get("classes", known)
         if known and trained != known:
             of = "the config's task" if branch.class_map is None else f"the class_map of branch '{name}'"
-            raise ValueError(f"{branch.weights.path} was trained on classes {trained}; {of} has {known}")
+            raise ValueError(f"{branch.weights.path} was trained on {task.noun} {trained}; {of} has {known}")
     return branch
 
 

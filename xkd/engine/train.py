@@ -50,7 +50,7 @@ from xkd.engine.hooks import SETTINGS, PlainCheckpointHook, StepHook, SyncStatis
 from xkd.engine.interval import IntervalInfoHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
-from xkd.engine.model import DistillerModel, TaskMetric, TermMetric, chosen_by_terms
+from xkd.engine.model import DistillerModel, TaskMetric, TermMetric, chosen_by_terms, less_is_better
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import Display, ProgressHook, shown_on
 from xkd.engine.resume import resumed, settings_of
@@ -60,6 +60,7 @@ from xkd.engine.stages import STORE, with_trained
 from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
 from xkd.graph.distiller import Distiller
+from xkd.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ def make_runner(
         val_evaluator=Evaluator([TermMetric(distiller) if by_terms else TaskMetric(distiller.task)]),
         optim_wrapper=optim_wrapper,
         param_scheduler=with_ends(as_plain(config.get("param_scheduler") or []), config.train_cfg.max_epochs),
-        default_hooks=make_hooks(config, run.launcher),
+        default_hooks=make_hooks(config, run.launcher, distiller.task),
         custom_hooks=list(hooks),
         load_from=last,
         resume=last is not None,
@@ -245,14 +246,19 @@ def backends(config: Config) -> list[Any]:
     return named if any(backend["type"] is LocalVisBackend for backend in named) else [{"type": LocalVisBackend}, *named]
 
 
-def make_hooks(config: Config, launcher: str) -> dict[str, Any]:
+def make_hooks(config: Config, launcher: str, task: Task) -> dict[str, Any]:
     """mmengine's default hooks, with those that xkd has in their place, and the config's changes to them."""
     own = as_plain(config.get("default_hooks") or {})
     return {
         "logger": LoggerHook(interval=config.get("log_interval", 50)),
         **own,
         "runtime_info": {"type": IntervalInfoHook, **own.get("runtime_info", {})},
-        "checkpoint": {"type": PlainCheckpointHook, "save_best": config.save_best, **own.get("checkpoint", {})},
+        "checkpoint": {
+            "type": PlainCheckpointHook,
+            "save_best": config.save_best,
+            "less_is_better": less_is_better(config.save_best, task),
+            **own.get("checkpoint", {}),
+        },
         **({"sync_statistics": SyncStatisticsHook()} if launcher != "none" else {}),
     }
 

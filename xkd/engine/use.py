@@ -13,19 +13,20 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from xkd.builder import build
 from xkd.data.images import find_images, read_crops, read_sample
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.data.sample import Sample
 from xkd.deploy.export import CardNotes, ExportReport, export_onnx
-from xkd.engine.checks import check_classes
+from xkd.engine.checks import check_annotation
 from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_student, registered
 from xkd.evaluate import Predictions, measure, predict as predict_rows
 from xkd.files import write_atomically
 from xkd.geometry import Box
-from xkd.tasks import Features, Segmentation
+from xkd.tasks import Reply, Task
 
 BATCH_SIZE: Final = 64  # images
 
@@ -42,14 +43,13 @@ class Tested:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image: the classes that it was given (several labels: all above one half), each class's probability, or why it has none.
+    """One image: what the network says of it, or why it says nothing.
 
-    For segmentation the class of most pixels, and the share of each class.
+    `answer.values` are by name: each class's probability, of pixels its share, a number; `answer.chosen` the classes that it was given.
     """
 
     file: Path
-    classes: tuple[str, ...]
-    probabilities: Mapping[str, float]
+    answer: Reply
     error: str = ""
     crop: Box | None = None  # the part of the image, where it was one
 
@@ -69,7 +69,7 @@ def test(config: Config | str | Path, checkpoint: str | Path, *, split: str = "t
     check_answers(config, "tested")
     student = load_student(config, str(checkpoint))
     loader = build_loader(config[f"{split}_dataloader"], seed=0, views=[student.branch.view])
-    check_classes(student.task, {split: loader})
+    check_annotation(student.task, {split: loader})
     predictions = predict_rows(student.branch, student.task, loader)
     dataset: PairedDataset = loader.dataset  # type: ignore[assignment]  # DataLoader forgets the type
     return Tested(measure(student.task, predictions), predictions, dataset, student)
@@ -89,11 +89,11 @@ def predict(
     `crops` is a table of parts of images in their place (see `read_crops`). A student that learned from crops is asked about whole
     images with `whole_images` alone. `masks` is a folder for a PNG of class numbers per image, at the view's size (segmentation).
     """
-    if not student.task.classes:
+    if not student.task.names:
         raise ValueError(
             "this network's task knows no classes, so it predicts none: train one with a task on top of it, weights=Checkpoint(path)"
         )
-    if masks and not isinstance(student.task, Segmentation):
+    if masks and not student.task.grid:
         raise ValueError(f"masks are for segmentation; this config's task is {type(student.task).__name__}")
     if crops and (images or masks):
         raise ValueError("crops are parts of the images that their table names: leave out the images and the masks")
@@ -115,11 +115,12 @@ def predict(
 
 
 def check_answers(config: Config, done: str) -> None:
-    """`ValueError` where the task is Features: the network says nothing of an image."""
-    if issubclass(as_plain(config.distiller.task)["type"], Features):
+    """`ValueError` where the network says nothing of an image."""
+    task: Task = build(as_plain(config.distiller.task), "distiller.task")
+    if not task.names:
         raise ValueError(
-            f"{config.filename}: its task is Features, which knows no classes, so no answer can be {done}. Train a network with a task on"
-            " top of it, weights=Checkpoint(path); the folder for timm that xkd pretrain writes has the network as it is"
+            f"{config.filename}: its task is {type(task).__name__}, which knows no classes, so no answer can be {done}. Train a network"
+            " with a task on top of it, weights=Checkpoint(path); the folder for timm that xkd pretrain writes has the network as it is"
         )
 
 
@@ -148,30 +149,22 @@ def _predictions(
         with torch.no_grad():
             output = student.branch.run(batch.views[student.branch.view.name], batch, student.task)["output"]
         predictions = dict(zip(samples, student.task.predict(output).cpu(), strict=True))
-    if isinstance(student.task, Segmentation):
-        predictions = {number: _pixel_shares(values, masks.get(places[number][0])) for number, values in predictions.items()}
-    classes = student.task.classes
-    several = getattr(student.task, "multilabel", False)
     for number, (path, crop) in enumerate(places):
         if number in errors:
-            yield Prediction(path, (), {}, errors[number], crop)
+            yield Prediction(path, Reply(), errors[number], crop)
             continue
-        values = predictions[number].tolist()
-        chosen = [classes[values.index(max(values))]]
-        if several:
-            chosen = [name for name, value in zip(classes, values, strict=True) if value > 0.5]
-        yield Prediction(path, tuple(chosen), dict(zip(classes, values, strict=True)), crop=crop)
+        answer = student.task.answer(predictions[number])
+        if answer.pixels is not None and (file := masks.get(path)) is not None:
+            _write_pixels(answer.pixels, file)
+        yield Prediction(path, answer, crop=crop)
 
 
-def _pixel_shares(probabilities: torch.Tensor, file: Path | None) -> torch.Tensor:
-    """(K,) shares of the image's pixels; the class of each goes into a PNG where one is named."""
-    classes = probabilities.argmax(0)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        png = io.BytesIO()
-        Image.fromarray(classes.to(torch.uint8).numpy()).save(png, "PNG")
-        write_atomically(file, png.getvalue())
-    return torch.bincount(classes.flatten(), minlength=len(probabilities)) / classes.numel()
+def _write_pixels(pixels: torch.Tensor, file: Path) -> None:
+    """The class of each pixel as a PNG."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    png = io.BytesIO()
+    Image.fromarray(pixels.to(torch.uint8).numpy()).save(png, "PNG")
+    write_atomically(file, png.getvalue())
 
 
 def export(

@@ -33,6 +33,7 @@ CLUSTER = "group"  # rows of one plant, scene or drive are alike: the bootstrap 
 NUM_PROBED = 128  # labelled rows, at most, of what takes many passes: insertion, deletion and randomised weights
 SCORES = ("no_map", "epg", "epg_lift", "pointing_game", "iou", "lift_within", "insertion", "deletion", "randomised")
 _SCORE = "score_"  # of the columns of a file
+_PREDICTIONS = "probabilities"  # as they are called in files, whatever the task
 
 
 def answer(config: Config, student: Student, seed: int) -> TestRun:
@@ -50,8 +51,8 @@ def answer(config: Config, student: Student, seed: int) -> TestRun:
     scores = score_columns(student, loader, method, wider, num_probed(section)) if method else {}
     return TestRun(
         np.array([meta["id"] for meta in predictions.meta]),
-        predictions.probabilities.numpy(),
-        predictions.target.numpy().astype(np.int64),
+        predictions.values.numpy(),
+        predictions.target.numpy(),
         np.array([meta[section.get("cluster", CLUSTER)] for meta in predictions.meta]),
         scores,
     ).at(np.flatnonzero(labelled))
@@ -110,14 +111,14 @@ def probed_rows(dataset: PairedDataset, number: int) -> set[str]:
 
 
 def _probe(student: Student, unlearned: Callable[[int], Branch], batch: Batch, method: str, chosen: Tensor) -> dict[str, Tensor]:
-    """Of the chosen rows alone; of pixels, and of several labels, there is no one class to follow."""
+    """Of the chosen rows alone; where rows have no one class, there is none to follow."""
     scores = {name: torch.full((len(batch),), torch.nan) for name in ("insertion", "deletion", "randomised")}
     images = batch.views[student.branch.view.name][chosen]
     if len(images):
         maps = attention_map(student.branch, images, student.task, method)
         scores["randomised"][chosen] = unlearned_correlation(unlearned, images, student.task, method, maps).cpu()
-        if batch.target.ndim == 1:
-            classes = student.task.predict(student.branch.run(images, batch, student.task)["output"]).argmax(1)
+        if student.task.one_class:
+            classes = student.task.choose(student.branch.run(images, batch, student.task)["output"])
             inserted, deleted = insertion_deletion(student.branch, images, student.task, maps, classes)
             scores["insertion"][chosen], scores["deletion"][chosen] = inserted.cpu(), deleted.cpu()
     return scores
@@ -154,11 +155,12 @@ def questions_key(config: Config) -> str:
 def to_bytes(run: TestRun) -> bytes:
     buffer = io.BytesIO()
     scores: Mapping[str, Any] = {f"{_SCORE}{name}": score for name, score in run.scores.items()}
-    np.savez(buffer, rows=run.rows, probabilities=run.probabilities, target=run.target, clusters=run.clusters, **scores)
+    columns: dict[str, Any] = {"rows": run.rows, _PREDICTIONS: run.predictions, "target": run.target, "clusters": run.clusters}
+    np.savez(buffer, **columns, **scores)
     return buffer.getvalue()
 
 
 def from_file(path: Path) -> TestRun:
     with np.load(path, allow_pickle=False) as columns:
         scores = {name.removeprefix(_SCORE): columns[name] for name in columns if name.startswith(_SCORE)}
-        return TestRun(columns["rows"], columns["probabilities"], columns["target"], columns["clusters"], scores)
+        return TestRun(columns["rows"], columns[_PREDICTIONS], columns["target"], columns["clusters"], scores)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from xkd.builder import build
 from xkd.engine.config import as_names, as_plain, copied, load_config
 from xkd.engine.outline import Outline
 from xkd.engine.stages import teacher_config
@@ -17,6 +18,7 @@ from xkd.engine.use import check_answers
 from xkd.evidence import controls
 from xkd.evidence.chains import begun, in_order
 from xkd.statistics import TestRun
+from xkd.tasks import checked
 
 COMPARE_KEYS = ("answers", "attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
 RESERVED = (
@@ -111,7 +113,8 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     arms.append(derived("distilled", "student distilled", lambda config: config, sources))
     if outline.has_pairs:
         arms.append(derived("shuffled", "student, shuffled pairs", controls.shuffled, sources))
-        title = "student, pairs shuffled within classes"
+        alike = checked(build(as_plain(plain.distiller.task), "distiller.task")).alike
+        title = f"student, pairs shuffled within {alike}"
         arms.append(derived("shuffled_within", title, controls.shuffled_within, sources, control=True))
     self_taught = derived("self_taught", "student, its own teacher", controls.self_taught, {controls.SELF: "alone"}, control=True)
     if Outline.of(self_taught.config()).taught_by(controls.SELF):

@@ -17,8 +17,7 @@ from xkd.engine.outline import Outline
 from xkd.evidence.answers import CLUSTER
 from xkd.evidence.arms import Arm
 from xkd.graph.class_map import ClassMap
-from xkd.statistics import metrics_for
-from xkd.tasks import Task
+from xkd.tasks import Task, checked
 
 _NAMED = 3  # rows, at most, that a message names
 
@@ -34,12 +33,14 @@ class _Tested:
 
 def check_comparable(arms: Sequence[Arm]) -> None:
     """`ValueError` where arms answer in other classes, of another grid, or where no labelled test row has the sensors of all."""
+    for arm in arms:
+        check_measured(arm)
     tested = {arm.name: _tested(arm) for arm in arms}
     ours = tested["alone"]
     for arm in arms:
         _check_classes(arm, ours.task)
         theirs = tested[arm.name]
-        if _kind(theirs.task) == 3 and theirs.size != ours.size:
+        if theirs.task.grid and theirs.size != ours.size:
             raise ValueError(
                 f"arm '{arm.name}' is tested on pixels of {theirs.size}, the student alone on {ours.size}; views need one size"
             )
@@ -73,30 +74,36 @@ def check_readable(arms: Sequence[Arm]) -> None:
 def chosen_metric(arms: Sequence[Arm], metric: str) -> str:
     """What the finding is about: the named one, or the task's first. `ValueError` where the task is not judged by it."""
     (alone,) = [arm for arm in arms if arm.name == "alone"]
-    known = list(metrics_for(_kind(_task(alone.config()))))
+    task = _task(alone.config())
+    known = [measure.name for measure in task.measures().main]
     if metric and metric not in known:
         raise ValueError(f"this task is not judged by --metric {metric}; there are {known}")
     return metric or known[0]
+
+
+def check_measured(arm: Arm) -> None:
+    """`ValueError` for a task that cannot be compared: it is of an unknown kind, or measures nothing."""
+    task = _task(arm.config())
+    if not task.measures().main:
+        raise ValueError(f"arm '{arm.name}' has the task {task}, which measures nothing, so nothing can be compared")
 
 
 def _check_classes(arm: Arm, ours: Task) -> None:
     own, (config, branch) = _task(arm.config()), arm.tested()
     plain = as_plain(config.distiller.branches.get(branch, {})).get("class_map")  # of an ensemble, its networks' own
     class_map: ClassMap | None = build(plain, f"distiller.branches.{branch}.class_map") if plain and arm.through else None
-    if (type(own), _kind(own)) != (type(ours), _kind(ours)):
+    if (type(own), getattr(own.annotation, "kind", "")) != (type(ours), getattr(ours.annotation, "kind", "")):
         raise ValueError(f"arm '{arm.name}' has the task {own}, the student {ours}: answers of two kinds cannot be compared")
-    if class_map is None and own.classes != ours.classes:
-        raise ValueError(
-            f"arm '{arm.name}' answers in the classes {list(own.classes)}, the student in {list(ours.classes)}: state which means which"
-            " with Branch(class_map=ClassMap(own=..., to=...))"
-        )
+    if class_map is None and own.annotation != ours.annotation:
+        mapped = ": state which means which with Branch(class_map=ClassMap(own=..., to=...))" if ours.of_classes else ""
+        raise ValueError(f"arm '{arm.name}' answers in the {own.noun} {_described(own)}, the student in {_described(ours)}{mapped}")
     if class_map is not None:
-        if class_map.own != own.classes:
+        if class_map.own != own.names:
             raise ValueError(
-                f"arm '{arm.name}' is trained on the classes {list(own.classes)}; the class_map of branch '{branch}' has"
+                f"arm '{arm.name}' is trained on the {own.noun} {list(own.names)}; the class_map of branch '{branch}' has"
                 f" {list(class_map.own)}"
             )
-        class_map.columns(ours.classes)
+        class_map.columns(ours.names)
 
 
 def _tested(arm: Arm) -> _Tested:
@@ -116,10 +123,9 @@ def _eats(arm: Arm) -> tuple[Config, View]:
 
 
 def _task(config: Config) -> Task:
-    task: Task = build(as_plain(config.distiller.task), "distiller.task")
-    return task
+    return checked(build(as_plain(config.distiller.task), "distiller.task"))
 
 
-def _kind(task: Task) -> int:
-    """Dimensions of its target: 1 of one class, 2 of several labels, 3 of pixels."""
-    return task.example_target(1, (8, 8)).ndim
+def _described(task: Task) -> list[str]:
+    """The names, of numbers with their units and ranges."""
+    return list(task.described)

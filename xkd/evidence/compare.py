@@ -15,7 +15,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from xkd.engine.config import load_config
+from xkd.builder import build
+from xkd.engine.config import as_plain, load_config
 from xkd.engine.outline import Outline
 from xkd.engine.panels import check_attention
 from xkd.engine.progress import Display, shown_on
@@ -23,13 +24,13 @@ from xkd.evidence.answers import check_questions
 from xkd.evidence.arms import Arm, ArmRun, first_teacher, make_arms
 from xkd.evidence.comparable import check_comparable, check_readable, chosen_metric
 from xkd.evidence.jobs import Job, default_jobs, run_jobs
-from xkd.evidence.page.tables import CALIBRATION
 from xkd.evidence.page.write import write_page
 from xkd.evidence.particulars import particulars
 from xkd.evidence.runs import read_run, run_arm
 from xkd.evidence.summary_files import as_csv, as_json
 from xkd.files import write_atomically
-from xkd.statistics import UNDEFINED, Comparison, Summary, fidelity, on_common_rows, summarise
+from xkd.statistics import UNDEFINED, Comparison, Near, Summary, on_common_rows, summarise
+from xkd.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,17 @@ def conclude(
 ) -> Compared:
     """The numbers of finished runs, on the screen, in files and on a page."""
     runs, teacher = on_same_rows(finished, console), first_teacher(arms)
-    runs = with_fidelity(runs, teacher.name) if teacher else runs
+    task: Task = build(as_plain(config.distiller.task), "distiller.task")
+    measures = task.measures()
+    runs = with_fidelity(runs, teacher.name, measures.near) if teacher and measures.near else runs
     comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})
-    summary = summarise(comparison, metric, teacher.name if teacher else "", Outline.of(config).has_pairs)
+    summary = summarise(comparison, measures, metric, teacher.name if teacher else "", Outline.of(config).has_pairs)
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
-    details = particulars(arms, runs)
+    details = particulars(arms, runs, measures)
     content = {**as_json(arms, runs, summary, details, len(runs["alone"])), "smoke": smoke}
     write_atomically(root / "summary.json", json.dumps(content, indent=1).encode())
-    write_atomically(root / "summary.csv", as_csv(summary, list(config.distiller.task.classes)).encode())
+    write_atomically(root / "summary.csv", as_csv(summary).encode())
     report = root / "report.html"
     write_page(report, config, arms, runs, summary, details, command, console)
     console.print(f"numbers: {root / 'summary.json'} and summary.csv")
@@ -211,11 +214,11 @@ def on_same_rows(runs: Mapping[str, list[ArmRun]], console: Console) -> dict[str
     return {name: [replace(run, test=test) for run, test in zip(arm, common[name], strict=True)] for name, arm in runs.items()}
 
 
-def with_fidelity(runs: Mapping[str, list[ArmRun]], teacher: str) -> dict[str, list[ArmRun]]:
+def with_fidelity(runs: Mapping[str, list[ArmRun]], teacher: str, near: Near) -> dict[str, list[ArmRun]]:
     """Every other arm's answers compared with the teacher's of the same seed."""
 
     def compared(run: ArmRun, seed: int) -> ArmRun:
-        return replace(run, test=run.test.scored(fidelity(run.test, runs[teacher][seed].test)))
+        return replace(run, test=run.test.scored(near.of(run.test, runs[teacher][seed].test)))
 
     return {name: arm if name == teacher else [compared(run, seed) for seed, run in enumerate(arm)] for name, arm in runs.items()}
 
@@ -223,9 +226,9 @@ def with_fidelity(runs: Mapping[str, list[ArmRun]], teacher: str) -> dict[str, l
 def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> Table:
     table = Table(title="Test split, mean [95 % interval]", box=SIMPLE_HEAD)
     table.add_column("arm")
-    metrics = [name for name in summary.arms["alone"] if name != CALIBRATION]
-    for name in (*metrics, "attention inside mask", "best on val", "seconds"):
-        table.add_column(name.replace("_", " "))
+    metrics = [measure.name for measure in summary.measures.main]
+    for heading in (*(measure.heading for measure in summary.measures.main), "attention inside mask", "best on val", "seconds"):
+        table.add_column(heading)
     for arm in arms:
         estimates = [str(summary.arms[arm.name][name]) for name in metrics]
         energy = summary.scores[arm.name].get("epg", UNDEFINED)
@@ -233,10 +236,10 @@ def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary
         table.add_row(arm.title, *estimates, str(energy) if energy.defined else "-", f"{validation:.3f}", f"{seconds:.0f}")
     table.add_section()
     if teacher := first_teacher(arms):
-        table.add_row(f"share of the gap to the {teacher.title}", summary.metric.replace("_", " "), str(summary.share))
+        table.add_row(f"share of the gap to the {teacher.title}", summary.measure.heading, str(summary.share))
     differences = [("shuffled - alone", summary.control), ("shuffled - smoothed", summary.control_smoothed)]
     differences += [*((f"distilled - {name}", beyond) for name, beyond in summary.beyond.items())]
     for name, difference in differences + [(f"{arm.name} - alone", summary.minus_alone[arm.name]) for arm in arms if arm.variant]:
         if difference is not None:
-            table.add_row(name, summary.metric.replace("_", " "), str(difference))
+            table.add_row(name, summary.measure.heading, str(difference))
     return table

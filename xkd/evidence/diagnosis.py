@@ -22,10 +22,12 @@ from xkd.engine.progress import Display
 from xkd.engine.student import Student, load_student
 from xkd.evidence.answers import CLUSTER
 from xkd.evidence.arms import Arm
+from xkd.evidence.comparable import check_measured
 from xkd.evidence.readings import output_and_reading
 from xkd.evidence.runs import train_arm
-from xkd.statistics import FEW_CLUSTERS, Comparison, Estimate, TestRun, metrics_of
+from xkd.statistics import FEW_CLUSTERS, Comparison, Estimate, Measures, TestRun
 from xkd.statistics.dependence import Dependence, dependence_within
+from xkd.tasks import Task
 
 Verdict = Literal["for", "against", "unclear"]
 SIGNIFICANT = 0.05
@@ -66,6 +68,7 @@ def diagnose(arms: list[Arm], share: float, root: Path, display: Display) -> Dia
     """Train teachers and the student alone for `share` of their epochs (what is there is reused), and look at them on val."""
     named = {arm.name: arm for arm in arms}
     distilled = named["distilled"]
+    check_measured(distilled)
     config = distilled.config()
     folders = {}
     for name in (*distilled.teachers.values(), "alone"):
@@ -78,7 +81,11 @@ def diagnose(arms: list[Arm], share: float, root: Path, display: Display) -> Dia
     for branch, source in distilled.teachers.items():
         teacher = load_student(config, str(folders[source] / "best.pth"), branch)
         ours, theirs = both_on_val(config, student, teacher)
-        answers += [_pairs(config, branch), _better(branch, ours.run, theirs.run), _tells(branch, ours, theirs, unlabelled)]
+        answers += [
+            _pairs(config, branch),
+            _better(branch, ours.run, theirs.run, student.task.measures()),
+            _tells(branch, ours, theirs, unlabelled, student.task),
+        ]
     return Diagnosis(tuple(answers))
 
 
@@ -121,7 +128,7 @@ def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[See
     if not columns["rows"]:
         raise ValueError(f"no labelled row of the val split has both sensors, {list(views)}")
     whole = {name: torch.cat(columns[name]).numpy() for name in ("student", "teacher", "ours", "theirs")}
-    target = torch.cat(columns["target"]).numpy().astype(np.int64)
+    target = torch.cat(columns["target"]).numpy()
     rows, clusters = np.array(columns["rows"]), np.array(columns["clusters"])
     seen = [
         Seen(TestRun(rows, whole[answers], target, clusters), whole[deep]) for answers, deep in (("student", "ours"), ("teacher", "theirs"))
@@ -129,31 +136,35 @@ def both_on_val(config: Config, student: Student, teacher: Student) -> tuple[See
     return seen[0], seen[1]
 
 
-def _better(branch: str, student: TestRun, teacher: TestRun) -> Answer:
-    metric, measure = next(iter(metrics_of(student).items()))
+def _better(branch: str, student: TestRun, teacher: TestRun, measures: Measures) -> Answer:
+    measure = measures.main[0]
     comparison = Comparison({"teacher": [teacher], "alone": [student]})
-    gap: Estimate = comparison.difference("teacher", "alone", measure)
-    verdict: Verdict = "for" if gap.low > 0 else "against" if gap.high <= 0 else "unclear"
-    scores = f"{metric} {measure(teacher):.3f} on {branch}, {measure(student):.3f} for the student alone:"
-    reason = f"{scores} {100 * gap.mean:+.1f} points [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}] on {len(student.rows)} rows of val"
+    gap: Estimate = comparison.difference("teacher", "alone", measure.statistic)
+    none_left = gap.high <= 0 if measure.higher else gap.low >= 0
+    verdict: Verdict = "for" if measure.better(gap) else "against" if none_left else "unclear"
+    theirs, ours = (measure.statistic(run) for run in (teacher, student))
+    scores = f"{measure.heading if measure.title else measure.name} {theirs:.3f} on {branch}, {ours:.3f} for the student alone:"
+    reason = f"{scores} {measure.change(gap)} {measure.span(gap)} on {len(student.rows)} rows of val"
     if comparison.num_clusters < FEW_CLUSTERS:
         few = f" in only {comparison.num_clusters} groups, too few to tell"
         return Answer(f"Is the teacher on {branch} better?", "unclear", reason + few)
-    none = "; a worse teacher takes away" if gap.mean < 0 else "; there is no gap to close"
+    none = "; a worse teacher takes away" if (gap.mean < 0) == measure.higher and gap.mean else "; there is no gap to close"
     worse = {"for": "", "against": none, "unclear": "; there may be no gap to close"}
     return Answer(f"Is the teacher on {branch} better?", verdict, reason + worse[verdict])
 
 
-def _tells(branch: str, student: Seen, teacher: Seen, unlabelled: tuple[int, int]) -> Answer:
+def _tells(branch: str, student: Seen, teacher: Seen, unlabelled: tuple[int, int], task: Task) -> Answer:
     """Within a class, does the student's sensor say anything about the teacher's answer? Where labels lack, does it without the class?
 
     `unlabelled` pairs of all in training.
     """
     question = f"Can the teacher on {branch} tell the student what its labels do not?"
-    if student.run.target.ndim != 1:
-        return Answer(question, "unclear", "this test conditions on a row's class; rows of this task do not have exactly one")
-    logits = np.log(np.maximum(teacher.run.probabilities, 1e-12))
-    ours, theirs, classes = by_group(student.run, student.deep, logits)
+    if not task.one_class:
+        alone = "this test conditions on a row's class; rows of this task do not have exactly one"
+        every = f"this test compares rows that have one label in common, which rows with {task.noun} seldom have"
+        return Answer(question, "unclear", alone if task.of_classes else every)
+    answers = task.measures().scale(teacher.run.predictions)
+    ours, theirs, classes = by_group(student.run, student.deep, answers)
     chosen = np.random.default_rng(0).permutation(len(ours))[:NUM_ROWS]
     dependence: Dependence = dependence_within(ours[chosen], theirs[chosen], classes[chosen])
     significant = dependence.p < SIGNIFICANT  # not where it is not a number

@@ -79,7 +79,7 @@ class Distilled:
         summary = self.summary
         accuracy = {name: str(of[summary.metric]) for name, of in summary.arms.items()}
         named = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in accuracy.items())
-        metric = summary.metric.replace("_", " ")
+        metric = summary.measure.heading
         seeds = len(self.compared.runs["distilled"])
         again = f"{self.command} --seeds 3" if self.command else "xkd.distill(..., seeds=3)"
         more = f"{again}, for an answer to rest on; what is finished is reused"

@@ -25,7 +25,7 @@ from xkd.engine.student import Student, load_with_heads
 from xkd.evaluate import Predictions, predict
 from xkd.graph.branch import Branch, example_batch
 from xkd.taps import find_module
-from xkd.tasks import Classification, Task
+from xkd.tasks import Task
 
 DEEPEST = "output"
 
@@ -68,7 +68,7 @@ def measure_exits(config: Config, checkpoint: str, lose_at_most: float) -> Exits
             f"the student '{student.name}' has no exit: an exit is a head on a tap, heads=dict(first=dict(type=Head, tap=..., module=...)),"
             " with a term for its labels"
         )
-    if not isinstance(student.task, Classification) or student.task.multilabel:
+    if not student.task.one_class:
         raise ValueError(f"an image stops at an exit that is sure of its class; this config's task is {student.task}")
     flops, without = flops_of_exits(student.branch, student.task)
     cost = np.array(list(flops.values()), dtype=np.float64)
@@ -154,7 +154,7 @@ def _answers(
     rows = told[DEEPEST].labelled
     if not rows.any():
         raise ValueError(f"no row of split '{split}' is labelled, so nothing can be measured")
-    best = [told[name].probabilities[rows].max(1) for name in names]
+    best = [told[name].values[rows].max(1) for name in names]
     target = told[DEEPEST].target[rows]
     return np.stack([of.values.numpy() for of in best]), np.stack([(of.indices == target).numpy() for of in best])
 

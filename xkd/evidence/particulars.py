@@ -9,6 +9,7 @@ from xkd.evidence.arms import Arm, ArmRun
 from xkd.evidence.costs import Cost, cost_of
 from xkd.evidence.flips import Flips, flips
 from xkd.evidence.likeness import likeness
+from xkd.statistics import Measures
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Particulars:
     costs: Mapping[str, Cost]  # by arm
 
 
-def particulars(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Particulars:
+def particulars(arms: list[Arm], runs: Mapping[str, list[ArmRun]], measures: Measures) -> Particulars:
     """Of finished runs on the same rows."""
     alone, distilled = ([run.test for run in runs[arm]] for arm in ("alone", "distilled"))
     costs = {arm.name: cost_of(arm, runs[arm.name]) for arm in arms}
-    return Particulars(flips(alone, distilled), likeness({arm.name: arm for arm in arms}, runs), costs)
+    return Particulars(flips(alone, distilled, measures.rows), likeness({arm.name: arm for arm in arms}, runs), costs)

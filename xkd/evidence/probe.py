@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Shaped
 from mmengine.config import Config
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from xkd.data.sample import NO_DRAW
@@ -19,37 +18,38 @@ from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student
 from xkd.evidence.readings import output_and_reading
-from xkd.tasks import Classification
+from xkd.statistics import run_of
+from xkd.tasks import Task, task_of
 
 _DECAY: Final = 1e-2  # of the squared weights, beside the mean loss; not tuned
 _STEPS: Final = 100  # of L-BFGS, which converges in fewer
 _MOST: Final = 4000  # rows of a split: more hardly move a linear classifier
-JUDGED: Final = ("balanced_accuracy", "macro_f1")  # by the first that the task measures
 
 
 def probe(config: Config, network: Student) -> Mapping[str, float]:
-    """Metrics on val of a linear classifier that learned from the labels of train; empty where rows carry no labels of images."""
+    """Measures on val of a linear layer that learned from the labels of train, the one that counts first; empty where there are none."""
     (train, train_target), (val, val_target) = (features(config, network, split) for split in ("train", "val"))
     dataset: Any = build_loader(config.val_dataloader, 0, views=[network.branch.view]).dataset
-    if not len(train) or not len(val) or len(dataset.classes) < 2 or train_target.ndim > 2:
+    task = task_of(dataset.annotation)
+    if not len(train) or not len(val) or task is None:
         return {}
-    task = Classification(tuple(dataset.classes), multilabel=dataset.multilabel)
     mean, std = train.mean(0), train.std(0).clamp(min=1e-6)
-    layer = fit_linear((train - mean) / std, train_target, len(task.classes))
-    metrics = task.metrics()
+    layer = fit_linear((train - mean) / std, train_target, task)
     with torch.no_grad():
-        metrics.update(task.predict(layer((val - mean) / std)), val_target)
-    return {name: float(value) for name, value in metrics.compute().items()}
+        predictions = task.predict(layer((val - mean) / std))
+    measures = task.measures()
+    values = measures.of(run_of(predictions.numpy(), val_target.numpy()))
+    return {measures.probed: values[measures.probed], **values}
 
 
 def score(probed: Mapping[str, float]) -> float:
-    """The one number of a probe by which two networks are compared."""
-    return next(probed[name] for name in JUDGED if name in probed)
+    """The one number of a probe by which two networks are compared: its first."""
+    return next(iter(probed.values()))
 
 
-def fit_linear(features: Float[Tensor, "n d"], target: Shaped[Tensor, "n ..."], classes: int) -> nn.Linear:
-    """Logistic regression, of one label or several, with decay of the weights."""
-    layer = nn.Linear(features.shape[1], classes)
+def fit_linear(features: Float[Tensor, "n d"], target: Shaped[Tensor, "n ..."], task: Task) -> nn.Linear:
+    """By the task's plain loss, such as logistic regression, with decay of the weights."""
+    layer = nn.Linear(features.shape[1], len(task.names))
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     optimizer: Any = torch.optim.LBFGS(layer.parameters(), max_iter=_STEPS, line_search_fn="strong_wolfe")
@@ -57,8 +57,7 @@ def fit_linear(features: Float[Tensor, "n d"], target: Shaped[Tensor, "n ..."], 
     def closure() -> float:
         optimizer.zero_grad()
         output = layer(features)
-        loss: Any = F.cross_entropy(output, target) if target.ndim == 1 else F.binary_cross_entropy_with_logits(output, target.float())
-        loss = loss + _DECAY * layer.weight.square().sum() / 2
+        loss: Any = task.loss(output, target) + _DECAY * layer.weight.square().sum() / 2
         loss.backward()
         return float(loss.detach())
 

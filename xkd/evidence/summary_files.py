@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from xkd.evidence.arms import Arm, ArmRun
-from xkd.evidence.page.charts import losses
+from xkd.evidence.page.charts import Bins, losses
 from xkd.evidence.particulars import Particulars
-from xkd.statistics import Estimate, Summary, confidence_bins
+from xkd.statistics import Estimate, Summary
 
 COLUMNS = ("arm", "number", "mean", "std", "low", "high", "undefined")
 _Line = tuple[str, Estimate, float]  # a number's name, its estimate, the share of rows without it
@@ -28,58 +28,59 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
         "seeds": seeds,
         "gain": _plain(summary.gain),
         "gain_p": _number(summary.gain_p),
-        "recall_gain": [_plain(change) for change in summary.recall_gain],
+        **({f"{each.key}_gain": [_plain(change) for change in summary.each_gain]} if (each := summary.measures.each) else {}),
         "share_of_gap": _plain(summary.share),
         "shuffled_minus_alone": _plain(summary.control),
         "shuffled_minus_smoothed": _plain(summary.control_smoothed),
         "distilled_minus": {name: _plain(difference) for name, difference in summary.beyond.items()},
         "minus_alone": {name: _plain(difference) for name, difference in summary.minus_alone.items()},
         "minus_alone_p": {name: _number(p) for name, p in summary.minus_alone_p.items()},
-        # seeds in which each sample flipped, or of pixels the change of the image's own accuracy
+        # seeds in which each sample flipped, or the change of its score where answers are right by degrees
         "flips": {"gained": details.changed.gained, "lost": details.changed.lost},
         "cka": {readings: {"alone": _number(alone), "distilled": _number(after)} for readings, (alone, after) in details.likeness.items()},
         "arms": {arm.name: _arm(arm, runs[arm.name], summary, details) for arm in arms},
     }
 
 
-def as_csv(summary: Summary, classes: Sequence[str]) -> str:
+def as_csv(summary: Summary) -> str:
     """One line for each arm and number; an undefined one is empty."""
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(COLUMNS)
     for arm in summary.arms:
-        for name, of, undefined in _lines(arm, summary, classes):
+        for name, of, undefined in _lines(arm, summary):
             values = (of.mean, of.std, of.low, of.high) if of.defined else (math.nan,) * 4
             table.writerow([arm, name, *("" if math.isnan(value) else f"{value:.6g}" for value in (*values, undefined))])
     return text.getvalue()
 
 
-def _lines(arm: str, summary: Summary, classes: Sequence[str]) -> Iterator[_Line]:
+def _lines(arm: str, summary: Summary) -> Iterator[_Line]:
     scores, undefined = summary.scores[arm], summary.undefined[arm]
-    per_class = {"recall": summary.recall[arm], **summary.class_scores.get(arm, {})}
+    key = summary.measures.each.key if summary.measures.each else ""
+    by_name = {key: summary.each[arm], **summary.each_scores.get(arm, {})}
     if arm == "distilled":
         yield "gain", summary.gain, math.nan
         yield "share_of_gap", summary.share, math.nan
-        per_class["recall_gain"] = summary.recall_gain
+        by_name[f"{key}_gain"] = summary.each_gain
     if arm in summary.minus_alone:
         yield "minus_alone", summary.minus_alone[arm], math.nan
         yield "minus_alone_p", _exact(summary.minus_alone_p[arm]), math.nan
     yield from ((name, of, math.nan) for name, of in summary.arms[arm].items())
     yield from ((name, of, undefined[name]) for name, of in scores.items())
-    for key, each in per_class.items():
-        for of_class, estimate in zip(classes, each, strict=True):
-            yield f"{key} {of_class}", estimate, math.nan
+    for key, each in by_name.items():
+        for name, estimate in zip(summary.names, each, strict=True):
+            yield f"{key} {name}", estimate, math.nan
 
 
 def _arm(arm: Arm, runs: list[ArmRun], summary: Summary, details: Particulars) -> dict[str, Any]:
     return {
         "title": arm.title,
         "metrics": {name: _plain(value) for name, value in summary.arms[arm.name].items()},
-        "recall": [_plain(value) for value in summary.recall[arm.name]],
+        **({each.key: [_plain(value) for value in summary.each[arm.name]]} if (each := summary.measures.each) else {}),
         "scores": {name: _plain(value) for name, value in summary.scores[arm.name].items()},
-        "class_scores": {name: [_plain(value) for value in each] for name, each in summary.class_scores.get(arm.name, {}).items()},
+        "class_scores": {name: [_plain(value) for value in of] for name, of in summary.each_scores.get(arm.name, {}).items()},
         "undefined": summary.undefined[arm.name],
-        "calibration": calibration(runs),
+        "calibration": calibration(runs, summary.measures.bins) if summary.measures.bins else [],
         "cost": asdict(details.costs[arm.name]),
         "training_loss": [losses(run) for run in runs],
         "validation": [run.validation for run in runs],
@@ -89,9 +90,9 @@ def _arm(arm: Arm, runs: list[ArmRun], summary: Summary, details: Particulars) -
     }
 
 
-def calibration(runs: Sequence[ArmRun]) -> list[dict[str, float]]:
+def calibration(runs: Sequence[ArmRun], bins_of: Bins) -> list[dict[str, float]]:
     """The bins of confidence that have answers, all seeds together: how many, their mean confidence, the share of them that is right."""
-    bins = np.sum([confidence_bins(run.test).sum(0) for run in runs], axis=0)
+    bins = np.sum([bins_of(run.test).sum(0) for run in runs], axis=0)
     return [{"count": count, "confidence": sure / count, "right": right / count} for count, sure, right in bins.tolist() if count]
 
 

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from xkd.batch import Batch, View
 from xkd.graph.bfloat16 import bfloat16_pays
 from xkd.graph.class_map import ClassMap
-from xkd.graph.explanation import GradCAM, class_scores, map_of_scores, the_one, watched
+from xkd.graph.explanation import GradCAM, map_of_scores, the_one, watched
 from xkd.graph.weights import EMA, Checkpoint, Random, Weights
 from xkd.projectors import Projector
 from xkd.taps import Tap, Taps, find_module
@@ -176,7 +176,7 @@ class Branch(nn.Module):
                 images = images.detach().to(self.mean.dtype, copy=True).requires_grad_()
             capture = self._read(images, batch, task)
             for name, path in paths.items():
-                score = class_scores(capture["output"], classes[name])
+                score = task.score(capture["output"], classes[name])
                 explanation = map_of_scores(self.model, the_one(seen[name], path), score, size, path, learns, check)
                 capture[name] = explanation if self.explanations[name].signed else explanation.clamp(min=0)
         return capture if learns else {name: reading.detach() for name, reading in capture.items()}
@@ -196,7 +196,7 @@ class Branch(nn.Module):
         def answer(inputs: Tensor) -> Any:
             output = network(inputs)
             # what is no tensor is the task's to refuse
-            return self.class_map(output, task.classes) if self.class_map and isinstance(output, Tensor) else output
+            return self.class_map(output, task.names) if self.class_map and isinstance(output, Tensor) else output
 
         return task.call(answer, self.normalise(images), batch)
 
@@ -245,12 +245,12 @@ class Branch(nn.Module):
 
     def _check_classes(self, task: Task) -> None:
         """Outputs in another order would teach nonsense; a learning branch may get a new classifier, and features have no order."""
-        if not self.frozen or not task.classes or not isinstance(self.weights, Checkpoint):
+        if not self.frozen or not task.names or not isinstance(self.weights, Checkpoint):
             return
-        trained, expected = self.weights.classes(), task.classes if self.class_map is None else self.class_map.own
+        trained, expected = self.weights.classes(), task.names if self.class_map is None else self.class_map.own
         if trained and trained != expected:
             raise ValueError(
-                f"{self.weights.path} was trained on classes {list(trained)}, "
+                f"{self.weights.path} was trained on {task.noun} {list(trained)}, "
                 f"{'the task' if self.class_map is None else 'its class_map'} has {list(expected)}: state which means which with"
                 " Branch(class_map=ClassMap(own=..., to=...))"
             )

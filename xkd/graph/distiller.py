@@ -22,7 +22,7 @@ from xkd.graph.processes import are_several, shares_of_rows
 from xkd.graph.reading import Reading, Readings
 from xkd.graph.term import Term
 from xkd.graph.weights import EMA
-from xkd.tasks.task import Task
+from xkd.tasks.task import Task, checked
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ class Distiller(nn.Module):
     ) -> None:
         super().__init__()
         ensembles = ensembles or {}
+        self.task = checked(task)
         wiring.check_names(student, branches, ensembles)
         wiring.check_terms(terms)
         # registered as modules, typed as what they hold
         self.branches = cast("Mapping[str, Branch]", nn.ModuleDict(branches))
         self.terms = cast("Mapping[str, Term]", nn.ModuleDict(terms))
         self.ensembles = cast("Mapping[str, Ensemble]", nn.ModuleDict(ensembles))
-        self.student_name, self.task = student, task
+        self.student_name = student
         self.epoch = 0.0  # weights with a schedule read it
         self.term_flops: dict[str, int] = {}  # of projector and loss for one image, as `count_flops`; filled by the dry run
         self.compares: dict[str, str] = {}  # what each term reads, with shapes; filled by the dry run
@@ -141,12 +142,12 @@ class Distiller(nn.Module):
         of = Reading.parse(reading).branch
         if of == name:
             return None
-        if reading == TARGET and batch.target.ndim != 1:
+        if reading == TARGET and batch.target.is_floating_point():
             raise ValueError(
                 f"branch '{name}' explains the class of '{TARGET}', and a mixed sample has no one class: explain '{name}.output', or take"
                 " mix out of the train_dataloader"
             )
-        return batch.target.clamp(min=0) if reading == TARGET else captures[of]["output"].detach().argmax(1)
+        return batch.target.clamp(min=0) if reading == TARGET else self.task.choose(captures[of]["output"].detach())
 
     def part(self, name: str, readings: Readings, batch: Batch, together: bool = False) -> Float[Tensor, ""]:
         """The unweighted value of a term; one without weight, such as one that a schedule has stopped, is 0 and not computed."""
@@ -160,7 +161,7 @@ class Distiller(nn.Module):
         return part
 
     def predict(self, batch: Batch) -> Tensor:
-        """Probabilities by the student, from its own view alone."""
+        """What the student says, from its own view alone."""
         return self.task.predict(self.student(batch, self.task)["output"])
 
     def after_step(self) -> None:
@@ -178,12 +179,13 @@ class Distiller(nn.Module):
             return
         wiring.check_taught(dict(self.branches.items()), self.needed, self.task)
         wiring.check_explained(dict(self.branches.items()), self.task, self.student.view.size)
+        wiring.check_kinds(dict(self.branches.items()), dict(self.terms.items()), self.task)
         captures = {name: self._bind_branch(name, branch) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}
         batch = example_batch(list(views.values()), self.task, 2, self.student.mean.device, self.student.view.size)
         readings = self._readings(captures, batch)
         for name in self._joins:
-            readings = self.ensembles[name].bind(name, readings, self.task.classes)
+            readings = self.ensembles[name].bind(name, readings, self.task)
         wiring.check_learned(dict(self.ensembles.items()), dict(self.terms.items()))
         for name, term in self.terms.items():
             self._bind_term(name, term, readings, batch)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from xkd.ensembles.bound import Bound
 from xkd.graph.reading import BATCH, Reading, Readings
 from xkd.losses.precision import widen
+from xkd.tasks.task import Task
 
 EXTRAS: Final = ("target", "reading")  # what a way to combine may ask for by naming a third parameter
 
@@ -89,7 +90,7 @@ class Ensemble(nn.Module):
         attached = [sum((tensor.sum() * 0 for tensor in (*sources, *self.parameters())), sources[0].new_zeros(()))]
         return attached[0].expand(sources[0].shape)
 
-    def bind(self, name: str, readings: Readings, classes: tuple[str, ...]) -> Readings:
+    def bind(self, name: str, readings: Readings, task: Task) -> Readings:
         """The dry run of this node: do its sources fit together? `ValueError` names them, their shapes and what would fit."""
         shapes = [tuple(readings[source].shape[1:]) for source in self.of]
         told = " and ".join(f"{source} {shape}" for source, shape in zip(self.of, shapes, strict=True))
@@ -100,12 +101,12 @@ class Ensemble(nn.Module):
                 " maps of other sizes need a head on each, or a term each"
             )
         if getattr(self.by, "of_classes", False):
-            self._check_classes(where, shapes[0], readings.batch.target, classes)
+            self._check_classes(where, shapes[0], task)
         asked = [tuple(readings[reading].shape[1:]) for reading in self.asked]
         training = self.training
         try:
             if isinstance(self.by, Bound):
-                self.by.bind(shapes[0], len(shapes), asked[0] if asked else (), classes)
+                self.by.bind(shapes[0], len(shapes), asked[0] if asked else (), task.names)
                 self.to(readings[self.of[0]].device)
             with torch.no_grad():
                 self.eval()
@@ -121,9 +122,11 @@ class Ensemble(nn.Module):
         self.shape = shapes[0]
         return joined
 
-    def _check_classes(self, where: str, shape: tuple[int, ...], target: Tensor, classes: tuple[str, ...]) -> None:
-        way, instead = type(self.by).__name__, "Mean(tau=math.inf) takes the mean of the values"
-        if target.is_floating_point():
+    def _check_classes(self, where: str, shape: tuple[int, ...], task: Task) -> None:
+        way, instead, names = type(self.by).__name__, "Mean(tau=math.inf) takes the mean of the values", list(task.names)
+        if names and not task.of_classes:
+            raise ValueError(f"{where}: {way} mixes probabilities of classes, and this task has {task.noun} {names}: {instead}")
+        if names and not task.exclusive:
             raise ValueError(f"{where}: {way} mixes probabilities of classes of which one is right, and this task has several: {instead}")
-        if shape[0] != len(classes):
-            raise ValueError(f"{where}: {way} mixes probabilities of the task's {len(classes)} classes {list(classes)}: {instead}")
+        if shape[0] != len(names):
+            raise ValueError(f"{where}: {way} mixes probabilities of the task's {len(names)} classes {names}: {instead}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from xkd.losses.precision import widen
@@ -79,15 +79,6 @@ def the_one(seen: Seen, path: str) -> Tensor:
     if output._version != version:
         raise ValueError(f"grad_cam: '{path}' is overwritten in place by the module that follows: name that one")
     return output
-
-
-def class_scores(output: Tensor, classes: Int[Tensor, " b"] | None) -> Float[Tensor, ""]:
-    """The score of each row's class, by default its likeliest, added up."""
-    if output.ndim != 2:
-        raise ValueError(f"grad_cam explains one score per class, (batch, classes); this task's output is {tuple(output.shape)}")
-    chosen = output.argmax(1) if classes is None else classes
-    scores: Tensor = output.gather(1, chosen[:, None]).sum()
-    return scores
 
 
 def map_of_scores(

@@ -23,7 +23,7 @@ class Gate(Protocol):
 
     `target` gives it the labels; such a gate is closed for unlabelled rows. `there` gives it a Bool tensor (N, B), which of its N readings
     are there in which row; it is closed for rows that lack one of its readings unless it asks. A gate may say `trained`: readings that
-    must be of a branch that learns.
+    must be of a branch that learns; and `of_classes`: outputs that it reads are scores of classes.
     """
 
     @property
@@ -35,6 +35,7 @@ class Right:
     """Open where the network whose output is named gives the true class."""
 
     reading: str
+    of_classes = True
 
     def __call__(self, output: Float[Tensor, "b k"], target: Int[Tensor, " b"]) -> Bool[Tensor, " b"]:
         _require_logits(self, output)
@@ -49,6 +50,7 @@ class Confident:
 
     reading: str
     threshold: float
+    of_classes = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
@@ -73,6 +75,7 @@ class Dropped:
     teachers: tuple[str, ...]
     of: int
     p: float = 0.5
+    of_classes = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "teachers", tuple(self.teachers))

@@ -52,7 +52,7 @@ class Together(nn.Module):
 
         def answer(inputs: Tensor) -> Any:
             output = self.networks[place](inputs)
-            return output if class_map is None else class_map(output, self.task.classes)
+            return output if class_map is None else class_map(output, self.task.names)
 
         return self.task.call(answer, (images - self.means[place]) / self.stds[place], self.batch)
 
@@ -69,7 +69,7 @@ def together(branches: Sequence[Branch], by: nn.Module, task: Task, name: str) -
             )
         by = unlabelled
     if isinstance(by, Bound):
-        cast("Bound", by).bind((len(task.classes), *task.example_target(1, (1, 1)).shape[1:]), len(branches), (), task.classes)
+        cast("Bound", by).bind((len(task.names), *((1, 1) if task.grid else ())), len(branches), (), task.names)
     if any(True for _ in by.parameters()):
         raise ValueError(f"ensemble '{name}' has layers ({type(by).__name__}): it cannot be tested as one network; name one of its sources")
     return Branch(Together(branches, by, task), branches[0].view, Inside(), frozen=True, judged=False)

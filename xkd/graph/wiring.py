@@ -89,17 +89,32 @@ def check_explained(branches: Mapping[str, Branch], task: Task, size: tuple[int,
     example = task.example_target(1, size)
     for name, branch in branches.items():
         for reading, of in branch.explanations.items():
-            if of.classes == TARGET and example.ndim != 1:
+            if of.classes == TARGET and not task.one_class:
                 raise ValueError(
                     f"'{name}.{reading}' explains the class of '{TARGET}', and this task's targets are {tuple(example.shape[1:])} per"
                     f" row, not one class: name an output, '{name}.output'"
                 )
 
 
+def check_kinds(branches: Mapping[str, Branch], terms: Mapping[str, Term], task: Task) -> None:
+    """`ValueError` where what makes probabilities of scores is to read outputs that are none, such as a number."""
+    if not task.names or task.of_classes:
+        return
+    what = f"and this task's outputs are {task.noun} {list(task.names)}"
+    for name, branch in branches.items():
+        if branch.class_map is not None:
+            raise ValueError(f"branch '{name}' has a class_map, {what}: leave it out")
+    for name, term in terms.items():
+        outputs = [reading for reading in term.readings if Reading.parse(reading).name == OUTPUT]
+        for part in (term.loss, term.gate):
+            if outputs and getattr(part, "of_classes", False):
+                raise ValueError(f"term '{name}' reads {outputs} by {type(part).__name__}, which is of scores of classes, {what}")
+
+
 def check_taught(branches: Mapping[str, Branch], needed: Mapping[str, Sequence[str]], task: Task) -> None:
     """`ValueError` where a frozen network answers for classes that nobody has taught it: its classifier is as the constructor left it."""
     for name, branch in branches.items():
-        answers = task.classes and "output" in needed[name]
+        answers = task.names and "output" in needed[name]
         if branch.frozen and answers and isinstance(branch.weights, Checkpoint) and branch.weights.without_labels():
             raise ValueError(
                 f"branch '{name}' is frozen, and its '{name}.output' is read: {branch.weights.path} is of a run without labels, so its"

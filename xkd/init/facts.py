@@ -84,6 +84,11 @@ def _task(manifest: Manifest, task: str) -> Kind:
         return "classification"
     if manifest.mask is not None:
         return "segmentation"
+    if manifest.numbers:
+        names = [number.name for number in manifest.numbers]
+        raise ValueError(
+            f"{manifest.root}: rows are labelled with numbers {names}, for which no config is written yet: see the task Regression"
+        )
     raise ValueError(f"{manifest.root}: no row has a label, and manifest.toml has no [mask]: no task; xkd pretrain learns from pairs alone")
 
 

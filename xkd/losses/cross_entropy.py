@@ -24,6 +24,8 @@ class CrossEntropy(nn.Module):
 
     weight: Tensor | None
 
+    of_classes = True
+
     def __init__(self, label_smoothing: float = 0.0, weight: Sequence[float] = ()) -> None:
         super().__init__()
         if not 0.0 <= label_smoothing < 1.0:
@@ -57,6 +59,8 @@ class BinaryCrossEntropy(nn.Module):
     """Sigmoid cross-entropy of logits (B, K) against 0/1 targets (B, K), mean over rows and classes; `weight` multiplies positives."""
 
     weight: Tensor | None
+
+    of_classes = True
 
     def __init__(self, weight: Sequence[float] = ()) -> None:
         super().__init__()

@@ -26,6 +26,8 @@ class DIST(nn.Module):
     nothing that a class could correlate over: the second part is then left out, not the constant that the formula would give.
     """
 
+    of_classes = True
+
     def __init__(self, beta: float = 1.0, gamma: float = 1.0, tau: float = 1.0) -> None:
         super().__init__()
         if tau <= 0:

@@ -23,6 +23,8 @@ class DKD(nn.Module):
     of class probabilities (B, K), which MixUp and CutMix make, the likeliest class is the label, as in the code of OFA-KD.
     """
 
+    of_classes = True
+
     def __init__(self, alpha: float = 1.0, beta: float = 8.0, tau: float = 4.0) -> None:
         super().__init__()
         if tau <= 0:

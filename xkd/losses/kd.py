@@ -18,6 +18,8 @@ from xkd.losses.precision import in_float32
 class KD(nn.Module):
     """tau^2 * KL(teacher || student) of logits (B, K), or (B, K, H, W) with the mean over positions; mean over rows. Zero if equal."""
 
+    of_classes = True
+
     def __init__(self, tau: float = 4.0, standardize: bool = False) -> None:
         super().__init__()
         if tau <= 0:

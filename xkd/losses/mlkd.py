@@ -32,6 +32,8 @@ class MLKD(nn.Module):
 
     contract_exempt = ("mean",)
 
+    of_classes = True
+
     def __init__(self, taus: Sequence[float] = TEMPERATURES) -> None:
         super().__init__()
         if not taus or min(taus) <= 0:

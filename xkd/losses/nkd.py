@@ -25,6 +25,8 @@ class NKD(nn.Module):
     the authors' code.
     """
 
+    of_classes = True
+
     def __init__(self, gamma: float = 1.5, tau: float = 1.0) -> None:
         super().__init__()
         if tau <= 0:

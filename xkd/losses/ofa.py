@@ -23,6 +23,8 @@ class OFA(nn.Module):
     likeliest class is the label, as in the authors' code.
     """
 
+    of_classes = True
+
     def __init__(self, eps: float = 1.0, tau: float = 1.0) -> None:
         super().__init__()
         if eps <= 0 or tau <= 0:

@@ -21,6 +21,8 @@ class SigmoidKD(nn.Module):
     Of logits (B, K), or (B, K, H, W) with the mean over positions; mean over rows. It asks for no labels.
     """
 
+    of_classes = True
+
     def __init__(self, tau: float = 1.0) -> None:
         super().__init__()
         if tau <= 0:

@@ -14,9 +14,8 @@ import jinja2
 
 from xkd.files import write_atomically
 from xkd.report.charts import Chart, Span, Tick, draw_lines, draw_spans, ink, is_known
-from xkd.statistics import Estimate
+from xkd.statistics import Estimate, Measure, Style
 
-Style = Literal["percent", "number", "times", "points"]
 Verdict = Literal["gain", "none", "loss"]
 
 
@@ -34,7 +33,7 @@ class Headline:
     """The top of the page: `xkd.statistics.Summary` in short."""
 
     sentence: str
-    metric: str  # a person's word for it: "accuracy"
+    measure: Measure
     gain: Estimate
     share: Estimate | None  # None where no arm is a teacher
     attention: tuple[Estimate, Estimate] | None = None  # energy inside the mask: student alone, distilled
@@ -46,14 +45,17 @@ class Headline:
     def verdict(self) -> Verdict:
         if not is_known(self.gain) or self.gain.low <= 0 <= self.gain.high:
             return "none"
-        if self.gain.mean < 0:
+        if self.measure.worse(self.gain):
             return "loss"
         return "none" if self.taken_back else "gain"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column: `key` into `ArmRow.metrics`. "percent" shows 0.5 as 50.0, "points" (a difference of such) as +50.0, "times" as x 0.50."""
+    """A column: `key` into `ArmRow.metrics`. "percent" shows 0.5 as 50.0, "points" (a difference of such) as +50.0, "times" as x 0.50.
+
+    "number" shows 0.5 as it is, "change" (a difference of such) as +0.5.
+    """
 
     key: str
     title: str
@@ -137,7 +139,7 @@ class Report:
     title: str
     introduction: str
     headline: Headline
-    classes: tuple[str, ...]
+    names: tuple[str, tuple[str, ...]]  # what outputs are of, and the names of these: ("classes", ("healthy", "rust"))
     arms: tuple[ArmRow, ...]
     tables: tuple[Table, ...]
     made: Provenance
@@ -153,12 +155,14 @@ def write_report(path: Path, report: Report) -> None:
     """Write the page, whole or not at all.
 
     Raises `FileNotFoundError` for a picture that is not there and `ValueError` for one that is no PNG or JPEG, or for a confusion
-    matrix that does not fit the classes.
+    matrix that does not fit the names.
     """
     for confusion in report.confusions:
-        count = len(report.classes)
+        count = len(report.names[1])
         if len(confusion.counts) != count or any(len(row) != count for row in confusion.counts):
-            raise ValueError(f"confusion '{confusion.title}' must be {count} x {count}, as there are classes {list(report.classes)}")
+            raise ValueError(
+                f"confusion '{confusion.title}' must be {count} x {count}, as there are {report.names[0]} {list(report.names[1])}"
+            )
     text = environment().get_template("page.html").render(report=report)
     write_atomically(path, text.encode())
 
@@ -176,7 +180,8 @@ def environment() -> jinja2.Environment:
         mean=show_mean,
         spread=show_spread,
         interval=show_interval,
-        points=show_points,
+        difference=show_difference,
+        bound=show_bound,
         data_uri=data_uri,
         lines=draw_lines,
         ink=ink,
@@ -198,6 +203,7 @@ def show_mean(estimate: Estimate, style: Style) -> str:
         "number": f"{estimate.mean:.3g}",
         "times": f"\N{MULTIPLICATION SIGN} {estimate.mean:.2f}",
         "points": show_points(estimate.mean),
+        "change": show_change(estimate.mean),
     }[style]
 
 
@@ -212,6 +218,8 @@ def show_interval(estimate: Estimate, style: Style) -> str:
         return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f}"
     if style == "points":
         return f"{show_points(estimate.low)} to {show_points(estimate.high)}"
+    if style == "change":
+        return f"{show_change(estimate.low)} to {show_change(estimate.high)}"
     digits = ".2f" if style == "times" else ".3g"
     return f"{estimate.low:{digits}} to {estimate.high:{digits}}"
 
@@ -219,6 +227,23 @@ def show_interval(estimate: Estimate, style: Style) -> str:
 def show_points(value: float) -> str:
     """A difference of shares in signed points, with a true minus sign."""
     return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def show_change(value: float) -> str:
+    """A difference of numbers, signed."""
+    return f"{value:+.3g}".replace("-", "\N{MINUS SIGN}")
+
+
+def show_difference(value: float, measure: Measure) -> str:
+    """A difference of two values of a measure, with its unit."""
+    if measure.change_style == "points":
+        return f"{show_points(value)} points"
+    return f"{show_change(value)} {measure.unit}".rstrip()
+
+
+def show_bound(value: float, measure: Measure) -> str:
+    """The same without the unit."""
+    return show_points(value) if measure.change_style == "points" else show_change(value)
 
 
 def data_uri(path: Path) -> str:

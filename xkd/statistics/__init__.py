@@ -1,40 +1,34 @@
 """Evidence: did the teacher help? Arms over seeds, intervals by bootstrap over images, the share of the gap that was recovered."""
 
-from xkd.statistics.bootstrap import UNDEFINED, Comparison, Estimate, interval
+from xkd.statistics.bootstrap import Comparison, interval
+from xkd.statistics.estimate import UNDEFINED, Estimate
 from xkd.statistics.finding import BEYOND, FEW_CLUSTERS, Summary, finding, summarise
-from xkd.statistics.metrics import (
-    METRICS,
-    PIXEL_METRICS,
-    Statistic,
-    calibration_error,
-    confidence_bins,
-    confusion,
-    mean_score,
-    metrics_for,
-    metrics_of,
-)
-from xkd.statistics.runs import TestRun, fidelity, on_common_rows
+from xkd.statistics.measures import SHARE, Each, Measure, Measures, Near, RowScore, Style
+from xkd.statistics.metrics import Statistic, Summed, Weighted, mean_score
+from xkd.statistics.runs import TestRun, on_common_rows, run_of
 
 __all__ = [
     "BEYOND",
     "FEW_CLUSTERS",
-    "METRICS",
-    "PIXEL_METRICS",
+    "SHARE",
     "UNDEFINED",
     "Comparison",
+    "Each",
     "Estimate",
+    "Measure",
+    "Measures",
+    "Near",
+    "RowScore",
     "Statistic",
+    "Style",
     "Summary",
+    "Summed",
     "TestRun",
-    "calibration_error",
-    "confidence_bins",
-    "confusion",
-    "fidelity",
+    "Weighted",
     "finding",
     "interval",
     "mean_score",
-    "metrics_for",
-    "metrics_of",
     "on_common_rows",
+    "run_of",
     "summarise",
 ]

@@ -10,29 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ttest_rel
 
+from xkd.statistics.estimate import UNDEFINED, Estimate
+from xkd.statistics.measures import Measure
 from xkd.statistics.metrics import Statistic
 from xkd.statistics.runs import TestRun
 
 NUM_RESAMPLES = 2000
 CONFIDENCE = 0.95
 ROUNDING = 1e-12  # shares that differ by less are the same
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds with their standard deviation and a 95 % bootstrap interval; `defined` false means that it means nothing."""
-
-    mean: float
-    std: float
-    low: float
-    high: float
-    defined: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]" if self.defined else "undefined"
-
-
-UNDEFINED = Estimate(np.nan, np.nan, np.nan, np.nan, defined=False)
 
 
 @dataclass(frozen=True)
@@ -71,10 +56,8 @@ class Comparison:
     def values(self, arm: str, statistic: Statistic) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The statistic per seed (S,), and per resample averaged over its seeds (R,)."""
         weights, seeds = self.resamples
-        sums = [statistic.sums(run) for run in self.arms[arm]]
-        per_seed = statistic.value(np.stack([of.sum(0) for of in sums]))
-        drawn = np.stack([statistic.value(np.tensordot(weights, self._by_cluster(of), 1)) for of in sums])
-        return per_seed, np.take_along_axis(drawn.T, seeds, axis=1).mean(1)
+        drawn = np.stack([statistic.drawn(run, weights, self._clusters[1]) for run in self.arms[arm]])
+        return self._per_seed(arm, statistic), np.take_along_axis(drawn.T, seeds, axis=1).mean(1)
 
     def estimate(self, arm: str, statistic: Statistic) -> Estimate:
         return interval(*self.values(arm, statistic))
@@ -85,31 +68,27 @@ class Comparison:
 
     def paired_test(self, arm: str, other: str, statistic: Statistic) -> float:
         """Two-sided p of a paired t-test over the seeds; not a number for one seed, or where all differences are the same."""
-        a, b = (statistic.value(np.stack([statistic.sums(run).sum(0) for run in self.arms[name]])) for name in (arm, other))
+        a, b = (self._per_seed(name, statistic) for name in (arm, other))
         return float(ttest_rel(a, b).pvalue) if len(a) > 1 and np.ptp(a - b) > ROUNDING else float("nan")
 
-    def gap_share(self, alone: str, distilled: str, teacher: str, statistic: Statistic) -> Estimate:
-        """(distilled - alone) / (teacher - alone) of the means; undefined where the gap's own interval touches zero."""
+    def gap_share(self, alone: str, distilled: str, teacher: str, measure: Measure) -> Estimate:
+        """(distilled - alone) / (teacher - alone) of the means; undefined where the teacher is not surely better."""
         names = (alone, distilled, teacher)
-        (a, a_drawn), (d, d_drawn), (t, t_drawn) = (self.values(name, statistic) for name in names)
-        gap = interval(t - a, t_drawn - a_drawn)
-        if gap.low <= 0:
+        (a, a_drawn), (d, d_drawn), (t, t_drawn) = (self.values(name, measure.statistic) for name in names)
+        if not measure.better(interval(t - a, t_drawn - a_drawn)):
             return UNDEFINED
         with np.errstate(invalid="ignore", divide="ignore"):  # one seed, or one resample, may have no gap
             estimate = interval((d - a) / (t - a), (d_drawn - a_drawn) / (t_drawn - a_drawn))
         return replace(estimate, mean=float((d.mean() - a.mean()) / (t.mean() - a.mean())))
+
+    def _per_seed(self, arm: str, statistic: Statistic) -> NDArray[np.float64]:
+        return np.array([statistic(run) for run in self.arms[arm]])
 
     @cached_property
     def _clusters(self) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
         """Their names, and which of them each row is of."""
         names, rows = np.unique(next(iter(self.arms.values()))[0].clusters, return_inverse=True)
         return names, rows
-
-    def _by_cluster(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        names, rows = self._clusters
-        totals = np.zeros((len(names), *sums.shape[1:]))
-        np.add.at(totals, rows, sums)
-        return totals
 
 
 def interval(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:

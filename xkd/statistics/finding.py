@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xkd.statistics.bootstrap import UNDEFINED, Comparison, Estimate
-from xkd.statistics.metrics import calibration_error, mean_score, metrics_of, recall_of, undefined_rate
+from xkd.statistics.bootstrap import Comparison
+from xkd.statistics.estimate import UNDEFINED, Estimate
+from xkd.statistics.measures import Each, Measure, Measures
+from xkd.statistics.metrics import Statistic, mean_score, undefined_rate
 
 SIGNIFICANT = 0.05
 FEW_CLUSTERS = 10  # a bootstrap of fewer draws little but the same ones again: its intervals are too narrow
@@ -27,18 +29,22 @@ BEYOND: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Summary:
-    """What a comparison found; `share`, `gain` and the differences are in the metric that it is judged by."""
+    """What a comparison found; `share`, `gain` and the differences are in the measure that it is judged by.
 
-    metric: str
-    arms: Mapping[str, Mapping[str, Estimate]]  # arm -> metric -> estimate; "calibration_error" is the last
-    recall: Mapping[str, tuple[Estimate, ...]]  # arm -> one per class
+    Differences are as they are subtracted: of a measure of which less is better, a gain is below zero.
+    """
+
+    measure: Measure
+    measures: Measures
+    arms: Mapping[str, Mapping[str, Estimate]]  # arm -> measure -> estimate; those that have their own table come last
+    each: Mapping[str, tuple[Estimate, ...]]  # arm -> the task's measure of each name, such as the recall of a class
     scores: Mapping[str, Mapping[str, Estimate]]  # arm -> score of its rows, such as "epg" -> estimate
-    class_scores: Mapping[str, Mapping[str, tuple[Estimate, ...]]]  # the same, one per class
+    each_scores: Mapping[str, Mapping[str, tuple[Estimate, ...]]]  # the same over the rows of each name
     undefined: Mapping[str, Mapping[str, float]]  # arm -> score -> share of rows without one
     gain: Estimate  # distilled - alone
-    recall_gain: tuple[Estimate, ...]  # distilled - alone, one per class
+    each_gain: tuple[Estimate, ...]  # distilled - alone, of each name
     share: Estimate  # of the gap between alone and teacher; undefined without a teacher's arm
-    control: Estimate | None  # shuffled - alone: must cover or lie below zero
+    control: Estimate | None  # shuffled - alone: must not be better
     control_smoothed: Estimate | None  # shuffled - alone with smoothed labels: the same
     beyond: Mapping[str, Estimate]  # distilled - each arm of BEYOND
     minus_alone: Mapping[str, Estimate]  # every other arm
@@ -47,48 +53,49 @@ class Summary:
     finding: str
 
     @property
+    def metric(self) -> str:
+        return self.measure.name
+
+    @property
     def gain_p(self) -> float:
         return self.minus_alone_p["distilled"]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of what is measured one by one; () for a task that measures nothing so."""
+        return self.measures.each.names if self.measures.each else ()
 
-def summarise(comparison: Comparison, metric: str, teacher: str, has_pairs: bool = True) -> Summary:
+
+def summarise(comparison: Comparison, measures: Measures, metric: str, teacher: str, has_pairs: bool = True) -> Summary:
     """`KeyError` for a metric or an arm that is not there; without pairs there is nothing to shuffle, and nobody misses it.
 
     `teacher` is the arm whose gap is closed, "" where none is trained for the task: what is learned from pairs alone has none.
     """
     alone, distilled = "alone", "distilled"
-    first = comparison.arms[alone][0]
-    metrics = metrics_of(first)
-    if metric not in metrics:
-        raise KeyError(f"unknown metric '{metric}'; there are {list(metrics)}")
-    measure, classes = metrics[metric], range(first.probabilities.shape[1])
-    scores = {arm: list(runs[0].scores) for arm, runs in comparison.arms.items()}
-    minus_alone = {arm: comparison.difference(arm, alone, measure) for arm in comparison.arms if arm != alone}
-    both = {"shuffled", "smoothed"} <= set(comparison.arms)
-    minus_alone_p = {arm: comparison.paired_test(arm, alone, measure) for arm in minus_alone}
+    measure, arms = measures.named(metric), comparison.arms
+    judged = measure.statistic
+    minus_alone = {arm: comparison.difference(arm, alone, judged) for arm in arms if arm != alone}
+    minus_alone_p = {arm: comparison.paired_test(arm, alone, judged) for arm in minus_alone}
     control = minus_alone.get("shuffled")
-    control_smoothed = comparison.difference("shuffled", "smoothed", measure) if both else None
-    beyond = {arm: comparison.difference(distilled, arm, measure) for arm in BEYOND if arm in comparison.arms}
+    control_smoothed = comparison.difference("shuffled", "smoothed", judged) if {"shuffled", "smoothed"} <= set(arms) else None
+    beyond = {arm: comparison.difference(distilled, arm, judged) for arm in BEYOND if arm in arms}
     share = comparison.gap_share(alone, distilled, teacher, measure) if teacher else UNDEFINED
-    against = objections(control, control_smoothed, beyond)
+    against = objections(measure, control, control_smoothed, beyond)
     missing = doubts(comparison, has_pairs and control is None, minus_alone_p[distilled])
-    every = {**metrics, "calibration_error": calibration_error}
-    by_class = {} if first.target.ndim == 3 else scores
+    scores = {arm: list(runs[0].scores) for arm, runs in arms.items()}
+    each = [measures.each.measure(k).statistic for k in range(len(measures.each.names))] if measures.each else []
     return Summary(
-        metric=metric,
-        arms={arm: {name: comparison.estimate(arm, of) for name, of in every.items()} for arm in comparison.arms},
-        recall={arm: tuple(comparison.estimate(arm, recall_of(k)) for k in classes) for arm in comparison.arms},
+        measure=measure,
+        measures=measures,
+        arms={arm: {of.name: comparison.estimate(arm, of.statistic) for of in (*measures.main, *measures.aside)} for arm in arms},
+        each={arm: tuple(comparison.estimate(arm, of) for of in each) for arm in arms},
         scores={arm: {name: comparison.estimate(arm, mean_score(name)) for name in names} for arm, names in scores.items()},
-        class_scores={
-            arm: {name: tuple(comparison.estimate(arm, mean_score(name, k)) for k in classes) for name in names}
-            for arm, names in by_class.items()
-        },
+        each_scores=_each_scores(comparison, measures.each, scores),
         undefined={
-            arm: {name: float(np.mean([undefined_rate(name)(run) for run in comparison.arms[arm]])) for name in names}
-            for arm, names in scores.items()
+            arm: {name: float(np.mean([undefined_rate(name)(run) for run in arms[arm]])) for name in names} for arm, names in scores.items()
         },
         gain=minus_alone[distilled],
-        recall_gain=tuple(comparison.difference(distilled, alone, recall_of(k)) for k in classes),
+        each_gain=tuple(comparison.difference(distilled, alone, of) for of in each),
         share=share,
         control=control,
         control_smoothed=control_smoothed,
@@ -96,16 +103,31 @@ def summarise(comparison: Comparison, metric: str, teacher: str, has_pairs: bool
         minus_alone=minus_alone,
         minus_alone_p=minus_alone_p,
         objections=against,
-        finding=finding(minus_alone[distilled], share, metric, against, missing),
+        finding=finding(measure, minus_alone[distilled], share, against, missing),
     )
 
 
-def finding(gain: Estimate, share: Estimate, metric: str, against: Sequence[str], missing: Sequence[str]) -> str:
+def _each_scores(
+    comparison: Comparison, each: Each | None, scores: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, tuple[Estimate, ...]]]:
+    if each is None or each.members is None:
+        return {}
+    first = next(iter(comparison.arms.values()))[0]  # all have its rows and targets
+    members = [each.members(first, k) for k in range(len(each.names))]
+
+    def one_by_one(arm: str, name: str) -> tuple[Estimate, ...]:
+        statistics: list[Statistic] = [mean_score(name, those) for those in members]
+        return tuple(comparison.estimate(arm, of) for of in statistics)
+
+    return {arm: {name: one_by_one(arm, name) for name in names} for arm, names in scores.items()}
+
+
+def finding(measure: Measure, gain: Estimate, share: Estimate, against: Sequence[str], missing: Sequence[str]) -> str:
     """One sentence for the top of a report, and more where a control takes it back or is missing."""
-    size = f"{points(gain)} of {metric.replace('_', ' ')} {span(gain)}"
+    size = f"{measure.change(gain)} of {measure.words} {measure.span(gain)}"
     if gain.low <= 0 <= gain.high:
         return f"No evidence of a gain: distilled against the student alone is {size}, and the interval covers zero."
-    if gain.mean < 0:
+    if measure.worse(gain):
         return f"The distilled student is worse than the student alone by {size}."
     rest = f", {100 * share.mean:.0f} % of the gap to the teacher recovered" if share.defined else ""
     sentence = f"The distilled student is better than the student alone by {size}{rest}."
@@ -113,17 +135,22 @@ def finding(gain: Estimate, share: Estimate, metric: str, against: Sequence[str]
     return f"{sentence} ({_listed(missing)}: suggestive, not conclusive.)" if missing else sentence
 
 
-def objections(control: Estimate | None, control_smoothed: Estimate | None, beyond: Mapping[str, Estimate]) -> tuple[str, ...]:
+def objections(
+    measure: Measure, control: Estimate | None, control_smoothed: Estimate | None, beyond: Mapping[str, Estimate]
+) -> tuple[str, ...]:
     """What takes a gain back: a control that gains as well, or one that the distilled student is not better than."""
     reasons = []
-    if control is not None and control.low > 0:
-        reasons.append(f"shuffled pairs gain too, {points(control)} {span(control)}: it is not the pairing that helps")
-    if control_smoothed is not None and control_smoothed.low > 0:
-        size = f"{points(control_smoothed)} {span(control_smoothed)}"
-        reasons.append(f"shuffled pairs gain over smoothed labels too, {size}: it is not the pairing that helps")
+
+    def size(difference: Estimate) -> str:
+        return f"{measure.change(difference)} {measure.span(difference)}"
+
+    if control is not None and measure.better(control):
+        reasons.append(f"shuffled pairs gain too, {size(control)}: it is not the pairing that helps")
+    if control_smoothed is not None and measure.better(control_smoothed):
+        reasons.append(f"shuffled pairs gain over smoothed labels too, {size(control_smoothed)}: it is not the pairing that helps")
     for arm, difference in beyond.items():
-        if BEYOND[arm] and difference.low <= 0:
-            reasons.append(BEYOND[arm].format(f"{points(difference)} {span(difference)}"))
+        if BEYOND[arm] and not measure.better(difference):
+            reasons.append(BEYOND[arm].format(size(difference)))
     return tuple(reasons)
 
 
@@ -139,11 +166,3 @@ def doubts(comparison: Comparison, unshuffled: bool, gain_p: float) -> list[str]
 def _listed(reasons: Sequence[str]) -> str:
     text = " and ".join(reasons)
     return text[0].upper() + text[1:]
-
-
-def points(difference: Estimate) -> str:
-    return f"{100 * difference.mean:+.1f} points"
-
-
-def span(difference: Estimate) -> str:
-    return f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"

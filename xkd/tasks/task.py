@@ -1,30 +1,165 @@
-"""What every task offers: how to call the model, what its output predicts, how that is measured."""
+"""What every task offers: all that depends on what an output means is asked here, and nowhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol, Self, runtime_checkable
 
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
-from torchmetrics import MetricCollection
 
-from xkd.batch import Batch
+from xkd.batch import Annotation, Batch
+from xkd.statistics.measures import Measures
+
+Verdict = Literal["", "right", "wrong"]
+TOLERANCE: Final = 1e-4  # of a probability
+LABELLED: Final = {  # what a row has, by the kind of its annotation
+    "label": "one label per row",
+    "labels": 'labels = "multi"',
+    "numbers": 'labels = "number"',
+    "pixels": "target='mask'",
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a network said of one image, or what is true of it, in words and as plain data.
+
+    `said` is for a list, `caption` for a panel, `pixels` (H, W) for a picture of class numbers, below 0 where there is none. `values`
+    are by name, `chosen` the names that the network decided for, `cells` those of a table whose columns are the task's.
+    """
+
+    said: str = ""
+    caption: str = ""
+    verdict: Verdict = ""
+    chosen: tuple[str, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
+    cells: tuple[str, ...] = ()
+    pixels: Int[Tensor, "y x"] | None = None
 
 
 @runtime_checkable
 class Task(Protocol):
-    """Outputs are raw (logits); predictions are what a person reads (probabilities)."""
+    """Outputs are raw (logits, numbers); predictions are what a person reads (probabilities, numbers). A task inherits from this class.
+
+    `names` are those of an output's channels in their order, () where nobody knows any; `noun` is what such names are: "classes".
+    """
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
-    def call(self, model: Callable[[Tensor], Any], images: Tensor, batch: Batch) -> Tensor:
-        """The model's output for normalised images (B, C, H, W)."""
+    @abstractmethod
+    def names(self) -> tuple[str, ...]: ...
 
+    @property
+    @abstractmethod
+    def noun(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def annotation(self) -> Annotation | None:
+        """What rows have to be labelled with; None where nothing is learned from labels, or measured."""
+
+    @property
+    def alike(self) -> str:
+        """What rows have in common whose labels are alike: pairs are shuffled within it by the control that keeps what labels say."""
+        return self.noun
+
+    @property
+    def grid(self) -> bool:
+        """Whether an answer has a place for each pixel."""
+        return False
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether an output has a score for each class: what makes probabilities of scores can read it."""
+        return False
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether exactly one of the names is right, of each row or pixel."""
+        return False
+
+    @property
+    def one_class(self) -> bool:
+        """Whether each row has exactly one of the names: targets are (B,) indices."""
+        return self.exclusive and not self.grid
+
+    @classmethod
+    def of_labels(cls, annotation: Annotation) -> Self | None:
+        """The task of whole images that are labelled so; None where this is not the one."""
+        return None
+
+    def misfit(self, annotation: Annotation, where: str) -> str:
+        """Why rows that are annotated so, in the manifest `where`, cannot be learned from by this task, "" where they can."""
+        own = self.annotation
+        if own is None or own == annotation:
+            return ""
+        if own.kind != annotation.kind:
+            return f"{where} has {LABELLED[annotation.kind]}; {type(self).__name__} learns from {LABELLED[own.kind]}"
+        order = ", in that order" if set(own.names) == set(annotation.names) else ""
+        return f"the task's {self.noun} {list(own.names)} are not those of {where}: {list(annotation.names)}{order}"
+
+    @abstractmethod
+    def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Tensor:
+        """The model's output for normalised images (B, C, H, W); `ValueError` for one that this task cannot read."""
+
+    @abstractmethod
     def predict(self, output: Tensor) -> Tensor:
-        """Probabilities from the output."""
+        """What a person reads, float32."""
 
-    def metrics(self) -> MetricCollection:
-        """Fresh metrics, updated with (prediction, target) of labelled rows; scalars, higher is better."""
+    @abstractmethod
+    def score(self, output: Tensor, chosen: Int[Tensor, " b"] | None = None) -> Float[Tensor, ""]:
+        """What an explanation is of, added up over the rows: the score of each row's `chosen` name, by default of what it answers."""
 
-    def example_target(self, rows: int, size: tuple[int, int]) -> Tensor:
+    @abstractmethod
+    def choose(self, output: Tensor) -> Int[Tensor, " b"]:
+        """Which of the names each row's explanation is of."""
+
+    @abstractmethod
+    def loss(self, output: Tensor, target: Tensor) -> Float[Tensor, ""]:
+        """The plain loss of labelled rows, by which a probe learns."""
+
+    @abstractmethod
+    def example_target(self, rows: int, size: tuple[int, int]) -> Shaped[Tensor, "b ..."]:
         """A legal target for a dry run; `size` is the grid of the masks."""
+
+    @abstractmethod
+    def measures(self) -> Measures:
+        """What it is judged by, on labelled rows."""
+
+    @abstractmethod
+    def answer(self, prediction: Tensor, target: Tensor | None = None) -> Reply:
+        """One row's prediction, beside its target where it has one."""
+
+    @abstractmethod
+    def truth(self, target: Tensor) -> Reply:
+        """One labelled row's target."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """Of a table of answers."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> Mapping[str, str]:
+        """What an exported file gives, by name: its shape and meaning. The last is the prediction, one before it the output itself."""
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """The names as a model card lists them."""
+        return self.names
+
+    @property
+    def tolerance(self) -> float:
+        """How far an exported file's prediction may be from PyTorch's."""
+        return TOLERANCE
+
+
+def checked(task: object) -> Task:
+    """`TypeError` for what is no task: it names what is missing."""
+    if not isinstance(task, Task):
+        missing = sorted(name for name in vars(Task) if not name.startswith("_") and not hasattr(task, name))
+        raise TypeError(f"{task!r} is no task: it lacks {missing}. Inherit from xkd.tasks.Task, which says what a task has to offer")
+    return task

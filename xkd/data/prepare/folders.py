@@ -69,4 +69,5 @@ def described(
         max_time_offset=max_time_offset,
         left_out=left_out,
         notes=(*notes, *annotated.notes),
+        numbers=labels.numbers,
     )

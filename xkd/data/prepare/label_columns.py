@@ -28,12 +28,16 @@ NamesOf = Callable[[Cells], tuple[str, ...] | None]
 
 @dataclass(frozen=True)
 class Labelling:
-    """`names` gives a row's labels, None where nobody looked; `columns` hold them; `note` says how they were found."""
+    """`names` gives a row's labels, None where nobody looked; `columns` hold them; `note` says how they were found.
+
+    `numbers` gives those that a row has in their place.
+    """
 
     names: NamesOf
     columns: tuple[str, ...]
     multilabel: bool = False
     note: str = ""
+    numbers: Callable[[Cells], tuple[float, ...]] = lambda row: ()
 
 
 def id_column(table: TextTable, wanted: str, stems: Stems) -> tuple[str, str]:

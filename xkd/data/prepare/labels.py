@@ -9,8 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from xkd.batch import Number
+from xkd.data import choose
 from xkd.data.class_names import remarks
 from xkd.data.prepare.label_columns import id_column, labelling, split_column
+from xkd.data.prepare.numbers import numbered
 from xkd.data.prepare.records import Record
 from xkd.data.prepare.split_names import class_folders, named_split
 from xkd.data.prepare.stems import Stems, one_form
@@ -40,6 +43,7 @@ class LabelSource:
     separator: str = ""
     splits_elsewhere: bool = False
     unlabelled: bool = False
+    numbers: tuple[Number, ...] = ()  # columns of the table that label rows, in the place of classes
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ def annotate(records: Sequence[Record], labels: LabelSource, columns: Sequence[s
     if labels.unlabelled:
         _check_unlabelled(labels)
         return Annotated(list(records), (), False)
+    given = _numbered if labels.numbers else _classed
+    return given(records, labels, columns, strip)
+
+
+def _classed(records: Sequence[Record], labels: LabelSource, columns: Sequence[str], strip: str) -> Annotated:
+    """Rows that a table, or the folders' names, label with classes."""
     left_out: Counter[str] = Counter()
     notes: list[str] = []
     multilabel = labels.multilabel or bool(labels.separator)
@@ -89,6 +99,22 @@ def annotate(records: Sequence[Record], labels: LabelSource, columns: Sequence[s
         raise ValueError(f"no label is among --classes {' '.join(classes)}: they are {occurring[:10]}")
     notes += remarks(occurring)
     return Annotated(kept, classes, multilabel, +left_out, tuple(notes))
+
+
+def _numbered(records: Sequence[Record], labels: LabelSource, columns: Sequence[str], strip: str) -> Annotated:
+    """Rows that a table labels with numbers."""
+    if labels.table is None:
+        raise ValueError("--numbers names columns of a table: give it by --labels CSV")
+    if labels.folder or labels.multilabel or labels.classes or labels.label_column or labels.separator:
+        raise ValueError(
+            "--numbers takes the place of classes: leave out --labels-from-folder, --multilabel, --classes and the label's column"
+        )
+    left_out: Counter[str] = Counter()
+    notes: list[str] = []
+    given, _ = _from_table(records, read_any_table(labels.table), labels, columns, strip, left_out, notes)
+    bins = choose.bins([record.numbers[0] if record.numbers else float("nan") for record in given])
+    kept = [replace(record, bin=str(bin)) for record, bin in zip(given, bins.tolist(), strict=True)]
+    return Annotated(kept, (), False, +left_out, tuple(notes))
 
 
 def _check_unlabelled(labels: LabelSource) -> None:
@@ -147,7 +173,10 @@ def _from_table(
     groups = table.needed(labels.group_column) if labels.group_column else table.column("group")
     taken = [ids, splits, groups, *_carried_names(table)]
     several = labels.multilabel or bool(labels.separator)
-    labelled = labelling(table, labels.label_column, taken, labels.classes, several, labels.separator)
+    if labels.numbers:
+        labelled = numbered(table, labels.numbers)
+    else:
+        labelled = labelling(table, labels.label_column, taken, labels.classes, several, labels.separator)
     further = _further(table, (ids, splits, groups, *labelled.columns), columns)
     by_stem = _by_stem(table, ids, stems, left_out, notes)
     annotated = []
@@ -156,6 +185,7 @@ def _from_table(
             record = replace(
                 record,
                 labels=labelled.names(row),
+                numbers=labelled.numbers(row),
                 group=row[groups] if groups else "",
                 split=(named_split(row[splits]) or row[splits]) if splits else "",
                 extra={column: row[column] for column in further},

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 import cv2
 
+from xkd.batch import Number
 from xkd.data.prepare.assign import Splitting, assigned
 from xkd.data.prepare.header import completed, measured
 from xkd.data.prepare.readable import readable
@@ -55,6 +56,7 @@ class Made:
     records: tuple[Record, ...]
     sensors: tuple[str, ...]
     classes: tuple[str, ...]
+    numbers: tuple[Number, ...]
     left_out: Mapping[str, int]
     notes: tuple[str, ...]
 
@@ -81,7 +83,7 @@ def make(contents: Contents, order: Order) -> Made:
         _place(draft, records, order.link)
         write_rows(draft, _cells(contents, records))
         (draft / DECISIONS).write_text(_decisions(order, +left_out, notes), "utf-8")
-    return Made(order.out, tuple(records), tuple(contents.sensors), contents.classes, +left_out, tuple(notes))
+    return Made(order.out, tuple(records), tuple(contents.sensors), contents.classes, contents.numbers, +left_out, tuple(notes))
 
 
 def _decisions(order: Order, left_out: Mapping[str, int], notes: Sequence[str]) -> str:
@@ -136,10 +138,12 @@ def _write_toml(
         "name": order.name,
         "licence": order.licence,
         "source": order.source,
-        "labels": "multi" if contents.multilabel else "single",
+        "labels": "number" if contents.numbers else "multi" if contents.multilabel else "single",
         "classes": list(contents.classes),
         "modalities": tables,
     }
+    if contents.numbers:
+        table["numbers"] = {number.name: {"unit": number.unit, "range": list(number.range)} for number in contents.numbers}
     if contents.mask is not None:
         table["mask"] = {"positive": list(contents.mask.positive), "values": dict(contents.mask.values)}
     if pairs:
@@ -179,7 +183,9 @@ def _cells(contents: Contents, records: Sequence[Record]) -> list[dict[str, str]
         cells = {"id": record.id, "split": record.split, "group": record.group}
         cells |= {column: ";".join(_file_name(column, file) for file in record.files.get(column, ())) for column in contents.sensors}
         cells |= {f"{column}.time": f"{record.times[column]:.6f}" if column in record.times else "" for column in contents.sensors}
-        cells["label"] = ";".join(record.labels or ()) or (NONE if contents.multilabel and record.labels == () else "")
+        cells["label"] = ";".join([*(record.labels or ()), *(f"{value:.10g}" for value in record.numbers)]) or (
+            NONE if contents.multilabel and record.labels == () else ""
+        )
         cells["mask"] = _mask_name(record) if record.mask is not None else ""
         cells["crop"] = _text(record.crop) if record.crop is not None else ""
         boxes = [*(record.boxes or ()), *((box, IGNORED) for box in record.ignored)]

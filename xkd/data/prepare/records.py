@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd.batch import Number
 from xkd.data.manifest import Mask
 from xkd.geometry import Box
 from xkd.modalities.calibration import Camera
@@ -44,10 +45,14 @@ class Record:
     times: Mapping[str, float] = field(default_factory=dict)  # seconds, one clock for all sensors
     extra: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[Box, ...] = ()
+    numbers: tuple[float, ...] = ()  # in the place of labels, which are then ()
+    bin: str = ""  # of the first number
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The classes that a split should hold its share of: labels, else those of the boxes."""
+        """The classes that a split should hold its share of: labels, else those of the boxes; of numbers, bins."""
+        if self.numbers:
+            return frozenset({self.bin})
         if self.labels is not None:
             return frozenset(self.labels)
         return frozenset(name for _, name in self.boxes or ())
@@ -69,3 +74,4 @@ class Contents:
     frame: tuple[int, int] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    numbers: tuple[Number, ...] = ()

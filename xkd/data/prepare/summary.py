@@ -59,16 +59,24 @@ def warnings(made: Made) -> list[str]:
 def _table(made: Made, boxed: bool) -> Table:
     rows = Counter(record.split for record in made.records)
     groups = Counter(split for _, split in {(record.group, record.split) for record in made.records})
-    table = Table("boxes of" if boxed else "class", *SPLITS, "all", title=f"{escape(made.out.name)}: rows per split")
+    table = Table(
+        "boxes of" if boxed else "number" if made.numbers else "class", *SPLITS, "all", title=f"{escape(made.out.name)}: rows per split"
+    )
     counts: Counter[tuple[str, str]] = Counter()
     for record in made.records:
         if boxed:
             counts.update((name, record.split) for _, name in record.boxes or ())
+        elif record.numbers:
+            counts.update((number.name, record.split) for number in made.numbers)
         elif record.labels is None:
             counts[_UNLABELLED, record.split] += 1
         else:
             counts.update((name, record.split) for name in record.labels)
-    for name in (*made.classes, *([_UNLABELLED] if any(name == _UNLABELLED for name, _ in counts) else [])):
+    for name in (
+        *made.classes,
+        *(number.name for number in made.numbers),
+        *([_UNLABELLED] if any(name == _UNLABELLED for name, _ in counts) else []),
+    ):
         numbers = [counts[name, split] for split in SPLITS]
         table.add_row(escape(name), *map(str, numbers), str(sum(numbers)))
     table.add_section()

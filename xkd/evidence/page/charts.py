@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xkd.engine.config import as_plain
 from xkd.evidence.arms import Arm, ArmRun
 from xkd.report.charts import Chart
-from xkd.statistics import confidence_bins
+from xkd.statistics import TestRun
 
+Bins = Callable[[TestRun], NDArray[np.float64]]
 _GRADIENT = "gradient_"  # of `GradientHook`
 _MOST = 6  # variants in one chart
 _DIAGONAL = "as sure as right"
@@ -67,11 +69,11 @@ def gradient_shares(run: ArmRun) -> Chart:
     )
 
 
-def reliability(arms: list[Arm], runs: Mapping[str, list[ArmRun]]) -> Chart:
+def reliability(arms: list[Arm], runs: Mapping[str, list[ArmRun]], bins_of: Bins) -> Chart:
     """Right answers over confidence, all seeds together: below the diagonal a network is surer than it should be."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for arm in arms:
-        bins = np.sum([confidence_bins(run.test).sum(0) for run in runs[arm.name]], axis=0)
+        bins = np.sum([bins_of(run.test).sum(0) for run in runs[arm.name]], axis=0)
         filled = bins[bins[:, 0] >= _LEAST]
         lines[arm.title] = [(100 * confidence / count, 100 * right / count) for count, confidence, right in filled]
     lines[_DIAGONAL] = [(0.0, 0.0), (100.0, 100.0)]

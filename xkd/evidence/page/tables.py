@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from xkd.engine.outline import Outline
 from xkd.evidence.answers import NUM_PROBED
 from xkd.evidence.arms import Arm
 from xkd.evidence.costs import Cost
 from xkd.report import page
-from xkd.statistics import UNDEFINED, Summary
+from xkd.statistics import SHARE, UNDEFINED, Estimate, Summary
 
 LOOKS = (
     page.Metric("epg", "attention inside the mask"),
@@ -24,16 +24,21 @@ FAITH = (
     page.Metric("deletion", "deletion (lower is better)"),
     page.Metric("randomised", "correlation with the map of random weights", "number"),
 )
-FIDELITY = (page.Metric("agreement", "same class as the teacher"), page.Metric("kl", "KL divergence from it, nats", "number"))
-CALIBRATION = "calibration_error"
 MINUS_ALONE = "minus_alone"
+CALIBRATION_NOTE = "expected calibration error, 15 bins"
+TRUST_NOTE = (
+    "on {} test images at most: {}how much of a map is left when the weights are thrown away (near 1: it shows the image, not the network;"
+    " undefined where one of the two maps is flat)"
+)
+FOLLOWED_NOTE = "area under the probability of the predicted class while the pixels of most attention are put in, or taken away; and "
 
 
-def report_arm(arm: Arm, cost: Cost, summary: Summary, classes: tuple[str, ...]) -> page.ArmRow:
+def report_arm(arm: Arm, cost: Cost, summary: Summary) -> page.ArmRow:
     metrics = {**summary.arms[arm.name], **summary.scores[arm.name]}
-    metrics.update({f"recall {name}": estimate for name, estimate in zip(classes, summary.recall[arm.name], strict=True)})
-    for score, each in summary.class_scores.get(arm.name, {}).items():
-        metrics.update({f"{score} {name}": estimate for name, estimate in zip(classes, each, strict=True)})
+    if summary.measures.each:
+        metrics.update(_by_name(summary.measures.each.key, summary, summary.each[arm.name]))
+    for score, each in summary.each_scores.get(arm.name, {}).items():
+        metrics.update(_by_name(score, summary, each))
     config, branch = arm.tested()
     view = Outline.of(config).view_of(branch)["name"]
     asides = flat_maps(summary.undefined[arm.name])
@@ -54,9 +59,13 @@ def flat_maps(undefined: Mapping[str, float]) -> dict[str, str]:
     return notes
 
 
-def class_gains(summary: Summary, classes: tuple[str, ...]) -> page.ArmRow:
-    """A row of the table of recalls: what distillation changed for each class."""
-    changes = {f"recall {name}": change for name, change in zip(classes, summary.recall_gain, strict=True)}
+def _by_name(key: str, summary: Summary, each: Sequence[Estimate]) -> dict[str, Estimate]:
+    return {f"{key} {name}": estimate for name, estimate in zip(summary.names, each, strict=True)}
+
+
+def each_gain(summary: Summary) -> page.ArmRow:
+    """A row of the table of single names: what distillation changed for each class, or for each number."""
+    changes = _by_name(summary.measures.each.key, summary, summary.each_gain) if summary.measures.each else {}
     return page.ArmRow("distilled minus alone", "paired", changes)
 
 
@@ -71,40 +80,44 @@ def facts(cost: Cost) -> dict[str, str]:
     return entries | ({"peak memory of training": f"{cost.peak_memory / 2**20:.0f} MiB"} if cost.peak_memory else {})
 
 
-def tables(summary: Summary, classes: tuple[str, ...], unit: str, teacher: str, probed: int = NUM_PROBED) -> tuple[page.Table, ...]:
-    """Overall, the metric that the comparison is judged by first; recall per class; attention where it was asked for; fidelity."""
-    overall = [page.Metric(name, name.replace("_", " ")) for name in summary.arms["alone"] if name != CALIBRATION]
-    overall.sort(key=lambda metric: metric.key != summary.metric)
-    overall.insert(1, page.Metric(MINUS_ALONE, f"{summary.metric.replace('_', ' ')} minus student alone", "points"))
+def tables(summary: Summary, unit: str, teacher: str, probed: int = NUM_PROBED) -> tuple[page.Table, ...]:
+    """Overall, the measure that the comparison is judged by first; one for each name; where it looks; how near the teacher it is."""
+    judged = summary.measure
+    overall = [page.Metric(of.name, of.heading, of.style) for of in summary.measures.main]
+    overall.sort(key=lambda metric: metric.key != judged.name)
+    change = f", {judged.unit}" if judged.heading != judged.words else ""
+    overall.insert(1, page.Metric(MINUS_ALONE, f"{judged.words} minus student alone{change}", judged.change_style))
     note = f"mean over seeds, 95 % bootstrap interval over {unit} and seeds"
     tested = "; p is of a paired t-test over seeds" if any(p == p for p in summary.minus_alone_p.values()) else ""
-    made = [
-        page.Table("Test split", f"{note}{tested}", tuple(overall), chart=True),
-        page.Table("Recall per class", "", tuple(page.Metric(f"recall {name}", name) for name in classes)),
-    ]
+    made = [page.Table("Test split", f"{note}{tested}", tuple(overall), chart=True)]
+    if each := summary.measures.each:
+        of_names = [each.measure(k) for k in range(len(each.names))]
+        single = zip(each.names, of_names, strict=True)
+        made.append(page.Table(each.title, "", tuple(page.Metric(f"{each.key} {name}", of.heading, of.style) for name, of in single)))
+    made += _of_attention(summary, probed)
+    titles = summary.measures.near.titles if summary.measures.near else {}
+    near = [page.Metric(key, title, "percent" if unit == SHARE else "number") for key, (title, unit) in titles.items()]
+    if near := [one for one in near if _asked(summary, one.key)]:
+        made.append(page.Table(f"How near it is to the {teacher}", "on the test split, each on its own sensor", tuple(near)))
+    if aside := summary.measures.aside:
+        made.append(page.Table("Calibration", CALIBRATION_NOTE, tuple(page.Metric(of.name, of.heading, of.style) for of in aside)))
+    return tuple(made)
+
+
+def _of_attention(summary: Summary, probed: int) -> list[page.Table]:
+    made = []
     looks, faith = (tuple(one for one in of if _asked(summary, one.key)) for of in (LOOKS, FAITH))
     if looks:
         made.append(page.Table("Where it looks", _undefined(summary), looks))
         lift = "lift_within" if any(one.key == "lift_within" for one in looks) else "epg_lift"
         title = next(one.title for one in looks if one.key == lift)
-        per_class = tuple(page.Metric(f"{lift} {name}", name, "times") for name in classes)
-        if lift in summary.class_scores.get("distilled", {}):
+        per_class = tuple(page.Metric(f"{lift} {name}", name, "times") for name in summary.names)
+        if lift in summary.each_scores.get("distilled", {}):
             made.append(page.Table(f"Where it looks, per class: {title}", "1 is what attention spread evenly would get", per_class))
     if faith:
-        made.append(
-            page.Table(
-                "Whether the maps can be trusted",
-                f"on {probed} test images at most: area under the probability of the predicted class while the pixels of most attention"
-                " are put in, or taken away; and how much of a map is left when the weights are thrown away (near 1: it shows the image,"
-                " not the network; undefined where one of the two maps is flat)",
-                faith,
-            )
-        )
-    near = tuple(one for one in FIDELITY if _asked(summary, one.key))
-    if near:
-        made.append(page.Table(f"How near it is to the {teacher}", "on the test split, each on its own sensor", near))
-    made.append(page.Table("Calibration", "expected calibration error, 15 bins", (page.Metric(CALIBRATION, "calibration error"),)))
-    return tuple(made)
+        followed = any(one.key == "insertion" for one in faith)
+        made.append(page.Table("Whether the maps can be trusted", TRUST_NOTE.format(probed, FOLLOWED_NOTE if followed else ""), faith))
+    return made
 
 
 def _undefined(summary: Summary) -> str:

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from rich.console import Console
 
 import xkd
+from xkd.builder import build
 from xkd.data.check.brief import brief
 from xkd.data.manifest import Manifest
 from xkd.data.rows import SPLITS
@@ -27,11 +28,13 @@ from xkd.evidence.arms import Arm, ArmRun, first_teacher
 from xkd.evidence.flips import Flips
 from xkd.evidence.page.caveats import CAVEAT_SMOKE, caveats
 from xkd.evidence.page.charts import curves, descent, gradient_shares, reliability
-from xkd.evidence.page.flips import changes, flips_note
-from xkd.evidence.page.tables import class_gains, report_arm, tables
+from xkd.evidence.page.flips import changes
+from xkd.evidence.page.tables import each_gain, report_arm, tables
 from xkd.evidence.particulars import Particulars
 from xkd.report import page
-from xkd.statistics import BEYOND, Estimate, Summary, confusion
+from xkd.report.charts import Chart
+from xkd.statistics import BEYOND, Estimate, Summary
+from xkd.tasks import Task
 from xkd.visualise import draw_folder
 
 NUM_PANELS, NUM_FLIPS = 8, 6
@@ -40,8 +43,8 @@ INTRODUCTION = "Every arm is measured on the same test images, each network on i
 TILES: Mapping[str, tuple[str, str]] = {
     "shuffled": ("Effect of pairing", "distilled against the student on shuffled pairs"),
     "shuffled_within": (
-        "Effect of exact pairing within a class",
-        "distilled against pairs shuffled within their class: what pairs tell beyond it",
+        "Effect of exact pairing within a label",
+        "distilled against pairs shuffled among rows of like labels: what pairs tell beyond these",
     ),
     "masks": ("The teacher's part", "distilled against the student alone with the same masks"),
     "same_sensor": ("The second sensor's part", "distilled against the student taught by its own sensor"),
@@ -64,7 +67,7 @@ def write_page(
 ) -> None:
     """Write `path` (HTML) and the pictures below `panels/` and `flips/` beside it."""
     manifest = Manifest.load(config.test_dataloader.dataset.root)
-    classes = tuple(as_plain(config.distiller.task)["classes"])  # of pixels they are not the manifest's
+    task: Task = build(as_plain(config.distiller.task), "distiller.task")
     unit = resampled(config, runs["alone"][0])
     pictured = [arm for arm in arms if not arm.variant]  # twenty lines in one chart tell nobody anything
     drawn = [arm for arm in pictured if arm.name != "shuffled" and not arm.control]
@@ -73,18 +76,14 @@ def write_page(
         title=f"{manifest.name}: {_question(config, teacher)}",
         introduction=f"{INTRODUCTION} {labels_note(arms)}",
         headline=headline(summary, teacher is not None),
-        classes=classes,
-        arms=(*(report_arm(arm, details.costs[arm.name], summary, classes) for arm in arms), class_gains(summary, classes)),
-        tables=tables(summary, classes, unit, teacher.title if teacher else "", num_probed(config.get("compare") or {})),
+        names=(task.noun, task.described),
+        arms=(*(report_arm(arm, details.costs[arm.name], summary) for arm in arms), each_gain(summary)),
+        tables=tables(summary, unit, teacher.title if teacher else "", num_probed(config.get("compare") or {})),
         made=made(manifest, config, runs["alone"], unit, command),
         pictures=tuple(pictures(path.parent, config, drawn, runs, details.changed)),
-        charts=tuple(
-            chart
-            for chart in (curves(pictured, runs), descent(arms, runs), gradient_shares(runs["distilled"][0]), reliability(pictured, runs))
-            if chart.lines
-        ),
-        confusions=tuple(confusions(arms, runs, manifest)),
-        lists=(*changes(details.changed, runs, classes), alikeness(details.likeness)),
+        charts=tuple(charts(arms, pictured, runs, summary)),
+        confusions=tuple(confusions(arms, runs, summary)),
+        lists=(*changes(details.changed, runs, task), alikeness(details.likeness)),
         data=data_facts(manifest, config),
         caveats=(*[CAVEAT_SMOKE] * ("--smoke" in command.split()), *caveats(manifest, len(runs["alone"]), arms, summary)),
     )
@@ -117,13 +116,16 @@ def headline(summary: Summary, taught: bool = True) -> page.Headline:
     controls = []
     for control, baseline in ((summary.control, "the student alone"), (summary.control_smoothed, "smoothed labels")):
         if control is not None:
-            helps = f"better than {baseline}, so what helps is not the pairing" if control.low > 0 else "pairs mixed up must not help"
+            helps = (
+                f"better than {baseline}, so what helps is not the pairing"
+                if summary.measure.better(control)
+                else "pairs mixed up must not help"
+            )
             controls.append(page.Control(f"Shuffled pairs against {baseline}", control, helps))
     controls += [page.Control(*_tile(arm, summary.beyond[arm])) for arm in BEYOND if arm in summary.beyond]
-    metric = summary.metric.replace("_", " ")
     return page.Headline(
         summary.finding,
-        metric,
+        summary.measure,
         summary.gain,
         summary.share if taught else None,
         attention,
@@ -153,16 +155,16 @@ def pictures(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, l
             continue  # an ensemble looks nowhere, its networks do
         student = load_student(source, str(runs[arm.name][0].checkpoint), branch)
         lookers.append(Looker(arm.title, student, picture_method(source, branch)))
-    classes = lookers[-1].student.task.classes
+    task = lookers[-1].student.task
     ids = [*list(changed.gained)[:NUM_FLIPS], *list(changed.lost)[:NUM_FLIPS]]
     wanted = {"panels": test_samples(config, "test", NUM_PANELS)} | ({"flips": named_samples(config, "test", ids)} if ids else {})
     captions = {
         "panels": ("What they see", PICTURE_NOTE),
-        "flips": ("What distillation changed", flips_note(changed)),
+        "flips": ("What distillation changed", score.note if (score := task.measures().rows) else ""),
     }
     sheets = []
     for name, (samples, views) in wanted.items():
-        sheet = draw_folder(panel_rows(samples, views, lookers, classes), folder / name, classes)
+        sheet = draw_folder(panel_rows(samples, views, lookers), folder / name, task.names)
         sheets.append(page.Picture(*captions[name], sheet))
     return sheets
 
@@ -205,7 +207,7 @@ def labels_note(arms: list[Arm]) -> str:
         dataset = arm.config().train_dataloader.dataset
         labels = dataset.get("labels", {})
         # boxes that a detector drew make another data set, not other labels
-        known = frozenset((row.id, row.labels) for row in Manifest.load(dataset.root).rows if row.split == "train")
+        known = frozenset((row.id, row.labels, row.numbers) for row in Manifest.load(dataset.root).rows if row.split == "train")
         shares[arm.title] = (float(labels.get("fraction", 1.0)), int(labels.get("seed", 0)), known)
     usual = Counter(shares.values()).most_common(1)[0][0]
     others = [f"{title} ({100 * of[0]:.0f} %)" for title, of in shares.items() if of != usual]
@@ -213,8 +215,14 @@ def labels_note(arms: list[Arm]) -> str:
     return f"{same}, except that these have others: {', '.join(others)}." if others else f"{same}."
 
 
-def confusions(arms: list[Arm], runs: Mapping[str, list[ArmRun]], manifest: Manifest) -> list[page.Confusion]:
-    if manifest.multilabel:
+def charts(arms: list[Arm], pictured: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> list[Chart]:
+    drawn = [curves(pictured, runs), descent(arms, runs), gradient_shares(runs["distilled"][0])]
+    drawn += [reliability(pictured, runs, bins)] if (bins := summary.measures.bins) else []
+    return [chart for chart in drawn if chart.lines]
+
+
+def confusions(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary) -> list[page.Confusion]:
+    if (confusion := summary.measures.confusion) is None:
         return []
     shown = [arm for arm in arms if arm.name in ("alone", "distilled")]
     return [page.Confusion(arm.title, np.sum([confusion(run.test) for run in runs[arm.name]], axis=0).tolist()) for arm in shown]
