@@ -54,7 +54,7 @@ def write_noise(root: Path, column: str, number: int, rng: np.random.Generator) 
 
 def make_data(config: Config, folder: Path) -> None:
     """Noise with the config's classes and sensors, where its `data_root` is looked for: four rows per class and split."""
-    classes = as_plain(config.distiller.task)["classes"]
+    classes = as_plain(config.distiller.task).get("classes", ())  # none where rows are labelled with numbers
     sections = [as_plain(config[name]) for name in ("train_dataloader", "val_dataloader", "test_dataloader", "distiller")]
     columns = sorted(set(columns_of(sections)))
     for name in {section["dataset"]["root"] for section in sections[:3]}:  # a detector's boxes make another data set
@@ -65,20 +65,22 @@ def write_data(config: Config, root: Path, classes: Sequence[str], columns: list
     header = ["id", "split", "group", *columns, "mask", "boxes", "label", "calibration", "frame", "bout"]
     rng, rows, tables = np.random.default_rng(0), [",".join(header)], {}
     (root / "mask").mkdir(parents=True)
-    for number in range(4 * 3 * len(classes)):
-        split, label = ("train", "val", "test")[number % 3], classes[number // 3 % len(classes)]
+    for number in range(4 * 3 * (len(classes) or 3)):
+        split, label = ("train", "val", "test")[number % 3], classes[number // 3 % len(classes)] if classes else str(number % 5)
         noise = {column: write_noise(root, column, number, rng) for column in columns}
         tables = {column: table for column, (table, _, _) in noise.items()}
         cv2.imwrite(str(root / f"mask/{number}.png"), rng.integers(0, 2, (SIDE, SIDE), dtype=np.uint8))
         cells = [cell for _, cell, _ in noise.values()]
         calibration = "".join(name for _, _, name in noise.values())
-        more = [f"mask/{number}.png", f"8 8 40 40 {label}", label, calibration, f"frame-{number}", f"bout-{number}"]
+        more = [f"mask/{number}.png", f"8 8 40 40 {label if classes else '*'}", label, calibration, f"frame-{number}", f"bout-{number}"]
         rows.append(",".join([str(number), split, f"group-{number}", *cells, *more]))
     pixels = as_plain(config.distiller.task)["type"] is Segmentation
     codes = {name: code for code, name in enumerate(classes if pixels else ("background", "object"))}
     values = ", ".join(f"{name} = {code}" for name, code in codes.items())
     mask = f'[mask]\nvalues = {{ {values} }}\npositive = ["{list(codes)[-1]}"]\n'
     about = f'name = "noise"\nlicence = "Apache-2.0"\nsource = "made by the tests"\nclasses = {list(classes)}\n'
+    about += "" if classes else 'labels = "number"\n'
+    mask += "" if classes else '[numbers.number]\nunit = "of it"\nrange = [0.0, 5.0]\n'
     (root / "manifest.toml").write_text(about + to_toml({"modalities": tables}, {}) + mask, "utf-8")
     (root / "manifest.csv").write_text("\n".join(rows) + "\n", "utf-8")
 

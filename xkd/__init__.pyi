@@ -1,13 +1,13 @@
 """What a person types: each name is imported from here when it is first used, so `import xkd` stays fast. This is the one list of them."""
 
-from .batch import Batch as Batch, View as View
+from .batch import Batch as Batch, Number as Number, View as View
 from .builder import build as build
 from .data.annotations import Labels as Labels, Masks as Masks
 from .data.augment import Augment as Augment
 from .data.cache import TeacherCache as TeacherCache
 from .data.gaps import Gaps as Gaps
 from .data.loader import DrawSampler as DrawSampler, collate as collate
-from .data.manifest import Manifest as Manifest, sensor as sensor
+from .data.manifest import Manifest as Manifest, numbers as numbers, sensor as sensor
 from .data.mix import Mix as Mix
 from .data.paired import PairedDataset as PairedDataset
 from .data.shuffle import Shuffle as Shuffle
@@ -60,8 +60,10 @@ from .losses import (
     ICKD as ICKD,
     IRG as IRG,
     KD as KD,
+    L1 as L1,
     MGD as MGD,
     MLKD as MLKD,
+    MSE as MSE,
     NKD as NKD,
     NST as NST,
     OFA as OFA,
@@ -77,13 +79,16 @@ from .losses import (
     BinaryCrossEntropy as BinaryCrossEntropy,
     CrossEntropy as CrossEntropy,
     FitNet as FitNet,
+    GaussianNLL as GaussianNLL,
     MaskedFeature as MaskedFeature,
     MaskEnergy as MaskEnergy,
     ModalityDiscriminator as ModalityDiscriminator,
     NormalizedDistance as NormalizedDistance,
     ReviewKD as ReviewKD,
     SigmoidKD as SigmoidKD,
+    SmoothL1 as SmoothL1,
     TokenSimilarity as TokenSimilarity,
+    VarianceKD as VarianceKD,
 )
 from .modalities import RGB as RGB, Depth as Depth, LiDAR as LiDAR, Multispectral as Multispectral, Thermal as Thermal
 from .modality import Modality as Modality, Stack as Stack
@@ -103,6 +108,12 @@ from .projectors import (
     Translator as Translator,
 )
 from .taps import Tap as Tap
-from .tasks import Classification as Classification, Features as Features, PixelHead as PixelHead, Segmentation as Segmentation
+from .tasks import (
+    Classification as Classification,
+    Features as Features,
+    PixelHead as PixelHead,
+    Regression as Regression,
+    Segmentation as Segmentation,
+)
 
 __version__: str

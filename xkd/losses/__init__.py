@@ -32,6 +32,7 @@ from xkd.losses.modality_discriminator import ModalityDiscriminator
 from xkd.losses.nkd import NKD
 from xkd.losses.normalized_distance import NormalizedDistance
 from xkd.losses.nst import NST
+from xkd.losses.numbers import L1, MSE, GaussianNLL, SmoothL1, VarianceKD
 from xkd.losses.ofa import OFA
 from xkd.losses.ofd import OFD
 from xkd.losses.pkt import PKT
@@ -61,8 +62,10 @@ __all__ = [
     "ICKD",
     "IRG",
     "KD",
+    "L1",
     "MGD",
     "MLKD",
+    "MSE",
     "NKD",
     "NST",
     "OFA",
@@ -78,11 +81,14 @@ __all__ = [
     "BinaryCrossEntropy",
     "CrossEntropy",
     "FitNet",
+    "GaussianNLL",
     "MaskEnergy",
     "MaskedFeature",
     "ModalityDiscriminator",
     "NormalizedDistance",
     "ReviewKD",
     "SigmoidKD",
+    "SmoothL1",
     "TokenSimilarity",
+    "VarianceKD",
 ]
