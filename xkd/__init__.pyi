@@ -4,6 +4,7 @@ from .batch import Batch as Batch, Number as Number, View as View
 from .builder import build as build
 from .data.annotations import Labels as Labels, Masks as Masks
 from .data.augment import Augment as Augment
+from .data.boxes import Boxes as Boxes
 from .data.cache import TeacherCache as TeacherCache
 from .data.gaps import Gaps as Gaps
 from .data.loader import DrawSampler as DrawSampler, collate as collate
@@ -110,10 +111,12 @@ from .projectors import (
 from .taps import Tap as Tap
 from .tasks import (
     Classification as Classification,
+    Detection as Detection,
     Features as Features,
     PixelHead as PixelHead,
     Regression as Regression,
     Segmentation as Segmentation,
+    Selection as Selection,
 )
 
 __version__: str

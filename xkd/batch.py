@@ -55,7 +55,8 @@ class Number:
 class Annotation:
     """What a row's target says of `names`, by its kind.
 
-    Which one it is ("label"), which of them are there ("labels"), a number of each ("numbers"), or which one each pixel shows ("pixels").
+    Which one it is ("label"), which of them are there ("labels"), a number of each ("numbers"), where each of them is ("boxes"), or
+    which one each pixel shows ("pixels").
     """
 
     kind: str
@@ -72,7 +73,7 @@ class Batch:
 
     views: dict[str, Shaped[Tensor, "b _ _ _"]]  # (B, C, H, W), each view of its own size
     present: dict[str, Bool[Tensor, " b"]]
-    target: Shaped[Tensor, "b ..."]  # (B,) class index, -1 if unlabelled; (B, K) 0/1 or numbers; (B, H, W) of pixels
+    target: Shaped[Tensor, "b ..."]  # (B,) class index, -1 if unlabelled; (B, K) 0/1 or numbers; (B, H, W) of pixels; (B, M, 5) boxes
     labelled: Bool[Tensor, " b"]
     mask: Float[Tensor, "b 1 _ _"]  # share of each pixel inside the region of interest, 0..1
     masked: Bool[Tensor, " b"]  # the row has a mask

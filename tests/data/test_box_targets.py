@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from xkd.data.augment import Augment
-from xkd.data.boxes import Boxes, box_target, check_boxes, none_known, room_of
+from xkd.data.boxes import Boxes, box_target, check_boxes, no_boxes, room_of
 from xkd.data.rows import ANY, Row
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.losses import boxes as losses
@@ -34,8 +34,8 @@ def test_boxes_are_shares_of_the_view_with_their_classes() -> None:
     of = row((Box(10, 10, 30, 20), "car"), (Box(50, 0, 100, 50), "person"))
     assert target(of) == [[0.1, 0.2, 0.3, 0.4, 1], [0.5, 0.0, 1.0, 1.0, 0]]
     assert target(of, crop=Box(0, 0, 50, 25)) == [[0.2, 0.4, 0.6, 0.8, 1]]
-    assert torch.equal(box_target(row(), CLASSES, IDENTITY, FRAME, (50, 100), Boxes(), 2), none_known(2))
-    assert none_known(2)[:, 4].tolist() == [-1, -1]
+    assert torch.equal(box_target(row(), CLASSES, IDENTITY, FRAME, (50, 100), Boxes(), 2), no_boxes(2))
+    assert no_boxes(2)[:, 4].tolist() == [-1, -1]
 
 
 def test_a_flip_moves_them() -> None:

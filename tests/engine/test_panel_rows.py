@@ -108,5 +108,7 @@ def test_a_network_without_its_sensor_is_left_out() -> None:
 
 def test_classes_of_pixels_are_no_method_for_a_whole_image() -> None:
     student = Student(Branch(CNN(3), CAMERA_VIEW, Random(frozen=True), frozen=True), Classification(NAMES), "rgb")
-    with pytest.raises(ValueError, match=r"'classes' is what a network says of each pixel; this task answers by image. Legal are tap:NAME"):
+    with pytest.raises(
+        ValueError, match=r"'classes' is what a network says of each pixel, or its boxes; this task answers by image. Legal are"
+    ):
         panel_rows([sample(torch.tensor(1), rgb=camera_image())], [CAMERA_VIEW], [Looker("student", student, CLASSES)])

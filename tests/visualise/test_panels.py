@@ -130,3 +130,11 @@ def test_the_legend_names_the_classes(tmp_path: Path) -> None:
         draw_rows(rows, tmp_path / "x.png", names)
         pictures.append(cv2.imread(str(tmp_path / "x.png")))
     assert (pictures[0] != pictures[1]).any()
+
+
+def test_boxes_are_drawn_in_the_colours_of_their_classes(tmp_path: Path) -> None:
+    boxes = np.array([[0.1, 0.1, 0.5, 0.6, 0.9, 0], [0.6, 0.2, 0.9, 0.8, 0.5, 1]])
+    plain, boxed = (drawn(tmp_path / f"{number}.png", Panel("rgb", GREY, boxes=of)) for number, of in enumerate((None, boxes)))
+    for colour in ((115, 158, 0), (0, 94, 213)):  # BGR of the second and the third: the first is a background's
+        assert (np.abs(boxed.astype(int) - colour).sum(2) < 60).sum() > 50
+        assert (np.abs(plain.astype(int) - colour).sum(2) < 60).sum() == 0

@@ -1,4 +1,4 @@
-"""`xkd predict CONFIG CHECKPOINT IMAGES`: the student's answers for a folder of images from anywhere, as a CSV."""
+"""`xkd predict CONFIG CHECKPOINT IMAGES`: the student's answers for images from anywhere, as a CSV; boxes as COCO's JSON too."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from xkd.commands.checkpoint_argument import add_arm, checkpoint_of
 from xkd.data.images import CROP, find_images
 from xkd.data.manifest import Manifest, data_root
+from xkd.engine.box_files import as_box_table, as_coco
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.progress import progress_display
 from xkd.engine.screen import Screen
 from xkd.engine.student import load_student, registered
 from xkd.engine.use import Prediction, predict
-from xkd.files import write_atomically
+from xkd.files import write_atomically, write_together
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,9 +53,19 @@ def main(arguments: Sequence[str]) -> int:
             masks=a.masks,
             seen=lambda number: progress.advance(bar, number),
         )
-    write_atomically(Path(a.out), as_csv(predictions, student.task.columns).encode())
+    out, written = Path(a.out), [a.out]
+    if any(one.answer.boxes is not None for one in predictions):
+        write_together(
+            {
+                out: as_box_table(predictions).encode(),
+                out.with_suffix(".json"): as_coco(predictions, student.task.names).encode(),
+            }
+        )
+        written.append(str(out.with_suffix(".json")))
+    else:
+        write_atomically(out, as_csv(predictions, student.task.columns).encode())
     failed = [one for one in predictions if one.error]
-    console.print(f"predicted {len(predictions) - len(failed)} {'crops' if a.crops else 'images'}: {a.out}")
+    console.print(f"predicted {len(predictions) - len(failed)} {'crops' if a.crops else 'images'}: {' and '.join(written)}")
     if failed:
         console.print(f"{len(failed)} images could not be read, the first: {failed[0].error}")
     return 1 if failed else 0

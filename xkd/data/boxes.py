@@ -43,7 +43,7 @@ def room_of(rows: Sequence[Row]) -> int:
     return max([1, *(len(row.boxes or ()) + len(row.ignored) for row in rows)])
 
 
-def none_known(room: int) -> Float[Tensor, "m 5"]:
+def no_boxes(room: int) -> Float[Tensor, "m 5"]:
     """The target of a row without one."""
     target = torch.zeros(room, 5)
     target[:, 4] = PADDING
@@ -59,7 +59,7 @@ def box_target(
     """
     boxes = [(box, classes.index(name) if name in classes else IGNORED) for box, name in row.boxes or ()]
     boxes += [(box, IGNORED) for box in row.ignored]
-    target = none_known(room)
+    target = no_boxes(room)
     if not boxes:
         return target
     placed = corners(np.array([box for box, _ in boxes], np.float64), matrix, crop)

@@ -68,6 +68,11 @@ def _crop(table: Path, number: int, line: Mapping[str, str]) -> tuple[Path, Box]
 
 def read_sample(path: Path, view: View, crop: Box | None = None) -> Sample:
     """One image or its `crop`, resized to the view as in evaluation; unlabelled. Errors name the file."""
+    return read_framed(path, view, crop)[0]
+
+
+def read_framed(path: Path, view: View, crop: Box | None = None) -> tuple[Sample, Box, tuple[int, int]]:
+    """The same with the part of the image that is seen, in its pixels, and its (width, height)."""
     if len(view.sensors) > 1:
         raise ValueError(
             f"{path}: this network sees {view.modality.name} together, one file cannot hold them: use a data set and `xkd test`"
@@ -79,7 +84,7 @@ def read_sample(path: Path, view: View, crop: Box | None = None) -> Sample:
     if crop.x2 <= 0 or crop.y2 <= 0 or crop.x1 >= width or crop.y1 >= height:
         raise ValueError(f"{path}: crop {tuple(crop)} lies outside its image of {width}x{height}")
     pixels = sensor.place(content, IDENTITY, view.size, crop)
-    return Sample(
+    sample = Sample(
         views={view.name: torch.from_numpy(np.ascontiguousarray(filled(pixels, sensor))).permute(2, 0, 1)},
         present={view.name: True},
         target=torch.tensor(-1),
@@ -91,3 +96,4 @@ def read_sample(path: Path, view: View, crop: Box | None = None) -> Sample:
         boxes=torch.zeros(0, 4),
         meta={"id": path.name},
     )
+    return sample, crop, (width, height)

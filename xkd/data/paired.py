@@ -19,18 +19,19 @@ from xkd.batch import Annotation, View
 from xkd.data import choose
 from xkd.data.annotations import Labels, Masks
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
+from xkd.data.boxes import Boxes, box_target, check_boxes, no_boxes, room_of
 from xkd.data.cache import Shards
 from xkd.data.frame import crop_of, frame_shape
 from xkd.data.gaps import Gaps
 from xkd.data.manifest import Manifest
 from xkd.data.recording import Files, Recordings
-from xkd.data.region import one_hot, positive_names, read_codes, region
-from xkd.data.request import check_choice, check_classes, check_draws, check_fractions, check_gaps, check_views, check_windows
+from xkd.data.region import positive_names, read_codes, region
+from xkd.data.request import check_boxed, check_choice, check_classes, check_draws, check_fractions, check_gaps, check_views, check_windows
 from xkd.data.rows import Row
 from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
 from xkd.data.shots import check_files, has
 from xkd.data.shuffle import Shuffle
-from xkd.data.targets import UNKNOWN, annotation_of, targets_of, unknown_pixels
+from xkd.data.targets import annotation_of, check_target, labelled_by, pixel_target, targets_of, unknown_pixels
 from xkd.data.windows import MIDDLE, Place, Windows
 from xkd.geometry import IDENTITY, Box, Matrix
 from xkd.modalities.raster import warp
@@ -51,6 +52,7 @@ class PairedDataset(Dataset[Sample]):
     `masks` what the region of interest is made of and which masks are kept, `shuffle` whose views stay together (None: all of a row),
     `gaps` which rows lack a sensor that they have.
     `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is
+    then unlabelled. `target="boxes"` makes the boxes and their classes the target (M, 5), as `boxes` says; a row whose boxes nobody drew is
     then unlabelled. `windows` puts windows of the frames, without labels, in the place of the rows. `subset` > 0 keeps that many rows,
     every class among them. `cache` keeps what was read in memory, once per process (for small data sets, and where rows are crops of
     shared images); without it a photograph is decoded at a fraction of its size where a draw sees no more of it, which rounds pixels
@@ -68,9 +70,10 @@ class PairedDataset(Dataset[Sample]):
         augment: Augment,
         *,
         seed: int = 0,
-        target: Literal["label", "mask"] = "label",
+        target: Literal["label", "mask", "boxes"] = "label",
         labels: Labels = Labels(),
         masks: Masks = Masks(),
+        boxes: Boxes = Boxes(),
         shuffle: Shuffle | None = None,
         windows: Windows | None = None,
         gaps: Gaps | None = None,
@@ -80,7 +83,7 @@ class PairedDataset(Dataset[Sample]):
     ) -> None:
         self.manifest = Manifest.load(root)
         self.split, self.views, self.augment, self.seed, self.target = split, tuple(views), augment, seed, target
-        self.labels, self.masks, self.shuffle, self.windows = labels, masks, shuffle, windows
+        self.labels, self.masks, self.boxes, self.shuffle, self.windows = labels, masks, boxes, shuffle, windows
         self.gaps, self.cache, self.on_broken = gaps, cache, on_broken
         self._check()
         self._positive = positive_names(self.manifest, masks.positive)
@@ -89,6 +92,7 @@ class PairedDataset(Dataset[Sample]):
         columns = {sensor.name for view in self.views for sensor in view.sensors}
         check_files(self.manifest.root, self.rows, columns, masks=masks.source == "mask")
         self.strata = choose.strata(self.rows, self.classes)
+        self._room = room_of(self.rows)
         self.targets = targets_of(self.rows, self.annotation)
         own = np.arange(len(self.rows))
         self._strangers = shuffle.strangers(self.rows, self.manifest, seed, framed=windows is not None) if shuffle else own
@@ -97,7 +101,6 @@ class PairedDataset(Dataset[Sample]):
         self._unread: frozenset[str] = frozenset()  # views whose pixels nobody needs
 
     def _check(self) -> None:
-        check_choice("target", self.target, ("label", "mask"))
         check_choice("on_broken", self.on_broken, ("stop", "skip"))
         check_draws(self.views, self.augment)
         check_views(self.manifest, self.split, self.views)
@@ -107,11 +110,7 @@ class PairedDataset(Dataset[Sample]):
         check_gaps(self.split, self.gaps)
         if self.shuffle and self.shuffle.anchor not in (names := [view.name for view in self.views]):
             raise KeyError(f"shuffle.anchor names view '{self.shuffle.anchor}'; there are {names}")
-        if self.target == "mask" and (self.manifest.mask is None or self.masks.source != "mask" or self.masks.fraction < 1):
-            raise ValueError(
-                f"{self.manifest.root}: target='mask' needs [mask] in manifest.toml, masks.source='mask' and masks.fraction=1 here;"
-                " fewer labels are labels.fraction"
-            )
+        check_target(self.manifest, self.target, self.masks)
         if self.split == "train" and self.target == "label":
             check_classes(self.manifest)
 
@@ -119,8 +118,9 @@ class PairedDataset(Dataset[Sample]):
         """The split's rows that can be shown, with the labels and masks that are kept; and how many are left out, by reason."""
         rows = [row for row in self.manifest.rows if row.split == self.split]
         rows = self.gaps.left(rows, self.manifest) if self.gaps else rows
-        if self.target == "mask":
-            rows = [replace(row, labels=() if row.mask else None) for row in rows]  # what is learned is in the mask, or nowhere
+        rows = labelled_by(rows, self.target)
+        if self.target == "boxes" and self.split == "train":
+            check_boxed(self.manifest, rows, self.augment)
         rows = self.masks.kept(self.labels.kept(rows, self.manifest.classes), self.manifest.classes)
         wanted = [view for view in self.views if self.shuffle is None or view.name == self.shuffle.anchor]
         usable = [row for row in rows if any(has(row, view) for view in wanted)]
@@ -161,12 +161,18 @@ class PairedDataset(Dataset[Sample]):
         except (ValueError, OSError) as error:
             if self.on_broken == "stop":
                 raise
-            target = self._label(index) if self.target == "label" else unknown_pixels(self.views[0].size)
+            target = self._unknown(index)
             sample = unread(self.views, self._unread, target, index, draw, dict(self.rows[index].meta), str(error))
             return replace(sample, cached=self._answers(index, draw))
 
     def _answers(self, index: int, draw: int) -> dict[str, Tensor]:
         return {name: reading for shards in self._shards for name, reading in shards.read(index, draw).items()}
+
+    def _unknown(self, index: int) -> Tensor:
+        """The target of a row that cannot be read: its label stays known."""
+        if self.target == "label":
+            return self._label(index)
+        return unknown_pixels(self.views[0].size) if self.target == "mask" else no_boxes(self._room)
 
     def _label(self, index: int) -> Tensor:
         return torch.from_numpy(self.targets[index : index + 1])[0]
@@ -220,22 +226,15 @@ class PairedDataset(Dataset[Sample]):
 
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
         """The row's own; of pixels the class with the largest share, -1 where less than half of the pixel is known."""
-        if self.target == "label":
-            return self._label(index)
         size = self.views[0].size
-        if row.labels is None:
-            return unknown_pixels(size)
+        if self.target == "label" or row.labels is None:
+            return self._unknown(index)
+        if self.target == "boxes":
+            check_boxes(self.manifest.root / "manifest.csv", row, shape)
+            return box_target(row, self.classes, matrix, crop_of(self.manifest, row, shape), size, self.boxes, self._room)
         assert self.manifest.mask is not None  # verified at the start
         codes = self._codes(row, shape)
-        shares = warp(
-            one_hot(codes, self.manifest.mask),
-            matrix,
-            size,
-            crop_of(self.manifest, row, codes.shape),
-            (0.0,) * len(self.classes),
-        )
-        classes = torch.from_numpy(shares.argmax(2))
-        return torch.where(torch.from_numpy(shares.sum(2) >= 0.5), classes, UNKNOWN)
+        return pixel_target(codes, self.manifest.mask, matrix, size, crop_of(self.manifest, row, codes.shape))
 
     def source(self, index: int, view: View) -> Row:
         """The row that a view is read from: its own, or a stranger's in the negative control."""

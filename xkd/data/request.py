@@ -8,7 +8,7 @@ from xkd.batch import View
 from xkd.data.augment import Augment
 from xkd.data.gaps import Gaps
 from xkd.data.manifest import Manifest
-from xkd.data.rows import SPLITS
+from xkd.data.rows import ANY, SPLITS, Row
 from xkd.modality import Modality, Scans
 
 
@@ -43,6 +43,24 @@ def check_classes(manifest: Manifest) -> None:
             raise ValueError(
                 f"{manifest.root / 'manifest.csv'}: class '{unknown[0]}' is in split '{row.split}' (row '{row.id}'), never in 'train'; "
                 "move a group with it into train, or leave the class out"
+            )
+
+
+def check_boxed(manifest: Manifest, rows: Sequence[Row], augment: Augment) -> None:
+    """Boxes are learned from `rows`, the training rows with the classes of their boxes as labels: some have any, and of every class."""
+    if augment.rotate > 0:
+        raise ValueError(f"target='boxes': a turned box has no upright one that fits it, so rotate must be 0, got {augment.rotate:g}")
+    if not any(row.labels for row in rows):
+        raise ValueError(
+            f"{manifest.root / 'manifest.csv'}: no row of split 'train' has a box with a class, so a detector has nothing to learn from; an"
+            " empty cell of column 'boxes' means that nobody drew any"
+        )
+    learned = {label for row in rows for label in row.labels or ()}
+    for row in manifest.rows:
+        if unknown := [name for _, name in row.boxes or () if name not in (ANY, *learned)]:
+            raise ValueError(
+                f"{manifest.root / 'manifest.csv'}: class '{unknown[0]}' has boxes in split '{row.split}' (row '{row.id}'), never in"
+                " 'train'; move a group with it into train, or leave the class out"
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ class Deployed(nn.Module):
             return output if self.class_map is None else self.class_map(output, self.task.names)
 
         output = self.task.call(answer, (images.to(torch.float32) - self.mean) / self.std, self.batch)
-        return (output, self.task.predict(output))[-len(self.task.outputs) :]
+        return (output, self.task.deployed(output))[-len(self.task.outputs) :]
 
 
 def export_onnx(branch: Branch, task: Task, path: Path, notes: CardNotes) -> ExportReport:
@@ -125,8 +125,9 @@ def export_onnx(branch: Branch, task: Task, path: Path, notes: CardNotes) -> Exp
     card_text = json.dumps(_plain(card), indent=2, ensure_ascii=False) + "\n"
     files = {
         path.with_suffix(".json"): card_text.encode(),
-        path.with_suffix(".md"): card_markdown(card, path.name).encode(),
+        path.with_suffix(".md"): card_markdown(card, path.name, task.usage).encode(),
         path: content,
+        **{path.with_name(name): text for name, text in task.beside.items()},
     }
     write_together(files)
     return ExportReport(path, card, len(content), difference, len(probes))
@@ -238,8 +239,8 @@ def _plain(card: ModelCard) -> dict[str, Any]:
     return {card.noun if key == "names" else key: value for key, value in asdict(card).items() if key != "noun"}
 
 
-def card_markdown(card: ModelCard, file_name: str) -> str:
-    """The card for people, with a script that runs the model."""
+def card_markdown(card: ModelCard, file_name: str, usage: Sequence[str] = ()) -> str:
+    """The card for people, with a script that runs the model, and the lines that follow it."""
     low, high = card.value_range
     answer = list(card.outputs)[-1]
     _, channels, height, width = card.input_shape
@@ -270,6 +271,7 @@ def card_markdown(card: ModelCard, file_name: str) -> str:
         f'session = onnxruntime.InferenceSession("{file_name}", providers=["CPUExecutionProvider"])',
         f"images = np.zeros((1, {channels}, {height}, {width}), np.{card.input_dtype})  # your image here, {card.unit}",
         f'{answer} = session.run(["{answer}"], {{"{card.input_name}": images}})[0]',
+        *usage,
         "```",
         "",
     ]

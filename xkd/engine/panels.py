@@ -53,11 +53,16 @@ def attention_method(config: Config, branch: str) -> str:
 def picture_method(config: Config, branch: str) -> str:
     """What a person wants to see of a branch: what it says of each pixel where it does, else where it looks."""
     task: Task = build(as_plain(config.distiller.task), "distiller.task")
-    return CLASSES if task.grid else attention_method(config, branch)
+    return CLASSES if task.pictured else attention_method(config, branch)
 
 
 def check_attention(config: Config, branch: str) -> None:
-    """Ask the untrained network where it looks, before hours of training; `ValueError` says what to name instead."""
+    """Ask the untrained network where it looks, before hours of training; `ValueError` says what to name instead.
+
+    Nobody needs to know where the answer itself is the picture and `compare.attention` names no map.
+    """
+    if branch not in as_plain(config.get("compare") or {}).get("attention", {}) and picture_method(config, branch) == CLASSES:
+        return
     distiller = build_distiller(config.distiller, seed=0, smoke=True)
     of = distiller.branches[branch]
     method = attention_method(config, branch)
@@ -133,6 +138,8 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
         truth = _truth(sample, lookers[-1].student.task)
         if truth.pixels is not None:
             panels.append(Panel("truth", panels[0].image, classes=truth.pixels.numpy()))
+        if truth.boxes is not None:
+            panels.append(Panel("truth", panels[0].image, boxes=truth.boxes.numpy(), caption=truth.said))
         for looker, (maps, predictions) in zip(lookers, shown, strict=True):
             seen = pictures.get(looker.student.branch.view.name)
             if seen is None:
@@ -143,6 +150,8 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
                 panels.append(replace(panel, attention=maps[position, 0].numpy(), outline=outline))
             elif answer.pixels is not None:
                 panels.append(replace(panel, classes=answer.pixels.numpy()))
+            elif answer.boxes is not None:
+                panels.append(replace(panel, boxes=answer.boxes.numpy()))
         rows.append(PanelRow(sample.meta.get("id", str(position)), truth.said, tuple(panels)))
     return rows
 
@@ -157,8 +166,10 @@ def _look(looker: Looker, batch: Batch) -> tuple[Tensor | None, Tensor]:
     branch.train(training)  # it may be in the middle of its training
     if looker.method != CLASSES:
         return attention_map(branch, images, task, looker.method).clamp(min=0).cpu(), predictions
-    if not task.grid:
-        raise ValueError(f"'{CLASSES}' is what a network says of each pixel; this task answers by image. Legal are {', '.join(METHODS)}")
+    if not task.pictured:
+        raise ValueError(
+            f"'{CLASSES}' is what a network says of each pixel, or its boxes; this task answers by image. Legal are {', '.join(METHODS)}"
+        )
     return None, predictions
 
 

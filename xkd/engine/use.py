@@ -14,7 +14,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from xkd.builder import build
-from xkd.data.images import find_images, read_crops, read_sample
+from xkd.data.images import find_images, read_crops, read_framed
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.data.sample import Sample
@@ -29,6 +29,7 @@ from xkd.geometry import Box
 from xkd.tasks import Reply, Task
 
 BATCH_SIZE: Final = 64  # images
+_NOWHERE: Final = Box(0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,19 @@ class Prediction:
     answer: Reply
     error: str = ""
     crop: Box | None = None  # the part of the image, where it was one
+    frame: Box = _NOWHERE  # what was seen of the image, in its pixels
+    size: tuple[int, int] = (0, 0)  # (width, height) of the image
+    names: tuple[str, ...] = ()  # of the classes of boxes
+
+    @property
+    def boxes(self) -> list[tuple[str, float, Box]]:
+        """Class, score and corners in pixels of the image, of a detector's answer."""
+        found = [] if self.answer.boxes is None else self.answer.boxes.tolist()
+        left, top, across, down = self.frame.x1, self.frame.y1, self.frame.x2 - self.frame.x1, self.frame.y2 - self.frame.y1
+        return [
+            (self.names[int(k)], score, Box(left + x1 * across, top + y1 * down, left + x2 * across, top + y2 * down))
+            for x1, y1, x2, y2, score, k in found
+        ]
 
 
 def configured(config: Config | str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -137,10 +151,12 @@ def _predictions(
     student: Student, places: Sequence[tuple[Path, Box | None]], masks: Mapping[Path, Path] = MappingProxyType({})
 ) -> Iterator[Prediction]:
     samples: dict[int, Sample] = {}
+    frames: dict[int, tuple[Box, tuple[int, int]]] = {}
     errors: dict[int, str] = {}
     for number, (path, crop) in enumerate(places):
         try:
-            samples[number] = read_sample(path, student.branch.view, crop)
+            samples[number], frame, size = read_framed(path, student.branch.view, crop)
+            frames[number] = (frame, size)
         except (ValueError, OSError) as error:
             errors[number] = str(error)
     predictions: dict[int, torch.Tensor] = {}
@@ -156,7 +172,7 @@ def _predictions(
         answer = student.task.answer(predictions[number])
         if answer.pixels is not None and (file := masks.get(path)) is not None:
             _write_pixels(answer.pixels, file)
-        yield Prediction(path, answer, crop=crop)
+        yield Prediction(path, answer, "", crop, *frames[number], student.task.names)
 
 
 def _write_pixels(pixels: torch.Tensor, file: Path) -> None:

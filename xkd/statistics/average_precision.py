@@ -39,17 +39,16 @@ def match(detections: Floats, targets: Floats, num_classes: int) -> list[Matched
     """
     matched = []
     for k in range(num_classes):
-        images, scores, verdicts, objects = [], [], [], np.zeros(len(targets))
+        images, scores, judged, objects = [], [], [], np.zeros(len(targets))
         for number, (found, truth) in enumerate(zip(detections, targets, strict=True)):
             own = found[found[:, 5] == k]
             own = own[np.argsort(-own[:, 4], kind="stable")][:MOST]
-            boxes, regions = truth[truth[:, 4] == k, :4], truth[truth[:, 4] == IGNORED, :4]
-            objects[number] = len(boxes)
+            objects[number] = (truth[:, 4] == k).sum()
             images.append(np.full(len(own), number))
             scores.append(own[:, 4])
-            verdicts.append(_verdicts(own[:, :4], boxes, regions))
+            judged.append(verdicts(own, truth, k))
         order = np.argsort(-np.concatenate(scores), kind="stable")
-        verdict = np.concatenate(verdicts, axis=1)[:, order]
+        verdict = np.concatenate(judged, axis=1)[:, order]
         matched.append(Matched(np.concatenate(images)[order], verdict == 1, verdict == 0, objects))
     return matched
 
@@ -81,8 +80,9 @@ def _average_precision(matched: Matched, place: int, weights: Floats, total: Flo
     return np.where(total > 0, area, np.nan)
 
 
-def _verdicts(found: Floats, boxes: Floats, regions: Floats) -> NDArray[np.int8]:
-    """(10, D) of one image's detections by falling score: 1 right, 0 wrong, -1 within a region to ignore."""
+def verdicts(found: Floats, truth: Floats, k: int) -> NDArray[np.int8]:
+    """(10, D) of one image's detections of class `k` by falling score: 1 right, 0 wrong, -1 within a region to ignore."""
+    boxes, regions = truth[truth[:, 4] == k, :4], truth[truth[:, 4] == IGNORED, :4]
     verdict = np.zeros((len(OVERLAPS), len(found)), np.int8)
     free = np.ones((len(OVERLAPS), len(boxes)), bool)
     shared = _shared(found, boxes)

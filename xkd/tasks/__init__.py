@@ -5,15 +5,30 @@ from __future__ import annotations
 from typing import Final
 
 from xkd.batch import Annotation
+from xkd.tasks.boxes import Selection
 from xkd.tasks.classification import Classification
+from xkd.tasks.detection import Detection
 from xkd.tasks.features import Features
 from xkd.tasks.regression import Regression
 from xkd.tasks.segmentation import PixelHead, Segmentation
 from xkd.tasks.task import Reply, Task, checked
 
-TASKS: Final[tuple[type[Task], ...]] = (Classification, Segmentation, Regression, Features)
+TASKS: Final[tuple[type[Task], ...]] = (Classification, Segmentation, Detection, Regression, Features)
 
-__all__ = ["TASKS", "Classification", "Features", "PixelHead", "Regression", "Reply", "Segmentation", "Task", "checked", "task_of"]
+__all__ = [
+    "TASKS",
+    "Classification",
+    "Detection",
+    "Features",
+    "PixelHead",
+    "Regression",
+    "Reply",
+    "Segmentation",
+    "Selection",
+    "Task",
+    "checked",
+    "task_of",
+]
 
 
 def task_of(annotation: Annotation) -> Task | None:

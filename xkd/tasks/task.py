@@ -19,6 +19,7 @@ LABELLED: Final = {  # what a row has, by the kind of its annotation
     "label": "one label per row",
     "labels": 'labels = "multi"',
     "numbers": 'labels = "number"',
+    "boxes": "target='boxes'",
     "pixels": "target='mask'",
 }
 
@@ -38,6 +39,7 @@ class Reply:
     values: Mapping[str, float] = field(default_factory=dict)
     cells: tuple[str, ...] = ()
     pixels: Int[Tensor, "y x"] | None = None
+    boxes: Float[Tensor, "m 6"] | None = None  # x1 y1 x2 y2 in 0..1, score, number of the class
 
 
 @runtime_checkable
@@ -69,6 +71,11 @@ class Task(Protocol):
     def grid(self) -> bool:
         """Whether an answer has a place for each pixel."""
         return False
+
+    @property
+    def pictured(self) -> bool:
+        """Whether an answer is drawn on its image: the pixels' classes, boxes."""
+        return self.grid
 
     @property
     def of_classes(self) -> bool:
@@ -145,6 +152,20 @@ class Task(Protocol):
     @abstractmethod
     def outputs(self) -> Mapping[str, str]:
         """What an exported file gives, by name: its shape and meaning. The last is the prediction, one before it the output itself."""
+
+    def deployed(self, output: Tensor) -> Tensor:
+        """The last of `outputs`, as an exported file can compute it."""
+        return self.predict(output)
+
+    @property
+    def beside(self) -> Mapping[str, bytes]:
+        """Files that an exported one needs beside it, by name."""
+        return {}
+
+    @property
+    def usage(self) -> tuple[str, ...]:
+        """Lines of Python that follow the run of an exported file."""
+        return ()
 
     @property
     def described(self) -> tuple[str, ...]:

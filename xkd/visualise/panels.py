@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from xkd.files import write_atomically
@@ -32,6 +32,7 @@ _CLASS_COLOURS: Final = tuple(
     to_rgb(colour) for colour in ("#7a7a7a", "#009e73", "#d55e00", "#0072b2", "#f0e442", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 )
 _CLASS_ALPHA: Final = 0.6
+_FIRST_OF_BOXES: Final = 1  # colour; there is no background among boxes
 _OUTLINE, _OUTLINE_SHADOW = "#ffffff", "#00000080"
 _VERDICTS: Final = {"": ("", "#333333"), "right": ("✓ ", "#12743b"), "wrong": ("✗ ", "#b3261e")}
 _CELL, _HEAD, _CAPTION, _GAP, _BAR = 1.9, 0.34, 0.3, 0.1, 0.6  # inches
@@ -46,7 +47,7 @@ class Panel:
     """One picture: an (H, W, 3) image, with what a network attends to or the class of each pixel over it, and the outline of a mask.
 
     `attention` (h, w) may have any size and unit, not negative; `outline` (H', W') is the share of each pixel inside the region;
-    `classes` (H', W') are indices, below 0 where a pixel has none.
+    `classes` (H', W') are indices, below 0 where a pixel has none; `boxes` (M, 6) are x1 y1 x2 y2 in 0..1, score and index of the class.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Panel:
     caption: str = ""
     verdict: Verdict = ""
     classes: NDArray[np.integer] | None = None
+    boxes: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def picture(rows: Sequence[PanelRow], class_names: Sequence[str] = (), dpi: int 
         raise ValueError(f"row '{empty[0]}' has no panels")
     titles = list(dict.fromkeys(panel.title for row in rows for panel in row.panels))
     attention = any(panel.attention is not None for row in rows for panel in row.panels)
+    boxes = any(panel.boxes is not None for row in rows for panel in row.panels)
     pixels = any(panel.classes is not None for row in rows for panel in row.panels)
     label = _label_width(rows)
     heights = [_CELL * max(panel.image.shape[0] / panel.image.shape[1] for panel in row.panels) for row in rows]
@@ -112,7 +115,7 @@ def picture(rows: Sequence[PanelRow], class_names: Sequence[str] = (), dpi: int 
     width = label + len(titles) * (_CELL + _GAP) + _GAP
     if attention:
         width = max(width, label + _CELL + 3 * _GAP + _SMALL_LETTER * len(legend))
-    foot = _BAR if attention or pixels else _GAP
+    foot = _BAR if attention or pixels or boxes else _GAP
     height = _HEAD + sum(heights) + len(rows) * (_CAPTION + _GAP) + foot
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     for column, title in enumerate(titles):
@@ -133,8 +136,8 @@ def picture(rows: Sequence[PanelRow], class_names: Sequence[str] = (), dpi: int 
         top -= cell + _CAPTION + _GAP
     if attention:
         _legend(figure, legend, label, width, height)
-    if pixels:
-        _class_legend(figure, class_names, (_GAP + (width / 2 if attention else 0.0)) / width, height)
+    if pixels or boxes:
+        _class_legend(figure, class_names, (_GAP + (width / 2 if attention else 0.0)) / width, height, _FIRST_OF_BOXES if boxes else 0)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", metadata={"Software": None})
     return drawn.getvalue()
@@ -158,6 +161,7 @@ def _draw(axes: Axes, panel: Panel, left: float, top: float) -> None:
         else:
             large = cv2.resize(shown.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
             axes.imshow(large, extent=box, cmap=_ATTENTION, vmin=0.0, vmax=SCALE_TOP, interpolation="bilinear", aspect="auto")
+    _draw_boxes(axes, panel, box)
     if _has_outline(panel):
         for colour, line in ((_OUTLINE_SHADOW, 1.8), (_OUTLINE, 0.8)):
             axes.contour(panel.outline, levels=[0.5], colors=[colour], linewidths=line, extent=box, origin="upper")
@@ -165,6 +169,16 @@ def _draw(axes: Axes, panel: Panel, left: float, top: float) -> None:
     if panel.caption:
         place = (middle, bottom - _ABOVE_CAPTION)
         axes.text(*place, mark + panel.caption, ha="center", va="top", fontsize=8.5, color=colour, parse_math=False)
+
+
+def _draw_boxes(axes: Axes, panel: Panel, cell: tuple[float, float, float, float]) -> None:
+    """In a cell (left, right, bottom, top)."""
+    left, right, bottom, top = cell
+    for x1, y1, x2, y2, _, index in [] if panel.boxes is None else panel.boxes.tolist():
+        place = (left + x1 * (right - left), top - y2 * (top - bottom))
+        across, down = (x2 - x1) * (right - left), (y2 - y1) * (top - bottom)
+        for colour, line in ((_OUTLINE_SHADOW, 2.4), (_class_colour(int(index) + _FIRST_OF_BOXES), 1.2)):
+            axes.add_patch(Rectangle(place, across, down, fill=False, edgecolor=colour, linewidth=line))
 
 
 def _has_outline(panel: Panel) -> bool:
@@ -211,8 +225,8 @@ def _legend(figure: Figure, text: str, left: float, width: float, height: float)
     figure.text((left + _CELL + 2 * _GAP) / width, 0.33 / height, text, va="center", fontsize=8, color="#444444")
 
 
-def _class_legend(figure: Figure, names: Sequence[str], left: float, height: float) -> None:
-    swatches = [Patch(color=_class_colour(index), label=name, alpha=_CLASS_ALPHA) for index, name in enumerate(names)]
+def _class_legend(figure: Figure, names: Sequence[str], left: float, height: float, first: int) -> None:
+    swatches = [Patch(color=_class_colour(index), label=name, alpha=_CLASS_ALPHA) for index, name in enumerate(names, first)]
     columns = min(len(names), 6)
     figure.legend(
         handles=swatches, loc="lower left", bbox_to_anchor=(left, 0.05 / height), ncols=columns, fontsize=8, frameon=False, borderpad=0.2
