@@ -30,6 +30,7 @@ from xkd.init import choices
 from xkd.init.alignment import choose_taps, stage_taps
 from xkd.init.choices import Node, Wishes
 from xkd.init.write import in_docstring
+from xkd.tasks import Classification
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,7 +105,7 @@ def test_labels_that_are_there_give_a_sign(tiny_dataset: Path, weights: Path, tm
     done, said = run(tiny_dataset, weights, tmp_path / "work")
     assert list(done.probes) == ["rgb, the teacher", "thermal before", "thermal after"]
     assert all(0 <= values["accuracy"] <= 1 for values in done.probes.values())
-    assert "linear probe on val, thermal after: accuracy" in said
+    assert "linear probe on val, thermal after: balanced accuracy" in said
     assert done.backbone is not None
     assert "| thermal after |" in (done.backbone / "README.md").read_text("utf-8")
 
@@ -113,10 +114,17 @@ def test_a_linear_probe_finds_what_is_linear() -> None:
     torch.manual_seed(0)
     features = torch.randn(200, 5)
     target = (features[:, 0] + 2 * features[:, 1] > 0).long()
-    layer = fit_linear(features, target, 2)
+    layer = fit_linear(features, target, Classification(("no", "yes")))
     assert float((layer(features).argmax(1) == target).float().mean()) > 0.95
     several = torch.stack([target, 1 - target, (features[:, 2] > 0).long()], 1)
-    assert float(((fit_linear(features, several, 3)(features) > 0).long() == several).float().mean()) > 0.95
+    assert (
+        float(
+            ((fit_linear(features, several, Classification(("a", "b", "c"), multilabel=True))(features) > 0).long() == several)
+            .float()
+            .mean()
+        )
+        > 0.95
+    )
 
 
 MISTAKES: dict[str, tuple[list[str], str]] = {
@@ -168,7 +176,7 @@ def test_pairs_that_cannot_be_measured_are_refused_with_the_remedy(
 
 @pytest.mark.parametrize(("teacher", "before", "told"), [(0.9, 0.6, False), (0.6, 0.9, True), (0.7, 0.7, True)])
 def test_a_teacher_that_knows_no_more_is_told_before(teacher: float, before: float, told: bool) -> None:
-    found = Worth({"accuracy": 0.5, "balanced_accuracy": teacher}, {"accuracy": 0.5, "balanced_accuracy": before})
+    found = Worth({"balanced_accuracy": teacher, "accuracy": 0.5}, {"balanced_accuracy": before, "accuracy": 0.5})
     assert bool(found.against) == told
     assert not told or f"reaches {before:.3f}, on the teacher {teacher:.3f}" in found.against
 
