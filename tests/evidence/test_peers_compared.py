@@ -69,7 +69,7 @@ def test_the_plain_average_of_two_trained_apart_is_an_arm(tmp_path: Path) -> Non
         config.distiller.student = name
         answers[name] = answer(config, load_student(config, str(run.checkpoint), name), 0)
     place = [answers["rgb"].rows.tolist().index(row) for row in run.test.rows]
-    expected = (answers["rgb"].probabilities + answers["wide"].probabilities)[place] / 2
+    expected = (answers["rgb"].predictions + answers["wide"].predictions)[place] / 2
     np.testing.assert_allclose(run.test.predictions, expected, atol=1e-5)
 
 

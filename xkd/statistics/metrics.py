@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ Sums = NDArray[np.float64]  # (..., whatever is summed over rows)
 _MOST_WEIGHTS: Final = 2**24  # of rows in resamples that are in memory at once
 
 
+@runtime_checkable  # beartype asks for it where tests check types
 class Statistic(Protocol):
     """One number of a run."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
@@ -93,7 +93,7 @@ class Task(Protocol):
         return self.exclusive and not self.grid
 
     @classmethod
-    def of_labels(cls, annotation: Annotation) -> Self | None:
+    def of_labels(cls, annotation: Annotation) -> Task | None:
         """The task of whole images that are labelled so; None where this is not the one."""
         return None
 
