@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import engine_runs as runs
@@ -12,6 +13,16 @@ import pytest
 @pytest.fixture(autouse=True, scope="module")
 def _found(data_root: Path) -> None:
     """Every test here finds the tiny data set by its name."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_comparisons() -> Iterator[None]:
+    """Processes of their own cost seconds, which tests/evidence/test_jobs.py pays; a row of pictures costs as much as a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xkd.evidence.compare.default_jobs", lambda number: 1)
+        patch.setattr("xkd.evidence.page.write.NUM_PANELS", 2)
+        patch.setattr("xkd.evidence.page.write.NUM_FLIPS", 2)
+        yield
 
 
 @pytest.fixture
@@ -33,9 +44,3 @@ def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = runs.run_training(runs.load_config(student, {"train_cfg.max_epochs": 1}), folder / "student_run")
     shutil.copy(result.checkpoint, folder / "best.pth")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes of their own cost seconds; tests/evidence/test_jobs.py has them."""
-    monkeypatch.setattr("xkd.evidence.compare.default_jobs", lambda number: 1)

@@ -17,36 +17,51 @@ import pytest
 from xkd import cli
 from xkd.evidence.answers import from_file
 
+NEEDED = ["--arms", "teacher", "alone", "distilled"]
 
-def test_smoke(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [str(trained / "student.py"), "--smoke", "--seeds", "2", "--work-dir", str(tmp_path)]
-    assert cli.run("compare", arguments) == 0
+
+@pytest.fixture(scope="module")
+def finished(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a comparison of the needed arms with one seed; read-only."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert cli.run("compare", [str(trained / "student.py"), "--smoke", "--seeds", "1", "--work-dir", str(folder), *NEEDED]) == 0
+    return folder
+
+
+@pytest.fixture
+def work(finished: Path, tmp_path: Path) -> Path:
+    """A copy, whose runs a comparison goes on from."""
+    return Path(shutil.copytree(finished, tmp_path / "work"))
+
+
+def test_smoke(trained: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("best.pth")}
+    assert cli.run("compare", [str(trained / "student.py"), "--smoke", "--seeds", "2", "--work-dir", str(work)]) == 0
     shown = capsys.readouterr().out
     assert "student distilled" in shown
     assert "share of the gap" in shown
-    assert "A smoke run: one step per arm" in (tmp_path / "report.html").read_text("utf-8")
-    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert "A smoke run: one step per arm" in (work / "report.html").read_text("utf-8")
+    summary = json.loads((work / "summary.json").read_text("utf-8"))
     assert list(summary["arms"]) == ["teacher", "alone", "distilled", "shuffled"]
     assert summary["seeds"] == 2
     assert summary["finding"] in " ".join(shown.split())
     assert list(summary["minus_alone_p"]) == ["teacher", "distilled", "shuffled"]
-    assert "accuracy minus student alone, points" in (tmp_path / "report.html").read_text("utf-8")
+    assert "accuracy minus student alone, points" in (work / "report.html").read_text("utf-8")
     for arm in summary["arms"].values():
         assert len(arm["checkpoints"]) == len(arm["seconds"]) == 2
         assert all(Path(path).is_file() for path in arm["checkpoints"])
         assert 0 <= arm["metrics"]["accuracy"]["low"] <= arm["metrics"]["accuracy"]["high"] <= 1
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("best.pth")}
-    assert cli.run("compare", arguments) == 0
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("best.pth")} == before
+    after = {path: path.stat().st_mtime_ns for path in work.rglob("best.pth")}
+    assert len(before) == 3
+    assert len(after) == 8
+    assert {path: after[path] for path in before} == before, "what was finished is not trained anew"
 
 
 def test_a_full_disk_leaves_the_earlier_page_and_numbers(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    trained: Path, work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = ["--arms", "teacher", "alone", "distilled"]
-    arguments = [str(trained / "student.py"), "--smoke", "--seeds", "1", "--work-dir", str(tmp_path), *chosen]
-    assert cli.run("compare", arguments) == 0
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    arguments = [str(trained / "student.py"), "--smoke", "--seeds", "1", "--work-dir", str(work), *NEEDED]
+    before = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
     sync = os.fsync
     for room in range(3):  # for nothing, for summary.json, for summary.csv too: a panel is left out
         left = iter(range(room))
@@ -60,24 +75,23 @@ def test_a_full_disk_leaves_the_earlier_page_and_numbers(
         capsys.readouterr()
         assert cli.run("compare", arguments) == 2
         assert re.search(r"xkd compare: cannot write \S+: No space left on device; what was there is untouched", capsys.readouterr().err)
-        after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        after = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
         assert after.keys() == before.keys()
-        assert after[tmp_path / "report.html"] == before[tmp_path / "report.html"]
-        json.loads(after[tmp_path / "summary.json"])
+        assert after[work / "report.html"] == before[work / "report.html"]
+        json.loads(after[work / "summary.json"])
 
 
-def test_a_variant_is_an_arm_beside_the_others(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_variant_is_an_arm_beside_the_others(trained: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     variant = '\ncompare["variants"] = dict(heavy={"distiller.terms.kd.weight": 9.0})\n'
     config = trained / "variant.py"
     config.write_text((trained / "student.py").read_text("utf-8") + variant, "utf-8")
-    chosen = ["--arms", "teacher", "alone", "distilled", "heavy"]
-    assert cli.run("compare", [str(config), "--smoke", "--seeds", "1", "--work-dir", str(tmp_path), *chosen]) == 0
+    assert cli.run("compare", [str(config), "--smoke", "--seeds", "1", "--work-dir", str(work), *NEEDED, "heavy"]) == 0
     assert "heavy - alone" in capsys.readouterr().out
-    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    summary = json.loads((work / "summary.json").read_text("utf-8"))
     assert list(summary["arms"]) == ["teacher", "alone", "distilled", "heavy"]
     assert list(summary["minus_alone"]) == ["teacher", "distilled", "heavy"]
     assert len(summary["arms"]["heavy"]["validation"]) == 1
-    assert "student, heavy" in (tmp_path / "report.html").read_text("utf-8")
+    assert "student, heavy" in (work / "report.html").read_text("utf-8")
 
 
 def test_controls_are_run_where_they_are_asked_for(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,8 +208,7 @@ def other_classes(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_teacher_of_other_classes_answers_in_the_students(other_classes: Path, tmp_path: Path) -> None:
-    few = ["--arms", "teacher", "alone", "distilled"]
-    assert cli.run("compare", [str(other_classes), "--smoke", "--seeds", "1", "--work-dir", str(tmp_path / "work"), *few]) == 0
+    assert cli.run("compare", [str(other_classes), "--smoke", "--seeds", "1", "--work-dir", str(tmp_path / "work"), *NEEDED]) == 0
     (rows,) = (tmp_path / "work/teacher").glob("seed0_*/rows_*.npz")
     tested = from_file(rows)
     assert tested.predictions.shape == (12, 3)
@@ -228,7 +241,7 @@ def test_images_whose_pixels_changed_are_listed(trained: Path, tmp_path: Path) -
             text = text.replace(old, new)
         configs[name] = "import timm\n" + text.lstrip()
     path, work = runs.write(tmp_path, **configs), tmp_path / "work"
-    few = ["--cfg-options", "distiller.terms.kd.weight=1000.0", "optim_wrapper.optimizer.lr=0.1", "--arms", "teacher", "alone", "distilled"]
+    few = ["--cfg-options", "distiller.terms.kd.weight=1000.0", "optim_wrapper.optimizer.lr=0.1", *NEEDED]
     assert cli.run("compare", [str(path), "--smoke", "--seeds", "1", "--work-dir", str(work), *few]) == 0
     summary = json.loads((work / "summary.json").read_text("utf-8"))
     changed = summary["flips"]["gained"] | summary["flips"]["lost"]
