@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,20 +54,24 @@ def write_noise(root: Path, column: str, number: int, rng: np.random.Generator) 
     return {"sensor": kind, **table}, cell, shot.calibration.relative_to(root).as_posix() if shot.calibration else ""
 
 
-def make_data(config: Config, folder: Path) -> None:
-    """Noise with the config's classes and sensors, where its `data_root` is looked for: four rows per class and split."""
-    classes = as_plain(config.distiller.task).get("classes", ())  # none where rows are labelled with numbers
+def make_data(config: Config, parent: Path) -> Path:
+    """A folder in which noise with the config's classes and sensors is found by its `data_root`: two rows per class and split."""
+    task = as_plain(config.distiller.task)
+    classes = task.get("classes", ())  # none where rows are labelled with numbers
     sections = [as_plain(config[name]) for name in ("train_dataloader", "val_dataloader", "test_dataloader", "distiller")]
     columns = sorted(set(columns_of(sections)))
-    for name in {section["dataset"]["root"] for section in sections[:3]}:  # a detector's boxes make another data set
+    roots = sorted({section["dataset"]["root"] for section in sections[:3]})  # a detector's boxes make another data set
+    folder = parent / hashlib.sha256(repr((roots, classes, task["type"], columns)).encode()).hexdigest()[:12]
+    for name in roots if not folder.exists() else ():  # many configs are of one data set
         write_data(config, folder / name, classes, columns)
+    return folder
 
 
 def write_data(config: Config, root: Path, classes: Sequence[str], columns: list[str]) -> None:
     header = ["id", "split", "group", *columns, "mask", "boxes", "label", "calibration", "frame", "bout"]
     rng, rows, tables = np.random.default_rng(0), [",".join(header)], {}
     (root / "mask").mkdir(parents=True)
-    for number in range(4 * 3 * (len(classes) or 3)):
+    for number in range(2 * 3 * (len(classes) or 3)):
         split, label = ("train", "val", "test")[number % 3], classes[number // 3 % len(classes)] if classes else str(number % 5)
         noise = {column: write_noise(root, column, number, rng) for column in columns}
         tables = {column: table for column, (table, _, _) in noise.items()}
@@ -85,18 +91,47 @@ def write_data(config: Config, root: Path, classes: Sequence[str], columns: list
     (root / "manifest.csv").write_text("\n".join(rows) + "\n", "utf-8")
 
 
-@pytest.fixture(params=SHIPPED, ids=[path.stem for path in SHIPPED])
-def shipped(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+# the losses of roadscene_few_losses once more, at other sizes and by another teacher
+SAME_LOSSES = ("coffee_losses", "coffee_losses_vit", "kitti_drive52_pairs_losses", "roadscene_few_losses_vit")
+# another config once more: with fewer labels, fewer epochs, smaller images, other classes
+SAME_GRAPH = (
+    "cwfid_few",
+    "digits_special_06",
+    "digits_special_479",
+    "leafsim_born_again_2",
+    "leafsim_demo",
+    "leafsim_low_eighth",
+    "leafsim_low_half",
+    "roadscene_boxes_few",
+    "roadscene_few_vit",
+)
+# what another config's comparison trains as its teachers, which compares nothing itself
+TEACHERS = ("digits_generalist", "digits_special_06", "digits_special_2358", "digits_special_479", "digits_wide")
+
+
+def shipped_but(*slow: str, without: Sequence[str] = ()) -> list[Any]:
+    """Every shipped config, those named `slow` in the slow suite alone."""
+    kept = [path for path in SHIPPED if path.stem not in without]
+    return [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in slow), id=path.stem) for path in kept]
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("noise")
+
+
+@pytest.fixture
+def shipped(request: pytest.FixtureRequest, noise: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A shipped config, with data to run on."""
     path: Path = request.param
-    monkeypatch.setenv("XKD_DATA_ROOT", str(tmp_path / "data"))
-    make_data(load_config(path), tmp_path / "data")
+    monkeypatch.setenv("XKD_DATA_ROOT", str(make_data(load_config(path), noise)))
     return path
 
 
+@pytest.mark.parametrize("shipped", shipped_but(*SAME_LOSSES, *SAME_GRAPH), indirect=True)
 def test_a_shipped_config_survives_a_dump_and_trains(shipped: Path, tmp_path: Path) -> None:
     config = load_config(shipped)
-    config.train_dataloader.batch_size = 8  # the stand-in is smaller than a shipped batch
+    config.train_dataloader.batch_size = 4  # the stand-in is smaller than a shipped batch
     result = run_training(config, tmp_path / "run", smoke=True)
     again = load_config(tmp_path / "run" / shipped.name)  # as the run itself dumped it
     assert again.pretty_text == config.pretty_text
@@ -105,25 +140,35 @@ def test_a_shipped_config_survives_a_dump_and_trains(shipped: Path, tmp_path: Pa
     assert {name: value.shape for name, value in kept.items()}.items() <= {name: value.shape for name, value in built.items()}.items()
 
 
-# the losses of roadscene_few_losses once more, at other sizes and by another teacher
-AGAIN = ("coffee_losses", "coffee_losses_vit", "kitti_drive52_pairs_losses", "roadscene_few_losses_vit")
-# what another config's comparison trains as its teachers, which compares nothing itself
-TEACHERS = ("digits_generalist", "digits_special_06", "digits_special_2358", "digits_special_479", "digits_wide")
-EACH = [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in AGAIN), id=path.stem) for path in SHIPPED if path.stem not in TEACHERS]
+BUILT: set[str] = set()  # arms of many configs have the same graph
 
 
-@pytest.mark.parametrize("shipped", EACH, indirect=True)
+def graph_of(config: Config) -> str:
+    """All that `build_distiller` is told."""
+    return json.dumps(as_plain(config.distiller), default=repr, sort_keys=True)
+
+
+@pytest.mark.parametrize("shipped", shipped_but(*SAME_LOSSES, without=TEACHERS), indirect=True)
 def test_each_arm_of_a_shipped_comparison_can_be_run(shipped: Path) -> None:
     arms = make_arms(shipped, {})
-    outline, teachers = Outline.of(load_config(shipped)), [arm.branch for arm in arms if arm.name.startswith("teacher")]
+    given = load_config(shipped)
+    trained = set() if shipped.stem in SAME_GRAPH else {graph_of(given)}  # by the test above
+    outline, teachers = Outline.of(given), [arm.branch for arm in arms if arm.name.startswith("teacher")]
     assert len(teachers) == len(outline.teachers)
     assert set(outline.trained) <= set(teachers)
     for arm in arms:
         config = arm.config()
-        if arm.variant or arm.control or not arm.teachers:
+        graph = graph_of(config)
+        if graph not in BUILT | trained:
             build_distiller(config.distiller, 0, smoke=True)
+            BUILT.add(graph)
         if arm.name == "alone":  # a run dumps its config, whatever was taken out of it
             ast.parse(config.pretty_text)
+
+
+@pytest.mark.parametrize("path", [path for path in SHIPPED if path.stem in SAME_LOSSES], ids=lambda path: path.stem)
+def test_every_name_and_argument_of_a_config_that_the_slow_suite_runs_is_legal(path: Path) -> None:
+    load_config(path)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.py")), ids=lambda path: path.stem)
