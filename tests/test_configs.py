@@ -159,7 +159,7 @@ def test_each_arm_of_a_shipped_comparison_can_be_run(shipped: Path) -> None:
     for arm in arms:
         config = arm.config()
         graph = graph_of(config)
-        if graph not in BUILT | trained:
+        if (arm.variant or arm.control or not arm.teachers) and graph not in BUILT | trained:
             build_distiller(config.distiller, 0, smoke=True)
             BUILT.add(graph)
         if arm.name == "alone":  # a run dumps its config, whatever was taken out of it

@@ -129,7 +129,9 @@ def test_a_loss_that_is_not_a_number(
 
 
 def test_the_tool_as_a_process(tmp_path: Path, tiny_dataset: Path) -> None:
-    done = runs.run_python([str(runs.REPOSITORY / "tools" / "train.py"), "absent.py"], tiny_dataset)
+    tool, folder = runs.REPOSITORY / "tools" / "prepare_dataset.py", tmp_path / "absent"  # the one that imports least
+    done = runs.run_python([str(tool), "folders", "--sensor", f"rgb={folder}", "--out", str(tmp_path / "out")], tiny_dataset)
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1] == "xkd train: no config absent.py"
+    assert done.stderr.strip().splitlines()[-1].startswith("xkd prepare-dataset: ")
+    assert str(folder) in done.stderr
     assert "Traceback" not in done.stderr
