@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,9 +54,9 @@ def made(root: Path, *rows: str) -> Path:
     return root
 
 
-def dataset(root: Path, split: str = "train", augment: Augment | None = None, **arguments: object) -> PairedDataset:
+def dataset(root: Path, split: str = "train", augment: Augment | None = None, **arguments: Any) -> PairedDataset:
     views = [View(name, sensor(str(root), name), (60, 80)) for name in ("rgb", "near")]
-    return PairedDataset(str(root), split, views, augment or Augment(flip=0, jitter=0), target="boxes", **arguments)  # type: ignore[arg-type]
+    return PairedDataset(str(root), split, views, augment or Augment(flip=0, jitter=0), target="boxes", **arguments)
 
 
 def test_rows_are_labelled_where_somebody_looked_and_a_dash_means_that_nothing_is_there(tmp_path: Path) -> None:

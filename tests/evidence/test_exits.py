@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import engine_runs as runs
 import numpy as np
@@ -103,7 +104,8 @@ def test_whoever_may_lose_much_stops_at_the_first(trained: tuple[Config, str]) -
 def test_heads_are_those_that_were_trained(trained: tuple[Config, str]) -> None:
     config, checkpoint = trained
     kept = torch.load(checkpoint, weights_only=True)["state_dict"]
-    heads = load_with_heads(config, checkpoint).branch.heads.state_dict()  # type: ignore[attr-defined]  # a ModuleDict
+    modules: Any = load_with_heads(config, checkpoint).branch.heads
+    heads = modules.state_dict()
     assert heads
     assert all(torch.equal(value, kept[f"distiller.branches.rgb.heads.{name}"]) for name, value in heads.items())
 

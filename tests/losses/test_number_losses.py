@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -45,6 +47,6 @@ def test_an_unsure_teacher_counts_less() -> None:
         (lambda: VarianceKD(least=-1), "least must be 0 or more"),
     ],
 )
-def test_what_is_refused(call: object, message: str) -> None:
+def test_what_is_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        call()  # type: ignore[operator]
+        call()

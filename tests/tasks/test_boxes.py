@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,6 @@ def test_the_best_of_what_overlaps_stays_and_other_classes_do_not_matter() -> No
 
 
 @pytest.mark.parametrize("arguments", [{"score": 1.0}, {"overlap": 0.0}, {"most": 0}, {"most": 2000}])
-def test_impossible_selections_are_refused(arguments: dict[str, float]) -> None:
+def test_impossible_selections_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"shares, 0\.\.1|1 <= most <= candidates"):
-        Selection(**arguments)  # type: ignore[arg-type]
+        Selection(**arguments)

@@ -157,9 +157,11 @@ def test_intervals_come_from_resampled_images() -> None:
     gain = comparison.difference("distilled", "alone", measure.statistic)
     assert gain.low > 0
     assert gain.low < gain.mean < gain.high
-    car = TASK.measures().each.measure(1).statistic  # type: ignore[union-attr]
+    each = TASK.measures().each
+    assert each is not None
+    car = each.measure(1).statistic
     assert comparison.estimate("alone", car).mean == 0
-    assert not comparison.estimate("alone", TASK.measures().each.measure(2).statistic).defined  # type: ignore[union-attr]
+    assert not comparison.estimate("alone", each.measure(2).statistic).defined
 
 
 def test_a_run_is_matched_once() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -178,5 +180,6 @@ def test_an_unknown_kind_of_task_is_refused_with_what_it_lacks() -> None:
     class Mine:
         classes = ("a",)
 
+    stranger: Any = Mine()
     with pytest.raises(TypeError, match=r"is no task: it lacks \['alike', 'annotation', .*'measures'.*Inherit from xkd.tasks.Task"):
-        Distiller({"rgb": rgb_branch()}, {"ce": Term(CrossEntropy(), "rgb.output", "batch.target")}, "rgb", Mine())  # type: ignore[arg-type]
+        Distiller({"rgb": rgb_branch()}, {"ce": Term(CrossEntropy(), "rgb.output", "batch.target")}, "rgb", stranger)
