@@ -80,15 +80,17 @@ def _task(manifest: Manifest, task: str) -> Kind:
     has_labels = any(row.labels for row in manifest.rows)
     if task and task not in TASKS:
         raise ValueError(f"no task '{task}'; there are {list(TASKS)}")
+    if manifest.numbers and task != "segmentation":
+        names = [number.name for number in manifest.numbers]
+        instead = " (--task segmentation learns from the masks instead)" if manifest.mask is not None else ""
+        raise ValueError(
+            f"{manifest.root}: rows are labelled with numbers {names}, for which no config is written yet: write one with the task"
+            f" Regression{instead}"
+        )
     if task == "classification" or (not task and has_labels):
         return "classification"
     if manifest.mask is not None:
         return "segmentation"
-    if manifest.numbers:
-        names = [number.name for number in manifest.numbers]
-        raise ValueError(
-            f"{manifest.root}: rows are labelled with numbers {names}, for which no config is written yet: see the task Regression"
-        )
     raise ValueError(f"{manifest.root}: no row has a label, and manifest.toml has no [mask]: no task; xkd pretrain learns from pairs alone")
 
 
