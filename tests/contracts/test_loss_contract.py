@@ -140,11 +140,16 @@ def test_half_precision_is_computed_in_float32(loss: type[nn.Module], half: torc
     assert value.item() == pytest.approx(value_of(loss, *wide).item(), rel=1e-6)
 
 
+# along one random direction, where a wrong entry is one of many and must not be lost among them; or entry by entry
+DIRECTION, ENTRIES = {"fast_mode": True, "atol": 1e-8, "rtol": 1e-5}, {}
+
+
+@pytest.mark.parametrize("along", [DIRECTION, pytest.param(ENTRIES, marks=pytest.mark.slow)], ids=["direction", "entries"])
 @collected("gradcheck")
-def test_its_gradient_is_that_of_its_value(loss: type[nn.Module]) -> None:
+def test_its_gradient_is_that_of_its_value(loss: type[nn.Module], along: dict[str, Any]) -> None:
     student, *others = inputs(loss)
     leaves = [reading.requires_grad_() for reading in parts(student)]
-    assert torch.autograd.gradcheck(lambda *s: value_of(loss, one_or_all(list(s)), *others), leaves)
+    assert torch.autograd.gradcheck(lambda *s: value_of(loss, one_or_all(list(s)), *others), leaves, **along)
 
 
 @collected("permutation")
