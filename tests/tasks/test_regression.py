@@ -93,11 +93,30 @@ def test_what_does_not_vary_has_no_share_explained_and_no_ranks() -> None:
 
 def test_unlike_units_are_measured_as_shares_of_the_ranges() -> None:
     one = run_of(np.array([[1, 10], [2, 10]], np.float32), np.array([[0, 0], [2, 5]], np.float32))
-    assert TWO.measures().main[0].unit == "%"
+    assert TWO.measures().main[0].unit == statistics.SHARE
     assert TWO.measures().of(one)["mae"] == pytest.approx(np.mean([1 / 4, 10 / 50, 0, 5 / 50]))
     each = TWO.measures().each
     assert each is not None
     assert [(each.measure(k).statistic(one), each.measure(k).unit) for k in range(2)] == [(0.5, "grade"), (7.5, "%")]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_errors_of_labels_in_percent_are_in_percent(count: int) -> None:
+    task = Regression(tuple(Number(f"share {k}", "%", (0, 30)) for k in range(count)))
+    target = np.linspace(0, 25, 10 * count, dtype=np.float32).reshape(10, count)
+    summary = summarise(
+        Comparison({"alone": [run_of(target + 3, target)], "distilled": [run_of(target + 2, target)]}), task.measures(), "mae", ""
+    )
+    assert summary.arms["alone"]["mae"].mean == pytest.approx(3)
+    assert "by -1 % of MAE" in summary.finding
+    each = task.measures().each
+    assert (summary.measure.style, [each.measure(0).style] if each else []) == ("number", ["number"] * (count > 1))
+
+
+def test_half_precision_rounds_deviations_from_the_middle_not_temperatures() -> None:
+    task, raw = Regression((Number("temperature", "K", (273, 323)),)), torch.tensor([[0.013], [-0.021]])
+    output = task.call(lambda _: raw.bfloat16(), torch.zeros(2, 3, 16, 16), make_batch(2))
+    torch.testing.assert_close(output, 298 + 25 * raw, atol=0.01, rtol=0)  # bfloat16 has steps of 2 K there
 
 
 def test_less_is_better_and_the_sentence_has_the_unit() -> None:

@@ -13,7 +13,8 @@ from xkd.statistics.estimate import Estimate
 from xkd.statistics.metrics import Statistic
 from xkd.statistics.runs import TestRun
 
-SHARE: Final = "%"  # the unit of what is 0..1 and shown in percent, its differences in points
+# the unit of what is 0..1 and shown in percent, its differences in points; "%" is a unit of labels, whose numbers are shown as they are
+SHARE: Final = "a share of one"
 Style = Literal["percent", "number", "times", "points", "change"]
 
 

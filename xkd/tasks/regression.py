@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xkd.batch import Annotation, Batch, Number
+from xkd.losses.precision import widen
 from xkd.networks.logits import no_tensor
 from xkd.statistics.chance import by_chance
 from xkd.statistics.measures import SHARE, Each, Measure, Measures, Near, RowScore
@@ -76,9 +77,13 @@ class Regression(Task):
                 f"the network gives {tuple(output.shape)}, regression of {count} numbers {list(self.names)} needs (batch, {count}), or"
                 f" (batch, {2 * count}) with the logarithm of each one's variance: make it with num_classes={count}"
             )
-        middle, half = output.new_tensor(self._middles), output.new_tensor(self._spans) / 2
-        numbers = middle + half * output[:, :count]
-        return numbers if output.shape[1] == count else torch.cat([numbers, output[:, count:] + 2 * half.log()], 1)
+        return self.in_units(output)
+
+    def in_units(self, raw: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        raw = widen(raw)  # half precision has 3 digits: too few for a small deviation from a middle of 300
+        middle, half, count = raw.new_tensor(self._middles), raw.new_tensor(self._spans) / 2, len(self.numbers)
+        numbers = middle + half * raw[:, :count]
+        return numbers if raw.shape[1] == count else torch.cat([numbers, raw[:, count:] + 2 * half.log()], 1)
 
     def predict(self, output: Float[Tensor, "b d"]) -> Float[Tensor, "b n"]:
         return output[:, : len(self.numbers)].float()

@@ -111,6 +111,10 @@ class Task(Protocol):
     def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Tensor:
         """The model's output for normalised images (B, C, H, W); `ValueError` for one that this task cannot read."""
 
+    def in_units(self, raw: Tensor) -> Tensor:
+        """The output that numbers of a last layer stand for, which are of size one whatever the unit. They are the output itself here."""
+        return raw
+
     @abstractmethod
     def predict(self, output: Tensor) -> Tensor:
         """What a person reads, float32."""
