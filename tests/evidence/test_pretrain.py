@@ -17,6 +17,7 @@ from rich.progress import Progress
 from safetensors.torch import save_file
 
 from xkd import cli
+from xkd.batch import Number
 from xkd.data.check.residual import Residual, Spread
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain, load_config
@@ -30,7 +31,8 @@ from xkd.init import choices
 from xkd.init.alignment import choose_taps, stage_taps
 from xkd.init.choices import Node, Wishes
 from xkd.init.write import in_docstring
-from xkd.tasks import Classification
+from xkd.statistics import run_of
+from xkd.tasks import Classification, Regression
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -125,6 +127,16 @@ def test_a_linear_probe_finds_what_is_linear() -> None:
         )
         > 0.95
     )
+
+
+@pytest.mark.parametrize("highest", [0.01, 1000.0])
+def test_what_a_linear_probe_finds_does_not_depend_on_the_unit(highest: float) -> None:
+    torch.manual_seed(0)
+    features, task = torch.randn(100, 5), Regression((Number("weight", "g", (0, highest)),))
+    target = (0.5 + 0.1 * features[:, :1]) * highest
+    with torch.no_grad():
+        predictions = task.predict(task.in_units(fit_linear(features, target, task)(features)))
+    assert task.measures().of(run_of(predictions.numpy(), target.numpy()))["r2"] > 0.98
 
 
 MISTAKES: dict[str, tuple[list[str], str]] = {

@@ -36,7 +36,7 @@ def probe(config: Config, network: Student) -> Mapping[str, float]:
     mean, std = train.mean(0), train.std(0).clamp(min=1e-6)
     layer = fit_linear((train - mean) / std, train_target, task)
     with torch.no_grad():
-        predictions = task.predict(layer((val - mean) / std))
+        predictions = task.predict(task.in_units(layer((val - mean) / std)))
     measures = task.measures()
     values = measures.of(run_of(predictions.numpy(), val_target.numpy()))
     return {measures.probed: values[measures.probed], **values}
@@ -48,7 +48,7 @@ def score(probed: Mapping[str, float]) -> float:
 
 
 def fit_linear(features: Float[Tensor, "n d"], target: Shaped[Tensor, "n ..."], task: Task) -> nn.Linear:
-    """By the task's plain loss, such as logistic regression, with decay of the weights."""
+    """By the task's plain loss, such as logistic regression, with decay of the weights; `task.in_units` of it are outputs."""
     layer = nn.Linear(features.shape[1], len(task.names))
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -56,7 +56,7 @@ def fit_linear(features: Float[Tensor, "n d"], target: Shaped[Tensor, "n ..."], 
 
     def closure() -> float:
         optimizer.zero_grad()
-        output = layer(features)
+        output = task.in_units(layer(features))
         loss: Any = task.loss(output, target) + _DECAY * layer.weight.square().sum() / 2
         loss.backward()
         return float(loss.detach())
