@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from xkd import cli
 from xkd.batch import View
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_distiller
-from xkd.engine.model import TermMetric
+from xkd.engine.model import DistillerModel, TermMetric
 from xkd.engine.outline import Outline
 from xkd.engine.pairs import pairs_config
 from xkd.engine.stages import first_run, teacher_config
@@ -285,8 +286,13 @@ def test_a_network_for_pixels_begins_with_what_it_learned_as_one(tmp_path: Path)
     assert all(torch.equal(value, branch.model.state_dict()[key]) for key, value in learned.state_dict().items())
 
 
-def test_a_loss_that_is_not_finite_is_no_missing_row(here: Path) -> None:
-    metric = TermMetric(build_distiller(derived(here).distiller, 0))
-    metric.results = [torch.tensor([1.0, torch.inf]), torch.tensor([1.0, 2.0])]
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_loss_that_is_not_finite_is_no_missing_row(value: float, here: Path) -> None:
+    distiller = build_distiller(derived(here).distiller, 0)
+    distiller.terms["hint2"].num_rows = 1
+    of_rows = DistillerModel(distiller)._of_rows("hint2", torch.tensor(value), 2)
+    assert of_rows.isinf().tolist() == [True, False]
+    metric = TermMetric(distiller)
+    metric.results = [torch.tensor([1.0, of_rows[0]]), torch.tensor([1.0, 2.0])]
     with pytest.raises(ValueError, match="term 'hint2' is not finite on val"):
         metric.compute_metrics(metric.results)
