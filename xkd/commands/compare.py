@@ -19,8 +19,8 @@ def main(arguments: Sequence[str]) -> int:
         "--arms", nargs="+", default=[], help="leave arms out by naming the others; alone, distilled and the teachers are needed"
     )
     controls = (
-        "also, where the config allows them: smoothed labels, all labels, alone for as many steps (of a student that pairs have pretrained),"
-        " pairs shuffled within a class, a student that is its own teacher, a same-sensor teacher"
+        "also, where the config allows them: smoothed labels, all labels, alone for as many steps (of a student that pairs have"
+        " pretrained), pairs shuffled within a class, a student that is its own teacher, a same-sensor teacher"
     )
     parser.add_argument("--controls", action="store_true", help=controls)
     parser.add_argument("--metric", help="what the finding is about (the task's first: accuracy, or mean_iou of pixels)")

@@ -70,9 +70,8 @@ class DistillerModel(BaseModel):
 
     def _of_rows(self, name: str, part: Tensor, rows: int) -> Tensor:
         """A batch's mean once for each row that it is of."""
-        value = (
-            part.detach().float().nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf).repeat(rows)
-        )  # not a number says that there is none
+        # not a number says that there is none
+        value = part.detach().float().nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf).repeat(rows)
         value[self.distiller.terms[name].num_rows :] = torch.nan
         return value
 
