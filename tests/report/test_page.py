@@ -125,6 +125,14 @@ def test_an_aside_stands_beside_its_estimate(report: Report, tmp_path: Path) -> 
     assert "+3.1 ± 0.4 −1.2 to +5.2 p 0.03" in text
 
 
+def test_a_gain_that_is_no_number_is_undefined(report: Report, tmp_path: Path) -> None:
+    nothing = Control("Effect of pairing", UNDEFINED, "distilled against shuffled pairs")
+    write_report(tmp_path / "report.html", replace(report, headline=replace(report.headline, gain=UNDEFINED, controls=(nothing,))))
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert text.count("not a number in some seed") == 2
+    assert "nan" not in re.findall(r'<section class="tiles">.*?</section>', text, re.DOTALL)[0]
+
+
 def test_a_share_of_no_gap_is_undefined(report: Report, tmp_path: Path) -> None:
     share = Estimate(2.13, 9.0, -8.0, 12.0, defined=False)
     write_report(tmp_path / "report.html", replace(report, headline=replace(report.headline, share=share)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,26 @@ def test_half_precision_rounds_deviations_from_the_middle_not_temperatures() -> 
     task, raw = Regression((Number("temperature", "K", (273, 323)),)), torch.tensor([[0.013], [-0.021]])
     output = task.call(lambda _: raw.bfloat16(), torch.zeros(2, 3, 16, 16), make_batch(2))
     torch.testing.assert_close(output, 298 + 25 * raw, atol=0.01, rtol=0)  # bfloat16 has steps of 2 K there
+
+
+def test_what_is_no_number_in_some_seed_is_no_gain() -> None:
+    flat = replace(run(), predictions=np.ones((60, 1), np.float32))
+    for alone, shuffled in (([flat, flat], [run(), run(seed=1)]), ([flat, run()], [flat, run()])):
+        arms = {"alone": alone, "distilled": [run(noise=0.1), run(seed=1, noise=0.1)], "shuffled": shuffled}
+        summary = summarise(Comparison(arms), ONE.measures(), "spearman", "")
+        assert not summary.gain.defined
+        assert summary.finding.startswith(
+            "No evidence of a gain: Spearman's rho of the student alone or of the distilled one is not a number"
+        )
+        assert not summary.arms["alone"]["spearman"].defined
+
+
+def test_a_control_that_is_no_number_is_none() -> None:
+    flat, better = replace(run(), predictions=np.ones((60, 1), np.float32)), [run(noise=0.1), run(seed=1, noise=0.1)]
+    arms = {"alone": [run(noise=1.0), run(seed=1, noise=1.0)], "distilled": better, "shuffled": [flat, flat]}
+    finding = summarise(Comparison(arms), ONE.measures(), "spearman", "").finding
+    assert "But beyond shuffled pairs it is not a number in some seed: not shown to be the pairing's" in finding
+    assert "No shuffled pairs" in finding
 
 
 def test_less_is_better_and_the_sentence_has_the_unit() -> None:

@@ -60,11 +60,11 @@ class Comparison:
         return self._per_seed(arm, statistic), np.take_along_axis(drawn.T, seeds, axis=1).mean(1)
 
     def estimate(self, arm: str, statistic: Statistic) -> Estimate:
-        return interval(*self.values(arm, statistic))
+        return _in_all_seeds(*self.values(arm, statistic))
 
     def difference(self, arm: str, other: str, statistic: Statistic) -> Estimate:
         (a, a_drawn), (b, b_drawn) = self.values(arm, statistic), self.values(other, statistic)
-        return interval(a - b, a_drawn - b_drawn)
+        return _in_all_seeds(a - b, a_drawn - b_drawn)
 
     def paired_test(self, arm: str, other: str, statistic: Statistic) -> float:
         """Two-sided p of a paired t-test over the seeds; not a number for one seed, or where all differences are the same."""
@@ -75,7 +75,7 @@ class Comparison:
         """(distilled - alone) / (teacher - alone) of the means; undefined where the teacher is not surely better."""
         names = (alone, distilled, teacher)
         (a, a_drawn), (d, d_drawn), (t, t_drawn) = (self.values(name, measure.statistic) for name in names)
-        if not measure.better(interval(t - a, t_drawn - a_drawn)):
+        if np.isnan(d).any() or not measure.better(_in_all_seeds(t - a, t_drawn - a_drawn)):
             return UNDEFINED
         with np.errstate(invalid="ignore", divide="ignore"):  # one seed, or one resample, may have no gap
             estimate = interval((d - a) / (t - a), (d_drawn - a_drawn) / (t_drawn - a_drawn))
@@ -89,6 +89,11 @@ class Comparison:
         """Their names, and which of them each row is of."""
         names, rows = np.unique(next(iter(self.arms.values()))[0].clusters, return_inverse=True)
         return names, rows
+
+
+def _in_all_seeds(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
+    """Undefined where a seed gives no number, as a correlation of answers that are all the same: the interval would be of other seeds."""
+    return UNDEFINED if np.isnan(per_seed).any() else interval(per_seed, drawn)
 
 
 def interval(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:

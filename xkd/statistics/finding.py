@@ -81,7 +81,7 @@ def summarise(comparison: Comparison, measures: Measures, metric: str, teacher: 
     beyond = {arm: comparison.difference(distilled, arm, judged) for arm in BEYOND if arm in arms}
     share = comparison.gap_share(alone, distilled, teacher, measure) if teacher else UNDEFINED
     against = objections(measure, control, control_smoothed, beyond)
-    missing = doubts(comparison, has_pairs and control is None, minus_alone_p[distilled])
+    missing = doubts(comparison, has_pairs and (control is None or not control.defined), minus_alone_p[distilled])
     scores = {arm: list(runs[0].scores) for arm, runs in arms.items()}
     each = [measures.each.measure(k).statistic for k in range(len(measures.each.names))] if measures.each else []
     return Summary(
@@ -124,6 +124,8 @@ def _each_scores(
 
 def finding(measure: Measure, gain: Estimate, share: Estimate, against: Sequence[str], missing: Sequence[str]) -> str:
     """One sentence for the top of a report, and more where a control takes it back or is missing."""
+    if not gain.defined:
+        return f"No evidence of a gain: {measure.words} of the student alone or of the distilled one is not a number in some seed."
     size = f"{measure.change(gain)} of {measure.words} {measure.span(gain)}"
     if gain.low <= 0 <= gain.high:
         return f"No evidence of a gain: distilled against the student alone is {size}, and the interval covers zero."
@@ -142,6 +144,8 @@ def objections(
     reasons = []
 
     def size(difference: Estimate) -> str:
+        if not difference.defined:
+            return "not a number in some seed"
         return f"{measure.change(difference)} {measure.span(difference)}"
 
     if control is not None and measure.better(control):
