@@ -44,6 +44,8 @@ def test_an_unsure_teacher_counts_less() -> None:
         (lambda: VarianceKD()(STUDENT[:, :1].repeat(1, 3), torch.cat([TEACHER, TEACHER], 1)), "compares the same numbers"),
         (lambda: L1(scale=0.0), "scale must be above 0, got 0"),
         (lambda: SmoothL1(beta=-1), "beta must be above 0"),
+        (lambda: GaussianNLL()(STUDENT, TEACHER[:, 0].long()), r"GaussianNLL compares numbers \(B, D\) .*, got \(2, 2\) and \(2,\)"),
+        (lambda: VarianceKD()(STUDENT, TEACHER[:, 0].long()), r"VarianceKD compares numbers \(B, D\) of whole images"),
         (lambda: VarianceKD(least=-1), "least must be 0 or more"),
     ],
 )

@@ -11,7 +11,7 @@ is unsure count less.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -65,7 +65,8 @@ class GaussianNLL(nn.Module):
         return [torch.randn((4, width), generator=generator, dtype=torch.float64) for width in (4, 2)]
 
     @in_float32
-    def forward(self, student: Float[Tensor, "b d2"], teacher: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+    def forward(self, student: Float[Tensor, "b d2"], teacher: Shaped[Tensor, "b ..."]) -> Float[Tensor, ""]:
+        _check_vectors(self, student, teacher)
         numbers, logarithms = _halves(self, student, teacher.shape[1], "student")
         return (((numbers - teacher).square() * (-logarithms).exp() + logarithms) / 2).mean()
 
@@ -88,7 +89,8 @@ class VarianceKD(nn.Module):
         return [torch.randn((4, width), generator=generator, dtype=torch.float64) for width in (2, 4)]
 
     @in_float32
-    def forward(self, student: Float[Tensor, "b d"], teacher: Float[Tensor, "b d2"]) -> Float[Tensor, ""]:
+    def forward(self, student: Float[Tensor, "b d"], teacher: Shaped[Tensor, "b ..."]) -> Float[Tensor, ""]:
+        _check_vectors(self, student, teacher)
         if teacher.shape[1] % 2:
             raise ValueError(f"VarianceKD needs a teacher with numbers and as many variances, got {tuple(teacher.shape)}; others: L1, MSE")
         numbers, logarithms = _halves(self, teacher, teacher.shape[1] // 2, "teacher")
@@ -108,6 +110,12 @@ def _check_numbers(loss: nn.Module, student: Tensor, teacher: Tensor) -> None:
     if student.shape != teacher.shape:  # some unlike shapes would broadcast
         shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
         raise ValueError(f"{type(loss).__name__} compares the same numbers, got {shapes}; GaussianNLL and VarianceKD take variances too")
+
+
+def _check_vectors(loss: nn.Module, student: Tensor, teacher: Tensor) -> None:
+    if student.ndim != 2 or teacher.ndim != 2:
+        shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
+        raise ValueError(f"{type(loss).__name__} compares numbers (B, D) of whole images, got {shapes}")
 
 
 def _halves(loss: nn.Module, output: Tensor, count: int, side: str) -> tuple[Tensor, Tensor]:
