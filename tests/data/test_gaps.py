@@ -81,6 +81,8 @@ def test_bad_gaps_name_what_is_legal(tiny_dataset: Path) -> None:
         Gaps(("rgb", "rgb"), 0.5)
     with pytest.raises(KeyError, match=r"gaps\.sensors names 'lidar'; it has \['rgb', 'thermal'\]"):
         make(tiny_dataset, split="train", gaps=Gaps(("lidar",), 0.5))
+    with pytest.raises(ValueError, match=r"gaps\.fraction = 0\.01 of the 21 rows that have all sensors is no row"):
+        make(tiny_dataset, split="train", gaps=Gaps(BOTH, 0.01))
     with pytest.raises(ValueError, match=r"gaps are for split 'train'.* in 'val'"):
         make(tiny_dataset, split="val", gaps=Gaps(("thermal",), 0.5))
 

@@ -38,6 +38,8 @@ class Gaps:
         if not whole:
             raise ValueError(f"{manifest.root}: gaps.sensors = {list(self.sensors)}, and no row has all of them")
         total, lost = round(self.fraction * len(whole)), dict[str, str]()
+        if not total:
+            raise ValueError(f"{manifest.root}: gaps.fraction = {self.fraction:g} of the {len(whole)} rows that have all sensors is no row")
         for place, name in enumerate(self.sensors):
             others = [row for row in whole if row.id not in lost]
             share = (total - len(lost)) // (len(self.sensors) - place)
