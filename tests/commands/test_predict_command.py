@@ -75,6 +75,13 @@ def test_places_without_images(folder: str, trained: Path, tmp_path: Path, capsy
     assert str(tmp_path / folder) in capsys.readouterr().err
 
 
+def test_a_table_is_no_json(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "boxes.json"
+    assert cli.run("predict", [str(trained / "student.py"), str(trained / "best.pth"), str(tmp_path), "--out", str(out)]) == 2
+    assert "answers are a CSV, and what a detector finds is in a .json beside it too: name a .csv" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_several_labels(trained: Path, data_root: Path, tmp_path: Path) -> None:
     options = ["--cfg-options", "distiller.task.multilabel=True"]
     command = [str(trained / "student.py"), str(trained / "best.pth"), str(data_root / "rgb"), "--out", str(tmp_path / "answers.csv")]

@@ -18,6 +18,7 @@ from xkd.engine.screen import Screen
 from xkd.engine.student import load_student, registered
 from xkd.engine.use import Prediction, predict
 from xkd.files import write_atomically, write_together
+from xkd.tasks import Task
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     checkpoint = checkpoint_of(a)
     if not a.images and not a.crops:
         raise ValueError("name images or folders, or parts of images by --crops TABLE")
+    if Path(a.out).suffix == ".json":
+        raise ValueError(f"--out {a.out}: answers are a CSV, and what a detector finds is in a .json beside it too: name a .csv")
     config = load_config(a.config, parse_options(a.cfg_options))
     student = load_student(config, checkpoint)
     console = Screen()
@@ -53,22 +56,22 @@ def main(arguments: Sequence[str]) -> int:
             masks=a.masks,
             seen=lambda number: progress.advance(bar, number),
         )
-    out, written = Path(a.out), [a.out]
-    if any(one.answer.boxes is not None for one in predictions):
-        write_together(
-            {
-                out: as_box_table(predictions).encode(),
-                out.with_suffix(".json"): as_coco(predictions, student.task.names).encode(),
-            }
-        )
-        written.append(str(out.with_suffix(".json")))
-    else:
-        write_atomically(out, as_csv(predictions, student.task.columns).encode())
+    written = write_answers(Path(a.out), predictions, student.task)
     failed = [one for one in predictions if one.error]
-    console.print(f"predicted {len(predictions) - len(failed)} {'crops' if a.crops else 'images'}: {' and '.join(written)}")
+    console.print(f"predicted {len(predictions) - len(failed)} {'crops' if a.crops else 'images'}: {' and '.join(map(str, written))}")
     if failed:
         console.print(f"{len(failed)} images could not be read, the first: {failed[0].error}")
     return 1 if failed else 0
+
+
+def write_answers(out: Path, predictions: Sequence[Prediction], task: Task) -> list[Path]:
+    """The files that hold them: a CSV, and of boxes COCO's JSON beside it."""
+    if not any(one.answer.boxes is not None for one in predictions):
+        write_atomically(out, as_csv(predictions, task.columns).encode())
+        return [out]
+    coco = out.with_suffix(".json")
+    write_together({out: as_box_table(predictions).encode(), coco: as_coco(predictions, task.names).encode()})
+    return [out, coco]
 
 
 def as_csv(predictions: Sequence[Prediction], columns: Sequence[str]) -> str:
