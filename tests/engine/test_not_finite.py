@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch.optim import SGD, AdamW
 from xkd.data.paired import PairedDataset
 from xkd.data.sample import Sample
 from xkd.engine.interval import IntervalInfoHook
+from xkd.engine.model import TaskMetric
 from xkd.engine.precision import StepOptimWrapper
 from xkd.losses import CrossEntropy
 
@@ -171,3 +173,10 @@ def test_too_many_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_policy_that_is_none() -> None:
     with pytest.raises(ValueError, match="not_finite is 'stop' or 'skip' and most 1 or more; got 'ignore' and 3"):
         IntervalInfoHook("ignore", 3)  # type: ignore[arg-type]  # what is tested
+
+
+def test_a_score_that_is_never_a_number_chooses_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TaskMetric, "compute_metrics", lambda *_: {"macro_f1": math.nan, "accuracy": 0.5})
+    config = runs.config_of(tmp_path, runs.GRAPH, {"train_cfg.max_epochs": 1})
+    with pytest.raises(ValueError, match=r"save_best='val/macro_f1' was not a number in any validation.*another of \['val/accuracy'"):
+        runs.run_training(config, tmp_path / "run")

@@ -50,7 +50,7 @@ from xkd.engine.hooks import SETTINGS, PlainCheckpointHook, StepHook, SyncStatis
 from xkd.engine.interval import IntervalInfoHook
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
-from xkd.engine.model import DistillerModel, TaskMetric, TermMetric, chosen_by_terms, less_is_better
+from xkd.engine.model import DistillerModel, TaskMetric, TermMetric, chosen_by_terms, legal_scores, less_is_better
 from xkd.engine.precision import BF16OptimWrapper, StepOptimWrapper
 from xkd.engine.progress import Display, ProgressHook, shown_on
 from xkd.engine.resume import resumed, settings_of
@@ -157,7 +157,7 @@ def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> 
             runner.train()
     finally:
         close(runner, loaders.values())
-    return _finish(runner, work_dir, run.seed)
+    return _finish(runner, distiller, work_dir, run.seed)
 
 
 def _first(display: Display, run: RunSettings, config: Config, work_dir: Path, name: str) -> TrainResult:
@@ -172,11 +172,16 @@ def _hooks(config: Config, display: Display, run: RunSettings, cache: TeacherCac
     return [*own, *as_plain(config.get("custom_hooks") or [])]
 
 
-def _finish(runner: Runner, work_dir: Path, seed: int) -> TrainResult:
+def _finish(runner: Runner, distiller: Distiller, work_dir: Path, seed: int) -> TrainResult:
     """The best checkpoint and what is known of the run, as files."""
     seconds = round(runner.message_hub.get_info("seconds"), 2)
-    best, score = work_dir / "best.pth", float(runner.message_hub.get_info("best_score"))
-    result = TrainResult(str(best), runner.cfg.save_best, score, int(runner.epoch), seconds, seed, peak_bytes())
+    best, score = work_dir / "best.pth", runner.message_hub.get_info("best_score")
+    if score is None:
+        raise ValueError(
+            f"{work_dir}: save_best='{runner.cfg.save_best}' was not a number in any validation, so no checkpoint is the best; choose by"
+            f" another of {legal_scores(distiller)}"
+        )
+    result = TrainResult(str(best), runner.cfg.save_best, float(score), int(runner.epoch), seconds, seed, peak_bytes())
     if is_main_process():
         # the name alone: a run may have been moved before it was resumed
         write_atomically(best, (work_dir / Path(runner.message_hub.get_info("best_ckpt")).name).read_bytes())
