@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,17 @@ def test_pairs_may_be_shuffled_within_their_class_whoever_is_told_of_it(copy: Pa
     assert (kinds[order] == kinds).all()
     assert (order[1:] != np.arange(6)[1:]).all()
     assert order[0] == 0, "alone of its kind"
+
+
+def test_rows_without_a_label_are_not_shuffled_within_one(copy: Path) -> None:
+    with (copy / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    with (copy / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows({**row, "label": ""} for row in rows)
+    with pytest.raises(ValueError, match=r"goes by the column 'label', which is empty in all 22 rows of train .* use within='all'"):
+        make(copy, split="train", target="mask", shuffle=Shuffle("rgb", within="class"))
 
 
 def test_a_subset_holds_every_class(tiny_dataset: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import Progress
 
+from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.progress import Display
@@ -49,6 +51,17 @@ def test_the_arms_in_the_order_to_be_run(student: Path) -> None:
         "shuffled_within": {"thermal": "teacher"},
         "self_taught": {"own": "alone"},
     }
+
+
+def test_pairs_of_rows_that_nobody_labelled_are_not_shuffled_within_classes(student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Manifest.load
+
+    def unlabelled(root: str) -> Manifest:
+        manifest = load(root)
+        return replace(manifest, rows=tuple(replace(row, labels=None) for row in manifest.rows))
+
+    monkeypatch.setattr(Manifest, "load", unlabelled)
+    assert [arm.name for arm in make_arms(student, {}) if arm.control] == ["smoothed", "self_taught"]
 
 
 def test_a_seed_draws_labels_pairs_and_augmentation_alike_for_all_arms(student: Path) -> None:

@@ -39,7 +39,13 @@ class Shuffle:
         if self.within == "all":
             return derangement(len(rows), seed)
         known = {row.id: row for row in manifest.rows}
-        return derangement_within(strata([known[row.id] for row in rows], manifest.classes), seed)
+        kinds = strata([known[row.id] for row in rows], manifest.classes)
+        if (kinds < 0).all():
+            raise ValueError(
+                f"{manifest.root}: shuffle.within='class' goes by the column 'label', which is empty in all {len(rows)} rows of train"
+                " (masks and boxes are no class of a row): use within='all'"
+            )
+        return derangement_within(kinds, seed)
 
 
 def derangement(count: int, seed: int, of: str = "rows") -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from xkd.builder import build
+from xkd.data.manifest import Manifest
 from xkd.engine.config import as_names, as_plain, copied, load_config
 from xkd.engine.outline import Outline
 from xkd.engine.stages import teacher_config
@@ -113,15 +114,22 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     arms.append(derived("distilled", "student distilled", lambda config: config, sources))
     if outline.has_pairs:
         arms.append(derived("shuffled", "student, shuffled pairs", controls.shuffled, sources))
-        alike = checked(build(as_plain(plain.distiller.task), "distiller.task")).alike
-        title = f"student, pairs shuffled within {alike}"
-        arms.append(derived("shuffled_within", title, controls.shuffled_within, sources, control=True))
+        if _are_labelled(config):
+            alike = checked(build(as_plain(plain.distiller.task), "distiller.task")).alike
+            title = f"student, pairs shuffled within {alike}"
+            arms.append(derived("shuffled_within", title, controls.shuffled_within, sources, control=True))
     self_taught = derived("self_taught", "student, its own teacher", controls.self_taught, {controls.SELF: "alone"}, control=True)
     if Outline.of(self_taught.config()).taught_by(controls.SELF):
         arms.append(self_taught)
     same_sensor = _same_sensor(path, options, section, outline)
     every = [*arms, *same_sensor, *variants(path, options, section.get("variants", {}), student, sources)]
     return with_answerers(path, every, section.get("answers", {}))
+
+
+def _are_labelled(config: Config) -> bool:
+    """Whether training rows have what pairs are shuffled within: masks and boxes are no label of a row."""
+    rows = Manifest.load(config.train_dataloader.dataset.root).rows
+    return any(row.labels is not None for row in rows if row.split == "train")
 
 
 def is_teacher(arm: Arm) -> bool:
