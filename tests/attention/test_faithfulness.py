@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from xkd.attention import insertion_deletion
 from xkd.attention.faithfulness import STEPS
-from xkd.batch import View
+from xkd.batch import Number, View
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
 from xkd.modalities import RGB
-from xkd.tasks import Classification
+from xkd.tasks import Classification, Regression, Segmentation, Task
 
 
 class Corner(nn.Module):
@@ -59,3 +59,17 @@ def test_any_size_of_image_is_blurred(task: Classification) -> None:
         branch = Branch(Corner(), View("rgb", RGB(mean=(0.0,) * 3, std=(1.0,) * 3), (side, side)), Random(frozen=True), frozen=True)
         scores = insertion_deletion(branch, torch.rand(2, 3, side, side), task, torch.rand(2, 1, 3, 3), torch.tensor([0, 1]))
         assert all(((area >= 0) & (area <= 1)).all() for area in scores)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (Regression((Number("a", "", (0, 1)), Number("b", "", (0, 1)))), r"this task answers with numbers, \(1, 2\)"),
+        (Segmentation(("a", "b")), r"this task answers with classes, \(1, 2, 8, 8\)"),
+    ],
+)
+def test_what_has_no_probability_of_a_class_is_not_followed(task: Task, message: str) -> None:
+    network = nn.Conv2d(3, 2, 1) if task.grid else nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    branch = Branch(network, View("rgb", RGB(), (8, 8)), Random())
+    with pytest.raises(ValueError, match=message):
+        insertion_deletion(branch, torch.rand(1, 3, 8, 8), task, torch.rand(1, 1, 3, 3), torch.tensor([0]))

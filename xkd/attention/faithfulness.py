@@ -51,7 +51,8 @@ def _probability(branch: Branch, images: Tensor, task: Task, classes: Tensor) ->
     with torch.no_grad():
         probabilities = task.predict(branch.eval().run(images, single_view_batch(branch, images, task), task)["output"])
     branch.train(training)
-    if task.grid:
-        raise ValueError(f"insertion and deletion follow the probability of an image's class; this task's are {tuple(probabilities.shape)}")
+    if probabilities.ndim != 2 or not task.of_classes:
+        what = f"this task answers with {task.noun}, {tuple(probabilities.shape)}"
+        raise ValueError(f"insertion and deletion follow the probability of an image's class; {what}")
     chosen: Tensor = probabilities.gather(1, classes[:, None])[:, 0]
     return chosen

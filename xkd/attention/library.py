@@ -65,7 +65,7 @@ def library_map(
     with torch.inference_mode(False), torch.enable_grad():
         answers = _Answers(branch.eval(), batch, task)
         output = answers(images)
-        if task.grid:
+        if output.ndim != 2:
             branch.train(training)
             raise ValueError(f"{method} explains one score per class, (batch, classes); this task's output is {tuple(output.shape)}")
         targets = [ClassifierOutputTarget(k) for k in (task.choose(output) if classes is None else classes).tolist()]
