@@ -29,9 +29,10 @@ from xkd.batch import Batch, View
 from xkd.engine.screen import Screen
 from xkd.ensembles import Confidence, Entropy, Mean, MinLogit, Specialists
 from xkd.graph.bfloat16 import bfloat16_pays
-from xkd.graph.branch import Branch, example_batch
+from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
 from xkd.graph.ensemble import Ensemble
+from xkd.graph.example import example_batch
 from xkd.graph.term import Term
 from xkd.graph.weights import Random
 from xkd.losses import KD, CrossEntropy

@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 from xkd.batch import View
 from xkd.files import write_atomically
-from xkd.graph.branch import Branch, Capture, example_batch
+from xkd.graph.branch import Branch, Capture
+from xkd.graph.example import example_batch
 from xkd.graph.reading import Readings
 from xkd.graph.term import Term
 from xkd.graph.weights import Random

@@ -34,6 +34,7 @@ from .graph.distiller import Distiller as Distiller, Step as Step
 from .graph.ensemble import Ensemble as Ensemble
 from .graph.explanation import GradCAM as GradCAM
 from .graph.gates import Confident as Confident, Dropped as Dropped, Right as Right
+from .graph.inputs import Crops as Crops, Eats as Eats, Whole as Whole
 from .graph.pairs import PretrainedOnPairs as PretrainedOnPairs
 from .graph.schedules import Cosine as Cosine, Ramp as Ramp, StopAt as StopAt
 from .graph.term import Term as Term

@@ -12,6 +12,7 @@ from torch import Tensor
 from xkd.batch import Batch
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
+from xkd.graph.inputs import Crops
 from xkd.statistics import TestRun, run_of
 from xkd.tasks import Task
 
@@ -60,6 +61,34 @@ def predict(
     predictions = _collected(answer, task, batches, branch.mean.device, seen)
     branch.train(training)
     return predictions
+
+
+def predict_boxes(branch: Branch, run: Task, batches: Iterable[Batch]) -> Predictions:
+    """What a classifier of crops says of each annotated box, a row for each, whose target is the box's class by the branch's own task.
+
+    Of its own boxes, where the branch is a control that sees others. `ValueError` where it does not know all classes of the run.
+    """
+    task, crops = branch.task_in(run), branch.eats
+    if not isinstance(crops, Crops) or not task.one_class or not set(run.names) <= set(task.names):
+        raise ValueError(f"{task} with {branch.eats} does not tell the {run.noun} {list(run.names)} of boxes apart")
+    number = torch.tensor([task.names.index(name) for name in run.names])
+    parts: list[tuple[Tensor, Tensor]] = []
+    broken: list[str] = []
+    training = branch.training
+    branch.eval()
+    with torch.no_grad():
+        for batch in batches:
+            broken.extend(batch.broken)
+            here = batch.to(branch.mean.device)
+            images, places = replace(crops, shuffled=False).food(branch.view, here, run, None)
+            if len(images):
+                values = task.predict(branch.run(images, here, run)["output"]).cpu()
+                parts.append((values, number[run.boxes(batch.target)[places][:, 4].long()]))
+    branch.train(training)
+    if not parts:
+        raise ValueError(f"no row has a box in view '{branch.view.name}', so there is nothing to evaluate")
+    values, target = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Predictions(values, target, torch.ones(len(target), dtype=torch.bool), (), tuple(broken))
 
 
 def predict_together(distiller: Distiller, ensemble: str, batches: Iterable[Batch]) -> Predictions:

@@ -25,7 +25,8 @@ from core_models import (
 from torch import Tensor, nn
 
 from xkd.batch import View
-from xkd.graph.branch import Branch, Head, example_batch
+from xkd.graph.branch import Branch, Head
+from xkd.graph.example import example_batch
 from xkd.graph.explanation import GradCAM
 from xkd.graph.weights import EMA, Checkpoint, Random
 from xkd.projectors import PooledLinear

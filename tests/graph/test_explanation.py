@@ -217,7 +217,7 @@ def test_bad_requests() -> None:
         rgb_branch(explanations={"cam": GradCAM("deeep", "batch.target")})
     with pytest.raises(KeyError, match=r"branch 'rgb' explains the class of no branch 'thermall'; there are \['rgb', 'thermal'\]"):
         make({"ce": CE}, {"cam": GradCAM("deep", "thermall.output")})
-    with pytest.raises(ValueError, match=r"explain each other's classes in a circle: .*rgb"):
+    with pytest.raises(ValueError, match=r"wait for each other in a circle, whose classes they explain or whose readings they eat: .*rgb"):
         make({"ce": CE}, {"cam": GradCAM("deep", "thermal.output")}, {"cam": GradCAM("deep", "rgb.output")})
     with pytest.raises(ValueError, match="two readings named 'deep'"):
         rgb_branch({"deep": Tap("deep")}, explanations={"deep": GradCAM("deep", "batch.target")})

@@ -13,8 +13,9 @@ import torch
 from core_models import RGB_VIEW, TASK, THERMAL_VIEW
 from torch import distributed, nn
 
-from xkd.graph.branch import Branch, example_batch
+from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
+from xkd.graph.example import example_batch
 from xkd.graph.term import Term
 from xkd.graph.weights import Random
 from xkd.losses import SP, CrossEntropy

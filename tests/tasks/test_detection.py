@@ -11,8 +11,9 @@ from torch import Tensor
 
 from xkd import statistics
 from xkd.batch import Annotation, View
-from xkd.graph.branch import Branch, example_batch
+from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
+from xkd.graph.example import example_batch
 from xkd.graph.term import Term
 from xkd.graph.weights import Random
 from xkd.losses import BCKD, CWD, FCOS, KD

@@ -21,8 +21,9 @@ from xkd.data.augment import Augment
 from xkd.data.loader import collate
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
-from xkd.graph.branch import Branch, example_batch
+from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
+from xkd.graph.example import example_batch
 from xkd.graph.term import Term
 from xkd.graph.weights import Random
 from xkd.losses import KD, CrossEntropy

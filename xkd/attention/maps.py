@@ -11,7 +11,8 @@ from torch import Tensor
 from xkd.attention.grad_cam import grad_cam
 from xkd.attention.library import RELATIVES, library_map
 from xkd.batch import Batch
-from xkd.graph.branch import Branch, example_batch
+from xkd.graph.branch import Branch
+from xkd.graph.example import example_batch
 from xkd.taps import Tap, Taps
 from xkd.tasks.task import Task
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 import xkd
 from xkd.batch import Batch, View
 from xkd.files import write_together
-from xkd.graph.branch import Branch, example_batch
+from xkd.graph.branch import Branch
+from xkd.graph.example import example_batch
 from xkd.modalities import RGB
 from xkd.tasks import Task
 

@@ -39,7 +39,7 @@ def _check_views(distiller: Distiller, loaders: Mapping[str, Any], by_terms: boo
     for split, branches in (("train", distiller.branches), ("val", judged)):
         views = {view.name: view for view in loaders[split].dataset.views}
         for name, branch in branches.items():
-            if branch.view != views.get(branch.view.name):
+            if branch.eats.of_view and branch.view != views.get(branch.view.name):
                 raise ValueError(f"branch '{name}' takes {branch.view}; the {split} data provides {list(views.values())}")
     first, student = loaders["train"].dataset.views[0], distiller.student.view
     if loaders["train"].dataset.target == "mask" and first.size != student.size:
@@ -88,7 +88,8 @@ def _holds(distiller: Distiller, row: Row, reading: str) -> bool:
     if node == BATCH:
         return True
     if node in distiller.branches:
-        return has(row, distiller.branches[node].view)
+        branch = distiller.branches[node]
+        return has(row, branch.view) if branch.eats.of_view else _holds(distiller, row, branch.eats.reading)
     ensemble = distiller.ensembles[node]
     enough = any if ensemble.need == "any" else all
     return enough(_holds(distiller, row, source) for source in ensemble.of) and all(

@@ -14,9 +14,10 @@ from rich.table import Table
 
 from xkd.data.paired import PairedDataset
 from xkd.engine.loaders import build_loader
-from xkd.evaluate import Predictions, measure, predict, predict_together
+from xkd.evaluate import Predictions, measure, predict, predict_boxes, predict_together
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller, count_flops
+from xkd.graph.inputs import WHOLE
 from xkd.graph.reading import Reading
 from xkd.graph.weights import EMA, Checkpoint, Random
 from xkd.graph.wiring import all_read
@@ -70,12 +71,16 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
             console.print(f"teacher '{name}' knows no classes: it teaches by its features alone", markup=False)
             continue
         if branch.frozen and not isinstance(branch.weights, EMA):
+            if (task := distiller.task_of(name)) != distiller.task and not branch.eats.several:
+                console.print(f"teacher '{name}' answers by {task}, of which this run has no labels: not measured", markup=False)
+                continue
             loader = build_loader(config.val_dataloader, seed, views=[branch.view])
-            predictions = predict(branch, distiller.task, loader)
-            metrics = measure(distiller.task, predictions)
+            predictions = predict_boxes(branch, distiller.task, loader) if branch.eats.several else predict(branch, task, loader)
+            metrics = measure(task, predictions)
             without = f" ({len(predictions.broken)} rows could not be read)" if predictions.broken else ""
             measured = ", ".join(f"{key} {value:.3f}" for key, value in metrics.items())
-            console.print(f"teacher '{name}' on val: {measured}{without}")
+            boxes = f" of {len(predictions)} boxes" if branch.eats.several else ""
+            console.print(f"teacher '{name}' on val: {measured}{boxes}{without}")
             if is_judged(distiller, name):
                 _refuse_chance(distiller, name, predictions, measured)
     for name in teaching_ensembles(distiller):
@@ -111,23 +116,25 @@ def is_judged(distiller: Distiller, name: str) -> bool:
     """Whether a teacher has to be better than chance: random weights are a control, and of taps alone the classifier does not matter."""
     branch = distiller.branches[name]
     answers = {"output", *branch.explanations} & set(distiller.needed[name])
-    return branch.judged and bool(answers) and distiller.task.measures().chance is not None and not isinstance(branch.weights, Random)
+    told = distiller.task_of(name).measures().chance is not None
+    return branch.judged and bool(answers) and told and not isinstance(branch.weights, Random)
 
 
 def _refuse_chance(distiller: Distiller, name: str, predictions: Predictions, measured: str) -> None:
-    chance, labelled = distiller.task.measures().chance, predictions.labelled
+    task = distiller.task_of(name)
+    chance, labelled = task.measures().chance, predictions.labelled
     share = chance(predictions.measured) if chance else math.nan
     if not share > LEVEL:  # nor where the rows are too few to tell
         return
     branch = distiller.branches[name]
     mean, std = ([round(value, 3) for value in of.flatten().tolist()] for of in (branch.mean, branch.std))
-    names = list(distiller.task.names if branch.class_map is None else branch.class_map.own)
+    names = list(task.names if branch.class_map is None else branch.class_map.own)
     raise ValueError(
         f"teacher '{name}' is at chance level on val: {measured} over {int(labelled.sum())} labelled rows, and {share:.0%} of random"
         f" pairings of its answers with these rows are as good. Was it trained for long enough? Is it normalised as in its own training"
         f" (here by mean {mean} and std {std},"
-        f" {branch.view.modality.unit}: mean=, std= of Checkpoint)? Are its {distiller.task.noun} in this order,"
-        f" {names}{' (else class_map=ClassMap(own=..., to=...))' if distiller.task.of_classes else ''}?"
+        f" {branch.view.modality.unit}: mean=, std= of Checkpoint)? Are its {task.noun} in this order,"
+        f" {names}{' (else class_map=ClassMap(own=..., to=...))' if task.of_classes else ''}?"
         f" Are these its weights, its last layer too, for this task and view '{branch.view.name}'"
         f" ({getattr(branch.weights, 'path', branch.weights)})? If you mean it, use Branch(..., judged=False)"
     )
@@ -140,7 +147,8 @@ def describe(distiller: Distiller) -> Table:
         count = sum(p.numel() for p in branch.parameters())
         label = "frozen" if branch.frozen else "learns"
         flops = count_flops(branch, distiller.task) / 1e6
-        table.add_row(f"{name} ({label}, view {branch.view.name})", str(branch.view.size), f"{count:,}", f"{flops:.0f}")
+        sees = f"view {branch.view.name}" if branch.eats == WHOLE else f"{branch.eats}, view {branch.view.name}"
+        table.add_row(f"{name} ({label}, {sees})", str(branch.eats.size_of(branch.view)), f"{count:,}", f"{flops:.0f}")
         for reading, shape in branch.shapes.items():
             table.add_row(f"  {name}.{reading}", str(tuple(shape)))
     for name, ensemble in distiller.ensembles.items():

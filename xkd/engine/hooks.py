@@ -148,6 +148,7 @@ class PlainCheckpointHook(CheckpointHook):
         checkpoint["meta"]["xkd"] = {
             "student": distiller.student_name,
             "classes": list(distiller.task.names),  # or what else its outputs are
+            "own_classes": {name: list(of.own_task.names) for name, of in distiller.branches.items() if of.own_task},
             "teachers": taught,
             "crops": crops_of(runner.train_dataloader.dataset.rows),
             SETTINGS: dict(runner.cfg[SETTINGS]),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xkd.engine.hooks import distiller_of
 from xkd.engine.panels import Looker, attention_method, panel_rows, picture_method, test_samples
 from xkd.engine.student import Student
+from xkd.graph.inputs import WHOLE
 from xkd.visualise import draw_pixels
 
 PICTURE = "attention"
@@ -44,9 +45,9 @@ class PanelHook(Hook):
         distiller = distiller_of(runner)
         name = distiller.student_name
         lookers = [
-            Looker(f"teacher ({other})", Student(branch, distiller.task, other), attention_method(runner.cfg, other))
+            Looker(f"teacher ({other})", Student(branch, distiller.task_of(other), other), attention_method(runner.cfg, other))
             for other, branch in distiller.branches.items()
-            if branch.frozen
+            if branch.frozen and branch.eats == WHOLE  # what it is shown of a row is no panel's
         ]
         method = self.method or picture_method(runner.cfg, name)
         lookers.append(Looker(f"student, epoch {runner.epoch + 1}", Student(distiller.student, distiller.task, name), method))

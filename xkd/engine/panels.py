@@ -23,7 +23,7 @@ from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_distiller
 from xkd.engine.outline import Outline
 from xkd.engine.student import Student, load_student
-from xkd.graph.branch import example_batch
+from xkd.graph.example import example_batch
 from xkd.graph.state_dicts import load_file
 from xkd.tasks import Reply, Task
 from xkd.visualise import Panel, PanelRow
@@ -114,6 +114,8 @@ def teachers(config: Config, checkpoint: str) -> list[Looker]:
     outline, had = Outline.of(config), load_file(checkpoint).get("meta", {}).get("xkd", {}).get("teachers", {})
     lookers = []
     for name in outline.teachers:
+        if outline.branches[name].get("eats"):
+            continue  # what it is shown of a row is no panel's
         places = [place for place in (had.get(name), outline.branches[name]["weights"].get("path")) if place]
         path = next((place for place in places if Path(place).is_file()), places[-1] if places else None)
         if path is None or not Path(path).is_file():
@@ -144,7 +146,8 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
             seen = pictures.get(looker.student.branch.view.name)
             if seen is None:
                 continue
-            answer = looker.student.task.answer(predictions[position], sample.target if sample.labelled else None)
+            known = sample.labelled and looker.student.task == lookers[-1].student.task
+            answer = looker.student.task.answer(predictions[position], sample.target if known else None)
             panel = Panel(looker.title, next(iter(seen.values())), None, None, answer.caption, answer.verdict)
             if maps is not None:
                 panels.append(replace(panel, attention=maps[position, 0].numpy(), outline=outline))

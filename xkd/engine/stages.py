@@ -45,6 +45,11 @@ def teacher_config(config: Config, branch: str) -> Config:
             f"branch '{branch}' has a class_map, so it knows other classes than this config's labels: train it by a config of its own and"
             " use weights=Checkpoint(path)"
         )
+    if own.get("task") or own.get("eats"):
+        raise ValueError(
+            f"branch '{branch}' has a task of its own, or eats no whole view, so this config's labels cannot train it: train it by a config"
+            " of its own and use weights=Checkpoint(path)"
+        )
     if not own.get("frozen"):
         raise ValueError(
             f"branch '{branch}' has weights=Trained() and learns: set frozen=True, or start it from Random() or Checkpoint(path)"

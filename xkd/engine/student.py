@@ -55,7 +55,7 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
         branch = _branch(section, name, {"type": Checkpoint, "path": checkpoint, "branch": source}, task)
     else:
         raise KeyError(f"no branch '{name}' in the config; there are {[*sorted(section['branches']), *section.get('ensembles', {})]}")
-    return Student(branch.to(get_device()), task, name, told.get("crops", 0.0))
+    return Student(branch.to(get_device()), branch.task_in(task), name, told.get("crops", 0.0))
 
 
 def load_with_heads(config: Config, checkpoint: str) -> Student:
@@ -76,8 +76,10 @@ def _branch(section: Mapping[str, Any], name: str, weights: Mapping[str, Any], t
     plain = {key: value for key, value in section["branches"][name].items() if key not in left_out}
     branch: Branch = build({**plain, "weights": weights, "frozen": not heads}, f"distiller.branches.{name}")
     if isinstance(branch.weights, Checkpoint):
+        task = branch.task_in(task)
         known = list(task.names if branch.class_map is None else branch.class_map.own)
-        trained = load_file(branch.weights.path).get("meta", {}).get("xkd", {}).get("classes", known)
+        run = load_file(branch.weights.path).get("meta", {}).get("xkd", {})
+        trained = run.get("own_classes", {}).get(branch.weights.branch) or run.get("classes", known)
         if known and trained != known:
             of = "the config's task" if branch.class_map is None else f"the class_map of branch '{name}'"
             raise ValueError(f"{branch.weights.path} was trained on {task.noun} {trained}; {of} has {known}")
@@ -93,6 +95,8 @@ def _together(section: Mapping[str, Any], name: str, checkpoint: str, teachers: 
             f"ensemble '{name}' of {[str(of) for of in sources]} cannot be tested or exported: one network is made of outputs of whole"
             f" networks ('branch.output'), and reads nothing else; name a branch, distiller.student= one of {sorted(branches)}"
         )
+    if odd := [of.branch for of in sources if branches[of.branch].get("task") or branches[of.branch].get("eats")]:
+        raise ValueError(f"ensemble '{name}' cannot be tested or exported: '{odd[0]}' has a task of its own, or eats no whole view")
     views = {of.branch: branches[of.branch]["view"] for of in sources}
     if any(view != views[sources[0].branch] for view in views.values()):
         seen = {branch: view["name"] for branch, view in views.items()}

@@ -34,6 +34,7 @@ from xkd.engine.settings import workers_of
 from xkd.files import sweep
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
+from xkd.graph.explanation import TARGET
 
 _BATCHES = 16  # of a shard; what a kill may lose
 _MOST = 64 * 2**20  # bytes of a shard, which is held in memory before it is written
@@ -71,7 +72,7 @@ class TeacherCacheHook(Hook):
         with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             for name, branch in distiller.branches.items():
                 if branch.frozen and not distiller.stands_alone(name):
-                    self.console.print(f"teacher cache: branch '{name}' stays live; it follows another branch, or explains its class")
+                    self.console.print(f"teacher cache: branch '{name}' stays live; its answers depend on other branches or rows")
                 elif branch.frozen and distiller.needed[name]:
                     parts.append(Answers(name, self.cache, distiller, dataset, self.config))
                     parts[-1].tell(self.console)
@@ -156,7 +157,7 @@ class Answers:
             "autocast": [torch.is_autocast_enabled(device), str(torch.get_autocast_dtype(device))],
             "device": torch.cuda.get_device_name() if device == "cuda" else device,
             "kept": [self.cache.dtype, self.cache.top_k, self.cache.grid, self.batch_size],
-            "data": identity(self.dataset, branch.view),
+            "data": identity(self.dataset, branch.view, boxes=branch.eats.reading == TARGET),
             "versions": [importlib.metadata.version(name) for name in _VERSIONS],
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())

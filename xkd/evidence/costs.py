@@ -10,8 +10,9 @@ import torch
 
 from xkd.engine.student import load_student
 from xkd.evidence.arms import Arm, ArmRun
-from xkd.graph.branch import Branch, example_batch
+from xkd.graph.branch import Branch
 from xkd.graph.distiller import count_flops
+from xkd.graph.example import example_batch
 from xkd.tasks import Task
 
 _TIMED, _WARM = 15, 3

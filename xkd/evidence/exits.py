@@ -23,7 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_with_heads
 from xkd.evaluate import Predictions, predict
-from xkd.graph.branch import Branch, example_batch
+from xkd.graph.branch import Branch
+from xkd.graph.example import example_batch
 from xkd.taps import find_module
 from xkd.tasks import Task
 

@@ -9,18 +9,20 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 
 import torch
-from jaxtyping import Bool, Int, Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from xkd.batch import Batch, View
 from xkd.graph.bfloat16 import bfloat16_pays
 from xkd.graph.class_map import ClassMap
+from xkd.graph.example import example_batch
 from xkd.graph.explanation import GradCAM, map_of_scores, the_one, watched
+from xkd.graph.inputs import WHOLE, Eaten, Food, Input, placed, those
 from xkd.graph.weights import EMA, Checkpoint, Random, Weights
 from xkd.projectors import Projector
 from xkd.taps import Tap, Taps, find_module
-from xkd.tasks.task import Task
+from xkd.tasks.task import Task, checked
 
 Capture = dict[str, Tensor]  # readings of one forward pass: "output", each tap, each head, each explanation
 Classes = Mapping[str, Int[Tensor, " b"] | None]  # of each explanation the class that it explains; None: the likeliest of the branch's own
@@ -41,6 +43,10 @@ class Branch(nn.Module):
     network that convolves more than once, a transformer's patches being one convolution. `compiled` runs the network, with its taps, by
     `torch.compile` in training steps, after a dry run without it; evaluation, and copies, are as they would be without. `bfloat16` is for
     a frozen branch. One at chance level on val stops the run before it teaches; `judged=False` lets it pass.
+
+    `task` says what the output means where it is another question than the run's, such as a classifier inside a graph of detectors; all
+    that depends on it is asked of that task. `eats` says what of the view the network sees, or which other branch makes its images:
+    `Whole()`, `Crops(size)` or `Eats(reading)`.
     """
 
     mean: Tensor
@@ -61,10 +67,12 @@ class Branch(nn.Module):
         bfloat16: bool = False,
         compiled: bool = False,
         judged: bool = True,
+        task: Task | None = None,
+        eats: Input = WHOLE,
     ) -> None:
         super().__init__()
         self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
-        self.judged = judged
+        self.judged, self.own_task, self.eats = judged, None if task is None else checked(task), eats
         self._check_weights(bfloat16)
         self.in_bfloat16 = bfloat16 and bfloat16_pays()  # a teacher's scores need no more digits
         if channels_last == "auto":
@@ -107,6 +115,8 @@ class Branch(nn.Module):
 
     def _check_readings(self) -> None:
         where = f"branch on view '{self.view.name}'"
+        if not isinstance(self.eats, Input):
+            raise ValueError(f"{where}: eats is Whole(), Crops(size) or Eats(reading), got {self.eats!r}")
         for name, tap in self.head_taps.items():
             if tap not in self.taps.taps:
                 raise KeyError(f"head '{name}' sits on no tap '{tap}'; this branch has {sorted(self.taps.taps)}")
@@ -129,30 +139,37 @@ class Branch(nn.Module):
         super().train(mode and not self.frozen)
         return self
 
-    def forward(self, batch: Batch, task: Task, classes: Classes | None = None) -> Capture:
-        """The readings; explanations only where `classes` says of which class each is, since nothing but training needs them."""
-        if self.view.name not in batch.views:
-            raise KeyError(f"no view '{self.view.name}' in the batch; it has {sorted(batch.views)}")
-        present = batch.present[self.view.name]
-        images = batch.views[self.view.name]
+    def task_in(self, run: Task) -> Task:
+        """What says what the output means: the branch's own task, or the run's."""
+        return run if self.own_task is None else self.own_task
+
+    def forward(self, batch: Batch, task: Task, classes: Classes | None = None, eaten: Eaten | None = None) -> Capture:
+        """The readings; explanations only where `classes` says of which class each is, since nothing but training needs them.
+
+        `task` is the run's, `eaten` what the branch eats of another one; without it the images are the view's.
+        """
+        food = self.eats.food(self.view, batch, task, eaten)
+        images = food.images
         if self.frozen and any(module.training for module in self.modules()):
             self.eval()  # somebody called train() on a module inside
-        classes = classes or {}
         self._steps = torch.is_grad_enabled()
         half = torch.autocast(images.device.type, torch.bfloat16) if self.in_bfloat16 else nullcontext()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen), half:
-            if present.all():
-                return self.run(images, batch, task, classes)
-            if not present.any():
-                return self._absent(images)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._passes(images)), half:
+            if not len(images):
+                return self._absent(food)
             # absent rows would enter the batch statistics, so the network sees only the rows that are there
-            rows = present.nonzero().flatten().to(images.device)
-            chosen = {name: None if of is None else of[rows] for name, of in classes.items()}
-            return {name: _scatter(reading, rows, len(batch)) for name, reading in self.run(images[rows], batch, task, chosen).items()}
+            chosen = {name: None if of is None else those(of, food.places) for name, of in (classes or {}).items()}
+            capture = self.run(images, batch, task, chosen)
+            whole = food.places.ndim == 1 and len(images) == len(batch)
+            return capture if whole else {name: placed(reading, food.places) for name, reading in capture.items()}
+
+    def _passes(self, images: Tensor) -> bool:
+        """Whether gradients go through: to parameters that learn, or to a branch that made the images."""
+        return not self.frozen or images.requires_grad
 
     def run(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task, classes: Classes = MappingProxyType({})) -> Capture:
         capture = self._explained(images, batch, task, classes) if classes else self._read(images, batch, task)
-        if self.shapes and tuple(images.shape[2:]) == self.view.size:
+        if self.shapes and tuple(images.shape[2:]) == self.eats.size_of(self.view):
             self._check_shapes(capture)
         return capture
 
@@ -166,7 +183,7 @@ class Branch(nn.Module):
 
     def _explained(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task, classes: Classes, check: bool = False) -> Capture:
         """The readings with the explanations of `classes`; they can be learned from where the branch learns."""
-        learns = torch.is_grad_enabled() and not self.frozen
+        learns = torch.is_grad_enabled() and self._passes(images)
         size = (images.shape[2], images.shape[3])
         paths = {name: self.explanations[name].path for name in classes}
         # the fused kernels of attention know no second derivative
@@ -176,7 +193,7 @@ class Branch(nn.Module):
                 images = images.detach().to(self.mean.dtype, copy=True).requires_grad_()
             capture = self._read(images, batch, task)
             for name, path in paths.items():
-                score = task.score(capture["output"], classes[name])
+                score = self.task_in(task).score(capture["output"], classes[name])
                 explanation = map_of_scores(self.model, the_one(seen[name], path), score, size, path, learns, check)
                 capture[name] = explanation if self.explanations[name].signed else explanation.clamp(min=0)
         return capture if learns else {name: reading.detach() for name, reading in capture.items()}
@@ -193,12 +210,14 @@ class Branch(nn.Module):
     def call(self, network: Callable[[Tensor], Any], images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Tensor:
         """The output for images in the sensor's unit, by the model itself or by what stands in for it, such as its taps."""
 
+        own = self.task_in(task)
+
         def answer(inputs: Tensor) -> Any:
             output = network(inputs)
             # what is no tensor is the task's to refuse
-            return self.class_map(output, task.names) if self.class_map and isinstance(output, Tensor) else output
+            return self.class_map(output, own.names) if self.class_map and isinstance(output, Tensor) else output
 
-        return task.call(answer, self.normalise(images), batch)
+        return own.call(answer, self.normalise(images), batch)
 
     def normalise(self, images: Shaped[Tensor, "b c h w"]) -> Tensor:
         normalised: Tensor = (images.to(self.mean.dtype) - self.mean) / self.std
@@ -209,12 +228,12 @@ class Branch(nn.Module):
 
         `mask_size` is that of the masks, where it is not the view's: outputs of pixels are on their grid.
         """
-        self._check_classes(task)
+        self._check_classes(self.task_in(task))
         batch = example_batch([self.view], task, rows, self.mean.device, mask_size)
         training = self.training
         self.eval()
         with torch.no_grad():
-            images = batch.views[self.view.name]
+            images, places = self.eats.food(self.view, batch, task, None)
             try:
                 output = self.call(self.taps, images, batch, task)
             except (AssertionError, RuntimeError, TypeError) as error:  # the network's own words
@@ -233,7 +252,7 @@ class Branch(nn.Module):
         self.train(training)
         self._compiled = torch.compile(self.taps.__call__) if self.compiled else None
         self.shapes = {name: reading.shape[1:] for name, reading in capture.items()}
-        return capture
+        return {name: placed(reading, places) for name, reading in capture.items()}
 
     def _check_trained(self, name: str, head: Projector) -> None:
         """Weights are of the network alone: nobody would ever have trained the layers of a frozen branch's head."""
@@ -255,41 +274,16 @@ class Branch(nn.Module):
                 " Branch(class_map=ClassMap(own=..., to=...))"
             )
 
-    def _absent(self, images: Tensor) -> Capture:
+    def _absent(self, food: Food) -> Capture:
         if not self.shapes:
             raise ValueError(f"no row of the batch has view '{self.view.name}' and the branch was not bound; call Distiller.bind() first")
         # zero, but attached to every parameter, so that distributed training sees all of them in every step
-        anchor = sum((p.sum() * 0 for p in self.parameters() if p.requires_grad), images.new_zeros((), dtype=self.mean.dtype))
-        return {name: anchor.expand(len(images), *shape) for name, shape in self.shapes.items()}
-
-
-def example_batch(views: list[View], task: Task, rows: int, device: torch.device, mask_size: tuple[int, int] | None = None) -> Batch:
-    """Full rows of plausible noise, for a dry run: every view present, labelled and masked, masks as large as the first view by default."""
-    mask_size = mask_size or views[0].size
-    generator = torch.Generator().manual_seed(0)
-
-    def noise(view: View) -> Tensor:
-        mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (view.modality.mean, view.modality.std))
-        return (torch.randn((rows, view.modality.channels, *view.size), generator=generator) * std + mean).to(device)
-
-    everything: Bool[Tensor, " b"] = torch.ones(rows, dtype=torch.bool)
-    return Batch(
-        views={view.name: noise(view) for view in views},
-        present={view.name: everything for view in views},
-        target=task.example_target(rows, mask_size).to(device),
-        labelled=everything,
-        mask=torch.ones((rows, 1, *mask_size), device=device),
-        masked=everything,
-        index=torch.arange(rows, device=device),
-        draw=torch.zeros(rows, dtype=torch.long, device=device),
-    )
+        zero = food.images.new_zeros((), dtype=self.mean.dtype) + food.images.sum() * 0
+        anchor = sum((p.sum() * 0 for p in self.parameters() if p.requires_grad), zero)
+        return {name: anchor.expand(*food.places.shape, *shape) for name, shape in self.shapes.items()}
 
 
 def _as_module(head: Projector, name: str) -> nn.Module:
     if not isinstance(head, nn.Module):
         raise ValueError(f"head '{name}' must be a module, got {type(head).__name__}")
     return head
-
-
-def _scatter(reading: Tensor, rows: Tensor, total: int) -> Tensor:
-    return reading.new_zeros((total, *reading.shape[1:])).index_copy(0, rows, reading)

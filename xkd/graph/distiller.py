@@ -15,9 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from xkd.batch import Batch
 from xkd.graph import wiring
 from xkd.graph.averages import check_alike, follow
-from xkd.graph.branch import Branch, Capture, example_batch
+from xkd.graph.branch import Branch, Capture
 from xkd.graph.ensemble import Ensemble
+from xkd.graph.example import example_batch
 from xkd.graph.explanation import TARGET
+from xkd.graph.inputs import Eaten
+from xkd.graph.meanings import Nodes, check_meanings
 from xkd.graph.processes import are_several, shares_of_rows
 from xkd.graph.reading import Reading, Readings
 from xkd.graph.term import Term
@@ -67,12 +70,17 @@ class Distiller(nn.Module):
         self._order = wiring.ordered_branches(branches)
         self._joins = wiring.ordered_ensembles(ensembles)
         # what nobody reads is not explained, nor combined
-        self._read = wiring.all_read(ensembles, [reading for term in terms.values() for reading in term.readings])
+        self._compared = wiring.all_read(ensembles, [reading for term in terms.values() for reading in term.readings])
+        self._read = self._compared | {branch.eats.reading for branch in branches.values() if not branch.eats.of_view}
         self.needed = {name: self._needed(name) for name in branches}
 
     @property
     def student(self) -> Branch:
         return self.branches[self.student_name]
+
+    def task_of(self, branch: str) -> Task:
+        """What a branch's output means: its own task, or the run's."""
+        return self.branches[branch].task_in(self.task)
 
     def forward(self, batch: Batch) -> Step:
         """The step's loss. Where several processes train, each term's mean is over the rows of all of them once gradients are averaged."""
@@ -88,11 +96,11 @@ class Distiller(nn.Module):
 
     def _unread(self, readings: Readings) -> Tensor | float:
         """Zero, attached to what no term reads, such as a classifier above features: processes wait for a gradient of every parameter."""
-        unread = [of for name, held in readings.captures.items() for key, of in held.items() if f"{name}.{key}" not in self._read]
+        unread = [of for name, held in readings.captures.items() for key, of in held.items() if f"{name}.{key}" not in self._compared]
         return sum(reading.sum() * 0 for reading in unread if reading.requires_grad)
 
     def read(self, batch: Batch) -> Readings:
-        """Every branch's readings of the batch, then the ensembles'; a branch that explains another's class comes after it."""
+        """Every branch's readings of the batch, then the ensembles'; who explains another's class, or eats its reading, comes after it."""
         captures: dict[str, Capture] = {}
         for name in self._order:
             captures[name] = self._capture(name, captures, batch)
@@ -117,10 +125,13 @@ class Distiller(nn.Module):
         return {reading: capture[reading] for reading in self.needed[name]}
 
     def stands_alone(self, name: str) -> bool:
-        """Whether a branch answers a row and a draw alike throughout a run: it is frozen, no average, and explains no class but its own."""
+        """Whether a branch answers a row and a draw alike throughout a run.
+
+        It is frozen, no average, explains no class but its own, and sees nothing of other branches or rows.
+        """
         branch = self.branches[name]
         explained = [of.classes for reading, of in branch.explanations.items() if reading in self.needed[name]]
-        return branch.frozen and not isinstance(branch.weights, EMA) and set(explained) <= {f"{name}.output"}
+        return branch.frozen and branch.eats.alone and not isinstance(branch.weights, EMA) and set(explained) <= {f"{name}.output"}
 
     def _capture(self, name: str, captures: Mapping[str, Capture], batch: Batch) -> Capture:
         branch = self.branches[name]
@@ -129,8 +140,15 @@ class Distiller(nn.Module):
             return held
         wanted = {reading: of for reading, of in branch.explanations.items() if f"{name}.{reading}" in self._read}
         classes = {reading: self._classes(name, of.classes, captures, batch) for reading, of in wanted.items()}
-        capture: Capture = branch(batch, self.task, classes)
+        capture: Capture = branch(batch, self.task, classes, self._eaten(branch, captures, batch))
         return capture
+
+    def _eaten(self, branch: Branch, captures: Mapping[str, Capture], batch: Batch) -> Eaten | None:
+        """What another branch has made for this one."""
+        if branch.eats.of_view:
+            return None
+        readings = self._readings(captures, batch)
+        return Eaten(readings[branch.eats.reading], readings.there(branch.eats.reading))
 
     def _needed(self, name: str) -> list[str]:
         """The readings of a branch that a training step asks for: by terms, or to know whose class is explained."""
@@ -147,7 +165,7 @@ class Distiller(nn.Module):
                 f"branch '{name}' explains the class of '{TARGET}', and a mixed sample has no one class: explain '{name}.output', or take"
                 " mix out of the train_dataloader"
             )
-        return batch.target.clamp(min=0) if reading == TARGET else self.task.choose(captures[of]["output"].detach())
+        return batch.target.clamp(min=0) if reading == TARGET else self.task_of(of).choose(captures[of]["output"].detach())
 
     def part(self, name: str, readings: Readings, batch: Batch, together: bool = False) -> Float[Tensor, ""]:
         """The unweighted value of a term; one without weight, such as one that a schedule has stopped, is 0 and not computed."""
@@ -177,15 +195,15 @@ class Distiller(nn.Module):
         """
         if self._bound:
             return
-        wiring.check_taught(dict(self.branches.items()), self.needed, self.task)
-        wiring.check_explained(dict(self.branches.items()), self.task, self.student.view.size)
-        wiring.check_kinds(dict(self.branches.items()), dict(self.terms.items()), self.task)
+        nodes = Nodes(dict(self.branches.items()), dict(self.ensembles.items()), self.task)
+        check_meanings(self.student_name, nodes, dict(self.terms.items()), self.needed)
         captures = {name: self._bind_branch(name, branch) for name, branch in self.branches.items()}
         views = {branch.view.name: branch.view for branch in self.branches.values()}
         batch = example_batch(list(views.values()), self.task, 2, self.student.mean.device, self.student.view.size)
         readings = self._readings(captures, batch)
+        wiring.check_eaten(dict(self.branches.items()), readings, self.task)
         for name in self._joins:
-            readings = self.ensembles[name].bind(name, readings, self.task)
+            readings = self.ensembles[name].bind(name, readings, nodes.task_of(f"{name}.{wiring.OUTPUT}"))
         wiring.check_learned(dict(self.ensembles.items()), dict(self.terms.items()))
         for name, term in self.terms.items():
             self._bind_term(name, term, readings, batch)
@@ -223,11 +241,12 @@ class Distiller(nn.Module):
         self.term_flops[name] = int(counter.get_total_flops()) // len(batch)
 
     def _readings(self, captures: Mapping[str, Capture], batch: Batch) -> Readings:
-        views = {name: branch.view.name for name, branch in self.branches.items()}
+        views = {name: branch.view.name for name, branch in self.branches.items() if branch.eats.of_view}
+        eats = {name: branch.eats.reading for name, branch in self.branches.items()}
         explains = {
             f"{name}.{reading}": of.classes for name, branch in self.branches.items() for reading, of in branch.explanations.items()
         }
-        return Readings(captures, batch, views, explains)
+        return Readings(captures, batch, views, explains, eats)
 
 
 def count_flops(branch: Branch, task: Task) -> int:

@@ -42,15 +42,17 @@ def readings_of(names: Any) -> tuple[Reading, ...]:
 
 @dataclass(frozen=True)
 class Readings:
-    """All readings of one step by name; `views` says which view each branch ate, `explains` whose class an explanation is of.
+    """All readings of one step by name.
 
-    `made` are the rows, on the CPU, of nodes that eat no view but are made of other readings.
+    `views` says which view each branch sees, `eats` which reading beside it or in its place, `explains` whose class an explanation is of,
+    and `made` which rows, on the CPU, there are of nodes without a network, which are made of other readings.
     """
 
     captures: Mapping[str, Capture]
     batch: Batch
     views: Mapping[str, str]
     explains: Mapping[str, str] = field(default_factory=dict)
+    eats: Mapping[str, str] = field(default_factory=dict)
     made: Mapping[str, Bool[Tensor, " b"]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -64,8 +66,9 @@ class Readings:
         node = Reading.parse(name).branch
         if node == BATCH:
             return self.batch.labelled if name == TARGET else torch.ones(len(self.batch), dtype=torch.bool)
-        rows = self.made[node] if node in self.made else self.batch.present[self.views[node]]
-        return rows & self.there(self.explains[name]) if name in self.explains else rows
+        rows = [self.made[node]] if node in self.made else [self.batch.present[self.views[node]]] if node in self.views else []
+        rows += [self.there(of) for of in (self.eats.get(node), self.explains.get(name)) if of]
+        return torch.stack(rows).all(0)
 
     def with_made(self, node: str, output: Tensor, rows: Bool[Tensor, " b"]) -> Readings:
         """These, and the output of a node that is made of them."""

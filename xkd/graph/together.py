@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch, View
 from xkd.ensembles.bound import Bound
-from xkd.graph.branch import Branch, example_batch
+from xkd.graph.branch import Branch
 from xkd.graph.channels import Statistics
+from xkd.graph.example import example_batch
 from xkd.tasks.task import Task
 
 

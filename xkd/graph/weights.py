@@ -154,8 +154,9 @@ class Checkpoint:
         return self._is_backbone(load_file(find_weights(self.path)).get("meta", {}).get("xkd"))
 
     def classes(self) -> tuple[str, ...]:
-        """What a run of xkd was trained on; nothing is known of a plain state dict."""
-        return tuple((load_file(find_weights(self.path)).get("meta", {}).get("xkd") or {}).get("classes", ()))
+        """What a run of xkd was trained on, or its branch by a task of its own; nothing is known of a plain state dict."""
+        run = load_file(find_weights(self.path)).get("meta", {}).get("xkd") or {}
+        return tuple(run.get("own_classes", {}).get(self.branch) or run.get("classes", ()))
 
     def _branch(self, content: Mapping[str, Any], branch: str) -> tuple[dict[str, Tensor], Statistics]:
         if self.prefix != FOUND:

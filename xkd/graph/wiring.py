@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from xkd.graph.branch import Branch
 from xkd.graph.ensemble import Ensemble
-from xkd.graph.explanation import TARGET
-from xkd.graph.reading import BATCH, Reading
+from xkd.graph.inputs import Eaten
+from xkd.graph.reading import BATCH, Reading, Readings
 from xkd.graph.term import BATCH_READINGS, Term
-from xkd.graph.weights import EMA, Checkpoint
+from xkd.graph.weights import EMA
 from xkd.losses.learned import LearnedLoss
 from xkd.tasks.task import Task
 
@@ -48,6 +48,9 @@ def check_readings(branches: Mapping[str, Branch], ensembles: Mapping[str, Ensem
         for reading in term.readings:
             _check_reading(f"term '{name}'", reading, branches, ensembles, [BATCH])
         _check_trained(f"the gate of term '{name}'", getattr(term.gate, "trained", ()), branches)
+    for name, branch in branches.items():
+        if not branch.eats.of_view:
+            _check_reading(f"branch '{name}'", branch.eats.reading, branches, {}, [])
     for name, ensemble in ensembles.items():
         for reading in ensemble.readings:
             _check_reading(f"ensemble '{name}'", reading, branches, ensembles, [])
@@ -85,43 +88,6 @@ def check_averages(branches: Mapping[str, Branch]) -> None:
             raise KeyError(f"branch '{name}' averages '{branch.weights.of}'; it can average {others}")
 
 
-def check_explained(branches: Mapping[str, Branch], task: Task, size: tuple[int, int]) -> None:
-    example = task.example_target(1, size)
-    for name, branch in branches.items():
-        for reading, of in branch.explanations.items():
-            if of.classes == TARGET and not task.one_class:
-                raise ValueError(
-                    f"'{name}.{reading}' explains the class of '{TARGET}', and this task's targets are {tuple(example.shape[1:])} per"
-                    f" row, not one class: name an output, '{name}.output'"
-                )
-
-
-def check_kinds(branches: Mapping[str, Branch], terms: Mapping[str, Term], task: Task) -> None:
-    """`ValueError` where what makes probabilities of scores is to read outputs that are none, such as a number."""
-    if not task.names or task.of_classes:
-        return
-    what = f"and this task's outputs are {task.noun} {list(task.names)}"
-    for name, branch in branches.items():
-        if branch.class_map is not None:
-            raise ValueError(f"branch '{name}' has a class_map, {what}: leave it out")
-    for name, term in terms.items():
-        outputs = [reading for reading in term.readings if Reading.parse(reading).name == OUTPUT]
-        for part in (term.loss, term.gate):
-            if outputs and getattr(part, "of_classes", False):
-                raise ValueError(f"term '{name}' reads {outputs} by {type(part).__name__}, which is of scores of classes, {what}")
-
-
-def check_taught(branches: Mapping[str, Branch], needed: Mapping[str, Sequence[str]], task: Task) -> None:
-    """`ValueError` where a frozen network answers for classes that nobody has taught it: its classifier is as the constructor left it."""
-    for name, branch in branches.items():
-        answers = task.names and "output" in needed[name]
-        if branch.frozen and answers and isinstance(branch.weights, Checkpoint) and branch.weights.without_labels():
-            raise ValueError(
-                f"branch '{name}' is frozen, and its '{name}.output' is read: {branch.weights.path} is of a run without labels, so its"
-                " classifier is random. Read its taps, or train it on top: weights=Trained(start=Checkpoint(path))"
-            )
-
-
 def check_learned(ensembles: Mapping[str, Ensemble], terms: Mapping[str, Term]) -> None:
     """What an ensemble learns, it learns by a term that has it on the student's side. Once layers are made."""
     taught = all_read(ensembles, [reading for term in terms.values() for reading in term.student])
@@ -152,13 +118,27 @@ def ordered_ensembles(ensembles: Mapping[str, Ensemble]) -> list[str]:
 
 
 def ordered_branches(branches: Mapping[str, Branch]) -> list[str]:
-    """Branches as they stand, but each after those whose classes it explains."""
+    """Branches as they stand, but each after those whose classes it explains and those that make its images."""
     after: dict[str, set[str]] = {}
     for name, branch in branches.items():
         after[name] = {Reading.parse(of.classes).branch for of in branch.explanations.values()} - {name, BATCH}
         if missing := after[name] - set(branches):
             raise KeyError(f"branch '{name}' explains the class of no branch '{missing.pop()}'; there are {list(branches)}")
+        after[name] |= set() if branch.eats.of_view else {Reading.parse(branch.eats.reading).branch}
     try:
         return list(TopologicalSorter(after).static_order())
     except CycleError as error:
-        raise ValueError(f"branches explain each other's classes in a circle: {' -> '.join(error.args[1])}") from error
+        raise ValueError(
+            f"branches wait for each other in a circle, whose classes they explain or whose readings they eat: {' -> '.join(error.args[1])}"
+        ) from error
+
+
+def check_eaten(branches: Mapping[str, Branch], readings: Readings, task: Task) -> None:
+    """`ValueError` where what a branch eats, by the readings of the dry run, is not what its view is like."""
+    for name, branch in branches.items():
+        if not branch.eats.of_view:
+            of = branch.eats.reading
+            try:
+                branch.eats.food(branch.view, readings.batch, task, Eaten(readings[of], readings.there(of)))
+            except ValueError as error:
+                raise ValueError(f"branch '{name}': {error}") from error

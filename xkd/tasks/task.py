@@ -135,6 +135,13 @@ class Task(Protocol):
     def example_target(self, rows: int, size: tuple[int, int]) -> Shaped[Tensor, "b ..."]:
         """A legal target for a dry run; `size` is the grid of the masks."""
 
+    def boxes(self, target: Tensor) -> Float[Tensor, "b m 5"]:
+        """Of a target x1 y1 x2 y2 in 0..1 of the view and the number of the class, below 0 where there is no object.
+
+        `ValueError` for a task whose targets are no boxes.
+        """
+        raise ValueError(f"targets of {type(self).__name__} have no boxes to cut out: that needs the run's task to be a Detection")
+
     @abstractmethod
     def measures(self) -> Measures:
         """What it is judged by, on labelled rows."""
