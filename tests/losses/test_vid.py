@@ -45,6 +45,7 @@ def test_layers_are_the_authors_and_the_variance_starts_where_theirs_does() -> N
     assert str(ours.regressor).replace("ReLU()", "ReLU(inplace=True)") == str(theirs.regressor)
     smaller = F.softplus(bound(student, teacher, 0.3).scales) + 1e-5
     assert smaller.tolist() == pytest.approx([0.3] * 5, rel=1e-6)
+    assert bound(student, teacher, 1e4).scales.tolist() == pytest.approx([1e4] * 5, rel=1e-6)
 
 
 def test_other_grids_are_pooled_and_vectors_are_maps_of_one_position() -> None:

@@ -70,6 +70,11 @@ def test_the_metrics_of_several_labels_by_hand_with_the_batchs_own_targets() -> 
     assert values == pytest.approx(expected)
 
 
+def test_what_no_label_defines_is_undefined_and_not_zero() -> None:
+    of_all = run_of(np.array([[0.9, 0.2, 0.4], [0.1, 0.8, 0.3]], np.float32), np.ones((2, 3), np.float32))
+    assert np.isnan(MULTI.measures().of(of_all)["balanced_accuracy"]), "no row lacks a label, so none tells how often a no is right"
+
+
 def test_average_precision_of_a_resample_is_that_of_the_repeated_rows() -> None:
     rng = np.random.default_rng(0)
     run = run_of(rng.integers(0, 6, (30, 3)).astype(np.float32) / 5, rng.integers(0, 2, (30, 3)).astype(np.float32))  # with ties

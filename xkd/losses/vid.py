@@ -48,7 +48,8 @@ class VID(nn.Module):
             if len(self.regressor):
                 self.regressor.append(nn.ReLU())
             self.regressor.append(nn.Conv2d(channels, width, 1, bias=False))
-        self.scales = nn.Parameter(torch.full((width,), log(expm1(self.variance - EPS))))  # softplus of it is the variance
+        start = self.variance - EPS
+        self.scales = nn.Parameter(torch.full((width,), start + log(-expm1(-start))))  # softplus of it is the variance
 
     @in_float32
     def forward(self, student: Float[Tensor, "b *features"], teacher: Float[Tensor, "b *others"]) -> Float[Tensor, ""]:

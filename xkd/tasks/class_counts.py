@@ -212,7 +212,8 @@ def _calibration_error(bins: Sums) -> NDArray[np.float64]:
 
 
 def _mean_defined(per_class: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the last axis of what is a number."""
+    """Mean over the last axis of what is a number; nan where nothing is."""
     known = np.isfinite(per_class)
-    mean: NDArray[np.float64] = np.where(known, per_class, 0).sum(-1) / np.maximum(known.sum(-1), 1)
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.float64] = np.where(known, per_class, 0).sum(-1) / known.sum(-1)
     return mean
