@@ -108,6 +108,19 @@ class Places(nn.Module):
         return torch.cat([fixed[..., :5], logits, fixed[..., -4:]], 2)
 
 
+class PixelCNN(nn.Module):
+    """An answer (B, outputs, H/2, W/2) for pixels."""
+
+    def __init__(self, channels: int = 3, outputs: int = 1) -> None:
+        super().__init__()
+        self.deep = nn.Sequential(nn.Conv2d(channels, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.outputs = nn.Conv2d(8, outputs, 3, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        answers: Tensor = self.outputs(self.deep(images))
+        return answers
+
+
 def rgb_branch(taps: Mapping[str, Tap] | None = None, **options: Any) -> Branch:
     return Branch(CNN(3), RGB_VIEW, options.pop("weights", Random()), taps, **options)
 

@@ -12,6 +12,7 @@ from .data.manifest import Manifest as Manifest, numbers as numbers, sensor as s
 from .data.mix import Mix as Mix
 from .data.paired import PairedDataset as PairedDataset
 from .data.shuffle import Shuffle as Shuffle
+from .data.supervisor import quantities as quantities
 from .data.windows import Windows as Windows
 from .engine.precision import BF16OptimWrapper as BF16OptimWrapper
 from .engine.student import Student as Student, load_student as load_student
@@ -80,13 +81,16 @@ from .losses import (
     AttentionKL as AttentionKL,
     BinaryCrossEntropy as BinaryCrossEntropy,
     CrossEntropy as CrossEntropy,
+    EdgeSmoothL1 as EdgeSmoothL1,
     FitNet as FitNet,
     GaussianNLL as GaussianNLL,
     MaskedFeature as MaskedFeature,
     MaskEnergy as MaskEnergy,
     ModalityDiscriminator as ModalityDiscriminator,
     NormalizedDistance as NormalizedDistance,
+    PixelL1 as PixelL1,
     ReviewKD as ReviewKD,
+    ScaleInvariantLog as ScaleInvariantLog,
     SigmoidKD as SigmoidKD,
     SmoothL1 as SmoothL1,
     TokenSimilarity as TokenSimilarity,
@@ -94,7 +98,7 @@ from .losses import (
 )
 from .modalities import RGB as RGB, Depth as Depth, LiDAR as LiDAR, Multispectral as Multispectral, Thermal as Thermal
 from .modality import Modality as Modality, Stack as Stack
-from .networks import DenseDetector as DenseDetector, Enlarged as Enlarged, Logits as Logits
+from .networks import DenseDetector as DenseDetector, Enlarged as Enlarged, Logits as Logits, PixelDecoder as PixelDecoder
 from .projectors import (
     MLP as MLP,
     AttentionMask as AttentionMask,
@@ -112,6 +116,7 @@ from .projectors import (
 from .taps import Tap as Tap
 from .tasks import (
     Classification as Classification,
+    Dense as Dense,
     Detection as Detection,
     Features as Features,
     PixelHead as PixelHead,

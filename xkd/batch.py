@@ -50,13 +50,19 @@ class Number:
         if len(self.range) != 2 or not -math.inf < self.range[0] < self.range[1] < math.inf:
             raise ValueError(f"number '{self.name}': range must be (lowest, highest), both finite, got {self.range}")
 
+    @property
+    def described(self) -> str:
+        """For a person: "severity (0 to 4 grade)"."""
+        low, high = self.range
+        return f"{self.name} ({low:g} to {high:g}{' ' if self.unit else ''}{self.unit})"
+
 
 @dataclass(frozen=True)
 class Annotation:
     """What a row's target says of `names`, by its kind.
 
-    Which one it is ("label"), which of them are there ("labels"), a number of each ("numbers"), where each of them is ("boxes"), or
-    which one each pixel shows ("pixels").
+    Which one it is ("label"), which of them are there ("labels"), a number of each ("numbers"), where each of them is ("boxes"), which
+    one each pixel shows ("pixels"), or a number of each for every pixel ("quantities").
     """
 
     kind: str
@@ -73,7 +79,7 @@ class Batch:
 
     views: dict[str, Shaped[Tensor, "b _ _ _"]]  # (B, C, H, W), each view of its own size
     present: dict[str, Bool[Tensor, " b"]]
-    target: Shaped[Tensor, "b ..."]  # (B,) class index, -1 if unlabelled; (B, K) 0/1 or numbers; (B, H, W) of pixels; (B, M, 5) boxes
+    target: Shaped[Tensor, "b ..."]  # (B,) index, -1 unlabelled; (B, K) 0/1, numbers; (B, H, W) or (B, C, H, W) of pixels; (B, M, 5) boxes
     labelled: Bool[Tensor, " b"]
     mask: Float[Tensor, "b 1 _ _"]  # share of each pixel inside the region of interest, 0..1
     masked: Bool[Tensor, " b"]  # the row has a mask

@@ -116,6 +116,15 @@ class Scans(Protocol):
         """The same scanner with one channel, metres, each point spread over `spread` pixels."""
 
 
+@runtime_checkable
+class Quantified(Protocol):
+    """A sensor whose channels are quantities of their own, each with a unit and a range."""
+
+    @property
+    def quantities(self) -> tuple[tuple[str, str, tuple[float, float]], ...]:
+        """Name, unit ("" for none) and span of ordinary values of each channel."""
+
+
 @dataclass(frozen=True)
 class Look:
     """What a file is like, before anybody has said which sensor made it."""

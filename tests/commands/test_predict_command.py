@@ -124,7 +124,7 @@ def test_two_images_never_share_a_mask(pixels: Path, data_root: Path, tmp_path: 
 def test_masks_are_of_pixels(trained: Path, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [str(trained / "student.py"), str(trained / "best.pth"), str(data_root / "rgb"), "--masks", str(tmp_path / "masks")]
     assert cli.run("predict", command) == 2
-    assert "masks are for segmentation; this config's task is Classification" in capsys.readouterr().err
+    assert "masks are for a task that answers pixel by pixel; this config's task is Classification" in capsys.readouterr().err
 
 
 def test_what_training_takes_is_found(trained: Path, data_root: Path, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_visualize_and_predict(folder: Path, capsys: pytest.CaptureFixture[str],
     assert list(lines[0]) == ["file", "warmth [K]", "error"]
     assert all(np.isfinite(float(line["warmth [K]"])) for line in lines)
     assert cli.run("predict", [student, checkpoint, str(folder / "data/numbers/rgb"), "--masks", str(tmp_path / "masks")]) == 2
-    assert "masks are for segmentation; this config's task is Regression" in capsys.readouterr().err
+    assert "masks are for a task that answers pixel by pixel; this config's task is Regression" in capsys.readouterr().err
 
 
 def test_export(folder: Path, tmp_path: Path) -> None:

@@ -138,3 +138,18 @@ def test_boxes_are_drawn_in_the_colours_of_their_classes(tmp_path: Path) -> None
     for colour in ((115, 158, 0), (0, 94, 213)):  # BGR of the second and the third: the first is a background's
         assert (np.abs(boxed.astype(int) - colour).sum(2) < 60).sum() > 50
         assert (np.abs(plain.astype(int) - colour).sum(2) < 60).sum() == 0
+
+
+def test_numbers_of_pixels_take_the_images_place_and_what_nobody_knows_is_black(tmp_path: Path) -> None:
+    levels = np.tile(np.linspace(-0.2, 1.2, 60), (40, 1))
+    levels[:20] = np.nan
+    shown = drawn(tmp_path / "a.png", Panel("depth", GREY, levels=levels, scale="range (2 to 80 m)"))
+    for colour in ((84, 1, 68), (37, 231, 253)):  # BGR of viridis's ends, to which what lies beyond is cut
+        assert (np.abs(shown.astype(int) - colour).sum(2) < 12).sum() > 1000
+    assert (shown.sum(2) == 0).sum() > 10_000
+    assert (np.abs(shown.astype(int) - 128).max(2) < 3).sum() < 500, "the image itself is not seen"
+    other = drawn(tmp_path / "b.png", Panel("depth", GREY, levels=levels, scale="depth (2 to 80 m)"))
+    assert shown.shape == other.shape
+    assert (shown != other).any(), "the scale is named"
+    both = drawn(tmp_path / "c.png", Panel("depth", GREY, levels=levels, scale="x"), Panel("rgb", GREY, np.ones((4, 6))))
+    assert both.shape[1] > shown.shape[1], "two legends beside each other"

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--crops", default="", metavar="TABLE", help=crops)
     parser.add_argument("--whole-images", action="store_true", help="ask a student that learned from crops about images as they are")
     parser.add_argument("--out", default="predictions.csv", help="(%(default)s, in the working folder)")
-    parser.add_argument("--masks", default="", help="folder for a PNG of class numbers per image, at the view's size (segmentation)")
+    parser.add_argument("--masks", default="", help="folder for a file per image of what each pixel is: classes as PNG, numbers as TIFF")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     add_arm(parser)
     a = parser.parse_args(arguments)

@@ -31,6 +31,7 @@ from xkd.data.rows import Row
 from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
 from xkd.data.shots import check_files, has
 from xkd.data.shuffle import Shuffle
+from xkd.data.supervisor import measured_by, nothing_seen, placed, seen_by, supervisor_of, view_named
 from xkd.data.targets import annotation_of, check_target, labelled_by, pixel_target, targets_of, unknown_pixels
 from xkd.data.windows import MIDDLE, Place, Windows
 from xkd.geometry import IDENTITY, Box, Matrix
@@ -51,12 +52,13 @@ class PairedDataset(Dataset[Sample]):
     A row that has none of the views is left out and counted in `left_out` (reason -> number). `labels` says which labels are kept,
     `masks` what the region of interest is made of and which masks are kept, `shuffle` whose views stay together (None: all of a row),
     `gaps` which rows lack a sensor that they have.
-    `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; a row without a mask is
-    then unlabelled. `target="boxes"` makes the boxes and their classes the target (M, 5), as `boxes` says; a row whose boxes nobody drew is
-    then unlabelled. `windows` puts windows of the frames, without labels, in the place of the rows. `subset` > 0 keeps that many rows,
-    every class among them. `cache` keeps what was read in memory, once per process (for small data sets, and where rows are crops of
-    shared images); without it a photograph is decoded at a fraction of its size where a draw sees no more of it, which rounds pixels
-    otherwise. A row that cannot be read is an error, or with `on_broken="skip"` has no view, no label and no mask and says why.
+    `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; `target="boxes"` the boxes
+    and their classes, (M, 5), as `boxes` says; `target="view:NAME"` what that view saw, without jitter, (C, H, W) in its units at the first
+    view's size, NaN where it saw nothing. A row that has no such thing is unlabelled. `windows` puts windows of the frames, without labels,
+    in the place of the rows. `subset` > 0 keeps that many rows, every class among them. `cache` keeps what was read in memory,
+    once per process (for small data sets, and where rows are crops of shared images); without it a photograph is decoded at a fraction of
+    its size where a draw sees no more of it, which rounds pixels otherwise. A row that cannot be read is an error, or with
+    `on_broken="skip"` has no view, no label and no mask and says why.
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
@@ -70,7 +72,7 @@ class PairedDataset(Dataset[Sample]):
         augment: Augment,
         *,
         seed: int = 0,
-        target: Literal["label", "mask", "boxes"] = "label",
+        target: str = "label",
         labels: Labels = Labels(),
         masks: Masks = Masks(),
         boxes: Boxes = Boxes(),
@@ -85,6 +87,7 @@ class PairedDataset(Dataset[Sample]):
         self.split, self.views, self.augment, self.seed, self.target = split, tuple(views), augment, seed, target
         self.labels, self.masks, self.boxes, self.shuffle, self.windows = labels, masks, boxes, shuffle, windows
         self.gaps, self.cache, self.on_broken = gaps, cache, on_broken
+        self._supervisor = supervisor_of(target, self.views)
         self._check()
         self._positive = positive_names(self.manifest, masks.positive)
         usable, self.left_out = self._usable()
@@ -118,11 +121,12 @@ class PairedDataset(Dataset[Sample]):
         """The split's rows that can be shown, with the labels and masks that are kept; and how many are left out, by reason."""
         rows = [row for row in self.manifest.rows if row.split == self.split]
         rows = self.gaps.left(rows, self.manifest) if self.gaps else rows
-        rows = labelled_by(rows, self.target)
+        rows = measured_by(rows, self._supervisor, self.manifest) if self._supervisor else labelled_by(rows, self.target)
         if self.target == "boxes" and self.split == "train":
             check_boxed(self.manifest, rows, self.augment)
         rows = self.masks.kept(self.labels.kept(rows, self.manifest.classes), self.manifest.classes)
-        wanted = [view for view in self.views if self.shuffle is None or view.name == self.shuffle.anchor]
+        shown = [view for view in self.views if view.name != view_named(self.target)] or self.views
+        wanted = [view for view in shown if self.shuffle is None or view.name == self.shuffle.anchor]
         usable = [row for row in rows if any(has(row, view) for view in wanted)]
         names = " and no ".join(sorted({view.modality.name for view in wanted}))
         if not usable:
@@ -137,12 +141,12 @@ class PairedDataset(Dataset[Sample]):
     @property
     def classes(self) -> tuple[str, ...]:
         """Of the labels, or of the pixels; none of numbers."""
-        return () if self.annotation.kind == "numbers" else self.annotation.names
+        return () if self.annotation.numbers else self.annotation.names
 
     @property
     def annotation(self) -> Annotation:
         """What the targets say."""
-        return annotation_of(self.manifest, self.target)
+        return annotation_of(self.manifest, self.target, self._supervisor)
 
     @property
     def num_masked(self) -> int:
@@ -171,11 +175,10 @@ class PairedDataset(Dataset[Sample]):
     def _unknown(self, index: int) -> Tensor:
         """The target of a row that cannot be read: its label stays known."""
         if self.target == "label":
-            return self._label(index)
+            return torch.from_numpy(self.targets[index : index + 1])[0]
+        if self._supervisor is not None:
+            return nothing_seen(self._supervisor)
         return unknown_pixels(self.views[0].size) if self.target == "mask" else no_boxes(self._room)
-
-    def _label(self, index: int) -> Tensor:
-        return torch.from_numpy(self.targets[index : index + 1])[0]
 
     def _sample(self, index: int, draw: int) -> Sample:
         if get_worker_info() is not None and cv2.getNumThreads() > 1:
@@ -183,10 +186,12 @@ class PairedDataset(Dataset[Sample]):
         row = self.rows[index]
         if why := next(filter(None, (shards.broken(index, draw) for shards in self._shards)), ""):
             raise ValueError(why)  # the branch that would say so again is not asked
-        sources = {view.name: self.source(index, view) for view in self.views}
+        teaches = [self._supervisor] if self._supervisor and row.labels is not None else []
+        sources = {view.name: self.source(index, view) for view in (*self.views, *teaches)}
         seen = [view for view in self.views if view.name not in self._unread]
         if not any(has(sources[view.name], view) for view in seen):
             seen = list(self.views)  # the frame is known from what is read
+        seen += teaches
         # evaluation decodes whole files, as `xkd predict` does
         recordings = self._files.read(sources, seen, shrinks=draw != NO_DRAW)
         shape = frame_shape(self.manifest, row, {sensor: held for (view, sensor), held in recordings.items() if sources[view] is row})
@@ -205,7 +210,7 @@ class PairedDataset(Dataset[Sample]):
                 if view.name not in self._unread
             },
             present={view.name: has(sources[view.name], view) for view in self.views},
-            target=self._target(index, row, shape, matrix),
+            target=self._target(index, row, shape, matrix, recordings),
             labelled=row.labels is not None,
             mask=as_tensor(mask),
             masked=masked,
@@ -224,11 +229,13 @@ class PairedDataset(Dataset[Sample]):
         shape = frame_shape(self.manifest, row, {sensor: held for (_, sensor), held in recordings.items()})
         return self.windows.box(MIDDLE, shape) if self.windows else crop_of(self.manifest, row, shape)
 
-    def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> Tensor:
+    def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix, recordings: Recordings) -> Tensor:
         """The row's own; of pixels the class with the largest share, -1 where less than half of the pixel is known."""
         size = self.views[0].size
         if self.target == "label" or row.labels is None:
             return self._unknown(index)
+        if self._supervisor is not None:
+            return seen_by(self._supervisor, recordings, self.manifest, row, matrix)
         if self.target == "boxes":
             check_boxes(self.manifest.root / "manifest.csv", row, shape)
             return box_target(row, self.classes, matrix, crop_of(self.manifest, row, shape), size, self.boxes, self._room)
@@ -238,7 +245,7 @@ class PairedDataset(Dataset[Sample]):
 
     def source(self, index: int, view: View) -> Row:
         """The row that a view is read from: its own, or a stranger's in the negative control."""
-        anchored = self.shuffle is None or view.name == self.shuffle.anchor
+        anchored = self.shuffle is None or view.name in (self.shuffle.anchor, self.target)  # what is learned stays too
         return self.rows[index if anchored else int(self._strangers[index])]
 
     def _geometry(self, row: Row, draw: int, aspect: float) -> Matrix:
@@ -262,10 +269,7 @@ class PairedDataset(Dataset[Sample]):
         varied = draw != NO_DRAW and self.augment.jitter > 0
         rng = self._rng(row, draw, crc32(b"view " + view.name.encode())) if varied else None
         images = []
-        for sensor in view.sensors:
-            recording = recordings[view.name, sensor.name]
-            crop = recording.inside(crop_of(self.manifest, source, recording.shape))
-            image = sensor.place(recording.content, matrix, view.size, crop)
+        for sensor, image in placed(view, recordings, self.manifest, source, matrix):
             if rng is not None and rng.random() < self.augment.jitter:
                 image = sensor.jitter(image, rng)
             images.append(as_tensor(filled(image, sensor)))

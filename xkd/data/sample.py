@@ -21,7 +21,7 @@ class Sample:
 
     views: dict[str, Tensor]  # (C, H, W), uint8 counts or float32 in the sensor's unit
     present: dict[str, bool]
-    target: Tensor  # () class index, -1 if unlabelled; (K,) 0/1 floats for multi-label; (H, W) class indices for pixels
+    target: Tensor  # () class index, -1 if unlabelled; (K,) 0/1 floats for multi-label; (H, W) classes or (C, H, W) numbers of pixels
     labelled: bool
     mask: Tensor  # (1, H, W) share of each pixel inside the region of interest, at the first view's size
     masked: bool

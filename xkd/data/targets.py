@@ -1,4 +1,4 @@
-"""What a row's target is, by what the rows are annotated with: a class, several labels, numbers, boxes, or the classes of its pixels."""
+"""What a row's target is, by what the rows are annotated with: a class, labels, numbers, boxes, the classes or quantities of its pixels."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xkd.batch import Annotation
+from xkd.batch import Annotation, View
 from xkd.data import choose
 from xkd.data.annotations import Masks
 from xkd.data.manifest import Manifest, Mask
 from xkd.data.region import one_hot
 from xkd.data.request import check_choice
 from xkd.data.rows import ANY, Row
+from xkd.data.supervisor import VIEW, quantities
 from xkd.geometry import Box, Matrix
 from xkd.modalities.raster import warp
 
@@ -26,8 +27,11 @@ UNKNOWN: Final = -1  # target of what nobody labelled, numbers and pixels too
 _MIXED: Final = ("label", "labels")  # kinds of annotation of which a share of one and a share of another is a target
 
 
-def annotation_of(manifest: Manifest, target: str) -> Annotation:
-    """Of the column `label`, of the boxes, or of the masks' pixels."""
+def annotation_of(manifest: Manifest, target: str, supervisor: View | None = None) -> Annotation:
+    """Of the column `label`, of the boxes, of the masks' pixels, or of those of the view that is the target."""
+    if supervisor is not None:
+        numbers = quantities(supervisor)
+        return Annotation("quantities", tuple(number.name for number in numbers), numbers)
     if target == "boxes":
         return Annotation("boxes", manifest.classes)
     return Annotation("pixels", manifest.mask.classes) if target == "mask" and manifest.mask else manifest.annotation
@@ -39,7 +43,7 @@ def labelled_by(rows: Sequence[Row], target: str) -> list[Row]:
     Boxes that a detector drew are no labels.
     """
     if target == "mask":
-        return [replace(row, labels=() if row.mask else None) for row in rows]
+        return [replace(row, labels=() if row.mask else None, numbers=()) for row in rows]
     if target == "boxes":
         known = [row.boxes is not None and not row.scores for row in rows]
         named = [tuple(sorted({name for _, name in row.boxes or () if name != ANY})) for row in rows]
@@ -48,7 +52,7 @@ def labelled_by(rows: Sequence[Row], target: str) -> list[Row]:
 
 
 def targets_of(rows: Sequence[Row], annotation: Annotation) -> NDArray[Any]:
-    """(N, ...) of all rows at once; of pixels and boxes, which are known with the draw, whether it has them: its stratum."""
+    """(N, ...) of all rows at once; of pixels and boxes, which are known with the draw, whether a row has them: its stratum."""
     if annotation.kind == "labels":
         return choose.label_sets(rows, annotation.names)
     if annotation.kind == "numbers":
@@ -61,7 +65,8 @@ def targets_of(rows: Sequence[Row], annotation: Annotation) -> NDArray[Any]:
 
 def check_target(manifest: Manifest, target: str, masks: Masks) -> None:
     """`ValueError` for a target that the data set does not have, or not with these masks."""
-    check_choice("target", target, ("label", "mask", "boxes"))
+    if not target.startswith(VIEW):
+        check_choice("target", target, ("label", "mask", "boxes", f"{VIEW}NAME"))
     if target == "mask" and (manifest.mask is None or masks.source != "mask" or masks.fraction < 1):
         raise ValueError(
             f"{manifest.root}: target='mask' needs [mask] in manifest.toml, masks.source='mask' and masks.fraction=1 here;"

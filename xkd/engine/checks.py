@@ -42,10 +42,10 @@ def _check_views(distiller: Distiller, loaders: Mapping[str, Any], by_terms: boo
             if branch.eats.of_view and branch.view != views.get(branch.view.name):
                 raise ValueError(f"branch '{name}' takes {branch.view}; the {split} data provides {list(views.values())}")
     first, student = loaders["train"].dataset.views[0], distiller.student.view
-    if loaders["train"].dataset.target == "mask" and first.size != student.size:
+    if distiller.task.grid and first.size != student.size:
         raise ValueError(
-            f"masks have the size of train_dataloader.dataset.views[0], '{first.name}' {first.size}, and the student sees {student.size}:"
-            f" name view '{student.name}' first"
+            f"targets of pixels have the size of train_dataloader.dataset.views[0], '{first.name}' {first.size}, and the student sees"
+            f" {student.size}: name view '{student.name}' first"
         )
 
 

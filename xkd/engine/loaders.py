@@ -19,6 +19,7 @@ from xkd.data.gaps import Gaps
 from xkd.data.loader import DrawSampler, collate, collate_mixed
 from xkd.data.mix import Mix
 from xkd.data.paired import PairedDataset
+from xkd.data.supervisor import view_named
 from xkd.data.targets import can_be_mixed
 from xkd.engine.config import as_plain
 from xkd.engine.settings import NO_WORKERS, workers_of
@@ -35,7 +36,7 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
     if plain["dataset"].get("split") == "train":
         plain["dataset"] = _seeded(plain["dataset"], seed)
     if views:
-        plain["dataset"] = {**plain["dataset"], "views": list(views)}
+        plain["dataset"] = with_views(plain["dataset"], views)
     dataset: PairedDataset = build(plain["dataset"], "dataset")
     mix: Mix | None = build({"seed": seed, **plain["mix"]}, "mix") if "mix" in plain else None
     if mix and not can_be_mixed(dataset.annotation):
@@ -70,6 +71,18 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
         # its own, or starting workers would draw from the model's randomness, once in a run and once more in a resumed one
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def with_views(dataset: Mapping[str, Any], views: Sequence[View]) -> dict[str, Any]:
+    """A dataset's section with these views, and with the one that is its target."""
+    return {**dataset, "views": [*views, *supervising(dataset, [view.name for view in views])]}
+
+
+def supervising(dataset: Mapping[str, Any], given: Sequence[str]) -> list[Any]:
+    """The view among a dataset section's that is its target, as it stands there, unless its name is `given` already."""
+    name = view_named(dataset.get("target", "label"))
+    named = {view.name if isinstance(view, View) else view["name"]: view for view in dataset["views"]}
+    return [named[name]] if name in named and name not in given else []
 
 
 def _seeded(dataset: Mapping[str, Any], seed: int) -> dict[str, Any]:

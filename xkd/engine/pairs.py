@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from mmengine.config import Config
 
-from xkd.engine.config import as_names, checked, copied, override
+from xkd.engine.config import as_names, as_plain, checked, copied, override
+from xkd.engine.loaders import supervising
 from xkd.engine.outline import Outline
 from xkd.graph.branch import Branch
 from xkd.graph.pairs import PretrainedOnPairs
@@ -47,7 +48,9 @@ def pairs_config(config: Config, branch: str) -> Config:
     )
     made.distiller.terms = as_names({name: _term(f"{branch}.{name}", f"{TEACHER}.{name}") for name in taps})
     for split in ("train", "val", "test"):
-        made[f"{split}_dataloader"].dataset.views = [as_names(own["view"]), as_names(teacher["view"])]
+        dataset = made[f"{split}_dataloader"].dataset
+        both = [own["view"], teacher["view"]]
+        dataset.views = list(map(as_names, [*both, *supervising(as_plain(dataset), [view["name"] for view in both])]))
     for key in ("labelled_share", "balanced"):
         if key in (made.train_dataloader.get("sampler") or {}):
             made.train_dataloader.sampler.pop(key)

@@ -20,7 +20,7 @@ from xkd.builder import build
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import as_plain
-from xkd.engine.loaders import build_distiller
+from xkd.engine.loaders import build_distiller, with_views
 from xkd.engine.outline import Outline
 from xkd.engine.student import Student, load_student
 from xkd.graph.example import example_batch
@@ -105,7 +105,7 @@ def _split_with_all_views(config: Config, split: str) -> tuple[PairedDataset, tu
     for branch in sorted(branches.values(), key=lambda branch: branch is not branches[config.distiller.student]):
         view: View = build(branch["view"])
         views[view.name] = view
-    dataset: PairedDataset = build({**section, "views": list(views.values())}, "dataset")
+    dataset: PairedDataset = build(with_views(section, list(views.values())), "dataset")
     return dataset, tuple(views.values())
 
 
@@ -140,6 +140,7 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
         truth = _truth(sample, lookers[-1].student.task)
         if truth.pixels is not None:
             panels.append(Panel("truth", panels[0].image, classes=truth.pixels.numpy()))
+        panels += _levels("truth", panels[0], truth)
         if truth.boxes is not None:
             panels.append(Panel("truth", panels[0].image, boxes=truth.boxes.numpy(), caption=truth.said))
         for looker, (maps, predictions) in zip(lookers, shown, strict=True):
@@ -155,8 +156,17 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
                 panels.append(replace(panel, classes=answer.pixels.numpy()))
             elif answer.boxes is not None:
                 panels.append(replace(panel, boxes=answer.boxes.numpy()))
+            else:
+                panels += _levels(looker.title, panel, answer)
         rows.append(PanelRow(sample.meta.get("id", str(position)), truth.said, tuple(panels)))
     return rows
+
+
+def _levels(title: str, panel: Panel, answer: Reply) -> list[Panel]:
+    """A picture of each quantity of an answer, under its name where there are several."""
+    titles = [title] if len(answer.levels) == 1 else [f"{title}: {scale}" for scale in answer.levels]
+    pictures = zip(titles, answer.levels.items(), strict=True)
+    return [Panel(name, panel.image, None, None, panel.caption, levels=of.numpy(), scale=scale) for name, (scale, of) in pictures]
 
 
 def _look(looker: Looker, batch: Batch) -> tuple[Tensor | None, Tensor]:

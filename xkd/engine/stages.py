@@ -17,6 +17,7 @@ from mmengine.dist import barrier, is_main_process
 import xkd
 from xkd.data.manifest import data_root
 from xkd.engine.config import as_names, as_plain, checked, copied, override
+from xkd.engine.loaders import supervising
 from xkd.engine.outline import Outline
 from xkd.engine.pairs import pairs_config
 from xkd.engine.panel_hook import PanelHook
@@ -64,7 +65,8 @@ def teacher_config(config: Config, branch: str) -> Config:
     made.distiller.pop("ensembles", None)
     made.distiller.terms = as_names(_supervision(outline, as_plain(config.distiller.terms), branch))
     for split in ("train", "val", "test"):
-        made[f"{split}_dataloader"].dataset.views = [as_names(own["view"])]
+        dataset = made[f"{split}_dataloader"].dataset
+        dataset.views = [as_names(own["view"]), *map(as_names, supervising(as_plain(dataset), [own["view"]["name"]]))]
     if "labelled_share" in (made.train_dataloader.get("sampler") or {}):
         made.train_dataloader.sampler.labelled_share = 1.0
     made.pop("teacher_cache", None)

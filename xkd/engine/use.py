@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, Final
 
 import torch
 from mmengine.config import Config
-from PIL import Image
 
 from xkd.builder import build
 from xkd.data.images import find_images, read_crops, read_framed
@@ -101,14 +99,15 @@ def predict(
     """Of image files, and of all images in folders, from the student's sensor alone; `seen` is called with the number of images done.
 
     `crops` is a table of parts of images in their place (see `read_crops`). A student that learned from crops is asked about whole
-    images with `whole_images` alone. `masks` is a folder for a PNG of class numbers per image, at the view's size (segmentation).
+    images with `whole_images` alone. `masks` is a folder for a file per image that says what each pixel is, at the view's size: a PNG of
+    class numbers, or a TIFF of numbers in their units.
     """
     if not student.task.names:
         raise ValueError(
             "this network's task knows no classes, so it predicts none: train one with a task on top of it, weights=Checkpoint(path)"
         )
-    if masks and not student.task.grid:
-        raise ValueError(f"masks are for segmentation; this config's task is {type(student.task).__name__}")
+    if masks and not student.task.suffix:
+        raise ValueError(f"masks are for a task that answers pixel by pixel; this config's task is {type(student.task).__name__}")
     if crops and (images or masks):
         raise ValueError("crops are parts of the images that their table names: leave out the images and the masks")
     if student.of_crops and not crops and not whole_images:
@@ -118,7 +117,7 @@ def predict(
             " training; if your images are such crops, add --whole-images"
         )
     named = {} if crops else find_images([str(place) for place in images], student.branch.view)
-    files = mask_files(named, Path(masks)) if masks else {}
+    files = mask_files(named, Path(masks), student.task.suffix) if masks else {}
     every: list[tuple[Path, Box | None]] = [*read_crops(Path(crops))] if crops else [(path, None) for path in named]
     predictions: list[Prediction] = []
     for start in range(0, len(every), BATCH_SIZE):
@@ -138,12 +137,12 @@ def check_answers(config: Config, done: str) -> None:
         )
 
 
-def mask_files(images: Mapping[Path, Path], folder: Path) -> dict[Path, Path]:
-    """Of each image the file for its classes; `ValueError` names two images that would share one."""
+def mask_files(images: Mapping[Path, Path], folder: Path, suffix: str = ".png") -> dict[Path, Path]:
+    """Of each image the file for its pixels; `ValueError` names two images that would share one."""
     owners: dict[Path, Path] = {}
     for path, name in images.items():
-        if (other := owners.setdefault(folder / name.with_suffix(".png"), path)) != path:
-            raise ValueError(f"--masks: {other} and {path} would both be {folder / name.with_suffix('.png')}; predict them apart")
+        if (other := owners.setdefault(folder / name.with_suffix(suffix), path)) != path:
+            raise ValueError(f"--masks: {other} and {path} would both be {folder / name.with_suffix(suffix)}; predict them apart")
     return {path: file for file, path in owners.items()}
 
 
@@ -170,17 +169,10 @@ def _predictions(
             yield Prediction(path, Reply(), errors[number], crop)
             continue
         answer = student.task.answer(predictions[number])
-        if answer.pixels is not None and (file := masks.get(path)) is not None:
-            _write_pixels(answer.pixels, file)
+        if (file := masks.get(path)) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, student.task.pixel_file(predictions[number]))
         yield Prediction(path, answer, "", crop, *frames[number], student.task.names)
-
-
-def _write_pixels(pixels: torch.Tensor, file: Path) -> None:
-    """The class of each pixel as a PNG."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    png = io.BytesIO()
-    Image.fromarray(pixels.to(torch.uint8).numpy()).save(png, "PNG")
-    write_atomically(file, png.getvalue())
 
 
 def export(

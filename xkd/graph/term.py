@@ -94,6 +94,11 @@ class Term(nn.Module):
         """The network's reading that serves as mask, if one does."""
         return () if self.mask == MASK else (self.mask,)
 
+    @property
+    def _whole(self) -> tuple[str, ...]:
+        """The teacher's side without a target that may hold NaN where nobody knows, as the loss says that it may."""
+        return tuple(name for name in self.teacher if not (name == "batch.target" and getattr(self.loss, "takes_unknown", False)))
+
     def weight_at(self, epoch: float) -> float:
         return self.weight(epoch) if callable(self.weight) else self.weight
 
@@ -123,7 +128,7 @@ class Term(nn.Module):
             student = [self.projector(reading) if self.num_rows else self._no_rows(reading) for reading in student]
         teacher = [read(name).detach() for name in self.teacher]
         if self.strict:
-            _check_finite(self.teacher, teacher, student)
+            _check_finite(self._whole, [of for name, of in zip(self.teacher, teacher, strict=True) if name in self._whole], student)
         given = {"target": batch.target, "mask": readings[self.mask].detach(), "index": batch.index}
         extras = [given[name] if chosen is None else given[name][chosen] for name in self.extras]
         if gather:

@@ -17,6 +17,7 @@ from xkd.losses.cwd import CWD
 from xkd.losses.dicod import DICOD
 from xkd.losses.dist import DIST
 from xkd.losses.dkd import DKD
+from xkd.losses.edge_smooth_l1 import EdgeSmoothL1
 from xkd.losses.fcos import FCOS
 from xkd.losses.fitnet import FitNet
 from xkd.losses.fsp import FSP
@@ -35,10 +36,12 @@ from xkd.losses.nst import NST
 from xkd.losses.numbers import L1, MSE, GaussianNLL, SmoothL1, VarianceKD
 from xkd.losses.ofa import OFA
 from xkd.losses.ofd import OFD
+from xkd.losses.pixel_l1 import PixelL1
 from xkd.losses.pkt import PKT
 from xkd.losses.pod import POD
 from xkd.losses.review_kd import ReviewKD
 from xkd.losses.rkd import RKD
+from xkd.losses.scale_invariant_log import ScaleInvariantLog
 from xkd.losses.sigmoid_kd import SigmoidKD
 from xkd.losses.sp import SP
 from xkd.losses.token_similarity import TokenSimilarity
@@ -80,13 +83,16 @@ __all__ = [
     "AttentionKL",
     "BinaryCrossEntropy",
     "CrossEntropy",
+    "EdgeSmoothL1",
     "FitNet",
     "GaussianNLL",
     "MaskEnergy",
     "MaskedFeature",
     "ModalityDiscriminator",
     "NormalizedDistance",
+    "PixelL1",
     "ReviewKD",
+    "ScaleInvariantLog",
     "SigmoidKD",
     "SmoothL1",
     "TokenSimilarity",

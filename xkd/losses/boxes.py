@@ -16,7 +16,7 @@ _COARSER: Final = 8.0  # and at most
 _SAME_LEVEL: Final = 1.25  # cells of unlike levels differ by more
 
 
-class Dense(NamedTuple):
+class Places(NamedTuple):
     """The parts of a `DenseDetector`'s output, boxes and places as shares of the image."""
 
     boxes: Float[Tensor, "b n 4"]
@@ -26,11 +26,11 @@ class Dense(NamedTuple):
     cells: Float[Tensor, "b n 2"]  # width and height
 
 
-def parts_of(loss: str, output: Float[Tensor, "b n parts"]) -> Dense:
+def parts_of(loss: str, output: Float[Tensor, "b n parts"]) -> Places:
     """`ValueError` where it cannot be such an output."""
     if output.ndim != 3 or output.shape[2] <= _FIXED:
         raise ValueError(f"{loss} needs a DenseDetector's output (batch, locations, {_FIXED} + classes), got {tuple(output.shape)}")
-    return Dense(output[..., :4], output[..., 4], output[..., 5:-4], output[..., -4:-2], output[..., -2:])
+    return Places(output[..., :4], output[..., 4], output[..., 5:-4], output[..., -4:-2], output[..., -2:])
 
 
 def check_boxes(loss: str, target: Tensor, rows: int) -> None:
@@ -38,7 +38,7 @@ def check_boxes(loss: str, target: Tensor, rows: int) -> None:
         raise ValueError(f"{loss} needs targets ({rows}, objects, 5), x1 y1 x2 y2 and class, got {tuple(target.shape)}: target='boxes'")
 
 
-def assigned(dense: Dense, target: Float[Tensor, "b m 5"]) -> Int[Tensor, "b n"]:
+def assigned(dense: Places, target: Float[Tensor, "b m 5"]) -> Int[Tensor, "b n"]:
     """The object that each location stands for, -1 for none, as torchvision's FCOS assigns them.
 
     A location stands for an object whose box it is in, whose centre is less than 1.5 cells away, and which reaches 4 to 8 cells away from
@@ -60,7 +60,7 @@ def assigned(dense: Dense, target: Float[Tensor, "b m 5"]) -> Int[Tensor, "b n"]
     return which.where(smallest.isfinite(), -1)
 
 
-def unknown(dense: Dense, target: Float[Tensor, "b m 5"]) -> Bool[Tensor, "b n"]:
+def unknown(dense: Places, target: Float[Tensor, "b m 5"]) -> Bool[Tensor, "b n"]:
     """Locations within a region to ignore."""
     centres = dense.centres.detach().unsqueeze(2)
     inside = ((centres >= target[:, None, :, :2]) & (centres <= target[:, None, :, 2:4])).all(3)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
-from xkd.losses.boxes import Dense, assigned, check_boxes, example_boxes, example_output, parts_of, unknown
+from xkd.losses.boxes import Places, assigned, check_boxes, example_boxes, example_output, parts_of, unknown
 from xkd.losses.precision import in_float32
 
 _EMPTY = 1e-12  # square shares of an image: torchvision's own guard, 1e-7 square pixels, for coordinates within 0 and 1
@@ -54,7 +54,7 @@ class FCOS(nn.Module):
         return total / positive.sum().clamp(min=1)
 
 
-def _centreness(dense: Dense, objects: Float[Tensor, "b n 5"], positive: Tensor) -> Float[Tensor, "b n"]:
+def _centreness(dense: Places, objects: Float[Tensor, "b n 5"], positive: Tensor) -> Float[Tensor, "b n"]:
     """sqrt(nearer / farther edge across * nearer / farther edge down), 1 at the centre, 0 at an edge; 0 where there is no object."""
     before, after = dense.centres - objects[..., :2], objects[..., 2:4] - dense.centres
     inside = positive.unsqueeze(2)

@@ -156,6 +156,13 @@ class LiDAR:
         return ", ".join({"range": "range m", "height": "height m"}.get(name, name) for name in self.outputs)
 
     @property
+    def quantities(self) -> tuple[tuple[str, str, tuple[float, float]], ...]:
+        usual = [(mean - 2 * std, mean + 2 * std) for mean, std in zip(self.mean, self.std, strict=True)]
+        spans = {"range": self.range, "valid": (0.0, 1.0)}
+        units = {"range": "m", "height": "m"}
+        return tuple((name, units.get(name, ""), spans.get(name, span)) for name, span in zip(self.outputs, usual, strict=True))
+
+    @property
     def row_keys(self) -> tuple[str, ...]:
         return ()
 

@@ -141,6 +141,11 @@ class Multispectral:
         return ", ".join(name if name in INDICES else f"{name} {raw}" for name in self.outputs)
 
     @property
+    def quantities(self) -> tuple[tuple[str, str, tuple[float, float]], ...]:
+        raw = "reflectance" if self.gains else "counts"
+        return tuple((name, "", (-1.0, 1.0)) if name in INDICES else (name, raw, self.range) for name in self.outputs)
+
+    @property
     def row_keys(self) -> tuple[str, ...]:
         return ()
 

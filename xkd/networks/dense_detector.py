@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torchvision.models.detection.fcos import FCOSHead
 from torchvision.ops import FeaturePyramidNetwork
 
+from xkd.networks.maps import channels_first, widths_of
+
 _GROUPS: Final = 32  # of the head's group norms
 
 
@@ -31,26 +33,20 @@ class DenseDetector(nn.Module):
 
     def __init__(self, backbone: Any, num_classes: int, channels: int = 64, num_convs: int = 2) -> None:
         super().__init__()
-        # a whole timm classifier has a plain list there, a features_only one an object
-        widths = list(getattr(backbone.feature_info, "channels", list)()) if hasattr(backbone, "feature_info") else []
-        if not widths:
-            raise ValueError(
-                f"DenseDetector needs a backbone that gives maps, {type(backbone).__name__} gives none: "
-                "timm.create_model(..., features_only=True, out_indices=(2, 3, 4))"
-            )
+        widths = widths_of(backbone, "DenseDetector")
         if num_classes < 1 or num_convs < 1 or channels < 1 or channels % _GROUPS:
             raise ValueError(
                 f"DenseDetector has one class and one convolution or more, and channels are a multiple of {_GROUPS};"
                 f" got num_classes={num_classes}, num_convs={num_convs}, channels={channels}"
             )
-        self.backbone, self.widths = backbone, tuple(widths)
-        self.pyramid = FeaturePyramidNetwork(widths, channels)
+        self.backbone, self.widths = backbone, widths
+        self.pyramid = FeaturePyramidNetwork(list(widths), channels)
         self.head = FCOSHead(channels, 1, num_classes, num_convs)
         # distances end in a ReLU: where they begin at 0 they may stay 0, boxes without size
         nn.init.ones_(self.head.regression_head.bbox_reg.bias)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n parts"]:
-        maps = {f"level{place}": _channels_first(one, width) for place, (one, width) in enumerate(self._maps(images))}
+        maps = {f"level{place}": channels_first(one, width) for place, (one, width) in enumerate(self._maps(images))}
         levels = list(self.pyramid(maps).values())
         found = self.head(levels)
         # coordinates of half precision would be off by pixels
@@ -63,11 +59,6 @@ class DenseDetector(nn.Module):
 
     def _maps(self, images: Float[Tensor, "b c h w"]) -> list[tuple[Tensor, int]]:
         return list(zip(self.backbone(images), self.widths, strict=True))
-
-
-def _channels_first(one: Float[Tensor, "b _ _ _"], width: int) -> Float[Tensor, "b c y x"]:
-    """Some transformers of timm's give (B, H, W, C)."""
-    return one if one.shape[1] == width else one.permute(0, 3, 1, 2)
 
 
 def _cells(level: Float[Tensor, "b c y x"], dtype: torch.dtype) -> Float[Tensor, "n 4"]:

@@ -7,17 +7,19 @@ from typing import Final
 from xkd.batch import Annotation
 from xkd.tasks.boxes import Selection
 from xkd.tasks.classification import Classification
+from xkd.tasks.dense import Dense
 from xkd.tasks.detection import Detection
 from xkd.tasks.features import Features
 from xkd.tasks.regression import Regression
 from xkd.tasks.segmentation import PixelHead, Segmentation
 from xkd.tasks.task import Reply, Task, checked
 
-TASKS: Final[tuple[type[Task], ...]] = (Classification, Segmentation, Detection, Regression, Features)
+TASKS: Final[tuple[type[Task], ...]] = (Classification, Segmentation, Detection, Regression, Dense, Features)
 
 __all__ = [
     "TASKS",
     "Classification",
+    "Dense",
     "Detection",
     "Features",
     "PixelHead",

@@ -57,7 +57,7 @@ class Regression(Task):
 
     @property
     def described(self) -> tuple[str, ...]:
-        return tuple(map(_described, self.numbers))
+        return tuple(number.described for number in self.numbers)
 
     @classmethod
     def of_labels(cls, annotation: Annotation) -> Regression | None:
@@ -66,7 +66,7 @@ class Regression(Task):
     def misfit(self, annotation: Annotation, where: str) -> str:
         if annotation.kind != "numbers" or annotation == self.annotation:
             return super().misfit(annotation, where)
-        return f"the task's numbers {list(self.described)} are not those of {where}: {list(map(_described, annotation.numbers))}"
+        return f"the task's numbers {list(self.described)} are not those of {where}: {[number.described for number in annotation.numbers]}"
 
     def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b d"]:
         output, count = model(images), len(self.numbers)
@@ -201,11 +201,6 @@ class Regression(Task):
     @property
     def tolerance(self) -> float:
         return TOLERANCE * max(self._spans)
-
-
-def _described(number: Number) -> str:
-    low, high = number.range
-    return f"{number.name} ({low:g} to {high:g}{' ' if number.unit else ''}{number.unit})"
 
 
 def _with_count(values: NDArray[np.float64]) -> Sums:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from jaxtyping import Float, Int
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -154,6 +156,16 @@ class Segmentation(Task):
         shares = torch.bincount(target[target >= 0], minlength=len(self.classes)) / max(target.numel(), 1)
         said = ", ".join(f"{name} {share:.0%}" for name, share in zip(self.classes, shares.tolist(), strict=True))
         return Reply(said=said, pixels=target)
+
+    @property
+    def suffix(self) -> str:
+        return ".png"
+
+    def pixel_file(self, prediction: Float[Tensor, "k y x"]) -> bytes:
+        """The index of each pixel's class, 8 bits."""
+        png = io.BytesIO()
+        Image.fromarray(prediction.argmax(0).to(torch.uint8).numpy()).save(png, "PNG")
+        return png.getvalue()
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ LABELLED: Final = {  # what a row has, by the kind of its annotation
     "numbers": 'labels = "number"',
     "boxes": "target='boxes'",
     "pixels": "target='mask'",
+    "quantities": "target='view:NAME'",
 }
 
 
@@ -28,8 +29,9 @@ LABELLED: Final = {  # what a row has, by the kind of its annotation
 class Reply:
     """What a network said of one image, or what is true of it, in words and as plain data.
 
-    `said` is for a list, `caption` for a panel, `pixels` (H, W) for a picture of class numbers, below 0 where there is none. `values`
-    are by name, `chosen` the names that the network decided for, `cells` those of a table whose columns are the task's.
+    `said` is for a list, `caption` for a panel, `pixels` (H, W) for a picture of class numbers, below 0 where there is none. `levels`
+    are pictures of numbers by what each shows and its ends, in words: (H, W), 0 at the lower end and 1 at the higher, NaN where there is
+    none. `values` are by name, `chosen` the names that the network decided for, `cells` those of a table whose columns are the task's.
     """
 
     said: str = ""
@@ -39,6 +41,7 @@ class Reply:
     values: Mapping[str, float] = field(default_factory=dict)
     cells: tuple[str, ...] = ()
     pixels: Int[Tensor, "y x"] | None = None
+    levels: Mapping[str, Float[Tensor, "y x"]] = field(default_factory=dict)
     boxes: Float[Tensor, "m 6"] | None = None  # x1 y1 x2 y2 in 0..1, score, number of the class
 
 
@@ -74,7 +77,7 @@ class Task(Protocol):
 
     @property
     def pictured(self) -> bool:
-        """Whether an answer is drawn on its image: the pixels' classes, boxes."""
+        """Whether an answer is a picture: the pixels' classes or numbers, boxes."""
         return self.grid
 
     @property
@@ -153,6 +156,15 @@ class Task(Protocol):
     @abstractmethod
     def truth(self, target: Tensor) -> Reply:
         """One labelled row's target."""
+
+    @property
+    def suffix(self) -> str:
+        """Of a file that holds one image's answer pixel by pixel, "" where there is none."""
+        return ""
+
+    def pixel_file(self, prediction: Tensor) -> bytes:
+        """What is in such a file, of one row's prediction."""
+        raise ValueError(f"{type(self).__name__} has no answer for each pixel")
 
     @property
     @abstractmethod

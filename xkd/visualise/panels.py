@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import cv2
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
@@ -27,6 +28,8 @@ Verdict = Literal["", "right", "wrong"]
 _ATTENTION: Final = LinearSegmentedColormap.from_list(
     "attention", [(0.10, 0.30, 0.90, 0.0), (0.10, 0.62, 1.0, 0.3), (1.0, 0.95, 0.25, 0.7), (1.0, 0.25, 0.10, 0.85)]
 )
+# from the lower end to the higher one by lightness, black where nobody knows
+_LEVELS: Final = colormaps["viridis"].with_extremes(bad="black")
 # told apart by the colour-blind (Okabe and Ito), the first is what most pixels are
 _CLASS_COLOURS: Final = tuple(
     to_rgb(colour) for colour in ("#7a7a7a", "#009e73", "#d55e00", "#0072b2", "#f0e442", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -47,7 +50,8 @@ class Panel:
     """One picture: an (H, W, 3) image, with what a network attends to or the class of each pixel over it, and the outline of a mask.
 
     `attention` (h, w) may have any size and unit, not negative; `outline` (H', W') is the share of each pixel inside the region;
-    `classes` (H', W') are indices, below 0 where a pixel has none; `boxes` (M, 6) are x1 y1 x2 y2 in 0..1, score and index of the class.
+    `classes` (H', W') are indices, below 0 where a pixel has none; `levels` (H', W') are numbers that take the image's place, 0..1 between
+    the ends of a `scale` in words, NaN where there is none; `boxes` (M, 6) are x1 y1 x2 y2 in 0..1, score and index of the class.
     """
 
     title: str
@@ -58,6 +62,8 @@ class Panel:
     verdict: Verdict = ""
     classes: NDArray[np.integer] | None = None
     boxes: NDArray[np.floating] | None = None
+    levels: NDArray[np.floating] | None = None
+    scale: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,14 +114,14 @@ def picture(rows: Sequence[PanelRow], class_names: Sequence[str] = (), dpi: int 
     attention = any(panel.attention is not None for row in rows for panel in row.panels)
     boxes = any(panel.boxes is not None for row in rows for panel in row.panels)
     pixels = any(panel.classes is not None for row in rows for panel in row.panels)
+    scales = "; ".join(dict.fromkeys(panel.scale for row in rows for panel in row.panels if panel.levels is not None))
     label = _label_width(rows)
     heights = [_CELL * max(panel.image.shape[0] / panel.image.shape[1] for panel in row.panels) for row in rows]
     outlined = any(_has_outline(panel) for row in rows for panel in row.panels)
-    legend = f"attention, times evenly spread{'; outline: region of interest' if outlined else ''}"
-    width = label + len(titles) * (_CELL + _GAP) + _GAP
-    if attention:
-        width = max(width, label + _CELL + 3 * _GAP + _SMALL_LETTER * len(legend))
-    foot = _BAR if attention or pixels or boxes else _GAP
+    legend = f"attention, times evenly spread{'; outline: region of interest' if outlined else ''}" if attention else ""
+    bars = [text for text in (legend, scales) if text]
+    width = max(label + len(titles) * (_CELL + _GAP) + _GAP, label + sum(map(_bar_width, bars)))
+    foot = _BAR if bars or pixels or boxes else _GAP
     height = _HEAD + sum(heights) + len(rows) * (_CAPTION + _GAP) + foot
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     for column, title in enumerate(titles):
@@ -134,8 +140,8 @@ def picture(rows: Sequence[PanelRow], class_names: Sequence[str] = (), dpi: int 
         for panel in row.panels:
             _draw(axes, panel, label + titles.index(panel.title) * (_CELL + _GAP), top)
         top -= cell + _CAPTION + _GAP
-    if attention:
-        _legend(figure, legend, label, width, height)
+    for text in bars:
+        _legend(figure, text, label + (_bar_width(legend) if legend and text is scales else 0.0), width, height, text is scales)
     if pixels or boxes:
         _class_legend(figure, class_names, (_GAP + (width / 2 if attention else 0.0)) / width, height, _FIRST_OF_BOXES if boxes else 0)
     drawn = io.BytesIO()
@@ -151,6 +157,8 @@ def _draw(axes: Axes, panel: Panel, left: float, top: float) -> None:
     box = (left, left + _CELL, bottom, top)
     image = panel.image if panel.attention is None and panel.classes is None else _dimmed(panel.image)
     axes.imshow(image, extent=box, interpolation="bilinear", aspect="auto")
+    if panel.levels is not None:
+        axes.imshow(_LEVELS(np.ma.masked_invalid(np.clip(panel.levels, 0, 1))), extent=box, interpolation="nearest", aspect="auto")
     if panel.classes is not None:
         axes.imshow(_coloured(panel.classes), extent=box, interpolation="nearest", aspect="auto")
     if panel.attention is not None:
@@ -215,12 +223,18 @@ def _label_width(rows: Sequence[PanelRow]) -> float:
     return 2 * _MARGIN + _LETTER * max(len(line) for row in rows for text in (row.name, row.note) for line in text.splitlines() or [""])
 
 
-def _legend(figure: Figure, text: str, left: float, width: float, height: float) -> None:
+def _bar_width(text: str) -> float:
+    """Of a colour bar and the words beside it."""
+    return _CELL + 3 * _GAP + _SMALL_LETTER * len(text)
+
+
+def _legend(figure: Figure, text: str, left: float, width: float, height: float, of_levels: bool) -> None:
     axes = figure.add_axes((left / width, 0.28 / height, _CELL / width, 0.1 / height))
     axes.set_facecolor("#c4c4c4")
-    scale = ScalarMappable(Normalize(0, SCALE_TOP), _ATTENTION)
-    ticks = [float(tick) for tick in range(int(SCALE_TOP) + 1)]
-    figure.colorbar(scale, cax=axes, orientation="horizontal", extend="max", ticks=ticks, drawedges=False)
+    scale = ScalarMappable(Normalize(0, 1), _LEVELS) if of_levels else ScalarMappable(Normalize(0, SCALE_TOP), _ATTENTION)
+    ticks = [] if of_levels else [float(tick) for tick in range(int(SCALE_TOP) + 1)]
+    extend = "neither" if of_levels else "max"
+    figure.colorbar(scale, cax=axes, orientation="horizontal", extend=extend, ticks=ticks, drawedges=False)
     axes.tick_params(labelsize=7.5, length=2, color="#444444", labelcolor="#444444")
     figure.text((left + _CELL + 2 * _GAP) / width, 0.33 / height, text, va="center", fontsize=8, color="#444444")
 
