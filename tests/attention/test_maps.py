@@ -131,6 +131,15 @@ def test_grad_cam_reads_a_vit(frozen: bool, vit: Callable[..., Branch], task: Cl
     assert all(each.shape == (2, 1, 4, 6) and (each >= 0).all() for each in maps)
 
 
+def test_grad_cam_without_a_place_is_that_of_the_last_stage(
+    vit: Callable[..., Branch], cnn: Callable[..., Branch], task: Classification
+) -> None:
+    images, classes = torch.rand(2, 3, 32, 48), torch.tensor([0, 1])
+    for branch, place in ((vit({}), "stage:-1.norm1"), (vit({}), "blocks.1.norm1"), (cnn({}), "stage:-1"), (cnn({}), "layer4")):
+        last, named = (attention_map(branch, images, task, method, classes) for method in ("grad_cam", f"grad_cam:{place}"))
+        torch.testing.assert_close(last, named)
+
+
 def test_grad_cam_reads_nhwc(cnn: Callable[..., Branch], task: Classification) -> None:
     branch = cnn({}, name="test_convnext")
     assert attention_map(branch, torch.rand(1, 3, 64, 96), task, "grad_cam:stage:-1").shape == (1, 1, 2, 3)
@@ -141,7 +150,7 @@ def test_grad_cam_reads_nhwc(cnn: Callable[..., Branch], task: Classification) -
 @pytest.mark.parametrize(
     ("method", "text"),
     [
-        ("roll", "tap:NAME, attention:PATH, rollout, grad_cam:PATH"),
+        ("roll", "tap:NAME, attention:PATH, rollout, grad_cam, grad_cam:PATH"),
         ("tap:", "unknown attention method"),
         ("tap:deeep", r"no attention tap 'deeep'.*\['look'\]"),
         ("tap:features", r"no attention tap 'features'.*\['look'\]"),

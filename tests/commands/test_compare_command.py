@@ -169,8 +169,8 @@ MISTAKES = {
     "column": (["--cfg-options", "compare.cluster=plant"], "compare.cluster = 'plant' is no column of the manifest; there are ['"),
     "attention of a network without stages": (
         ["--cfg-options", "compare.attention={}"],
-        "branch 'thermal' cannot show its attention by 'grad_cam:stage:-1': no tap 'stage:-1': CNN has stages none; give a module path."
-        " Set compare.attention.thermal, one of tap:NAME, attention:PATH, rollout, grad_cam:PATH",
+        "branch 'thermal' cannot show its attention by 'grad_cam': no tap 'stage:-1': CNN has stages none; give a module path."
+        " Set compare.attention.thermal, one of tap:NAME, attention:PATH, rollout, grad_cam, grad_cam:PATH",
     ),
 }
 

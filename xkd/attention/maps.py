@@ -13,10 +13,11 @@ from xkd.attention.library import RELATIVES, library_map
 from xkd.batch import Batch
 from xkd.graph.branch import Branch
 from xkd.graph.example import example_batch
-from xkd.taps import Tap, Taps
+from xkd.graph.timm_weights import inside
+from xkd.taps import Tap, Taps, num_prefix_tokens
 from xkd.tasks.task import Task
 
-METHODS = ("tap:NAME", "attention:PATH", "rollout", "grad_cam:PATH", *(f"{method}:PATH" for method in RELATIVES))
+METHODS = ("tap:NAME", "attention:PATH", "rollout", "grad_cam", "grad_cam:PATH", *(f"{method}:PATH" for method in RELATIVES))
 
 
 def attention_map(
@@ -27,8 +28,9 @@ def attention_map(
     "tap:NAME" is one of the branch's own taps of kind "attention", "attention:PATH" the same reading of any module ("stage:-1",
     "blocks.11"): the class token's attention of a transformer block, averaged over its heads, or the mean of squares over channels.
     "rollout" follows attention through all blocks of a transformer that attend between the same tokens.
-    "grad_cam:PATH" explains `classes`, by default the predicted ones, which only it and its relatives read. The relatives, such as
-    "layer_cam:PATH", come from the library grad-cam.
+    "grad_cam:PATH" explains `classes`, by default the predicted ones, which only it and its relatives read. "grad_cam" is that of the last
+    stage, or of a transformer whose class token alone is its answer what that token reads there. The relatives, such as "layer_cam:PATH",
+    come from the library grad-cam.
     The branch is read in eval mode and left as it was. `ValueError` or `KeyError` names the legal methods, taps or modules.
     """
     try:
@@ -40,7 +42,7 @@ def attention_map(
 def _map_by(
     branch: Branch, images: Shaped[Tensor, "b c h w"], task: Task, method: str, classes: Int[Tensor, " b"] | None
 ) -> Float[Tensor, "b 1 y x"]:
-    kind, _, place = method.partition(":")
+    kind, _, place = (method if method != "grad_cam" else f"grad_cam:{_last_stage(branch)}").partition(":")
     if kind == "grad_cam" and place:
         return grad_cam(branch, single_view_batch(branch, images, task), task, place, classes)
     if kind in RELATIVES and place:
@@ -61,6 +63,11 @@ def _map_by(
         extra.close()
         branch.train(training)
     return maps.float().mean(1, keepdim=True)
+
+
+def _last_stage(branch: Branch) -> str:
+    network = inside(branch.model)
+    return "stage:-1.norm1" if num_prefix_tokens(network) and getattr(network, "global_pool", "") == "token" else "stage:-1"
 
 
 def single_view_batch(branch: Branch, images: Shaped[Tensor, "b c h w"], task: Task) -> Batch:

@@ -47,7 +47,7 @@ def attention_method(config: Config, branch: str) -> str:
         return str(named[branch])
     taps = as_plain(config.distiller.branches[branch]).get("taps") or {}
     attention = [name for name, tap in taps.items() if tap.get("kind") == "attention"]
-    return f"tap:{attention[0]}" if attention else "grad_cam:stage:-1"
+    return f"tap:{attention[0]}" if attention else "grad_cam"
 
 
 def picture_method(config: Config, branch: str) -> str:

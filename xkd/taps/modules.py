@@ -25,13 +25,15 @@ def stage_number(model: nn.Module, path: str) -> int:
 
 
 def is_stage(path: str) -> bool:
-    return path.startswith(_STAGE)
+    """Is it a whole stage, "stage:-1", and not a module inside one, "stage:-1.norm1"?"""
+    return path.startswith(_STAGE) and "." not in path
 
 
 def find_module(model: nn.Module, path: str) -> nn.Module:
-    """The module at `path`, or the one that timm names for a stage; `KeyError` names what is near."""
+    """The module at `path`, which may begin with a stage of timm's ("stage:-1", "stage:-1.norm1"); `KeyError` names what is near."""
     stages = stage_names(model)
-    name = stages[stage_number(model, path)] if is_stage(path) else path
+    name, dot, rest = path.partition(".")
+    name = (stages[stage_number(model, name)] if is_stage(name) else name) + dot + rest
     modules: dict[str, nn.Module] = dict(model.named_modules())
     if not name or name not in modules:
         near = difflib.get_close_matches(name, modules, n=5) or [child for child, _ in model.named_children()]
