@@ -98,6 +98,15 @@ class Shrinks(Protocol):
 
 
 @runtime_checkable
+class Portable(Protocol):
+    """A sensor whose ordinary files an exported folder's `run.py` can read, without xkd."""
+
+    @property
+    def recipe(self) -> Settings:
+        """How, for plan.json: `kind` is "colour", or "counts" with what xkd/deploy/counts.py asks for. Empty under settings of its own."""
+
+
+@runtime_checkable
 class Scans(Protocol):
     """A sensor whose recordings are points, drawn into a view of any size: most of its pixels hold none.
 

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from xkd.batch import View
-from xkd.deploy.export import CardNotes, ExportReport, export_onnx, probe_images
+from xkd.deploy.card import CardNotes
+from xkd.deploy.export import ExportReport, export_onnx, probe_images
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
 from xkd.modalities import RGB, Thermal

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from xkd.attention.maps import attention_map
 from xkd.batch import View
-from xkd.deploy.export import CardNotes, export_onnx
+from xkd.deploy.card import CardNotes
+from xkd.deploy.export import export_onnx
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
 from xkd.modalities import RGB

@@ -1,4 +1,4 @@
-"""`xkd export CONFIG CHECKPOINT`: the student as ONNX with the normalisation inside, and its model card."""
+"""`xkd export CONFIG CHECKPOINT`: the student as ONNX with the normalisation inside, its model card, and in a folder a runner as well."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("config")
     parser.add_argument("checkpoint")
-    parser.add_argument("--out", default="student.onnx")
+    parser.add_argument("--out", default="student.onnx", help="a file .onnx, or a folder for the model and its runner (%(default)s)")
     parser.add_argument("--no-test", action="store_true", help="leave the test split's metrics out of the card (the data may be elsewhere)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     add_arm(parser)
@@ -27,5 +27,8 @@ def main(arguments: Sequence[str]) -> int:
     console = Screen()
     console.print(f"{report.model}: {report.num_bytes / 1e6:.1f} MB, {report.card.parameters:,} parameters")
     console.print(f"largest difference of a probability from PyTorch on {report.num_compared} images: {report.max_difference:.1e}")
-    console.print(f"model card: {report.model.with_suffix('.md')} and {report.model.with_suffix('.json')}")
+    if a.out.endswith(".onnx"):
+        console.print(f"model card: {report.model.with_suffix('.md')} and {report.model.with_suffix('.json')}")
+    else:
+        console.print(f"the folder's page: {report.model.with_name('card.md')}; on the device first: python {a.out}/run.py check")
     return 0

@@ -16,7 +16,9 @@ from xkd.data.images import find_images, read_crops, read_framed
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.data.sample import Sample
-from xkd.deploy.export import CardNotes, ExportReport, export_onnx
+from xkd.deploy.card import CardNotes
+from xkd.deploy.export import ExportReport, export_onnx
+from xkd.deploy.folder import check_place, write_folder
 from xkd.engine.checks import check_annotation
 from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import build_loader
@@ -185,10 +187,13 @@ def export(
 ) -> ExportReport:
     """The student as ONNX with its normalisation inside, compared with PyTorch before it is kept, and its model card.
 
+    `out` is a file .onnx, or a folder (a name without a suffix), which then holds a runner too; see `write_folder`.
     `with_test` measures it on the test split for the card; without it the data may be elsewhere.
     """
     config = configured(config, options)
     check_answers(config, "exported")
+    if not (in_a_file := Path(out).suffix == ".onnx"):
+        check_place(Path(out))
     name = Path(config.filename).name
     metrics: Mapping[str, float] = {}
     data = ""
@@ -204,4 +209,4 @@ def export(
     else:
         student = load_student(config, str(checkpoint))
     notes = CardNotes(Path(name).stem, f"the student '{student.name}' of {name}", data, metrics, caveats, student.of_crops)
-    return export_onnx(student.branch, student.task, Path(out), notes)
+    return (export_onnx if in_a_file else write_folder)(student.branch, student.task, Path(out), notes)

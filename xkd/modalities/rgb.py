@@ -113,6 +113,10 @@ class RGB:
     def row_keys(self) -> tuple[str, ...]:
         return ()
 
+    @property
+    def recipe(self) -> Settings:
+        return {"kind": "colour"} if self.white == _WHITE and self.encoding == "srgb" and not self.bands else {}
+
     def frame(self, shot: Shot) -> tuple[int, int] | None:
         """Of a JPEG, whose decoder can shrink; counts that are no sRGB are turned into it at full size."""
         return jpeg_frame(shot.only) if self.white == _WHITE and self.encoding == "srgb" else None

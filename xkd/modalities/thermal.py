@@ -147,6 +147,13 @@ class Thermal:
     def row_keys(self) -> tuple[str, ...]:
         return ("scale", "offset")
 
+    @property
+    def recipe(self) -> Settings:
+        if self.palette or self.band is not None:
+            return {}
+        counts = {"scale": self.scale, "offset": self.offset, "nodata": self.nodata, "range": list(self.range)}
+        return {"kind": "counts", **counts, "percentiles": list(self.percentiles) if self.encoding == "percentile" else None}
+
     def read(self, shot: Shot) -> NDArray[Any]:
         maker = "" if self._is_rendered else maker_of(shot.only)
         values, files = self._degrees(shot.only, maker) if maker else self._scaled(shot)

@@ -159,6 +159,10 @@ class Classification(Task):
         return ("prediction", *self.classes)
 
     @property
+    def recipe(self) -> Mapping[str, Any]:
+        return {"kind": "several" if self.multilabel else "one", "names": list(self.names), "columns": list(self.columns)}
+
+    @property
     def outputs(self) -> Mapping[str, str]:
         return {"logits": "(batch, classes) float32", "probabilities": "(batch, classes) float32, 0..1"}
 

@@ -165,6 +165,10 @@ class Dense(Task):
         return tuple(f"{of} {name}{unit}" for name, unit in zip(self.names, units, strict=True) for of in ("mean", "lowest", "highest"))
 
     @property
+    def recipe(self) -> Mapping[str, Any]:
+        return {"kind": "levels", "names": list(self.names), "columns": list(self.columns), "suffix": ".npy"}
+
+    @property
     def outputs(self) -> Mapping[str, str]:
         return {"quantities": f"(batch, {len(self.quantities)}, {{height}}, {{width}}) float32: {', '.join(self.described)}"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from typing import Any, Final
 
@@ -135,6 +135,11 @@ class Detection(Task):
     def outputs(self) -> Mapping[str, str]:
         parts = "box x1 y1 x2 y2 (shares of the image), centre-ness, logits of the classes, place"
         return {"places": f"(batch, places, {_FIXED} + classes) float32: {parts}; {_SCRIPT} makes boxes of it"}
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        columns = ["left", "top", "right", "bottom", "class", "score"]
+        return {"kind": "boxes", "names": list(self.classes), "columns": columns, "selection": asdict(self.selection), "shown": SHOWN}
 
     @property
     def beside(self) -> Mapping[str, bytes]:

@@ -195,6 +195,10 @@ class Regression(Task):
         return tuple(f"{number.name} [{number.unit}]" if number.unit else number.name for number in self.numbers)
 
     @property
+    def recipe(self) -> Mapping[str, Any]:
+        return {"kind": "numbers", "names": list(self.names), "columns": list(self.columns)}
+
+    @property
     def outputs(self) -> Mapping[str, str]:
         return {"numbers": f"(batch, {len(self.numbers)}) float32: {', '.join(self.described)}"}
 

@@ -172,6 +172,10 @@ class Segmentation(Task):
         return ("prediction", *self.classes)
 
     @property
+    def recipe(self) -> Mapping[str, Any]:
+        return {"kind": "pixels", "names": list(self.names), "columns": list(self.columns), "suffix": ".png"}
+
+    @property
     def outputs(self) -> Mapping[str, str]:
         shape = "(batch, classes, {height}, {width}) float32"
         return {"logits": shape, "probabilities": f"{shape}, 0..1"}

@@ -181,6 +181,14 @@ class Task(Protocol):
         return self.predict(output)
 
     @property
+    def recipe(self) -> Mapping[str, Any]:
+        """For plan.json: how an exported folder's `run.py` makes lines of a table of the last of `outputs`, by a `kind` that it knows.
+
+        Empty for a task that no such folder can be of.
+        """
+        return {}
+
+    @property
     def beside(self) -> Mapping[str, bytes]:
         """Files that an exported one needs beside it, by name."""
         return {}

@@ -1,0 +1,174 @@
+"""The deployed folder: the network, its card, a plan, and run.py, which needs neither xkd nor torch."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import xkd
+from xkd.batch import View
+from xkd.deploy.card import INPUT, CardNotes, card_markdown
+from xkd.deploy.export import ExportReport, Network, card_json, network_of, probe_images
+from xkd.geometry import IDENTITY, Box
+from xkd.graph.branch import Branch
+from xkd.modality import Portable, filled
+from xkd.tasks import Task
+
+MODEL: Final = "model.onnx"
+_PLAN: Final = "plan.json"
+_FORMAT: Final = 1
+_SCRIPTS: Final = {"colour": ("run.py", "without_opencv.py"), "counts": ("run.py", "without_opencv.py", "counts.py")}
+_COUNT: Final = 1.0  # of 8 bits, by which Pillow and numpy may differ from OpenCV
+_SAMPLES: Final = ((2.3, 1.4), (0.7, 0.7))  # sizes of the pictures to prepare: one is averaged down, one enlarged
+
+_RUN: Final = """## This folder
+
+`run.py` needs numpy, onnxruntime and opencv-python-headless (or Pillow): `pip install numpy onnxruntime opencv-python-headless`.
+
+```sh
+python run.py check                          # does this machine give the answers that are stored here?
+python run.py photos/ --out answers.csv      # image files, and folders of them
+python run.py --camera 0                     # until Ctrl-C
+python run.py --video clip.mp4 --out answers.csv
+python run.py bench --threads 1 --out timings.json
+```
+"""
+
+
+def write_folder(branch: Branch, task: Task, folder: Path, notes: CardNotes) -> ExportReport:
+    """Write `folder`: the ONNX file, card.json and card.md, plan.json, samples with their answers, run.py and what it needs beside it.
+
+    An earlier exported folder is replaced, whole or not at all, once `run.py check` has found the new one right. `ValueError` for a folder
+    that holds anything else, and for what `export_onnx` refuses.
+    """
+    check_place(folder)
+    if not task.recipe:
+        raise ValueError(f"run.py knows no answers of a {type(task).__name__}; --out student.onnx writes the network alone")
+    network = network_of(branch, task, notes)
+    samples = samples_of(branch.view)
+    with torch.no_grad():
+        samples["answers"] = network.deployed(torch.from_numpy(samples["images"]))[-1].numpy()
+    content = folder_content(branch, task, network, samples, notes)
+    put_folder(folder, content)
+    return ExportReport(folder / MODEL, network.card, len(network.content), network.max_difference, network.num_compared)
+
+
+def check_place(folder: Path) -> None:
+    """`ValueError` where something stands in the folder's place that is no exported folder, and for a name with a suffix."""
+    if folder.suffix and not folder.is_dir():
+        raise ValueError(f"an exported model is a .onnx file or a folder, whose name has no suffix; got '{folder}'")
+    if folder.exists() and not (folder / _PLAN).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there and is no folder that xkd export wrote: name a new one, or a file .onnx")
+
+
+def samples_of(view: View) -> dict[str, NDArray[Any]]:
+    """Pictures as a camera gives them and as training prepares them, and images to answer: made up, as data may be somebody's."""
+    samples: dict[str, NDArray[Any]] = {}
+    probes = probe_images(view).numpy()
+    images = [probes[0], probes[-1]]
+    if _recipe(view):
+        [sensor] = view.sensors
+        for number, factors in enumerate(_SAMPLES):
+            height, width = (max(round(side * factor), 1) for side, factor in zip(view.size, factors, strict=True))
+            picture = _picture(view, height, width, holed=number == 0)
+            placed = filled(sensor.place(picture, IDENTITY, view.size, Box(0, 0, width, height)), sensor)
+            samples[f"picture{number}"] = picture
+            samples[f"prepared{number}"] = np.ascontiguousarray(placed.transpose(2, 0, 1))
+            images.insert(0, samples[f"prepared{number}"])
+    return {**samples, "images": np.stack(images)}
+
+
+def _picture(view: View, height: int, width: int, holed: bool) -> NDArray[Any]:
+    """A slope with noise, within the sensor's range; of a sensor with floats one has a hole."""
+    rng = np.random.default_rng(0)
+    low, high = view.modality.range
+    slope = np.linspace(0, 0.7, height)[:, None, None] * np.linspace(0, 1, width)[:, None]
+    shares = slope + 0.3 * rng.random((height, width, view.modality.channels))
+    values: NDArray[Any] = (low + (high - low) * shares).astype(np.float32)
+    if _recipe(view)["kind"] == "colour":
+        return np.asarray(np.rint(values), np.uint8)
+    if holed:
+        values[: height // 3, : width // 3] = np.nan
+    return values
+
+
+def _recipe(view: View) -> Mapping[str, Any]:
+    """How run.py reads files; empty where it does not."""
+    modality = view.sensors[0]
+    return modality.recipe if len(view.sensors) == 1 and isinstance(modality, Portable) else {}
+
+
+def folder_content(
+    branch: Branch, task: Task, network: Network, samples: Mapping[str, NDArray[Any]], notes: CardNotes, tolerance: float = 0.0
+) -> dict[str, bytes]:
+    """Files by name; `tolerance` is that of an answer, the task's own where it is 0."""
+    view, last = branch.view, list(task.outputs)[-1]
+    recipe = _recipe(view) or {"kind": "array"}
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **samples)  # type: ignore[arg-type]  # a mapping of arrays, none called allow_pickle
+    content = {
+        MODEL: network.content,
+        "card.json": card_json(network.card),
+        "samples.npz": packed.getvalue(),
+        **{name: (files("xkd.deploy") / name).read_bytes() for name in _SCRIPTS.get(recipe["kind"], _SCRIPTS["colour"])},
+        **task.beside,
+    }
+    plan = {
+        "format": _FORMAT,
+        "made_by": f"xkd {xkd.__version__}",
+        "precision": network.card.precision,
+        "runtime": network.card.needs,
+        "input": {"name": INPUT, "size": list(view.size), "dtype": network.card.input_dtype},
+        "image": {**recipe, "outside": [value for sensor in view.sensors for value in sensor.outside]},
+        "crops": notes.crops,
+        "segments": [{"file": MODEL, "takes": [INPUT], "gives": [last], "answer": last}],
+        "answer": {"suffix": "", **task.recipe},
+        "tolerance": {"prepared": _prepared_tolerance(view), "answers": tolerance or task.tolerance},
+        "sha256": {name: hashlib.sha256(text).hexdigest() for name, text in content.items() if name != "run.py"},
+    }
+    content[_PLAN] = (json.dumps(plan, indent=2, ensure_ascii=False) + "\n").encode()
+    content["card.md"] = f"{card_markdown(network.card, MODEL, task.usage)}\n{_RUN}".encode()
+    return content
+
+
+def _prepared_tolerance(view: View) -> float:
+    low, high = view.modality.range
+    return _COUNT if _recipe(view).get("kind") == "colour" else 1e-4 * (high - low)
+
+
+def put_folder(folder: Path, content: Mapping[str, bytes]) -> None:
+    """Write it beside its place, let its run.py check itself, then move it there; `ValueError` says what run.py found wrong."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
+    try:
+        temporary.mkdir()
+        for name, text in content.items():
+            (temporary / name).write_bytes(text)
+        environment = os.environ | {"XKD_CHECKED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, str(temporary / "run.py"), "check"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ValueError(f"the folder does not run here, so it is not kept: {done.stdout}{done.stderr}".strip())
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+    except OSError as error:
+        raise OSError(f"cannot write {folder}: {error.strerror}; what was there is untouched") from error
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""Run the model of this folder, with numpy, onnxruntime and OpenCV (or Pillow) alone.
+
+python run.py photos/ --out answers.csv | --camera 0 | --video clip.mp4 | bench | check
+
+In your own code: `model = Model()`, then `model.lines("a name", model.read("photo.jpg"))`. What it does stands in plan.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2 * 89_478_485))  # as in training; it must be there before OpenCV is
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+import numpy as np
+import onnxruntime
+
+try:
+    import cv2
+except ImportError:
+    cv2 = None  # type: ignore[assignment]  # Pillow takes its place
+
+HERE = Path(__file__).resolve().parent
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm")
+PNG, JPEG, SCAN, END = b"\x89PNG", b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+Image = Any  # (height, width, channels) in the sensor's unit, colours red first; NaN where nothing was measured
+
+
+class Model:
+    """What `xkd export` wrote; `ValueError` or `OSError` where it cannot be run here. With 0 `threads` the runtime chooses."""
+
+    def __init__(self, threads: int = 0, folder: Path = HERE) -> None:
+        self.plan = read_plan(folder)
+        self.parts = [(part, _session(folder / part["file"], threads)) for part in self.plan["segments"]]
+
+    def read(self, path: str | Path) -> Image:
+        """`ValueError` for a file that is no image of the network's sensor."""
+        path, of = Path(path), self.plan["image"]
+        if path.suffix.lower() not in SUFFIXES or of["kind"] not in ("colour", "counts"):
+            raise ValueError(f"run.py reads {', '.join(SUFFIXES)} of colour and thermal cameras; other files are read by xkd predict")
+        data = path.read_bytes()
+        if (data.startswith(PNG) and b"IEND" not in data) or (data.startswith(JPEG) and data.rfind(END) <= data.rfind(SCAN)):
+            raise ValueError(f"the file is cut off after {len(data)} bytes")
+        try:
+            image, alpha = (_decoded if cv2 else beside("without_opencv").decoded)(data, of["kind"] == "colour")
+        except Exception as error:  # each library has kinds of its own for images that are damaged or too large
+            raise ValueError(f"cannot be decoded: {str(error).strip() or type(error).__name__}") from error
+        if of["kind"] == "counts":
+            return beside("counts").in_unit(data, image, alpha, of)
+        if image.dtype != np.uint8:
+            raise ValueError(f"is {image.dtype}, the network takes colours of 8 bits")
+        return image if alpha is None or alpha.all() else np.where(alpha[..., None] > 0, image.astype(np.float32), np.float32(np.nan))
+
+    def prepare(self, image: Image) -> Any:
+        """(1, channels, height, width) as the network takes it: with OpenCV equal to training's bit for bit."""
+        size, dtype = self.plan["input"]["size"], np.dtype(self.plan["input"]["dtype"])
+        if image.dtype == np.uint8 or (seen := np.isfinite(image)).all():
+            image = _resized(image, size)
+        elif not seen.any():
+            raise ValueError("no pixel was measured")
+        else:  # the mean of what was seen, an ordinary value where that is less than half
+            share, values = _resized(seen.astype(np.float32), size), _resized(np.where(seen, image, np.float32(0)), size)
+            outside = np.asarray(self.plan["image"]["outside"], np.float32)
+            image = np.where(share >= 0.5, values / np.where(share >= 0.5, share, np.float32(1)), outside)
+        image = np.rint(image) if dtype == np.uint8 != image.dtype else image
+        return np.ascontiguousarray(image.astype(dtype, copy=False).transpose(2, 0, 1)[None])
+
+    def run(self, images: Any) -> Any:
+        """The network's answer to one prepared image; `ValueError` where it is not finite."""
+        values = {self.plan["input"]["name"]: images}
+        for part, session in self.parts:
+            values |= zip(part["gives"], session.run(part["gives"], {name: values[name] for name in part["takes"]}), strict=True)
+        answer = values[self.parts[-1][0]["answer"]][0]
+        if not np.isfinite(answer).all():
+            raise ValueError("the network's answer is not finite")
+        return answer
+
+    def lines(self, name: str, image: Image, mask: Path | None = None) -> list[list[str]]:
+        """Of the table, for one image; `mask` is a file for the class of each pixel."""
+        of, answer = self.plan["answer"], self.run(self.prepare(image))
+        if of["kind"] == "boxes":
+            return [[name, *cells, ""] for cells in self._boxes(answer, image.shape)] or [[name, *[""] * 6, ""]]
+        if mask:
+            with kept(mask, "wb") as file:
+                np.save(file, answer) if of["kind"] == "levels" else file.write(_png(answer.argmax(0).astype(np.uint8)))
+        if of["kind"] in ("numbers", "levels"):
+            cells = answer if answer.ndim == 1 else np.stack([answer.mean((1, 2)), answer.min((1, 2)), answer.max((1, 2))], 1).ravel()
+            return [[name, *(f"{value:.6g}" for value in cells.tolist()), ""]]
+        if of["kind"] == "pixels":
+            answer = np.bincount(answer.argmax(0).ravel(), minlength=len(answer)).astype(np.float32) / np.float32(answer[0].size)
+        chosen = np.flatnonzero(answer > 0.5) if of["kind"] == "several" else [answer.argmax()]
+        return [[name, ";".join(of["names"][k] for k in chosen), *(f"{value:.4f}" for value in answer.tolist()), ""]]
+
+    def _boxes(self, places: Any, frame: Sequence[int]) -> Iterator[list[str]]:
+        of = self.plan["answer"]
+        for *edges, score, k in beside("boxes").detections(places[None], **of["selection"])[0].tolist():
+            if score >= of["shown"]:
+                pixels = (edge * side for edge, side in zip(edges, (frame[1], frame[0]) * 2, strict=True))
+                yield [*(f"{edge:.2f}" for edge in pixels), of["names"][int(k)], f"{score:.4f}"]
+
+
+def read_plan(folder: Path) -> Any:
+    """What plan.json holds; `ValueError` where a file beside it is not the one that was exported, or the runtime is too old."""
+    try:
+        plan = json.loads((folder / "plan.json").read_text("utf-8"))
+        needed, digests = plan["runtime"]["onnxruntime"], plan["sha256"].items()
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'plan.json'} is damaged: {error!r}; copy the folder again") from error
+    if plan["format"] != 1:
+        raise ValueError(f"{folder / 'plan.json'} is of format {plan['format']}, this run.py reads 1: export the folder again")
+    for name, digest in digests:
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise ValueError(f"{folder / name} is not the file that was exported, its checksum differs: copy the folder again")
+    if [int(n) for n in onnxruntime.__version__.split(".")[:2]] < [int(n) for n in needed.split(".")[:2]]:
+        raise ValueError(f"onnxruntime {onnxruntime.__version__} is too old: this model needs {needed} or newer")
+    return plan
+
+
+def beside(name: str) -> Any:
+    """A module of this folder."""
+    sys.path[:0] = [str(HERE)] * (str(HERE) not in sys.path)
+    return importlib.import_module(name)
+
+
+def _session(path: Path, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait would empty a battery
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime has kinds of its own
+        raise ValueError(f"onnxruntime {onnxruntime.__version__} cannot run {path}: {error}") from error
+
+
+def _decoded(data: bytes, colours: bool) -> tuple[Image, Any]:
+    """The image and its alpha, or None."""
+    content = np.frombuffer(data, np.uint8)
+    flags = cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR_RGB if colours else cv2.IMREAD_ANYCOLOR)
+    if (data.startswith(PNG) and (data[25] in (4, 6) or b"tRNS" in data[: data.find(b"IDAT")])) or data[8:12] == b"WEBP":
+        image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+        if image is not None and image.ndim == 3 and image.shape[2] == 4:
+            if b"eXIf" in data or b"EXIF" in data:
+                raise ValueError("it has an alpha channel and may be stored turned; write it upright, without EXIF")
+            return image[..., 2::-1], image[..., 3]
+    if (image := cv2.imdecode(content, flags)) is None:
+        raise ValueError("it is no image that OpenCV knows")
+    return image[..., None] if image.ndim == 2 else image if colours else image[..., ::-1], None
+
+
+def _png(pixels: Any) -> Any:
+    return cv2.imencode(".png", pixels)[1] if cv2 else beside("without_opencv").as_png(pixels)
+
+
+def _resized(image: Image, size: Sequence[int]) -> Image:
+    """By area where a side shrinks to half or less, else bilinear, as in training."""
+    height, width = image.shape[:2]
+    small = (min(height, size[0]), min(width, size[1])) if height >= 2 * size[0] or width >= 2 * size[1] else ()
+    if cv2 is None:
+        return beside("without_opencv").resized(image, size, small)
+    image = cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA) if small else image
+    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR).reshape(*size, -1)
+
+
+@contextmanager
+def kept(path: Path | None, mode: str = "w") -> Iterator[Any]:
+    """A file that takes its name once all of it is written; None is the screen."""
+    if path is None:
+        yield sys.stdout
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, mode, encoding="utf-8" if mode == "w" else None, newline="" if mode == "w" else None) as file:
+            yield file
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def photos(places: Sequence[str], masks: str, suffix: str) -> Iterator[tuple[str, Path, Path | None]]:
+    """Of files and of folders: a name, the file, and the file for its mask."""
+    owners: dict[Path, Path] = {}
+    for place in map(Path, places):
+        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES) if place.is_dir() else [place]
+        if not files or not place.exists():
+            raise FileNotFoundError(f"no image {place}")
+        for path in files:
+            mask = Path(masks) / (path.relative_to(place) if place.is_dir() else Path(path.name)).with_suffix(suffix)
+            if masks and owners.setdefault(mask, path) != path:
+                raise ValueError(f"--masks: {owners[mask]} and {path} would both be {mask}; ask about them apart")
+            yield str(path), path, mask if masks else None
+
+
+def frames(source: int | str, masks: str, suffix: str) -> Iterator[tuple[str, Image, Path | None]]:
+    """The same of a camera's number or a video's file, with images, until the end or Ctrl-C."""
+    stream, number = cv2.VideoCapture(source), 0
+    while stream.isOpened() and (read := stream.read())[0]:
+        yield f"{source}#{number}", read[1][..., ::-1], Path(masks) / f"{number}{suffix}" if masks else None
+        number += 1
+    if not number:
+        raise OSError(f"{'camera' if isinstance(source, int) else 'video'} {source} cannot be opened, or shows nothing")
+
+
+def table(model: Model, a: argparse.Namespace) -> int:
+    """A line for each image; 1 where some could not be read."""
+    of, moving, failed = model.plan["answer"], a.camera is not None or a.video, 0
+    if moving and (cv2 is None or model.plan["image"]["kind"] != "colour"):
+        raise ValueError("a camera or a video needs OpenCV (pip install opencv-python-headless) and a network that takes colours")
+    if model.plan["crops"] and not a.whole_images:
+        raise ValueError("the network learned from crops of images: if yours are such crops, add --whole-images")
+    if a.masks and not of["suffix"]:
+        raise ValueError("--masks is for networks that answer for each pixel")
+    every = frames(a.video or a.camera, a.masks, of["suffix"]) if moving else photos(a.what, a.masks, of["suffix"])
+    with kept(a.out) as file, suppress(KeyboardInterrupt):  # which is how a camera is ended
+        write = csv.writer(file).writerows
+        write([["file", *of["columns"], "error"]])
+        for name, image, mask in every:
+            try:
+                write(model.lines(name, image if moving else model.read(image), mask))
+            except (ValueError, OSError, MemoryError) as error:
+                write([[name, *[""] * len(of["columns"]), f"{name}: {error or 'out of memory'}"]])
+                failed += 1
+    return int(failed > 0)
+
+
+def bench(model: Model, a: argparse.Namespace) -> int:
+    """Milliseconds for one prepared image: of five rounds the one with the least median, as other programs may disturb some."""
+    image, rounds = np.load(HERE / "samples.npz")["images"][:1], []
+    for _ in range(5):
+        times = [time.perf_counter()]
+        for _ in range(a.warm_up + a.repeats):
+            model.run(image)
+            times.append(time.perf_counter())
+        rounds.append(1000 * np.percentile(np.diff(times)[a.warm_up :], (25, 50, 75)))
+    first, median, third = min(rounds, key=lambda of: float(of[1])).round(4)
+    told = {"precision": model.plan["precision"], "threads": a.threads, "warm_up": a.warm_up, "repeats": a.repeats}
+    told |= {"median_ms": median, "interquartile_range_ms": third - first}
+    if sys.platform != "win32":  # of the process: in bytes on a Mac, else in units of 1024
+        peak = importlib.import_module("resource").getrusage(0).ru_maxrss
+        told["peak_memory_mb"] = round(peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024), 1)
+    told |= {"onnxruntime": onnxruntime.__version__, "machine": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()}
+    with kept(a.out) as file:
+        file.write(json.dumps(told, indent=2) + "\n")
+    return 0
+
+
+def check(model: Model) -> int:
+    """What is made of the samples here, beside what was stored when the folder was written; 1 where they differ."""
+    held, far = np.load(HERE / "samples.npz"), model.plan["tolerance"]
+    prepared = [np.abs(model.prepare(held["picture" + n]) - 1.0 * held["prepared" + n]).max() for n in "01" if "picture" + n in held]
+    answers = [np.abs(model.run(image[None]) - answer).max() for image, answer in zip(held["images"], held["answers"], strict=True)]
+    off = [("prepared images", max(prepared, default=0), 0 if cv2 else far["prepared"]), ("answers", max(answers), far["answers"])]
+    for name, most, legal in off:
+        print(f"{name}: at most {most:.2g} from those in the folder, {legal:.2g} allowed: {'right' if most <= legal else 'DIFFERENT'}")
+    return int(any(most > legal for _, most, legal in off))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", help="image files, folders (searched for images), or one of: bench, check")
+    parser.add_argument("--camera", type=int, metavar="NUMBER")
+    parser.add_argument("--video", metavar="FILE")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the table, or the timings; without it, on the screen")
+    parser.add_argument("--masks", default="", metavar="FOLDER", help="for a file of what each pixel is: classes as PNG, numbers as .npy")
+    parser.add_argument("--whole-images", action="store_true", help="ask a network that learned from crops about images as they are")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: as the runtime chooses")
+    parser.add_argument("--warm-up", type=int, default=20, metavar="N", help="bench: runs before those that count")
+    parser.add_argument("--repeats", type=int, default=200, metavar="N", help="bench: runs of each round")
+    a = parser.parse_args()
+    if not (a.what or a.video) and a.camera is None:
+        parser.error("name images or folders, --camera, --video, bench or check")
+    if a.what == ["check"] and not os.environ.get("XKD_CHECKED"):  # in a process of its own: an instruction that is missing ends it
+        done = subprocess.run([sys.executable, *sys.argv], env=os.environ | {"XKD_CHECKED": "1"}, check=False)
+        if done.returncode < 0:
+            print(f"run.py: onnxruntime {onnxruntime.__version__} ends with signal {-done.returncode} here; try another of its versions")
+        return abs(done.returncode)
+    try:
+        model = Model(a.threads)
+        return check(model) if a.what == ["check"] else bench(model, a) if a.what == ["bench"] else table(model, a)
+    except (ValueError, OSError) as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
