@@ -106,7 +106,15 @@ SAME_GRAPH = (
     "roadscene_few_vit",
 )
 # what another config's comparison trains as its teachers, which compares nothing itself
-TEACHERS = ("digits_generalist", "digits_special_06", "digits_special_2358", "digits_special_479", "digits_wide")
+TEACHERS = (
+    "digits_generalist",
+    "digits_special_06",
+    "digits_special_2358",
+    "digits_special_479",
+    "digits_wide",
+    "roadscene_crops_rgb",
+    "roadscene_crops_thermal",
+)
 
 
 def shipped_but(*slow: str, without: Sequence[str] = ()) -> list[Any]:
@@ -124,7 +132,15 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shipped(request: pytest.FixtureRequest, noise: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A shipped config, with data to run on."""
     path: Path = request.param
-    monkeypatch.setenv("XKD_DATA_ROOT", str(make_data(load_config(path), noise)))
+    folder, config = make_data(load_config(path), noise), load_config(path)
+    own = {config[f"{split}_dataloader"].dataset.root for split in ("train", "val", "test")}
+    for file in (config.get("compare") or {}).get("teachers", {}).values():  # some have learned from another data set
+        teacher = load_config(path.parent / file)
+        if (root := teacher.train_dataloader.dataset.root) not in own and not (folder / root).exists():
+            write_data(
+                teacher, folder / root, as_plain(teacher.distiller.task)["classes"], sorted(set(columns_of(as_plain(teacher.distiller))))
+            )
+    monkeypatch.setenv("XKD_DATA_ROOT", str(folder))
     return path
 
 

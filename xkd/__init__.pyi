@@ -92,6 +92,7 @@ from .losses import (
     ReviewKD as ReviewKD,
     ScaleInvariantLog as ScaleInvariantLog,
     SigmoidKD as SigmoidKD,
+    SmoothedBoxes as SmoothedBoxes,
     SmoothL1 as SmoothL1,
     TokenSimilarity as TokenSimilarity,
     VarianceKD as VarianceKD,

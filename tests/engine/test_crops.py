@@ -31,47 +31,10 @@ from xkd.tasks import Classification, Detection
 
 CLASSES = ("blank", "disc", "bar")
 RUN = Detection(CLASSES)
-BOXED = f"""{runs.HEAD}
-from core_models import Places
-
-from xkd.data.annotations import Masks
-from xkd.data.cache import TeacherCache
-from xkd.graph.inputs import Crops
-from xkd.losses import DICOD, FCOS
-from xkd.tasks import Detection
-
-student = dict(type=Branch, model=dict(type=Places, num_classes=3), view=rgb, weights=dict(type=Random))
-teacher = dict(
-    type=Branch,
-    model=dict(type=CNN, channels=1),
-    view=thermal,
-    weights=dict(type=Random, frozen=True),
-    frozen=True,
-    task=task,
-    eats=dict(type=Crops, size=(8, 8)),
-)
-distiller = dict(
-    type=Distiller,
-    student="rgb",
-    task=dict(type=Detection, classes=("blank", "disc", "bar")),
-    branches=dict(rgb=student, thermal=teacher),
-    terms=dict(
-        boxes=dict(type=Term, loss=dict(type=FCOS), student="rgb.output", teacher="batch.target"),
-        kd=dict(type=Term, loss=dict(type=DICOD), student="rgb.output", teacher="thermal.output"),
-    ),
-)
-boxed = dict(target="boxes", masks=dict(type=Masks, source="none"))
-train_dataloader["dataset"].update(boxed, augment=dict(type=Augment, flip=0.5, scale=(0.8, 1.2), shift=0.1))
-val_dataloader["dataset"].update(boxed)
-test_dataloader["dataset"].update(boxed)
-train_cfg.update(max_epochs=1)
-save_best = "val/ap50"
-teacher_cache = dict(type=TeacherCache, draws=1, folder="FOLDER")
-"""
 
 
 def config(folder: Path, options: dict[str, Any] | None = None) -> Config:
-    return runs.config_of(folder, BOXED.replace("FOLDER", str(folder / "cache")), options)
+    return runs.config_of(folder, runs.BOXED.replace("FOLDER", str(folder / "cache")), options)
 
 
 def output_of(made: Config, folder: Path) -> str:

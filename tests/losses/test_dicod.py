@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from xkd.losses import DICOD
+from xkd.losses import DICOD, SmoothedBoxes
 from xkd.losses.boxes import assigned, parts_of
 
 
@@ -82,3 +82,27 @@ def test_a_teacher_of_other_objects_or_classes_is_refused(scores: Any, legal: st
 def test_impossible_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"tau must be positive|scores is 'softmax' or 'sigmoid'"):
         DICOD(**arguments)
+
+
+@pytest.mark.parametrize("tau", [1.0, 2.0])
+def test_smoothed_labels_are_a_teacher_that_answers_them(tau: float) -> None:
+    student, _, target = given()
+    hot = torch.nn.functional.one_hot(target[..., 4].long().clamp(min=0), 3).double()
+    teacher = tau * (0.8 * hot + 0.2 / 3).log()
+    expected = DICOD(tau)(student, teacher, target).item()
+    assert SmoothedBoxes(tau, 0.2)(student, target).item() == pytest.approx(expected, rel=1e-10)
+    assert expected > 0
+
+
+def test_smoothed_labels_of_rows_without_an_object_teach_nothing() -> None:
+    student, _, target = given()
+    student.requires_grad_()
+    for none in (SmoothedBoxes()(student, target[:, :0]), SmoothedBoxes()(student, target.new_full(target.shape, -1))):
+        assert none.item() == 0
+        assert (torch.autograd.grad(none, student)[0] == 0).all()
+
+
+@pytest.mark.parametrize("arguments", [{"tau": 0.0}, {"smoothing": 1.0}, {"smoothing": -0.1}])
+def test_impossible_smoothing_is_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"tau must be positive and smoothing a share, 0 up to 1; got"):
+        SmoothedBoxes(**arguments)

@@ -68,6 +68,10 @@ class Outline:
         kinds = (Checkpoint, Trained)
         return [name for name, branch in self.branches.items() if branch.get("frozen") and issubclass(branch["weights"]["type"], kinds)]
 
+    def answers_otherwise(self, branch: str) -> bool:
+        """Whether a branch's answers are no answers to the run's question: it has a task of its own, or sees something else."""
+        return any(self.branches[branch].get(key) for key in ("task", "eats"))
+
     @property
     def trained(self) -> list[str]:
         """The branches that learn the task first, in runs of their own."""

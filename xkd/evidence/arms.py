@@ -44,6 +44,7 @@ class Arm:
 
     A `control` is run where it is asked for. A teacher of other classes is tested `through` another config and one of its branches: that of
     the student, whose class map says what its classes mean. `run` is the arm whose run this one is too, with another network to answer.
+    `aside` is trained because others need it, and answers another question, so it is not compared.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Arm:
     control: bool = False
     through: tuple[Callable[[], Config], str] | None = None
     run: str = ""
+    aside: bool = False
 
     @property
     def needs(self) -> list[str]:
@@ -138,7 +140,7 @@ def is_teacher(arm: Arm) -> bool:
 
 def first_teacher(arms: Sequence[Arm]) -> Arm | None:
     """The teacher that others are measured against; None where pairs alone teach, by a network that does not know the task."""
-    return next(filter(is_teacher, arms), None)
+    return next((arm for arm in arms if is_teacher(arm) and not arm.aside), None)
 
 
 def teacher_arms(path: Path, options: Mapping[str, Any], outline: Outline, section: Mapping[str, Any]) -> tuple[list[Arm], dict[str, str]]:
@@ -165,7 +167,7 @@ def teacher_arms(path: Path, options: Mapping[str, Any], outline: Outline, secti
         arm = _teacher(name, title, path.parent / files[branch], section, branch)
         others = {sources[other]: outline.branches[other]["weights"]["path"] for other in named if other != branch}
         through = (partial(load_config, path, options), branch) if outline.branches[branch].get("class_map") else None
-        arms[name] = replace(arm, through=through, teachers=begun(arm.config(), others))
+        arms[name] = replace(arm, through=through, teachers=begun(arm.config(), others), aside=outline.answers_otherwise(branch))
     return [arms[name] for name in in_order(path, {name: arm.teachers.values() for name, arm in arms.items()})], sources
 
 

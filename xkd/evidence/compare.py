@@ -78,20 +78,21 @@ def compare(  # noqa: PLR0913  # each is an option of the command
     root = Path(work_dir or f"work_dirs/compare_{path.stem}" + ("_smoke" if smoke else ""))
     check_room(root, smoke)
     made = chosen(make_arms(path, options or {}), arms, controls)
-    for arm in made:
+    compared = [arm for arm in made if not arm.aside]
+    for arm in compared:
         check_questions(arm.tested()[0])
         tested, node = arm.tested()
         # an ensemble has no map of its own, and no picture is made of who answers beside the student
         asked = not arm.run or node in (tested.get("compare") or {}).get("attention", {})
         if asked and node in tested.distiller.branches:
             check_attention(tested, node)
-    check_comparable(made)
-    metric = chosen_metric(made, metric)
+    check_comparable(compared)
+    metric = chosen_metric(compared, metric)
     check_readable(made)
     with shown_on(display, width=150) as screen:
         folders = run_all(path, options or {}, made, seeds, root, {"amp": amp, "smoke": smoke}, jobs, screen)
-        runs = {arm.name: [read_run(arm, folders[_key(arm.name, seed)]) for seed in range(seeds)] for arm in made}
-        return conclude(load_config(path, options), made, runs, metric, root, command, smoke, screen.console)
+        runs = {arm.name: [read_run(arm, folders[_key(arm.name, seed)]) for seed in range(seeds)] for arm in compared}
+        return conclude(load_config(path, options), compared, runs, metric, root, command, smoke, screen.console)
 
 
 def conclude(

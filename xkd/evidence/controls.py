@@ -113,12 +113,13 @@ def self_taught(config: Config) -> Config:
     student = outline.student
     for name in outline.teachers:
         config.distiller.branches.pop(name)
+    alike = {name for name in outline.teachers if not outline.answers_otherwise(name)}
 
     def own(reading: Reading) -> Reading:
         of = outline.ensembles.get(reading.branch)
-        if of and outline.owners(reading) <= set(outline.teachers) and len(names := {one.name for one in outline.sources(*of)}) == 1:
+        if of and outline.owners(reading) <= alike and len(names := {one.name for one in outline.sources(*of)}) == 1:
             return Reading(SELF, names.pop())  # of many teachers the student is the one
-        return Reading(SELF, reading.name) if reading.branch in outline.teachers else reading
+        return Reading(SELF, reading.name) if reading.branch in alike else reading
 
     for name, explained in outline.explanations(student).items():
         config.distiller.branches[student].explanations[name].classes = str(own(explained))

@@ -70,15 +70,17 @@ def diagnose(arms: list[Arm], share: float, root: Path, display: Display) -> Dia
     distilled = named["distilled"]
     check_measured(distilled)
     config = distilled.config()
-    folders = {}
-    for name in (*distilled.teachers.values(), "alone"):
+    folders, teachers = {}, {branch: source for branch, source in distilled.teachers.items() if not named[source].aside}
+    for name in (*teachers.values(), "alone"):
         short = shortened(named[name], share)
         folders[name] = train_arm(short, 0, root, {}, {"amp": False, "smoke": False}, display)
     student = load_student(config, str(folders["alone"] / "best.pth"), distilled.branch)
     pairs: Any = build_loader(config.train_dataloader, 0).dataset
     unlabelled = sum(row.labels is None for row in pairs.rows), len(pairs)
     answers = []
-    for branch, source in distilled.teachers.items():
+    if aside := sorted(set(distilled.teachers) - set(teachers)):
+        answers.append(Answer("Is the teacher better?", "unclear", f"{aside} answer another question than the student: nobody can compare"))
+    for branch, source in teachers.items():
         teacher = load_student(config, str(folders[source] / "best.pth"), branch)
         ours, theirs = both_on_val(config, student, teacher)
         answers += [

@@ -26,12 +26,13 @@ def likeness(arms: Mapping[str, Arm], runs: Mapping[str, list[ArmRun]]) -> dict[
     """CKA of each pair of readings that the distilled student's terms compare, for the student alone and the distilled one, first seed."""
     arm = arms["distilled"]
     config = arm.config()
-    pairs = tap_pairs(config, arm.branch, set(arm.teachers))
+    taught_by = {name: source for name, source in arm.teachers.items() if source in runs}
+    pairs = tap_pairs(config, arm.branch, set(taught_by))
     if not pairs:
         return {}
     branches = {arm.branch, *(teacher.branch for _, teacher in pairs)}
     views: dict[str, View] = {name: build(as_plain(config.distiller.branches[name].view)) for name in branches}
-    checkpoints = {name: runs[source][0].checkpoint for name, source in arm.teachers.items()}
+    checkpoints = {name: runs[source][0].checkpoint for name, source in taught_by.items()}
     teachers = {name: _readings(config, name, str(checkpoints[name]), views) for name in branches - {arm.branch}}
     values_of: dict[str, list[float]] = {f"{student} and {teacher}": [] for student, teacher in pairs}
     for source in ("alone", "distilled"):

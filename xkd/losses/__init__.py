@@ -14,7 +14,7 @@ from xkd.losses.cc import CC
 from xkd.losses.crd import CRD
 from xkd.losses.cross_entropy import BinaryCrossEntropy, CrossEntropy
 from xkd.losses.cwd import CWD
-from xkd.losses.dicod import DICOD
+from xkd.losses.dicod import DICOD, SmoothedBoxes
 from xkd.losses.dist import DIST
 from xkd.losses.dkd import DKD
 from xkd.losses.edge_smooth_l1 import EdgeSmoothL1
@@ -95,6 +95,7 @@ __all__ = [
     "ScaleInvariantLog",
     "SigmoidKD",
     "SmoothL1",
+    "SmoothedBoxes",
     "TokenSimilarity",
     "VarianceKD",
 ]
