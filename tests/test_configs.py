@@ -134,12 +134,11 @@ def shipped(request: pytest.FixtureRequest, noise: Path, monkeypatch: pytest.Mon
     path: Path = request.param
     folder, config = make_data(load_config(path), noise), load_config(path)
     own = {config[f"{split}_dataloader"].dataset.root for split in ("train", "val", "test")}
+    columns = sorted(set(columns_of([as_plain(config.distiller), as_plain(config.train_dataloader)])))
     for file in (config.get("compare") or {}).get("teachers", {}).values():  # some have learned from another data set
         teacher = load_config(path.parent / file)
         if (root := teacher.train_dataloader.dataset.root) not in own and not (folder / root).exists():
-            write_data(
-                teacher, folder / root, as_plain(teacher.distiller.task)["classes"], sorted(set(columns_of(as_plain(teacher.distiller))))
-            )
+            write_data(teacher, folder / root, as_plain(teacher.distiller.task)["classes"], columns)
     monkeypatch.setenv("XKD_DATA_ROOT", str(folder))
     return path
 
