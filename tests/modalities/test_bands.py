@@ -81,6 +81,7 @@ def test_a_sensors_no_data_value_holds_beside_the_files(tmp_path: Path) -> None:
     both[-1] = True
     assert np.array_equal(unseen(Thermal(unit="degC", scale=1.0, range=(0.0, 60.0), nodata=-50.0), path), both)
     assert Thermal(nodata=NAN) == Thermal()
+    assert isinstance(Thermal(nodata=0).nodata, float), "a TOML file has 0 for 0.0, which numpy's types and Python 3.11 tell apart"
     depth = np.where(LOST, 65535, 2000).astype(np.uint16)
     cv2.imwrite(str(tmp_path / "d.png"), depth)
     assert np.array_equal(unseen(Depth(limits=(0.3, 99.0), nodata=65535.0), tmp_path / "d.png"), LOST)

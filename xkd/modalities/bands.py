@@ -88,8 +88,8 @@ def several_bands(raster: Raster, table: str, kind: str) -> ValueError:
 
 
 def finite_or_none(value: float | None) -> float | None:
-    """A `nodata` of NaN says nothing that is not so anyway, and would not be equal to itself."""
-    return value if value is not None and math.isfinite(value) else None
+    """A `nodata` of NaN says nothing that is not so anyway, and would not be equal to itself; a whole number is one of TOML."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def nothing_measured(path: Path) -> ValueError:
