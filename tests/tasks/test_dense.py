@@ -18,7 +18,7 @@ from xkd.graph.distiller import Distiller
 from xkd.graph.term import Term
 from xkd.graph.weights import Random
 from xkd.losses import KD, PixelL1, ScaleInvariantLog
-from xkd.statistics import run_of
+from xkd.statistics import Comparison, run_of, summarise
 from xkd.statistics.measures import SHARE
 from xkd.tasks import Dense, Task, task_of
 
@@ -130,6 +130,18 @@ def test_measures_of_a_resample_are_those_of_the_repeated_images(task: Dense) ->
         for value, counts in zip(drawn, weights.astype(int), strict=True):
             rows = np.repeat(np.arange(12), counts)
             assert value == pytest.approx(measure.statistic(run_of(one.predictions[rows], one.target[rows]))), measure.name
+
+
+def test_arms_with_the_same_unknown_pixels_are_compared() -> None:
+    arms = {"alone": [run(noise=0.3)], "distilled": [run(noise=0.1)], "shuffled": [run(noise=0.3, seed=2)]}
+    summary = summarise(Comparison(arms), DEPTH.measures(), "abs_rel", "")
+    assert summary.gain.high < 0
+    assert "is better than the student alone by -" in summary.finding
+    assert "points of AbsRel" in summary.finding
+    other = run()
+    other.target[0, 0, 0, 0] = 3.0 if np.isnan(other.target[0, 0, 0, 0]) else np.nan
+    with pytest.raises(ValueError, match="arm 'distilled' was tested on other rows than 'alone'"):
+        Comparison({"alone": [run()], "distilled": [other]})
 
 
 def test_chance_is_told_from_knowledge() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Comparison:
         first = next(iter(self.arms.values()))[0]
         for name, runs in self.arms.items():
             known = (first.rows, first.target, first.clusters)
-            if not all(all(map(np.array_equal, (run.rows, run.target, run.clusters), known)) for run in runs):
+            if not all(all(map(_same, (run.rows, run.target, run.clusters), known)) for run in runs):
                 raise ValueError(f"arm '{name}' was tested on other rows than '{next(iter(self.arms))}', so they cannot be compared")
 
     @property
@@ -89,6 +90,11 @@ class Comparison:
         """Their names, and which of them each row is of."""
         names, rows = np.unique(next(iter(self.arms.values()))[0].clusters, return_inverse=True)
         return names, rows
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Numbers that nobody knows are the same ones."""
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == other.dtype.kind == "f")
 
 
 def _in_all_seeds(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
