@@ -1,6 +1,7 @@
-"""Make the camera and LiDAR frames of KITTI's drive 52 into a data set: one row per vehicle, and as much background.
+"""Make the camera and LiDAR frames of KITTI's drive 52 into a data set: one row per vehicle, and as much background; or one per frame.
 
-    python datasets/kitti_drive52/prepare.py --source DIR --out data/kitti_drive52
+    python datasets/kitti_drive52/prepare.py --source DIR
+    python datasets/kitti_drive52/prepare.py --source DIR --task frames
 
 README.md beside this file says what DIR has to hold.
 """
@@ -27,6 +28,7 @@ from xkd.modalities.scans import read_scan
 from xkd.modality import Shot
 
 CLASSES = ("background", "car", "van", "truck")
+TASKS = {"vehicles": CLASSES, "frames": CLASSES[1:]}  # their classes
 NEEDED = ("image", "lidar", "calib", "label", "train.txt", "val.txt", "test.txt")
 MARGIN = 1.15  # side of a crop over the longest side of its box
 FEWEST_POINTS = 20  # LiDAR points in the vehicle's 3D box, or in a square of background
@@ -37,7 +39,7 @@ VIEW = (64, 64)  # at which the statistics are taken
 OUTPUTS = ("range", "height", "intensity", "valid")
 WORDS = 17  # of a line in label/: KITTI's 15, the number of points in the box and where the box is from
 
-TOML = """name = "kitti_drive52"
+TOML = """name = "{name}"
 licence = "KITTI: CC BY-NC-SA 3.0"
 source = "KITTI raw, 2011_09_26 drive 0052 (Geiger et al., IJRR 2013), by way of udacity/SFND_3D_Object_Tracking"
 labels = "single"
@@ -82,7 +84,7 @@ class Frame:
     vehicles: tuple[Vehicle, ...]
 
 
-def prepare(source: Path, out: Path, seed: int = 0) -> dict[str, int]:
+def prepare(source: Path, out: Path, seed: int = 0, task: str = "vehicles") -> dict[str, int]:
     """Write the data set; returns what was left out: frames of no split, vehicles too small or with too few points, places not found."""
     if missing := [name for name in NEEDED if not (source / name).exists()]:
         raise FileNotFoundError(f"{source}: lacks {missing}; README.md beside this script describes the layout {list(NEEDED)}")
@@ -95,9 +97,12 @@ def prepare(source: Path, out: Path, seed: int = 0) -> dict[str, int]:
             for path in (f"image/{frame.name}.jpg", f"lidar/{frame.name}.bin"):
                 shutil.copyfile(source / path, draft / path)
             write_calibration(draft / f"calibration/{frame.name}.json", frame.camera)
-        rows = [row for frame in frames for row in _rows(draft, frame, np.random.default_rng([seed, int(frame.name[-4:])]), left_out)]
+        if task == "frames":
+            rows = [_row(frame, "", "", Box(0, 0, *map(float, frame.camera.size)), "") | {"crop": ""} for frame in frames]
+        else:
+            rows = [row for frame in frames for row in _rows(draft, frame, np.random.default_rng([seed, int(frame.name[-4:])]), left_out)]
         write_rows(draft, rows)
-        (draft / "manifest.toml").write_text(_toml(draft, [row for row in rows if row["split"] == "train"]), "utf-8")
+        (draft / "manifest.toml").write_text(_toml(draft, [row for row in rows if row["split"] == "train"], task), "utf-8")
     return dict(left_out)
 
 
@@ -197,7 +202,7 @@ def background(crop: Box, frame: Frame, points: Points, rng: np.random.Generator
 def _row(frame: Frame, suffix: str, label: str, crop: Box, source: str) -> dict[str, str]:
     inside = [vehicle for vehicle in frame.vehicles if overlap(vehicle.box, crop)]
     return {
-        "id": f"{frame.name}-{suffix}",
+        "id": f"{frame.name}-{suffix}" if suffix else frame.name,
         "split": frame.split,
         "group": frame.block,
         "rgb": f"image/{frame.name}.jpg",
@@ -219,8 +224,8 @@ def _lidar() -> LiDAR:
     return LiDAR(outputs=OUTPUTS, occlusion=1, densify=2)
 
 
-def _toml(root: Path, rows: list[dict[str, str]]) -> str:
-    """With the mean and standard deviation over the train crops; of the LiDAR's values over the pixels that have one."""
+def _toml(root: Path, rows: list[dict[str, str]], task: str) -> str:
+    """With the mean and standard deviation over the train rows; of the LiDAR's values over the pixels that have one."""
     rgb, lidar = RGB(), _lidar()
     colours, returns = [], []
     for _, of_frame in groupby(rows, key=lambda row: row["frame"]):
@@ -228,15 +233,16 @@ def _toml(root: Path, rows: list[dict[str, str]]) -> str:
         image = rgb.read(Shot((root / crops[0]["rgb"],)))
         scan = lidar.read(Shot((root / crops[0]["lidar"],), root / crops[0]["calibration"]))
         for row in crops:
-            crop = Box(*map(float, row["crop"].split()))
+            crop = Box(*map(float, row["crop"].split())) if row["crop"] else Box(0, 0, image.shape[1], image.shape[0])
             colours.append(_moments(rgb.place(image, IDENTITY, VIEW, crop)))
             placed = lidar.place(scan, IDENTITY, VIEW, crop)
             returns.append(_moments(np.where(placed[..., -1:] == 1, placed[..., :-1], np.nan)))
     rgb_mean, rgb_std = _mean_std(colours)
     lidar_mean, lidar_std = _mean_std(returns)
-    quoted = {"classes": list(CLASSES), "outputs": list(OUTPUTS)}
+    quoted = {"classes": list(TASKS[task]), "outputs": list(OUTPUTS)}
     return TOML.format(
         **{key: "[" + ", ".join(f'"{name}"' for name in names) + "]" for key, names in quoted.items()},
+        name="kitti_drive52" if task == "vehicles" else f"kitti_drive52, {task}",
         rgb_mean=rgb_mean,
         rgb_std=rgb_std,
         lidar_mean=[*lidar_mean, 0.5],
@@ -259,14 +265,16 @@ def _mean_std(moments: list[NDArray[np.float64]]) -> tuple[list[float], list[flo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path, required=True, help="folder with image/ lidar/ calib/ label/ and three lists of frames")
-    parser.add_argument("--out", type=Path, default=Path("data/kitti_drive52"), help="folder to make (%(default)s)")
+    parser.add_argument("--task", choices=list(TASKS), default="vehicles", help="what a row is (%(default)s)")
+    parser.add_argument("--out", type=Path, help="folder to make (data/kitti_drive52, of frames data/kitti_drive52_frames)")
     parser.add_argument("--seed", type=int, default=0, help="of the squares of background (%(default)s)")
     arguments = parser.parse_args()
+    out = arguments.out or Path(f"data/kitti_drive52{'_frames' if arguments.task == 'frames' else ''}")
     try:
-        left_out = prepare(arguments.source, arguments.out, arguments.seed)
+        left_out = prepare(arguments.source, out, arguments.seed, arguments.task)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    print(f"{arguments.out}: written; left out: {left_out}")
+    print(f"{out}: written; left out: {left_out}")
 
 
 if __name__ == "__main__":

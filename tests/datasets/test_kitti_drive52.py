@@ -219,3 +219,20 @@ def test_real_points_lie_in_the_boxes(script: ModuleType, tmp_path: Path) -> Non
         shares = [vehicle.share for vehicle in vehicles if vehicle.num_points]
         assert len(shares) >= 7
         assert min(shares) > 0.99
+
+
+def test_whole_frames_are_rows_without_a_label(script: ModuleType, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "frames"
+    assert script.prepare(source, out, task="frames") == {"frames of no split": 1}
+    manifest = Manifest.load(out)
+    assert (manifest.name, manifest.classes) == ("kitti_drive52, frames", ("car", "van", "truck"))
+    assert [(row.id, row.split, row.labels, row.crop) for row in manifest.rows] == [
+        (f"t_000{number}", split, None, None) for number, split in ((0, "train"), (1, "train"), (3, "val"), (4, "test"))
+    ]
+    assert manifest.rows[0].boxes == ((Box(57.75, 20.85, 80.05, 38.85), "car"),)
+    metres = {"outputs": ("range",), "range": (2.0, 80.0), "densify": 0, "mean": (), "std": ()}
+    views = [View("rgb", sensor(str(out), "rgb"), (30, 80)), View("depth", sensor(str(out), "lidar", metres), (30, 80))]
+    target = PairedDataset(str(out), "train", views, Augment(), target="view:depth")[0].target
+    known = target[~target.isnan()]
+    assert 50 < len(known) < 0.6 * target.numel(), "a scan is sparse"
+    assert ((known > 8.5) & (known < 40)).all(), "the car and the wall"
