@@ -132,7 +132,7 @@ def test_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_visualize_and_predict(folder: Path, tmp_path: Path) -> None:
     student, checkpoint = str(folder / "student.py"), str(folder / "run/best.pth")
-    assert cli.run("visualize", [student, checkpoint, "--num", "2", "--no-teachers", "--out", str(tmp_path)]) == 0
+    assert cli.run("visualize", [student, checkpoint, "--num", "2", "--out", str(tmp_path)]) == 0
     assert (tmp_path / "contact_sheet.png").is_file()
     out, masks = tmp_path / "answers.csv", tmp_path / "answers"
     words = [student, checkpoint, str(folder / "data/tiny/rgb"), "--whole-images", "--out", str(out), "--masks", str(masks)]

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from numpy.typing import NDArray
 
 from xkd.engine.hooks import distiller_of
-from xkd.engine.panels import Looker, attention_method, panel_rows, picture_method, test_samples
+from xkd.engine.panels import Looker, panel_rows, picture_method, teacher_method, test_samples
 from xkd.engine.student import Student
 from xkd.graph.inputs import WHOLE
 from xkd.visualise import draw_pixels
@@ -45,7 +45,7 @@ class PanelHook(Hook):
         distiller = distiller_of(runner)
         name = distiller.student_name
         lookers = [
-            Looker(f"teacher ({other})", Student(branch, distiller.task_of(other), other), attention_method(runner.cfg, other))
+            Looker(f"teacher ({other})", Student(branch, distiller.task_of(other), other), teacher_method(runner.cfg, other))
             for other, branch in distiller.branches.items()
             if branch.frozen and branch.eats == WHOLE  # what it is shown of a row is no panel's
         ]

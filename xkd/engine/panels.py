@@ -50,6 +50,15 @@ def attention_method(config: Config, branch: str) -> str:
     return f"tap:{attention[0]}" if attention else "grad_cam"
 
 
+def teacher_method(config: Config, branch: str) -> str:
+    """Where a teacher looks where the config says how to show that, or the task has no picture of an answer; else its answer."""
+    own = as_plain(config.distiller.branches[branch])
+    named = branch in as_plain(config.get("compare") or {}).get("attention", {})
+    if named or own.get("task") or any(tap.get("kind") == "attention" for tap in (own.get("taps") or {}).values()):
+        return attention_method(config, branch)
+    return picture_method(config, branch)
+
+
 def picture_method(config: Config, branch: str) -> str:
     """What a person wants to see of a branch: what it says of each pixel where it does, else where it looks."""
     task: Task = build(as_plain(config.distiller.task), "distiller.task")
@@ -121,7 +130,7 @@ def teachers(config: Config, checkpoint: str) -> list[Looker]:
         if path is None or not Path(path).is_file():
             where = f"{path} is gone" if path else f"{checkpoint} does not say where it was"
             raise FileNotFoundError(f"the teacher '{name}' cannot be shown: {where}; --no-teachers leaves it out")
-        lookers.append(Looker(f"teacher ({name})", load_student(config, path, name), attention_method(config, name)))
+        lookers.append(Looker(f"teacher ({name})", load_student(config, path, name), teacher_method(config, name)))
     return lookers
 
 
