@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xkd.losses.boxes import Dense, assigned, check_boxes, example_boxes, example_output, parts_of
+from xkd.losses.boxes import Places, assigned, check_boxes, example_boxes, example_output, parts_of
 from xkd.losses.precision import in_float32
 
 
@@ -95,7 +95,7 @@ class SmoothedBoxes(nn.Module):
         return _followed(dense, hot * (1 - self.smoothing) + self.smoothing / classes, assigned(dense, target), self.tau)
 
 
-def _followed(dense: Dense, shares: Float[Tensor, "b m k"], which: Int[Tensor, "b n"], tau: float) -> Float[Tensor, ""]:
+def _followed(dense: Places, shares: Float[Tensor, "b m k"], which: Int[Tensor, "b n"], tau: float) -> Float[Tensor, ""]:
     """tau^2 * KL of each location's classes from the shares of the object that it stands for, mean over such locations."""
     positive = (which >= 0).unsqueeze(2)
     answers = shares.gather(1, which.clamp(min=0).unsqueeze(2).expand(-1, -1, shares.shape[2]))
