@@ -3,7 +3,7 @@
     python datasets/kitti_drive52/prepare.py --source DIR --task frames
     xkd compare configs/rgb_lidar/kitti_drive52_depth.py --arms alone distilled shuffled
 
-The student sees the image and learns from the scanner's returns, on about a tenth of the pixels. The teacher is the same network with image
+The student sees the image and learns from the scanner's returns, on about a third of the pixels. The teacher is the same network with image
 and scan as its input. It learns from the same returns, of which its own input has lost a part, so that it fills gaps; its dense answer
 teaches the student everywhere. Asked on test rows it sees all that it is measured by: its error is that of copying, and no mark to reach.
 """

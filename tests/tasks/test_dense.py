@@ -177,10 +177,11 @@ def test_what_it_says_of_an_image() -> None:
     assert (answer.said, answer.caption, answer.verdict) == ("mean 25 m", "off by 1 m", "")
     assert (answer.values, answer.cells) == ({"range": 25.0}, ("25", "10", "40"))
     assert DEPTH.columns == ("mean range [m]", "lowest range [m]", "highest range [m]")
-    torch.testing.assert_close(answer.levels["range (2 to 80 m)"], (prediction[0] - 2) / 78)
+    torch.testing.assert_close(answer.levels["range (2 to 80 m), logarithmic"], (prediction[0] / 2).log() / np.log(40))
+    torch.testing.assert_close(TWO.answer(prediction.repeat(2, 1, 1)).levels["range (2 to 80 m)"], (prediction[0] - 2) / 78)
     truth = DEPTH.truth(target)
     assert truth.said == "mean 26 m in 50% of the pixels"
-    assert truth.levels["range (2 to 80 m)"].isnan().sum() == 2
+    assert truth.levels["range (2 to 80 m), logarithmic"].isnan().sum() == 2
     nothing = torch.full_like(target, torch.nan)
     assert DEPTH.truth(nothing).said == "nothing measured"
     assert DEPTH.answer(prediction, nothing).caption == ""

@@ -19,8 +19,7 @@ def errors_of(loss: str, student: Maps, teacher: Maps) -> tuple[Maps, Bool[Tenso
     """Student less teacher, 0 and without a gradient where the teacher is NaN, and where it is not."""
     require_one_grid(loss, student, teacher)
     known = ~teacher.isnan()
-    # the difference first, or a NaN would reach the gradient
-    return torch.where(known, student - torch.where(known, teacher, student.detach()), 0.0), known
+    return torch.where(known, student - teacher, 0.0), known
 
 
 def mean_of_known(values: Float[Tensor, "b ..."], known: Bool[Tensor, "b ..."]) -> Float[Tensor, ""]:

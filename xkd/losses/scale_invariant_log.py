@@ -44,7 +44,7 @@ class ScaleInvariantLog(nn.Module):
             least = float(student.detach().min())
             raise ValueError(f"ScaleInvariantLog takes numbers above 0, the student gives {least:g}: use Dense(ratios=True), or PixelL1")
         known = teacher > 0  # NaN is not
-        ratios = torch.where(known, student.log() - torch.where(known, teacher, student.detach()).log(), 0.0).flatten(1)
+        ratios = torch.where(known, student.log() - teacher.log(), 0.0).flatten(1)
         count = known.flatten(1).sum(1)
         mean = ratios.sum(1) / count.clamp(min=1)
         of_images = ratios.square().sum(1) / count.clamp(min=1) - self.share * mean.square()

@@ -111,7 +111,7 @@ class Dense(Task):
     def loss(self, output: Float[Tensor, "b q y x"], target: Float[Tensor, "b q y x"]) -> Float[Tensor, ""]:
         """Mean absolute error of known pixels, as a share of the ranges."""
         known = ~target.isnan()
-        errors = (output - torch.where(known, target, output.detach())) / self._spans(output)
+        errors = torch.where(known, (output - target) / self._spans(output), 0.0)
         return errors.abs().sum() / known.sum().clamp(min=1)
 
     def example_target(self, rows: int, size: tuple[int, int]) -> Float[Tensor, "b q y x"]:
@@ -142,8 +142,12 @@ class Dense(Task):
         return Reply(f"mean {self._said(target.nanmean((1, 2)))} in {known:.0%} of the pixels", levels=self._levels(target))
 
     def _levels(self, values: Float[Tensor, "q y x"]) -> dict[str, Tensor]:
-        low = values.new_tensor([number.range[0] for number in self.quantities])[:, None, None]
-        return dict(zip(self.described, (values - low) / self._spans(values), strict=True))
+        """Of ratios the logarithm is shown: near differences count as much as far ones of the same share."""
+        low, high = (values.new_tensor(ends)[:, None, None] for ends in zip(*(number.range for number in self.quantities), strict=True))
+        if not self.ratios:
+            return dict(zip(self.described, (values - low) / (high - low), strict=True))
+        names = [f"{words}, logarithmic" for words in self.described]
+        return dict(zip(names, (values / low).log() / (high / low).log(), strict=True))
 
     def _said(self, values: Float[Tensor, " q"]) -> str:
         shown = [f"{value:.3g} {number.unit}".rstrip() for number, value in zip(self.quantities, values.tolist(), strict=True)]
