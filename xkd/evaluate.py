@@ -9,7 +9,7 @@ from itertools import compress
 import torch
 from torch import Tensor
 
-from xkd.batch import Batch
+from xkd.batch import Batch, View
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
 from xkd.graph.inputs import Crops
@@ -89,6 +89,16 @@ def predict_boxes(branch: Branch, run: Task, batches: Iterable[Batch]) -> Predic
         raise ValueError(f"no row has a box in view '{branch.view.name}', so there is nothing to evaluate")
     values, target = (torch.cat(column) for column in zip(*parts, strict=True))
     return Predictions(values, target, torch.ones(len(target), dtype=torch.bool), (), tuple(broken))
+
+
+def predict_by(answer: Callable[[Tensor], Tensor], view: View, task: Task, batches: Iterable[Batch]) -> Predictions:
+    """The same of a network that runs elsewhere: `answer` takes a batch's images (B, C, H, W) in the sensor's unit, on the CPU."""
+
+    def of(batch: Batch) -> Answer:
+        there = batch.present[view.name]
+        return answer(batch.views[view.name]) if there.any() else torch.empty(0), there
+
+    return _collected(of, task, batches, torch.device("cpu"))
 
 
 def predict_together(distiller: Distiller, ensemble: str, batches: Iterable[Batch]) -> Predictions:

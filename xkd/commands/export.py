@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from xkd.commands.checkpoint_argument import add_arm, checkpoint_of
 from xkd.engine.config import parse_options
+from xkd.engine.int8 import Int8
 from xkd.engine.screen import Screen
 from xkd.engine.use import export
 
@@ -18,13 +19,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("config")
     parser.add_argument("checkpoint")
     parser.add_argument("--out", default="student.onnx", help="a file .onnx, or a folder for the model and its runner (%(default)s)")
+    parser.add_argument("--precision", choices=("float32", "int8"), default="float32", help="(%(default)s)")
+    parser.add_argument("--for", dest="target", choices=("processors", "tensorrt"), default="processors", help="int8 (%(default)s)")
+    lost = "int8: refused where more of the first measure is lost on val or test (%(default)s)"
+    parser.add_argument("--lose-at-most", type=float, default=0.01, metavar="SHARE", help=lost)
+    parser.add_argument("--calibrate-on", type=int, default=256, metavar="ROWS", help="int8: training rows (%(default)s)")
     parser.add_argument("--no-test", action="store_true", help="leave the test split's metrics out of the card (the data may be elsewhere)")
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE")
     add_arm(parser)
     a = parser.parse_args(arguments)
     checkpoint = checkpoint_of(a)
-    report = export(a.config, checkpoint, a.out, with_test=not a.no_test, options=parse_options(a.cfg_options))
-    console = Screen()
+    int8 = Int8(a.target, a.lose_at_most, a.calibrate_on) if a.precision == "int8" else None
+    console, options = Screen(), parse_options(a.cfg_options)
+    report = export(a.config, checkpoint, a.out, with_test=not a.no_test, int8=int8, options=options, say=console.print)
     console.print(f"{report.model}: {report.num_bytes / 1e6:.1f} MB, {report.card.parameters:,} parameters")
     console.print(f"largest difference of a probability from PyTorch on {report.num_compared} images: {report.max_difference:.1e}")
     if a.out.endswith(".onnx"):

@@ -61,6 +61,7 @@ class ModelCard:
     metrics: dict[str, float]
     caveats: tuple[str, ...]
     precision: str
+    quantisation: dict[str, Any]  # of int8: what calibrated it, its scores and its time beside those of float32
     needs: dict[str, str]  # the lowest onnxruntime that runs the file, and why: its opset and its IR version
     versions: dict[str, str]
 
@@ -96,6 +97,7 @@ def card_of(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters
         metrics=dict(notes.metrics),
         caveats=(*notes.caveats, *([_OF_CROPS] if notes.crops else [])),
         precision="float32",
+        quantisation={},
         needs=needs,
         versions={
             "xkd": xkd.__version__,
@@ -150,6 +152,7 @@ def card_markdown(card: ModelCard, file_name: str, usage: Sequence[str] = ()) ->
         f"| parameters | {card.parameters:,}, {card.precision} |",
         f"| runs with | onnxruntime {card.needs['onnxruntime']} or newer (opset {card.needs['opset']}, IR {card.needs['ir']}) |",
         *([f"| data | {card.data} |"] if card.data else []),
+        *_quantised(card.quantisation),
         *(f"| {name} | {value:.4g} |" for name, value in card.metrics.items()),
         f"| versions | {', '.join(f'{name} {version}' for name, version in card.versions.items())} |",
         "",
@@ -168,3 +171,18 @@ def card_markdown(card: ModelCard, file_name: str, usage: Sequence[str] = ()) ->
         "",
     ]
     return "\n".join(lines)
+
+
+def _quantised(facts: Mapping[str, Any]) -> list[str]:
+    """Rows of the card: a measure on each split, time and size, of float32 and of int8."""
+    if not facts:
+        return []
+    rows = [f"| int8 | for {facts['for']}, calibrated on {facts['calibrated_on']} training rows |"]
+    for split, of in facts["scores"].items():
+        rows += [f"| {split} {name}, float32 and int8 | {value:.4g} and {of['int8'][name]:.4g} |" for name, value in of["float32"].items()]
+    times, sizes = facts["milliseconds_here"], facts["bytes"]
+    return [
+        *rows,
+        f"| ms for one image, one thread, where it was exported | {times['float32']:.3f} and {times['int8']:.3f} |",
+        f"| MB | {sizes['float32'] / 1e6:.2f} and {sizes['int8'] / 1e6:.2f} |",
+    ]

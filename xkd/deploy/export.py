@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,6 @@ class Network:
 
     content: bytes
     card: ModelCard
-    deployed: Deployed
     max_difference: float
     num_compared: int
 
@@ -73,16 +73,19 @@ class Deployed(nn.Module):
         return (output, self.task.deployed(output))[-len(self.task.outputs) :]
 
 
-def export_onnx(branch: Branch, task: Task, path: Path, notes: CardNotes) -> ExportReport:
+def export_onnx(
+    branch: Branch, task: Task, path: Path, notes: CardNotes, change: Callable[[Network], Network] = lambda network: network
+) -> ExportReport:
     """Write `path` (.onnx), its card (.json) and the card for people (.md), all three or none.
 
     The input is NCHW in the sensor's unit, `uint8` for RGB and `float32` otherwise, of any batch size; the normalisation is
     inside. Before it is kept, the file is run by onnxruntime on random and extreme images and compared with PyTorch: `ValueError`
-    where a prediction differs by more than the task tolerates or is not finite, or where `path` does not end in .onnx.
+    where a prediction differs by more than the task tolerates or is not finite, or where `path` does not end in .onnx. `change` is done
+    to the network then, such as to make it one of int8.
     """
     if path.suffix != ".onnx":
         raise ValueError(f"an exported model is a .onnx file, got '{path}'")
-    network = network_of(branch, task, notes)
+    network = change(network_of(branch, task, notes))
     files = {
         path.with_suffix(".json"): card_json(network.card),
         path.with_suffix(".md"): card_markdown(network.card, path.name, task.usage).encode(),
@@ -100,7 +103,7 @@ def network_of(branch: Branch, task: Task, notes: CardNotes) -> Network:
     model = _traced(deployed, probes[:2])
     card = card_of(branch, task, notes, model, sum(p.numel() for p in deployed.model.parameters()))
     content = with_card(model, card)
-    return Network(content, card, deployed, _compare(content, deployed, probes), len(probes))
+    return Network(content, card, _compare(content, deployed, probes), len(probes))
 
 
 def with_card(model: Any, card: ModelCard) -> bytes:

@@ -9,13 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
+import onnxruntime
 from numpy.typing import NDArray
 
 import xkd
@@ -48,22 +48,32 @@ python run.py bench --threads 1 --out timings.json
 """
 
 
-def write_folder(branch: Branch, task: Task, folder: Path, notes: CardNotes) -> ExportReport:
+def write_folder(
+    branch: Branch, task: Task, folder: Path, notes: CardNotes, change: Callable[[Network], Network] = lambda network: network
+) -> ExportReport:
     """Write `folder`: the ONNX file, card.json and card.md, plan.json, samples with their answers, run.py and what it needs beside it.
 
     An earlier exported folder is replaced, whole or not at all, once `run.py check` has found the new one right. `ValueError` for a folder
-    that holds anything else, and for what `export_onnx` refuses.
+    that holds anything else, and for what `export_onnx` refuses. `change` is done to the network, such as to make it one of int8.
     """
     check_place(folder)
     if not task.recipe:
         raise ValueError(f"run.py knows no answers of a {type(task).__name__}; --out student.onnx writes the network alone")
-    network = network_of(branch, task, notes)
+    exported = network_of(branch, task, notes)
+    network = change(exported)
     samples = samples_of(branch.view)
-    with torch.no_grad():
-        samples["answers"] = network.deployed(torch.from_numpy(samples["images"]))[-1].numpy()
-    content = folder_content(branch, task, network, samples, notes)
+    samples["answers"], plain = (_answers(of.content, task, samples["images"]) for of in (network, exported))
+    # another processor's int8 may be as far from this one's as int8 is from float
+    tolerance = max(task.tolerance, float(np.abs(samples["answers"] - plain).max()))
+    content = folder_content(branch, task, network, samples, notes, tolerance)
     put_folder(folder, content)
     return ExportReport(folder / MODEL, network.card, len(network.content), network.max_difference, network.num_compared)
+
+
+def _answers(content: bytes, task: Task, images: NDArray[Any]) -> NDArray[Any]:
+    """The last of the task's outputs, image by image, as run.py asks."""
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run([list(task.outputs)[-1]], {INPUT: image[None]})[0] for image in images])
 
 
 def check_place(folder: Path) -> None:
@@ -112,9 +122,9 @@ def _recipe(view: View) -> Mapping[str, Any]:
 
 
 def folder_content(
-    branch: Branch, task: Task, network: Network, samples: Mapping[str, NDArray[Any]], notes: CardNotes, tolerance: float = 0.0
+    branch: Branch, task: Task, network: Network, samples: Mapping[str, NDArray[Any]], notes: CardNotes, tolerance: float
 ) -> dict[str, bytes]:
-    """Files by name; `tolerance` is that of an answer, the task's own where it is 0."""
+    """Files by name; `tolerance` is that of an answer."""
     view, last = branch.view, list(task.outputs)[-1]
     recipe = _recipe(view) or {"kind": "array"}
     packed = io.BytesIO()
@@ -136,7 +146,7 @@ def folder_content(
         "crops": notes.crops,
         "segments": [{"file": MODEL, "takes": [INPUT], "gives": [last], "answer": last}],
         "answer": {"suffix": "", **task.recipe},
-        "tolerance": {"prepared": _prepared_tolerance(view), "answers": tolerance or task.tolerance},
+        "tolerance": {"prepared": _prepared_tolerance(view), "answers": tolerance},
         "sha256": {name: hashlib.sha256(text).hexdigest() for name, text in content.items() if name != "run.py"},
     }
     content[_PLAN] = (json.dumps(plan, indent=2, ensure_ascii=False) + "\n").encode()

@@ -3,7 +3,7 @@
 
 python run.py photos/ --out answers.csv | --camera 0 | --video clip.mp4 | bench | check
 
-In your own code: `model = Model()`, then `model.lines("a name", model.read("photo.jpg"))`. What it does stands in plan.json.
+In your own code: `model = Model()`, then `model.lines("a name", model.read(Path("photo.jpg")))`. What it does stands in plan.json.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Model:
         self.plan = read_plan(folder)
         self.parts = [(part, _session(folder / part["file"], threads)) for part in self.plan["segments"]]
 
-    def read(self, path: str | Path) -> Image:
+    def read(self, path: Path) -> Image:
         """`ValueError` for a file that is no image of the network's sensor."""
-        path, of = Path(path), self.plan["image"]
+        of = self.plan["image"]
         if path.suffix.lower() not in SUFFIXES or of["kind"] not in ("colour", "counts"):
             raise ValueError(f"run.py reads {', '.join(SUFFIXES)} of colour and thermal cameras; other files are read by xkd predict")
         data = path.read_bytes()
-        if (data.startswith(PNG) and b"IEND" not in data) or (data.startswith(JPEG) and data.rfind(END) <= data.rfind(SCAN)):
+        if (data.startswith(PNG) and data.rfind(b"IEND") < 0) or (data.startswith(JPEG) and data.rfind(END) <= data.rfind(SCAN)):
             raise ValueError(f"the file is cut off after {len(data)} bytes")
         try:
             image, alpha = (_decoded if cv2 else beside("without_opencv").decoded)(data, of["kind"] == "colour")
@@ -95,8 +95,10 @@ class Model:
         if of["kind"] == "boxes":
             return [[name, *cells, ""] for cells in self._boxes(answer, image.shape)] or [[name, *[""] * 6, ""]]
         if mask:
+            pixels = answer.argmax(0).astype(np.uint8)
+            png = cv2.imencode(".png", pixels)[1] if cv2 else beside("without_opencv").as_png(pixels)
             with kept(mask, "wb") as file:
-                np.save(file, answer) if of["kind"] == "levels" else file.write(_png(answer.argmax(0).astype(np.uint8)))
+                np.save(file, answer) if of["kind"] == "levels" else file.write(png)
         if of["kind"] in ("numbers", "levels"):
             cells = answer if answer.ndim == 1 else np.stack([answer.mean((1, 2)), answer.min((1, 2)), answer.max((1, 2))], 1).ravel()
             return [[name, *(f"{value:.6g}" for value in cells.tolist()), ""]]
@@ -161,10 +163,6 @@ def _decoded(data: bytes, colours: bool) -> tuple[Image, Any]:
     return image[..., None] if image.ndim == 2 else image if colours else image[..., ::-1], None
 
 
-def _png(pixels: Any) -> Any:
-    return cv2.imencode(".png", pixels)[1] if cv2 else beside("without_opencv").as_png(pixels)
-
-
 def _resized(image: Image, size: Sequence[int]) -> Image:
     """By area where a side shrinks to half or less, else bilinear, as in training."""
     height, width = image.shape[:2]
@@ -195,14 +193,15 @@ def photos(places: Sequence[str], masks: str, suffix: str) -> Iterator[tuple[str
     """Of files and of folders: a name, the file, and the file for its mask."""
     owners: dict[Path, Path] = {}
     for place in map(Path, places):
-        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES) if place.is_dir() else [place]
-        if not files or not place.exists():
+        folder = place if place.is_dir() else place.parent
+        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES) if folder == place else [place]
+        if not files or not files[0].exists():
             raise FileNotFoundError(f"no image {place}")
         for path in files:
-            mask = Path(masks) / (path.relative_to(place) if place.is_dir() else Path(path.name)).with_suffix(suffix)
-            if masks and owners.setdefault(mask, path) != path:
+            mask = (Path(masks) / path.relative_to(folder)).with_suffix(suffix) if masks else None
+            if mask and owners.setdefault(mask, path) != path:
                 raise ValueError(f"--masks: {owners[mask]} and {path} would both be {mask}; ask about them apart")
-            yield str(path), path, mask if masks else None
+            yield str(path), path, mask
 
 
 def frames(source: int | str, masks: str, suffix: str) -> Iterator[tuple[str, Image, Path | None]]:

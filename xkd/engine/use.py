@@ -21,6 +21,7 @@ from xkd.deploy.export import ExportReport, export_onnx
 from xkd.deploy.folder import check_place, write_folder
 from xkd.engine.checks import check_annotation
 from xkd.engine.config import as_plain, load_config
+from xkd.engine.int8 import Int8, in_int8
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_student, registered
 from xkd.evaluate import Predictions, measure, predict as predict_rows
@@ -183,15 +184,20 @@ def export(
     out: str | Path = "student.onnx",
     *,
     with_test: bool = True,
+    int8: Int8 | None = None,
     options: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> ExportReport:
     """The student as ONNX with its normalisation inside, compared with PyTorch before it is kept, and its model card.
 
     `out` is a file .onnx, or a folder (a name without a suffix), which then holds a runner too; see `write_folder`.
-    `with_test` measures it on the test split for the card; without it the data may be elsewhere.
+    `with_test` measures it on the test split for the card; without it the data may be elsewhere. `int8` rounds it, measured beside the
+    float one, which `say` is told; see `Int8` for what is refused.
     """
     config = configured(config, options)
     check_answers(config, "exported")
+    if int8 and not with_test:
+        raise ValueError("int8 is calibrated on training rows and measured on val and test: it needs the data, so leave out --no-test")
     if not (in_a_file := Path(out).suffix == ".onnx"):
         check_place(Path(out))
     name = Path(config.filename).name
@@ -209,4 +215,5 @@ def export(
     else:
         student = load_student(config, str(checkpoint))
     notes = CardNotes(Path(name).stem, f"the student '{student.name}' of {name}", data, metrics, caveats, student.of_crops)
-    return (export_onnx if in_a_file else write_folder)(student.branch, student.task, Path(out), notes)
+    change = in_int8(config, student, int8, say) if int8 else lambda network: network
+    return (export_onnx if in_a_file else write_folder)(student.branch, student.task, Path(out), notes, change)
