@@ -14,6 +14,7 @@ from .data.paired import PairedDataset as PairedDataset
 from .data.shuffle import Shuffle as Shuffle
 from .data.supervisor import quantities as quantities
 from .data.windows import Windows as Windows
+from .engine.int8 import Int8 as Int8
 from .engine.precision import BF16OptimWrapper as BF16OptimWrapper
 from .engine.student import Student as Student, load_student as load_student
 from .engine.train import train as train
