@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from number_pairs import write_numbers
 
 from xkd import cli
 from xkd.data.manifest import Manifest
@@ -140,14 +139,6 @@ def test_mistakes(arguments: list[str], message: str, tiny_dataset: Path, tmp_pa
     assert cli.run("init", [str(tiny_dataset), *arguments, "--out", str(tmp_path / "a.py")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "a.py").exists()
-
-
-def test_rows_with_numbers_are_not_taken_for_pixels_unasked(tiny_dataset: Path, tmp_path: Path) -> None:
-    manifest = Manifest.load(str(write_numbers(tiny_dataset, tmp_path / "numbers")))
-    for task in ("", "classification"):
-        with pytest.raises(ValueError, match=r"labelled with numbers \['warmth'\].*task Regression \(--task segmentation learns"):
-            gather(manifest, "rgb", ["thermal"], task)
-    assert gather(manifest, "rgb", ["thermal"], "segmentation").task == "segmentation"
 
 
 def test_a_data_set_without_a_labelled_test_row_says_what_is_missing(tiny_dataset: Path, tmp_path: Path) -> None:

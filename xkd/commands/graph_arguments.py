@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from xkd.init.choices import Wishes
-from xkd.init.facts import TASKS
+from xkd.init.ways import TASKS
 
 
 def add_graph_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def add_graph_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--networks", nargs="+", default=[], metavar="BRANCH=MODEL", help=text)
     parser.add_argument("--pretrained", action="store_true", help="start from timm's pretrained weights (fetched from its hub)")
     parser.add_argument("--weights", default="", metavar="FILE", help="of the pretrained network, or its folder, in place of timm's hub")
-    parser.add_argument("--task", default="", choices=["", *TASKS], help="(classification where rows have labels)")
+    parser.add_argument("--task", default="", choices=["", *TASKS], help="(by what rows have: numbers or labels, else masks, else boxes)")
     parser.add_argument("--epochs", type=int, default=0, help="(by the number of steps)")
     parser.add_argument("--quick", action="store_true", help="small images and few steps: a first answer in minutes")
 

@@ -11,6 +11,7 @@ from xkd.commands.graph_arguments import add_graph_arguments, wishes_of
 from xkd.data.manifest import Manifest, find_dataset
 from xkd.engine.screen import Screen
 from xkd.evidence.first import first_config
+from xkd.init.ways import other_tasks
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,5 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     command = shlex.join(["xkd", "init", *arguments])
     is_new = first_config(manifest, root, wishes_of(a), out, command, a.task)
     console = Screen()
+    if others := other_tasks(manifest, a.task):
+        console.print(others, markup=False, highlight=False)
     console.print(f"{out} {'is written' if is_new else 'was there already, the same'}; next: xkd train {out}, or xkd compare {out}")
     return 0

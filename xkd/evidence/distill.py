@@ -24,6 +24,7 @@ from xkd.evidence.diagnosis import Diagnosis, as_json, diagnose
 from xkd.evidence.first import first_config
 from xkd.files import write_atomically
 from xkd.init.choices import Wishes
+from xkd.init.ways import other_tasks
 from xkd.statistics import Summary
 
 ARMS: Final = ("alone", "distilled", "shuffled")  # beside the teachers: what the first answer rests on
@@ -166,7 +167,10 @@ def checked(manifest: Manifest, out: Path, command: str, display: Display) -> Pa
 def config_of(config: str | Path, folder: Path, root: str, wishes: Wishes, task: str, command: str, display: Display) -> Path:
     """The config that is named, or that in `folder`, which is written where it is not there yet: its owner may have changed it."""
     path = Path(config) if config else folder / "config.py"
-    is_new = not path.exists() and first_config(Manifest.load(root), root, wishes, path, command or "xkd.distill", task)
+    manifest = Manifest.load(root)
+    is_new = not path.exists() and first_config(manifest, root, wishes, path, command or "xkd.distill", task)
+    if is_new and (others := other_tasks(manifest, task)):
+        display.console.print(others, markup=False, highlight=False)
     kept = "is used as it is; for other networks, epochs or sizes edit it, or name another --work-dir"
     display.console.print(f"{path} {'is written' if is_new else kept}", markup=False)
     return path

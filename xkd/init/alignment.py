@@ -14,8 +14,9 @@ from xkd.data.check.strides import least_cell
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
 from xkd.data.windows import Windows
-from xkd.init.choices import STRIDE_INDEX, Choice, Node
+from xkd.init.choices import Choice, Node
 from xkd.init.facts import shown_size
+from xkd.init.ways import STRIDE_INDEX
 from xkd.taps import stage_names
 
 Place = TypeVar("Place", str, tuple[str, str])

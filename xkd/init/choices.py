@@ -19,10 +19,9 @@ _STEPS: Final = {"quick": 300, "full": 800}  # of training, at least: below some
 _EPOCHS: Final = (6, 200)  # least and most
 _CHECKS: Final = 10  # validations of a run
 BATCH: Final = 64
-_BATCH: Final = {"classification": BATCH, "segmentation": 8}
+_BATCH_OF_PICTURES: Final = 8  # whose answers are pictures
 _FEW_ROWS: Final = 5_000  # labelled ones, below which the smaller networks learn as much
 _FEW_LABELS: Final = 0.5  # share of the rows, below which each step is half of labelled rows
-STRIDE_INDEX: Final = 2  # of a network's feature maps, the one that is read for pixels: a grid of one eighth
 NETWORKS: Final = {"few": ("resnet18", "resnet10t"), "many": ("resnet34", "resnet18")}  # teacher, student
 
 
@@ -124,9 +123,9 @@ def _network(wishes: Wishes, column: str, role: str, default: str) -> str:
 
 
 def _sizes(facts: Facts, wishes: Wishes) -> dict[str, tuple[int, int]]:
-    """Each view keeps its files' proportions; in segmentation all have the student's size, since maps are compared pixel by pixel."""
-    own = {name: fitted(*facts.sizes[name], side(wishes.quick)) for name in facts.sizes}
-    return dict.fromkeys(own, own[wishes.student]) if facts.task == "segmentation" else own
+    """Each view keeps its files' proportions; all have the student's size where answers are pictures, since these are compared by place."""
+    own = {name: fitted(*facts.sizes[name], facts.way.magnified * side(wishes.quick)) for name in facts.sizes}
+    return dict.fromkeys(own, own[wishes.student]) if facts.way.task.pictured else own
 
 
 def side(quick: bool) -> int:
@@ -143,6 +142,8 @@ def fitted(height: int, width: int, side: int) -> tuple[int, int]:
 def _why_size(facts: Facts, wishes: Wishes, size: tuple[int, int]) -> str:
     height, width = facts.sizes[wishes.student]
     machine = "small, for a quick look" if wishes.quick else "for a GPU" if torch.cuda.is_available() else "small, since there is no GPU"
+    if facts.way.magnified > 1:
+        machine += f"; {facts.way.magnified} times the side that other tasks get, where the files have it, since objects are small parts"
     return f"(height, width); rows show about {height} x {width}, and proportions are kept, in multiples of {STEP}; {machine}"
 
 
@@ -179,13 +180,13 @@ def _weights(wishes: Wishes, networks: Sequence[str]) -> Choice[bool]:
 
 def _batch_size(facts: Facts) -> Choice[int]:
     """A power of two, at most a quarter of the rows, so that an epoch is some steps."""
-    rows, most = facts.rows["train"], _BATCH[facts.task]
+    rows, most = facts.rows["train"], _BATCH_OF_PICTURES if facts.way.task.pictured else BATCH
     size = min(most, 2 ** max(0, (rows // 4).bit_length() - 1))
     return Choice(size, f"{rows:,} training rows" + ("" if size == most else ": a quarter of them or less"))
 
 
 def _labelled_share(facts: Facts) -> Choice[float] | None:
-    if facts.task == "segmentation" or facts.labelled_share >= _FEW_LABELS:
+    if facts.way.task.grid or facts.labelled_share >= _FEW_LABELS:
         return None
     return Choice(0.5, f"{facts.labelled['train']:,} of {facts.rows['train']:,} training rows are labelled: half of each step is of them")
 
@@ -203,7 +204,7 @@ def _epochs(facts: Facts, wishes: Wishes, batch_size: int) -> Choice[int]:
 
 
 def _mask_term(facts: Facts) -> Choice[bool]:
-    if facts.task == "segmentation" or not facts.masked:
+    if not facts.way.task.of_classes or facts.way.task.grid or not facts.masked:
         return Choice(False, "")
     return Choice(True, f"{facts.masked:,} training rows have a mask: the student's attention is steered to it")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Final, Literal
+from typing import Final
 
 from xkd.data.frame import crop_of, frame_shape
 from xkd.data.manifest import Manifest
 from xkd.data.registration import read_registered
 from xkd.data.rows import SPLITS, Row
 from xkd.data.shots import shot_of
+from xkd.data.targets import labelled_by
 from xkd.data.windows import TYPICAL, Windows
+from xkd.init.ways import Kind, Way, kind_of, other_tasks, way_of
 
-TASKS: Final = ("classification", "segmentation")
-Kind = Literal["classification", "segmentation"]
 _LOOKED_AT: Final = 12  # files of a sensor, to know how large what it shows is
 
 
@@ -25,6 +25,8 @@ class Facts:
 
     manifest: Manifest
     task: Kind
+    way: Way
+    others: str  # which tasks the data could have beside it, "" where nobody asks
     rows: Mapping[str, int]
     labelled: Mapping[str, int]
     masked: int
@@ -46,16 +48,17 @@ def gather(manifest: Manifest, student: str, teachers: Sequence[str], task: str 
             raise KeyError(f"{manifest.root}: no sensor '{name}'; manifest.toml has {sorted(manifest.modalities)}")
     if not teachers or len(set(teachers)) < len(teachers):
         raise ValueError(f"name one teacher or several different ones of {sorted(manifest.modalities)}; got {list(teachers)}")
-    kind = _task(manifest, task)
+    kind = kind_of(manifest, task)
+    way = way_of(manifest, kind, student)
     usable = {split: [row for row in manifest.rows if row.split == split and student in row.files] for split in SPLITS}
-    labelled = {split: sum(_is_labelled(row, kind) for row in rows) for split, rows in usable.items()}
+    known = {split: [row for row in labelled_by(rows, way.target) if row.labels is not None] for split, rows in usable.items()}
     for split in SPLITS:
-        if not labelled[split]:
-            what = "mask" if kind == "segmentation" else "label"
+        # images without any object measure no detector
+        if not (any(row.labels for row in known[split]) if way.target == "boxes" else known[split]):
             raise ValueError(
-                f"{manifest.root}: no row of split '{split}' has {student} and a {what}: a run learns from train, chooses on val and is"
-                f" tested on test. Rows with {student}: { {name: len(rows) for name, rows in usable.items()} }; prepare the data set anew"
-                " (xkd prepare-dataset), which shares labelled rows out to all splits"
+                f"{manifest.root}: no row of split '{split}' has {student} and a {way.lacking}: a run learns from train, chooses on val and"
+                f" is tested on test. Rows with {student}: { {name: len(rows) for name, rows in usable.items()} }; prepare the data set"
+                " anew (xkd prepare-dataset), which shares labelled rows out to all splits"
             )
     train = usable["train"]
     paired = [row for row in train if all(name in row.files for name in teachers)]
@@ -65,37 +68,16 @@ def gather(manifest: Manifest, student: str, teachers: Sequence[str], task: str 
     return Facts(
         manifest=manifest,
         task=kind,
+        way=way,
+        others=other_tasks(manifest, task),
         rows={split: len(rows) for split, rows in usable.items()},
-        labelled=labelled,
+        labelled={split: len(rows) for split, rows in known.items()},
         masked=sum(bool(row.mask) for row in train) if manifest.mask else 0,
         paired=len(paired),
         sizes={name: shown_size(manifest, paired, name) for name in {student, *teachers}},
         channels={name: manifest.modalities[name].channels for name in {student, *teachers}},
         clustered=len(groups) < len(manifest.rows),
     )
-
-
-def _task(manifest: Manifest, task: str) -> Kind:
-    """The named one, or classification where any row has a label, else segmentation where rows have masks."""
-    has_labels = any(row.labels for row in manifest.rows)
-    if task and task not in TASKS:
-        raise ValueError(f"no task '{task}'; there are {list(TASKS)}")
-    if manifest.numbers and task != "segmentation":
-        names = [number.name for number in manifest.numbers]
-        instead = " (--task segmentation learns from the masks instead)" if manifest.mask is not None else ""
-        raise ValueError(
-            f"{manifest.root}: rows are labelled with numbers {names}, for which no config is written yet: write one with the task"
-            f" Regression{instead}"
-        )
-    if task == "classification" or (not task and has_labels):
-        return "classification"
-    if manifest.mask is not None:
-        return "segmentation"
-    raise ValueError(f"{manifest.root}: no row has a label, and manifest.toml has no [mask]: no task; xkd pretrain learns from pairs alone")
-
-
-def _is_labelled(row: Row, task: Kind) -> bool:
-    return bool(row.mask) if task == "segmentation" else row.labels is not None
 
 
 def shown_size(manifest: Manifest, rows: Sequence[Row], name: str, windows: Windows | None = None) -> tuple[int, int]:

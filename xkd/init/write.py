@@ -10,9 +10,10 @@ from typing import Any, Final
 import timm
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from xkd.init.choices import STRIDE_INDEX, Choices, Node
+from xkd.init.choices import Choices, Node
 from xkd.init.facts import Facts
 from xkd.init.starts import Start, camera_of
+from xkd.init.ways import Way, classes_of
 from xkd.taps import stage_names
 
 _LEAST_GRID: Final = 4  # positions along the shorter side of an attention map, below which it shows and steers next to nothing
@@ -22,44 +23,42 @@ _WARM: Final = (0.1, 2)  # share of the epochs, at most so many
 
 def render(facts: Facts, choices: Choices, starts: Mapping[str, Start], root: str, file: str, command: str) -> str:
     """The text of the config; `starts` by branch, `root` is where it finds the data, `command` what it was written by."""
-    segmentation, several = facts.task == "segmentation", facts.manifest.multilabel and facts.task == "classification"
+    way = facts.way
     nodes = [*choices.teachers, choices.student]
     views = [node for node in nodes if node.own_view]
     shown = [choices.student.view, *(node.view for node in choices.teachers if node.own_view)]
-    classes = facts.manifest.mask.classes if segmentation and facts.manifest.mask else facts.manifest.classes
     camera = camera_of(facts, nodes) if any(start.on_pairs for start in starts.values()) else None
     loader = PackageLoader("xkd.init", ".")
     environment = Environment(loader=loader, trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
     return environment.get_template("config.jinja").render(
         camera=camera,
-        attention={node.name: _attention(node, segmentation) for node in nodes},
-        best="mean_iou" if segmentation else "macro_f1",
+        attention={node.name: where for node in nodes if (where := _attention(node, way))},
         c=choices,
-        classes="(" + " ".join(f"{json.dumps(name, ensure_ascii=False)}," for name in classes) + ")",
+        described=", ".join(way.task.described),
+        classes=classes_of(way.task.names) if way.task.noun == "classes" else "",
         command=in_docstring(command),
         file=file,
-        imports=_imports(facts, choices, starts, segmentation, several),
+        imports=_imports(facts, choices, starts),
         manifest=facts.manifest,
-        network=lambda node: _network(node, len(classes), segmentation),
+        network=lambda node: _network(node, way),
         nodes=nodes,
+        others=facts.others,
         root=json.dumps(root, ensure_ascii=False),
         rotate=0.0 if _seen_from_above(facts, choices) else _ROTATE,
-        segmentation=segmentation,
-        several=several,
         starts=starts,
         student_first=", ".join(shown),
-        taps={} if segmentation else {node.name: _tap(node) for node in nodes},
+        taps={} if way.task.pictured else {node.name: _tap(node) for node in nodes},
         teacher_names=" and ".join(f"a teacher on {node.column}" for node in choices.teachers),
         views=views,
         warm=max(1, min(_WARM[1], round(_WARM[0] * choices.epochs.value))),
+        way=way,
         weak_colour=type(facts.manifest.modalities[choices.student.column]).__name__ == "RGB",
     )
 
 
-def _imports(facts: Facts, choices: Choices, starts: Mapping[str, Start], segmentation: bool, several: bool) -> list[str]:
-    names = {"Augment", "BF16OptimWrapper", "Branch", "Distiller", "PairedDataset", "Term", "Trained", "View", "sensor"}
-    names |= {"Segmentation", "PixelHead"} if segmentation else {"Classification", "Tap"}
-    names |= {"BinaryCrossEntropy", "SigmoidKD"} if several else {"CrossEntropy", "KD"}
+def _imports(facts: Facts, choices: Choices, starts: Mapping[str, Start]) -> list[str]:
+    names = {"Augment", "BF16OptimWrapper", "Branch", "Distiller", "PairedDataset", "Term", "Trained", "View", "sensor", *facts.way.names}
+    names |= set() if facts.way.task.pictured else {"Tap"}
     names |= {"Pretrained"} if choices.weights.value else {"Random"}
     names |= {"PretrainedOnPairs"} if any(start.on_pairs for start in starts.values()) else set()
     names |= {"MaskEnergy"} if choices.mask_term.value else set()
@@ -73,24 +72,33 @@ def network_of(node: Node, num_classes: int) -> str:
     return f'dict(type=timm.create_model, model_name="{node.network}"{size}, in_chans={node.channels}, num_classes={num_classes})'
 
 
-def _network(node: Node, num_classes: int, segmentation: bool) -> str:
-    if not segmentation:
-        return network_of(node, num_classes)
-    maps = f"features_only=True, out_indices=({STRIDE_INDEX},), in_chans={node.channels}"
+def _network(node: Node, way: Way) -> str:
+    if not way.wrapper:
+        return network_of(node, way.outputs)
+    maps = f"features_only=True, out_indices={way.levels}, in_chans={node.channels}"
     backbone = f'dict(type=timm.create_model, model_name="{node.network}", {maps})'
-    return f"dict(\n    type=PixelHead,\n    backbone={backbone},\n    num_classes={num_classes},\n)"
+    return f"dict(\n    type={way.wrapper},\n    backbone={backbone},\n    num_classes={way.outputs},\n)"
 
 
-def _attention(node: Node, segmentation: bool) -> str:
-    """Which map shows where a branch looks; `ValueError` where a network has no maps to put a head for pixels on."""
-    if not segmentation:
+def _attention(node: Node, way: Way) -> str:
+    """Which map shows where a branch looks, "" of a detector; `ValueError` where a network has no maps to put the task's head on."""
+    if not way.wrapper:
         return "tap:attention"
     try:
-        model = timm.create_model(node.network, features_only=True, out_indices=(STRIDE_INDEX,), in_chans=node.channels)
-    except (RuntimeError, IndexError) as error:
-        raise ValueError(f"'{node.network}' gives no feature maps for segmentation ({error}); a CNN such as resnet18 does") from error
+        model = timm.create_model(node.network, features_only=True, out_indices=way.levels, in_chans=node.channels)
+    except (RuntimeError, IndexError, AssertionError) as error:
+        task = type(way.task).__name__.lower()
+        raise ValueError(
+            f"'{node.network}' gives no feature maps {way.levels} for {task} ({error}); a CNN such as resnet18 does"
+        ) from error
     information: Any = model.feature_info
-    return f"grad_cam:backbone.{information.module_name()[0]}"
+    if way.task.grid:
+        return f"grad_cam:backbone.{information.module_name()[0]}"
+    if len(set(strides := information.reduction())) < len(strides):
+        raise ValueError(
+            f"'{node.network}' gives maps of strides {list(strides)}, detection needs finer and coarser ones, as resnet18 gives"
+        )
+    return ""
 
 
 def _tap(node: Node) -> str:
