@@ -108,6 +108,23 @@ def test_differences_are_measured_over_known_pixels() -> None:
     assert values["r2"] == pytest.approx(1 - np.sum((ours - truth) ** 2) / np.sum((truth - truth.mean()) ** 2)), "over all pixels at once"
 
 
+@pytest.mark.parametrize("task", [DEPTH, INDEX, TWO], ids=["ratios", "differences", "shares"])
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_an_answer_that_is_not_a_number_is_no_unknown_pixel(task: Dense, broken: float) -> None:
+    """It would be left out of the mean, and a network that diverges on hard images be the better for it."""
+    one = run(task)
+    row, quantity, y, x = np.argwhere(~np.isnan(one.target))[0]
+    one.predictions[row, quantity, y, x] = broken
+    measures = task.measures()
+    values = measures.of(one)
+    assert all(np.isnan(value) for name, value in values.items() if name not in ("delta", "r2"))
+    assert not np.isfinite(values.get("r2", np.nan))
+    assert values.get("delta", 0) < DEPTH.measures().of(run(DEPTH, noise=0.0))["delta"]
+    weights = np.random.default_rng(1).multinomial(12, np.full(12, 1 / 12), size=5).astype(float)
+    assert np.isnan(measures.main[0].statistic.drawn(one, weights, np.arange(12))).all()
+    assert measures.each is None or [np.isnan(measures.each.measure(k).statistic(one)) for k in range(2)] == [True, False]
+
+
 def test_unlike_units_are_measured_as_shares_of_the_ranges() -> None:
     one = run(TWO)
     first, second = (

@@ -107,7 +107,7 @@ class PixelErrors:
 
     def _differences(self, run: TestRun) -> NDArray[np.float64]:
         """(N, C, H, W) in the unit of all quantities together, NaN where nobody knows."""
-        differences = run.predictions.astype(np.float64) - run.target
+        differences = _answers(run) - run.target
         return np.asarray(self.share(differences) if self.unit == SHARE else differences, np.float64)
 
     def _absolute(self, run: TestRun) -> NDArray[np.float64]:
@@ -118,7 +118,7 @@ class PixelErrors:
 
     def _relative(self, run: TestRun) -> NDArray[np.float64]:
         target = _positive(run)
-        return _over_pixels(np.abs(run.predictions - target) / target)
+        return _over_pixels(np.abs(_answers(run) - target) / target)
 
     def _close(self, run: TestRun) -> NDArray[np.float64]:
         target, ours = _positive(run), run.predictions.astype(np.float64)
@@ -145,6 +145,11 @@ class PixelErrors:
         return f"{100 * value:{sign}.1f} % of the range" if self.unit == SHARE else f"{value:{sign}.3g} {self.unit}".rstrip()
 
 
+def _answers(run: TestRun) -> NDArray[np.float64]:
+    """An answer that is not a number is as wrong as can be, and no pixel that nobody knows."""
+    return np.nan_to_num(run.predictions.astype(np.float64), nan=np.inf, posinf=np.inf, neginf=-np.inf)
+
+
 def _positive(run: TestRun) -> NDArray[np.float64]:
     """Targets that have ratios; others are unknown."""
     target = run.target.astype(np.float64)
@@ -153,6 +158,27 @@ def _positive(run: TestRun) -> NDArray[np.float64]:
 
 def _mean(of: _Errors) -> Summed:
     return Summed(lambda run: _counted(_over_known(of(run))), mean_of)
+
+
+def _answers(run: TestRun) -> NDArray[np.float64]:
+    """An answer that is not a number is as wrong as can be, and no pixel that nobody knows."""
+    return np.nan_to_num(run.predictions.astype(np.float64), nan=np.inf, posinf=np.inf, neginf=-np.inf)
+
+
+def _positive(run: TestRun) -> NDArray[np.float64]:
+    """Targets that have ratios; others are unknown."""
+    target = run.target.astype(np.float64)
+    return np.where(target > 0, target, np.nan)
+
+
+def _mean(of: _Errors) -> Summed:
+    return Summed(lambda run: _counted(_over_known(of(run))), mean_of)
+
+
+def _finite_mean(sums: Sums) -> NDArray[np.float64]:
+    """Not a number where an answer is none: its error is infinite."""
+    mean = mean_of(sums)
+    return np.where(np.isfinite(mean), mean, np.nan)
 
 
 def _over_pixels(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,8 +194,9 @@ def _over_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _counted(values: NDArray[np.float64]) -> Sums:
+    """What is infinite makes every sum that it is in not a number."""
     known = ~np.isnan(values)
-    return np.stack([np.where(known, values, 0.0), known], axis=-1)
+    return np.stack([np.where(known, np.where(np.isinf(values), np.nan, values), 0.0), known], axis=-1)
 
 
 def _explained(sums: Sums) -> NDArray[np.float64]:
