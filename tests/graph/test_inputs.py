@@ -13,10 +13,13 @@ from core_models import CNN, RGB, RGB_VIEW, TASK, THERMAL, Places, changed, make
 from torch import Tensor, nn
 
 from xkd.batch import Batch, View
+from xkd.ensembles import MinLogit
 from xkd.graph.branch import Branch, Capture, Head
 from xkd.graph.class_map import ClassMap
 from xkd.graph.distiller import Distiller, count_flops
+from xkd.graph.ensemble import Ensemble
 from xkd.graph.explanation import GradCAM
+from xkd.graph.gates import Right
 from xkd.graph.inputs import Crops, Eats, Input, Whole
 from xkd.graph.reading import Readings
 from xkd.graph.term import Term
@@ -209,7 +212,35 @@ def explained(classes: str) -> Branch:
     return classifier(explanations={"map": GradCAM("deep", classes)})
 
 
+def of_more_classes(**terms: Term) -> Distiller:
+    """A run with a frozen branch and a learning one that know a class more than its labels."""
+    more = Classification(("zebra", *TASK.names))
+    branches = {
+        "rgb": rgb_branch(),
+        "teacher": rgb_branch(frozen=True, weights=Random(frozen=True)),
+        **{name: Branch(CNN(3, num_classes=4), RGB_VIEW, Random(frozen=frozen), frozen=frozen, task=more) for name, frozen in OTHERS.items()},
+    }
+    read = any("team.output" in term.readings for term in terms.values())
+    teams = {"team": Ensemble(("frozen.output",), MinLogit())} if read else {}
+    return Distiller(branches, {"ce": Term(CrossEntropy(), "rgb.output", "batch.target"), **terms}, "rgb", TASK, teams)
+
+
+OTHERS = {"frozen": True, "learning": False}
+
+
 MEANINGS: dict[str, tuple[Any, str]] = {
+    "labels that are other classes": (
+        lambda: of_more_classes(own=Term(CrossEntropy(), "learning.output", "batch.target")),
+        r"the loss of term 'own', CrossEntropy, compares 'learning.output' of \['zebra', 'healthy'.*'batch.target' .* are \['healthy'",
+    ),
+    "a gate by labels that are other classes": (
+        lambda: of_more_classes(kd=Term(KD(4.0), "rgb.output", "teacher.output", gate=Right("frozen.output"))),
+        r"the gate of term 'kd', Right, compares 'frozen.output' of \['zebra', 'healthy'.*leave out the branch's task=, or the target",
+    ),
+    "an ensemble by labels that are other classes": (
+        lambda: of_more_classes(kd=Term(KD(4.0), "learning.output", "team.output")),
+        r"ensemble 'team', MinLogit, compares 'frozen.output' of \['zebra', 'healthy'",
+    ),
     "a number of classes that is not the model's": (
         lambda: graph(classifier(CNN(1, num_classes=2))),
         r"branch 'thermal', read by terms \['kd'\]: the network gives \(2, 2\), classification into 3 classes .*make it with num_classes=3",
@@ -420,3 +451,9 @@ def test_what_is_no_input_is_refused() -> None:
 def test_a_capture_is_plain_tensors() -> None:
     capture: Capture = classifier()(boxed(), DETECTION)
     assert set(capture) == {"output"}
+
+
+def test_a_gate_by_labels_lets_branches_of_other_classes_learn_from_each_other() -> None:
+    distiller = of_more_classes(kd=Term(KD(4.0), "learning.output", "frozen.output", gate=Right("rgb.output")))
+    distiller.bind()
+    assert distiller(make_batch()).loss.isfinite()

@@ -50,6 +50,7 @@ def check_meanings(student: str, nodes: Nodes, terms: Mapping[str, Term], needed
     for name, term in terms.items():
         _check_kinds(name, term, nodes)
         _check_order(name, term, nodes)
+        _check_labels(name, term, nodes)
     for name, ensemble in nodes.ensembles.items():
         _check_ensemble(name, ensemble, nodes)
 
@@ -128,10 +129,31 @@ def _check_order(name: str, term: Term, nodes: Nodes) -> None:
                 )
 
 
+def _check_labels(name: str, term: Term, nodes: Nodes) -> None:
+    """The targets are of the run's classes: a number among them is another class of a task of a branch's own."""
+    labels = (f"the loss of term '{name}'", term.loss, term.student, "target" in term.extras or TARGET in term.teacher)
+    gate = (f"the gate of term '{name}'", term.gate, term.gate_reading, "target" in term.gate_extras)
+    for where, part, readings, taught in (labels, gate):
+        if taught and getattr(part, "of_classes", False):
+            _check_own_classes(f"{where}, {type(part).__name__}, compares", readings, nodes)
+
+
+def _check_own_classes(who: str, readings: Sequence[str], nodes: Nodes) -> None:
+    for reading in readings:
+        task = nodes.task_of(reading)
+        if Reading.parse(reading).name == OUTPUT and task.names and nodes.task.names and task.names != nodes.task.names:
+            raise ValueError(
+                f"{who} '{reading}' of {list(task.names)} with '{TARGET}' by their places, and the target's are {list(nodes.task.names)}:"
+                " leave out the branch's task=, or the target"
+            )
+
+
 def _check_ensemble(name: str, ensemble: Ensemble, nodes: Nodes) -> None:
     tasks = {source: nodes.task_of(source) for source in ensemble.of if Reading.parse(source).name == OUTPUT}
     if any(task != next(iter(tasks.values())) for task in tasks.values()):
         raise ValueError(f"ensemble '{name}' combines answers to several questions: {tasks}; its sources need one task")
+    if "target" in ensemble.extras and getattr(ensemble.by, "of_classes", False):
+        _check_own_classes(f"ensemble '{name}', {type(ensemble.by).__name__}, compares", ensemble.of, nodes)
     several = [source for source in ensemble.of if nodes.several(source)]
     if several and getattr(ensemble.by, "of_classes", False):
         raise ValueError(
