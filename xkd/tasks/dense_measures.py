@@ -160,27 +160,6 @@ def _mean(of: _Errors) -> Summed:
     return Summed(lambda run: _counted(_over_known(of(run))), mean_of)
 
 
-def _answers(run: TestRun) -> NDArray[np.float64]:
-    """An answer that is not a number is as wrong as can be, and no pixel that nobody knows."""
-    return np.nan_to_num(run.predictions.astype(np.float64), nan=np.inf, posinf=np.inf, neginf=-np.inf)
-
-
-def _positive(run: TestRun) -> NDArray[np.float64]:
-    """Targets that have ratios; others are unknown."""
-    target = run.target.astype(np.float64)
-    return np.where(target > 0, target, np.nan)
-
-
-def _mean(of: _Errors) -> Summed:
-    return Summed(lambda run: _counted(_over_known(of(run))), mean_of)
-
-
-def _finite_mean(sums: Sums) -> NDArray[np.float64]:
-    """Not a number where an answer is none: its error is infinite."""
-    mean = mean_of(sums)
-    return np.where(np.isfinite(mean), mean, np.nan)
-
-
 def _over_pixels(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, C) of (N, C, H, W): the mean of what is a number, NaN where nothing is."""
     return _over_known(values.reshape(*values.shape[:2], -1))
