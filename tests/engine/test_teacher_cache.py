@@ -184,6 +184,18 @@ def test_another_file_or_code_is_another_cache(
     assert (len(computed) > 1) == (of != "neither"), "one batch says how much the answers take"
 
 
+def test_another_task_is_another_cache(tmp_path: Path) -> None:
+    """The range of numbers of pixels is the task's: another one makes other numbers of the same network."""
+    made = config(tmp_path)
+    distiller, dataset = build_distiller(made.distiller, 0), build_loader(made.train_dataloader, 0).dataset
+    folders = set()
+    for multilabel in (False, False, True):
+        made.distiller.task.multilabel = multilabel
+        with torch.no_grad():
+            folders.add(teacher_cache.Answers("thermal", teacher_cache.cache_of(made), distiller, dataset, made).shards.folder)
+    assert len(folders) == 2
+
+
 NETWORK = """
 from torch import nn
 

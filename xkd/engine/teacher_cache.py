@@ -153,6 +153,7 @@ class Answers:
         section = {key: value for key, value in as_plain(config.distiller.branches[self.name]).items() if key != "weights"}
         facts = {
             "branch": as_names(section),
+            "task": as_names(as_plain(config.distiller.task)),  # of numbers it says what an output of the last layer is in units
             "readings": {name: str(tensor.dtype) for name, tensor in self.readings.items()},
             "autocast": [torch.is_autocast_enabled(device), str(torch.get_autocast_dtype(device))],
             "device": torch.cuda.get_device_name() if device == "cuda" else device,
