@@ -165,6 +165,8 @@ def test_a_loader_of_one_view_keeps_the_target(tiny_dataset: Path) -> None:
 
 
 def test_what_is_refused(copy: Path) -> None:
+    with pytest.raises(KeyError, match=r"target='view:' names none of the dataset's views; there are \['rgb', 'thermal'\]"):
+        make(copy, target="view:")
     with pytest.raises(KeyError, match=r"target='view:lidar' names none of the dataset's views; there are \['rgb', 'thermal'\]"):
         make(copy, target="view:lidar")
     with pytest.raises(ValueError, match=r"target must be one of \['label', 'mask', 'boxes', 'view:NAME'\], got 'thermal'"):

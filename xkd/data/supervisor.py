@@ -34,8 +34,9 @@ def view_named(target: str) -> str:
 
 def supervisor_of(target: str, views: Sequence[View]) -> View | None:
     """The view that is the target, on the grid of the first view; None where none is, `KeyError` where it is not among `views`."""
-    if not (name := view_named(target)):
+    if not target.startswith(VIEW):
         return None
+    name = view_named(target)
     known = {view.name: view for view in views}
     if name not in known:
         raise KeyError(f"target='{target}' names none of the dataset's views; there are {sorted(known)}")
