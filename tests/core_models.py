@@ -172,3 +172,15 @@ def unchecked() -> Iterator[None]:
         yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", before)
+
+
+class Painter(nn.Module):
+    """An image of an image of the same size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paint = nn.Conv2d(3, 3, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        painted: Tensor = self.paint(images)
+        return painted

@@ -218,7 +218,10 @@ def of_more_classes(**terms: Term) -> Distiller:
     branches = {
         "rgb": rgb_branch(),
         "teacher": rgb_branch(frozen=True, weights=Random(frozen=True)),
-        **{name: Branch(CNN(3, num_classes=4), RGB_VIEW, Random(frozen=frozen), frozen=frozen, task=more) for name, frozen in OTHERS.items()},
+        **{
+            name: Branch(CNN(3, num_classes=4), RGB_VIEW, Random(frozen=frozen), frozen=frozen, task=more)
+            for name, frozen in OTHERS.items()
+        },
     }
     read = any("team.output" in term.readings for term in terms.values())
     teams = {"team": Ensemble(("frozen.output",), MinLogit())} if read else {}

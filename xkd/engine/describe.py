@@ -12,12 +12,15 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from xkd.data.manifest import Manifest
 from xkd.data.paired import PairedDataset
+from xkd.data.shots import has
 from xkd.engine.loaders import build_loader
 from xkd.evaluate import Predictions, measure, predict, predict_boxes, predict_together
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller, count_flops
 from xkd.graph.inputs import WHOLE
+from xkd.graph.meanings import Nodes
 from xkd.graph.reading import Reading
 from xkd.graph.weights import EMA, Checkpoint, Random
 from xkd.graph.wiring import all_read
@@ -71,8 +74,9 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
             console.print(f"teacher '{name}' knows no classes: it teaches by its features alone", markup=False)
             continue
         if branch.frozen and not isinstance(branch.weights, EMA):
-            if (task := distiller.task_of(name)) != distiller.task and not branch.eats.several:
-                console.print(f"teacher '{name}' answers by {task}, of which this run has no labels: not measured", markup=False)
+            task = distiller.task_of(name)
+            if why := _unmeasured(distiller, name, config):
+                console.print(f"teacher '{name}' {why}: not measured", markup=False)
                 continue
             loader = build_loader(config.val_dataloader, seed, views=[branch.view])
             predictions = predict_boxes(branch, distiller.task, loader) if branch.eats.several else predict(branch, task, loader)
@@ -83,7 +87,11 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
             console.print(f"teacher '{name}' on val: {measured}{boxes}{without}")
             if is_judged(distiller, name):
                 _refuse_chance(distiller, name, predictions, measured)
+    nodes = Nodes(dict(distiller.branches.items()), dict(distiller.ensembles.items()), distiller.task)
     for name in teaching_ensembles(distiller):
+        if (task := nodes.task_of(f"{name}.output")) != distiller.task:
+            console.print(f"teacher '{name}' answers by {task}, the run's labels are of {distiller.task}: not measured", markup=False)
+            continue
         views = {branch.view.name: branch.view for branch in sources_of(distiller, name)}
         predictions = predict_together(distiller, name, build_loader(config.val_dataloader, seed, views=list(views.values())))
         measured = ", ".join(f"{key} {value:.3f}" for key, value in measure(distiller.task, predictions).items())
@@ -93,15 +101,26 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
         )
 
 
+def _unmeasured(distiller: Distiller, name: str, config: Config) -> str:
+    """Why a teacher cannot be held against the labels of val; empty where it can."""
+    branch = distiller.branches[name]
+    if (task := distiller.task_of(name)) != distiller.task and not branch.eats.several:
+        return f"answers by {task}, of which this run has no labels"
+    data = config.val_dataloader.dataset
+    if branch.eats.of_view or any(row.split == data.split and has(row, branch.view) for row in Manifest.load(data.root).rows):
+        return ""
+    return f"eats '{branch.eats.reading}', and no row of {data.split} has its view '{branch.view.name}'"
+
+
 def teaching_ensembles(distiller: Distiller) -> list[str]:
-    """Those whose answer can be measured before it teaches: of outputs of frozen networks alone."""
+    """Those whose answer is there before training: of outputs of frozen networks alone, which see their own views."""
 
     def is_answer(name: str) -> bool:
         node, reading = Reading.parse(name)
         if node in distiller.ensembles:
             return all(map(is_answer, distiller.ensembles[node].readings))
         branch = distiller.branches[node]
-        return reading == "output" and branch.frozen and not isinstance(branch.weights, EMA)
+        return reading == "output" and branch.frozen and branch.eats.of_view and not isinstance(branch.weights, EMA)
 
     return [name for name in distiller.ensembles if is_answer(f"{name}.output")]
 
