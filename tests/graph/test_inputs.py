@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -420,6 +421,8 @@ CIRCLES: dict[str, tuple[Any, type[Exception], str]] = {
         r"branch 'judge' reads 'maker.picture': no tap 'picture'; maker has \['output'\]",
     ),
     "the batch": (lambda: Eats("batch.target"), ValueError, r"Eats takes another branch's reading, 'maker.output', got 'batch.target'"),
+    "no name": (lambda: Eats("maker."), ValueError, r"another branch's reading, 'maker.output', got 'maker.'"),
+    "no factor": (lambda: Eats("maker.output", math.nan), ValueError, r"Eats: gradient is a finite factor, got nan"),
     "no dot": (lambda: Eats("maker"), ValueError, r"another branch's reading, 'maker.output', got 'maker'"),
 }
 
@@ -436,9 +439,19 @@ def test_what_is_no_image_of_the_view_is_told_in_the_dry_run() -> None:
         made_graph(1.0, size=(8, 8)).bind()
 
 
-@pytest.mark.parametrize("arguments", [{"size": (0, 8)}, {"size": (8,)}, {"size": (8, 8), "context": 0.0}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"size": (0, 8)},
+        {"size": (8,)},
+        {"size": 64},
+        {"size": (8.0, 8.0)},
+        {"size": (8, 8), "context": 0.0},
+        {"size": (8, 8), "context": math.inf},
+    ],
+)
 def test_impossible_crops_are_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"Crops: (size must be \(height, width\) in pixels|context is how many times)"):
+    with pytest.raises(ValueError, match=r"Crops: (size must be \(height, width\) in whole pixels|context is how many times)"):
         Crops(**arguments)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -91,10 +92,11 @@ class Crops:
     several = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", tuple(self.size))
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"Crops: size must be (height, width) in pixels, got {self.size}")
-        if not self.context > 0:
+        sides = tuple(self.size) if isinstance(self.size, list | tuple) else ()
+        if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
+            raise ValueError(f"Crops: size must be (height, width) in whole pixels, got {self.size!r}")
+        object.__setattr__(self, "size", sides)
+        if not 0 < self.context < math.inf:
             raise ValueError(f"Crops: context is how many times the box a window is, above 0; got {self.context}")
 
     @property
@@ -143,9 +145,11 @@ class Eats:
     alone = False
 
     def __post_init__(self) -> None:
-        branch, dot, _ = self.reading.partition(".")
-        if not dot or branch in ("", "batch"):
+        branch, _, name = self.reading.partition(".")
+        if not name or branch in ("", "batch"):
             raise ValueError(f"Eats takes another branch's reading, 'maker.output', got '{self.reading}'")
+        if not math.isfinite(self.gradient):
+            raise ValueError(f"Eats: gradient is a finite factor, got {self.gradient}")
 
     def size_of(self, view: View) -> tuple[int, int]:
         return view.size
