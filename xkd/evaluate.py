@@ -74,17 +74,19 @@ def predict_boxes(branch: Branch, run: Task, batches: Iterable[Batch]) -> Predic
     number = torch.tensor([task.names.index(name) for name in run.names])
     parts: list[tuple[Tensor, Tensor]] = []
     broken: list[str] = []
-    training = branch.training
+    rows, training = 0, branch.training
     branch.eval()
     with torch.no_grad():
         for batch in batches:
             broken.extend(batch.broken)
+            rows += len(batch)
             here = batch.to(branch.mean.device)
             images, places = replace(crops, shuffled=False).food(branch.view, here, run, None)
             if len(images):
                 values = task.predict(branch.run(images, here, run)["output"]).cpu()
                 parts.append((values, number[run.boxes(batch.target)[places][:, 4].long()]))
     branch.train(training)
+    _check_broken(broken, rows)
     if not parts:
         raise ValueError(f"no row has a box in view '{branch.view.name}', so there is nothing to evaluate")
     values, target = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -137,12 +139,16 @@ def _collected(
             parts.append((task.predict(output).cpu()[there], batch.target[there], batch.labelled[there]))
             meta.extend(compress(batch.meta, there.tolist()))
             seen(len(batch))
-    if len(broken) > max(1, MOST_BROKEN * rows):
-        raise ValueError(f"{len(broken)} of {rows} rows could not be read, more than {MOST_BROKEN:.0%}: {broken[0]}; see xkd check-pairs")
+    _check_broken(broken, rows)
     if not parts:
         raise ValueError("there is nothing to evaluate: the loader is empty")
     values, target, labelled = (torch.cat(column) for column in zip(*parts, strict=True))
     return Predictions(values, target, labelled, tuple(meta), tuple(broken))
+
+
+def _check_broken(broken: list[str], rows: int) -> None:
+    if len(broken) > max(1, MOST_BROKEN * rows):
+        raise ValueError(f"{len(broken)} of {rows} rows could not be read, more than {MOST_BROKEN:.0%}: {broken[0]}; see xkd check-pairs")
 
 
 def measure(task: Task, predictions: Predictions) -> dict[str, float]:

@@ -83,6 +83,9 @@ def test_a_classifier_is_measured_on_the_boxes_that_are_annotated(tiny_dataset: 
     fewer = Branch(Warm(), view, Random(frozen=True), frozen=True, task=Classification(("disc", "bar", "x")), eats=Crops((8, 8)))
     with pytest.raises(ValueError, match=r"Classification\(.* does not tell the classes \['blank', 'disc', 'bar'\] of boxes apart"):
         predict_boxes(fewer, RUN, batches)
+    unread = [replace(batch, broken=["a.png is cut off"]) for batch in batches]
+    with pytest.raises(ValueError, match=r"3 of 12 rows could not be read, more than 5%: a\.png is cut off"):
+        predict_boxes(branch, RUN, unread)
     empty = [replace(batch, labelled=torch.zeros(4, dtype=torch.bool)) for batch in batches]
     with pytest.raises(ValueError, match="no row has a box in view 'thermal'"):
         predict_boxes(branch, RUN, empty)
