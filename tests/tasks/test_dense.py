@@ -17,7 +17,7 @@ from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
 from xkd.graph.term import Term
 from xkd.graph.weights import Random
-from xkd.losses import KD, PixelL1, ScaleInvariantLog
+from xkd.losses import KD, L1, PixelL1, ScaleInvariantLog
 from xkd.statistics import Comparison, run_of, summarise
 from xkd.statistics.measures import SHARE
 from xkd.tasks import Dense, Task, task_of
@@ -248,6 +248,20 @@ def test_a_distiller_learns_from_the_known_pixels() -> None:
         losses.append(step.loss.item())
     assert losses[-1] < 0.6 * losses[0]
     assert distiller.student(batch, DEPTH)["output"].shape == (6, 1, 16, 16)
+
+
+def test_a_loss_that_takes_no_unknown_pixel_is_told_of_one_that_does() -> None:
+    batch = make_batch()
+    batch.target = torch.full((6, 1, 16, 16), 20.0)
+    batch.target[0, 0, 0, 0] = torch.nan
+    distiller = Distiller(
+        {"rgb": Branch(PixelCNN(), RGB_VIEW, Random())}, {"labels": Term(L1(), "rgb.output", "batch.target")}, "rgb", DEPTH
+    )
+    distiller.bind()
+    with pytest.raises(
+        ValueError, match=r"'batch.target' .* is not finite: .*NaN, which needs a loss with takes_unknown = True, such as P"
+    ):
+        distiller(batch)
 
 
 def test_what_makes_probabilities_of_scores_is_refused_and_classes_are_not_explained() -> None:

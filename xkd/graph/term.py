@@ -212,7 +212,10 @@ def _check_finite(names: tuple[str, ...], teacher: list[Tensor], student: list[T
         return
     for name, reading in zip(names, teacher, strict=True):
         if not _is_finite(reading) and all(map(_is_finite, student)):
-            raise ValueError(f"'{name}' {tuple(reading.shape)} is not finite: look for bad pixels, or for weights that diverged")
+            advice = "look for bad pixels, or for weights that diverged"
+            if name == "batch.target":
+                advice = "pixels that nobody knows are NaN, which needs a loss with takes_unknown = True, such as PixelL1"
+            raise ValueError(f"'{name}' {tuple(reading.shape)} is not finite: {advice}")
 
 
 def _is_finite(reading: Tensor) -> bool:
