@@ -27,6 +27,7 @@ from xkd.graph.term import Term
 from xkd.graph.weights import Random
 from xkd.losses import FCOS, KD, CrossEntropy, FitNet
 from xkd.losses.dicod import DICOD
+from xkd.modalities import LiDAR
 from xkd.projectors import MLP, PooledLinear
 from xkd.taps import Tap
 from xkd.tasks import Classification, Detection, Features
@@ -473,3 +474,13 @@ def test_a_gate_by_labels_lets_branches_of_other_classes_learn_from_each_other()
     distiller = of_more_classes(kd=Term(KD(4.0), "learning.output", "frozen.output", gate=Right("rgb.output")))
     distiller.bind()
     assert distiller(make_batch()).loss.isfinite()
+
+
+def test_beyond_the_image_a_scanner_has_no_return() -> None:
+    """Its mean would be half a return."""
+    view = View("lidar", LiDAR(outputs=("range", "valid")), (16, 16))
+    batch = replace(make_batch(1, views=(view,)), target=torch.tensor([[[0.0, 0.0, 1.0, 1.0, 0.0]]]))
+    (image,), _ = Crops((8, 8), 2.0).food(view, replace(batch, views={"lidar": torch.ones(1, 2, 16, 16)}), DETECTION, None)
+    assert image[1, 0].tolist() == [0.0] * 8
+    assert image[1, 4, 4] == 1
+    assert image[0, 0].tolist() == [view.modality.mean[0]] * 8

@@ -80,8 +80,8 @@ class Crops:
     Readings are (B, M, ...) in the order of the target's M boxes, which have moved with the view under the augmentation; places without an
     object (padding, regions to ignore) and rows without labels are not shown to the network, and their readings are zeros. A window has
     the shape of `size` and the box in its middle, and is `context` times as long as the least that holds it: with a square `size` that
-    many times the box's longer side, in pixels of the view. Outside the image it shows the sensor's mean; where it is shrunk, pixels are
-    averaged. `shuffled` is a control: each place gets the window of another box of the batch.
+    many times the box's longer side, in pixels of the view. Where it is shrunk, pixels are averaged; beyond the image it holds the
+    sensor's `outside`. `shuffled` is a control: each place gets the window of another box of the batch.
     """
 
     size: tuple[int, int]
@@ -116,9 +116,9 @@ class Crops:
         windows = torch.cat([rows.unsqueeze(1), self._windows(boxes[rows, at, :4], (images.shape[2], images.shape[3]))], 1)
         if self.shuffled:
             windows = windows.roll(len(windows) // 2, 0)
-        mean = torch.tensor(view.modality.mean, device=images.device).reshape(1, -1, 1, 1)
-        seen = (images if images.is_floating_point() else images.float()) - mean  # beyond an edge roi_align finds zeros
-        return Food(roi_align(seen, windows.to(seen.dtype), self.size, aligned=True) + mean, places)
+        beyond = torch.tensor([value for sensor in view.sensors for value in sensor.outside], device=images.device).reshape(1, -1, 1, 1)
+        seen = (images if images.is_floating_point() else images.float()) - beyond  # outside of them roi_align finds zeros
+        return Food(roi_align(seen, windows.to(seen.dtype), self.size, aligned=True) + beyond, places)
 
     def _windows(self, boxes: Float[Tensor, "n 4"], size: tuple[int, int]) -> Float[Tensor, "n 4"]:
         """x1 y1 x2 y2 in pixels."""
