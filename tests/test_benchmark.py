@@ -131,7 +131,7 @@ def test_an_unknown_benchmark_is_told_the_others() -> None:
     done = subprocess.run([sys.executable, "tools/benchmark.py", "loss"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert (
-        "no benchmark 'loss'\nusage: python tools/benchmark.py {data,ensembles,lidar,losses,pretraining,runner,soak,training} ..."
+        "no benchmark 'loss'\nusage: python tools/benchmark.py {data,edge,ensembles,lidar,losses,pretraining,runner,soak,training} ..."
         in done.stderr
     )
 
