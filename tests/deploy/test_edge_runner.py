@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -317,20 +318,9 @@ def test_a_video(run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_camera_ends_with_a_key(run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Camera:
-        def __init__(self, source: int) -> None:
-            self.left = 2
-
-        def isOpened(self) -> bool:  # noqa: N802  # OpenCV's name
-            return True
-
-        def read(self) -> tuple[bool, np.ndarray]:
-            if not self.left:
-                raise KeyboardInterrupt
-            self.left -= 1
-            return True, picture(50, 60, 3)
-
-    monkeypatch.setattr(run.cv2, "VideoCapture", Camera)
+    frame = (True, picture(50, 60, 3))
+    camera = Mock(**{"isOpened.return_value": True, "read.side_effect": [frame, frame, KeyboardInterrupt]})
+    monkeypatch.setattr(run.cv2, "VideoCapture", Mock(return_value=camera))
     code, lines = asked(run, told_model(run, RGB_VIEW, ONE, [0.2, 0.5, 0.3]), tmp_path, camera=0)
     assert (code, [line[0] for line in lines]) == (0, ["file", "0#0", "0#1"])
 

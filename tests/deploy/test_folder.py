@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -131,12 +132,17 @@ def test_bench(run: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ],
 )
 def test_a_changed_file_is_refused(
-    damage: object, said: str, exported: ExportReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    damage: Callable[[Path], object],
+    said: str,
+    exported: ExportReport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for path in exported.model.parent.iterdir():
         if path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    damage(tmp_path)  # type: ignore[operator]
+    damage(tmp_path)
     assert called(load_runner(tmp_path), monkeypatch, tmp_path, "--out", tmp_path / "answers.csv") == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "answers.csv").exists()

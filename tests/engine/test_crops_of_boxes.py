@@ -117,8 +117,7 @@ def test_a_run_measures_and_caches_it_and_a_second_one_finds_its_answers(tmp_pat
 def test_boxes_that_are_drawn_otherwise_are_other_answers(tiny_dataset: Path) -> None:
     dataset = boxes_of(tiny_dataset, "train")
     before = [identity(dataset, dataset.views[0], boxes) for boxes in (False, True)]
-    row = next(index for index, row in enumerate(dataset.rows) if row.boxes)
-    box, name = dataset.rows[row].boxes[0]  # type: ignore[index]  # it has one
+    row, (box, name) = next((index, row.boxes[0]) for index, row in enumerate(dataset.rows) if row.boxes)
     dataset.rows[row] = replace(dataset.rows[row], boxes=((replace_edge(box), name),))
     after = [identity(dataset, dataset.views[0], boxes) for boxes in (False, True)]
     assert before[0] == after[0]

@@ -10,6 +10,7 @@ import torch
 from core_models import RGB_VIEW, make_batch, unchecked
 from torch import Tensor, nn
 
+from xkd.batch import Batch
 from xkd.graph.reading import Readings
 from xkd.graph.term import Term
 from xkd.losses import MSE, EdgeSmoothL1, PixelL1, ScaleInvariantLog
@@ -117,7 +118,7 @@ def test_what_is_refused(call: Callable[[], object], message: str) -> None:
         call()
 
 
-def term_on(loss: nn.Module, teacher: str = "batch.target") -> tuple[Term, Readings, object]:
+def term_on(loss: nn.Module, teacher: str = "batch.target") -> tuple[Term, Readings, Batch]:
     target = torch.rand(2, 1, 8, 8).masked_fill(torch.rand(2, 1, 8, 8) < 0.5, torch.nan)
     batch = make_batch(2, target=target)
     readings = Readings({"rgb": {"output": torch.rand(2, 1, 8, 8), "other": target}}, batch, {"rgb": RGB_VIEW.name})
@@ -126,13 +127,13 @@ def term_on(loss: nn.Module, teacher: str = "batch.target") -> tuple[Term, Readi
 
 def test_a_term_lets_unknown_pixels_of_a_target_through_where_the_loss_takes_them() -> None:
     term, readings, batch = term_on(PixelL1())
-    assert term(readings, batch).isfinite()  # type: ignore[arg-type]
+    assert term(readings, batch).isfinite()
     term, readings, batch = term_on(MSE())
     with unchecked(), pytest.raises(ValueError, match=r"'batch.target' \(2, 1, 8, 8\) is not finite"):
-        term(readings, batch)  # type: ignore[arg-type]
+        term(readings, batch)
 
 
 def test_a_network_that_diverged_is_no_unknown_pixel() -> None:
     term, readings, batch = term_on(PixelL1(), "rgb.other")
     with pytest.raises(ValueError, match=r"'rgb.other' \(2, 1, 8, 8\) is not finite"):
-        term(readings, batch)  # type: ignore[arg-type]
+        term(readings, batch)

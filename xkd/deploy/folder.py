@@ -128,7 +128,7 @@ def folder_content(
     view, last = branch.view, list(task.outputs)[-1]
     recipe = _recipe(view) or {"kind": "array"}
     packed = io.BytesIO()
-    np.savez_compressed(packed, **samples)  # type: ignore[arg-type]  # a mapping of arrays, none called allow_pickle
+    np.savez_compressed(packed, allow_pickle=False, **samples)
     content = {
         MODEL: network.content,
         "card.json": card_json(network.card),

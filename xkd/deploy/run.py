@@ -29,10 +29,9 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 import numpy as np
 import onnxruntime
 
-try:
-    import cv2
-except ImportError:
-    cv2 = None  # type: ignore[assignment]  # Pillow takes its place
+cv2: Any = None  # Pillow takes its place
+with suppress(ImportError):
+    cv2 = importlib.import_module("cv2")
 
 HERE = Path(__file__).resolve().parent
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm")

@@ -96,7 +96,8 @@ def calibration(config: Config, student: Student, most: int) -> list[NDArray[Any
     section = as_plain(config.val_dataloader)
     section = {**section, "num_workers": 0, "dataset": {**section["dataset"], "split": "train"}}
     view = student.branch.view
-    dataset: PairedDataset = build_loader(section, seed=0, views=[view]).dataset  # type: ignore[assignment]  # DataLoader forgets the type
+    loader: Any = build_loader(section, seed=0, views=[view])  # a DataLoader, which forgets what its dataset is
+    dataset: PairedDataset = loader.dataset
     strata = np.asarray(dataset.strata)
     names = student.task.names if student.task.one_class else ()
     if missing := [name for k, name in enumerate(names) if not (strata == k).any()]:
