@@ -149,36 +149,22 @@ def _detection(manifest: Manifest) -> Way:
 
 def _regression(manifest: Manifest, student: str) -> Way:
     """Numbers of unlike units have no error in common: each one's variance is learned, and its errors count in shares of that."""
-    task = Regression(manifest.numbers)
-    written = "dict(type=Regression, numbers=dict(type=numbers, root=data))"
-    if len({number.unit for number in manifest.numbers}) > 1:
-        return Way(
-            task=task,
-            lacking="number",
-            target="label",
-            written=written,
-            label_loss="dict(type=GaussianNLL)",
-            teacher_loss="dict(type=VarianceKD)",
-            names=frozenset({"Regression", "numbers", "GaussianNLL", "VarianceKD"}),
-            best="mae",
-            outputs=2 * len(manifest.numbers),
-            share=0.5,
-        )
-    error = _error(manifest, student)
-    unit = manifest.numbers[0].unit
+    units = sorted({number.unit for number in manifest.numbers})
+    error = _error(manifest, student) if len(units) == 1 else 0.0
+    label, teacher, scale = ("GaussianNLL", "VarianceKD", "") if not error else ("SmoothL1", "L1", ", scale=error")
     return Way(
-        task=task,
+        task=Regression(manifest.numbers),
         lacking="number",
         target="label",
-        written=written,
-        label_loss="dict(type=SmoothL1, scale=error)",
-        teacher_loss="dict(type=L1, scale=error)",
-        names=frozenset({"Regression", "numbers", "SmoothL1", "L1"}),
+        written="dict(type=Regression, numbers=dict(type=numbers, root=data))",
+        label_loss=f"dict(type={label}{scale})",
+        teacher_loss=f"dict(type={teacher}{scale})",
+        names=frozenset({"Regression", "numbers", label, teacher}),
         best="mae",
-        outputs=len(manifest.numbers),
+        outputs=len(manifest.numbers) * (1 if error else 2),
         share=0.5,
         error=error,
-        error_why=f"{unit + '; ' if unit else ''}losses count errors in it: half of what labels are typically off their median",
+        error_why=f"{units[0] + '; ' if units[0] else ''}losses count errors in it: half of what labels are typically off their median",
     )
 
 
