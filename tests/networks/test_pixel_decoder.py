@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
 import pytest
 import timm
 import torch
 from core_models import CNN, RGB, RGB_VIEW, make_batch, unchecked
+from pixel_branches import answers_as_a_file, learns
 from torch import nn
 
 from xkd.batch import Number, View
-from xkd.deploy.export import CardNotes, export_onnx
 from xkd.graph.branch import Branch
-from xkd.graph.distiller import Distiller
-from xkd.graph.term import Term
 from xkd.graph.weights import Random
 from xkd.losses import CrossEntropy, PixelL1
 from xkd.networks import PixelDecoder
@@ -61,28 +57,11 @@ def test_a_branch_learns_by_it_is_tapped_and_exported(kind: str, tmp_path: Path)
         {"fine": Tap("pyramid.layer_blocks.0"), "deep": Tap("backbone.layer3")},
     )
     loss: nn.Module = CrossEntropy() if kind == "classes" else PixelL1()
-    distiller = Distiller({"rgb": branch}, {"labels": Term(loss, "rgb.output", "batch.target")}, "rgb", task)
-    distiller.bind()
-    batch = make_batch(4, views=(VIEW,), target=task.example_target(4, VIEW.size))
+    batch = learns(branch, loss, task, steps=6)
     capture = branch(batch, task)
     assert (capture["fine"].shape, capture["deep"].shape) == ((4, 16, 8, 12), (4, 256, 2, 3))
     assert capture["output"].shape == (4, outputs_of(task), 32, 48)
-    optimizer, losses = torch.optim.AdamW(distiller.parameters(), 3e-3), []
-    for _ in range(6):
-        step = distiller(batch)
-        optimizer.zero_grad()
-        step.loss.backward()
-        optimizer.step()
-        losses.append(step.loss.item())
-    assert losses[-1] < losses[0]
-    export_onnx(branch, task, tmp_path / "m.onnx", CardNotes("m"))
-    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
-    images = batch.views["rgb"].numpy()
-    answer = session.run(None, {"images": images.astype(np.float32)})[-1]
-    assert answer.shape == (4, outputs_of(task), 32, 48)
-    with torch.no_grad():
-        expected = task.predict(branch.eval()(batch, task)["output"]).numpy()
-    assert np.abs(answer - expected).max() < 1e-3
+    answers_as_a_file(branch, task, batch, tmp_path)
 
 
 def test_a_transformer_with_its_channels_last_is_read_too() -> None:
