@@ -3,7 +3,8 @@
     xkd compare configs/rgb_several/leafsim_sensors.py
 
 Thermal, NDVI and LiDAR transformers teach a small RGB CNN on leafsim of which a tenth is labelled, by the mean of their probabilities.
-Variants: weights by the label, or without one by certainty, teachers dropped by chance, and each teacher by itself.
+Variants: weights by the label, or without one by certainty, teachers dropped by chance, a team whose answers are mixed
+without softening them first, and each teacher by itself.
 """
 
 from mmengine.config import read_base
@@ -58,6 +59,7 @@ compare = dict(
                 lidar=dict(third, teacher="lidar.output", gate=dict(dropped, of=2)),
             )
         },
+        sharp={"distiller.ensembles.team.by.tau": 1.0},
         only_thermal={"distiller.terms.kd.teacher": "thermal.output"},
         only_ndvi={"distiller.terms.kd.teacher": "ndvi.output"},
         only_lidar={"distiller.terms.kd.teacher": "lidar.output"},
