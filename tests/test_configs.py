@@ -116,8 +116,8 @@ TEACHERS = (
     "roadscene_crops_thermal",
 )
 
-# one network that a sensor teaches: nothing to compare
-ALONE = ("cwfid_ndvi",)
+# one network and no teacher: nothing to compare
+ALONE = ("coffee_detector", "cwfid_ndvi")
 
 
 def shipped_but(*slow: str, without: Sequence[str] = ()) -> list[Any]:

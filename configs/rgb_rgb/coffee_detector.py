@@ -37,4 +37,3 @@ test_dataloader = dict(batch_size=16, dataset=dict(dataset, split="test", augmen
 
 train_cfg.merge(dict(max_epochs=12, val_interval=3))
 save_best = "val/ap50"
-compare = dict()
