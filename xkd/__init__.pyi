@@ -98,7 +98,14 @@ from .losses import (
     TokenSimilarity as TokenSimilarity,
     VarianceKD as VarianceKD,
 )
-from .modalities import RGB as RGB, Depth as Depth, LiDAR as LiDAR, Multispectral as Multispectral, Thermal as Thermal
+from .modalities import (
+    RGB as RGB,
+    Clip as Clip,
+    Depth as Depth,
+    LiDAR as LiDAR,
+    Multispectral as Multispectral,
+    Thermal as Thermal,
+)
 from .modality import Modality as Modality, Stack as Stack
 from .networks import DenseDetector as DenseDetector, Enlarged as Enlarged, Logits as Logits, PixelDecoder as PixelDecoder
 from .projectors import (

@@ -25,12 +25,16 @@ class Shot:
     calibration: Path | None = None  # of the row's cameras and scanners, for a sensor that is projected
     values: Mapping[str, float] = field(default_factory=dict, hash=False)  # columns `SENSOR.KEY`, such as thermal.scale
     shrink: int = 1  # a sensor that `Shrinks` reads it at this fraction of its size
+    frames: tuple[int, ...] = ()  # of its files, or of its strip, those that a `Clip` takes, in this order
 
     @property
     def only(self) -> Path:
         """The path of a sensor that has one file per row; `ValueError` where there are several."""
         if len(self.paths) != 1:
-            raise ValueError(f"this sensor has one file per row, the row names {len(self.paths)}: {[path.name for path in self.paths]}")
+            names = [path.name for path in self.paths]
+            raise ValueError(
+                f"this sensor has one file per row, the row names {len(names)}: {names}; frames of a clip are for Clip(sensor)"
+            )
         return self.paths[0]
 
 
@@ -66,7 +70,9 @@ class Modality(Channels, Protocol):
     and as `outside` by the others. A `Batch` holds `outside` in any case (see `filled`).
     """
 
-    suffixes: ClassVar[tuple[str, ...]]  # of its files, in lower case
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Of its files, in lower case."""
 
     @property
     def outside(self) -> tuple[float, ...]:
@@ -164,6 +170,7 @@ class Sensor(Modality, Protocol):
     files, and the tests, which find it by that line.
     """
 
+    suffixes: ClassVar[tuple[str, ...]]  # of its files, in lower case
     names: ClassVar[tuple[str, ...]]  # words, in lower case, by which people call its columns and folders
 
     @classmethod

@@ -172,9 +172,9 @@ def test_a_row_may_hold_several_files_a_calibration_and_numbers_of_its_own(edite
         (
             "thermal.scael",
             "1",
-            r"column 'thermal.scael' is not known; a row may state \['thermal.scale', 'thermal.offset', 'thermal.time'\]",
+            r"column 'thermal.scael' is not known; a row may state \['thermal.scale', 'thermal.offset', 'thermal.time', 'thermal.fps', '",
         ),
-        ("rgb.scale", "1", r"column 'rgb.scale' is not known; a row may state \['rgb.time'\]"),
+        ("rgb.scale", "1", r"column 'rgb.scale' is not known; a row may state \['rgb.time', 'rgb.fps', 'rgb.frames'\]"),
         ("thermal.scale", "high", "row 'train-0': thermal.scale is 'high', write a number"),
         ("thermal.scale", "nan", "row 'train-0': thermal.scale is 'nan', write a finite number"),
         ("calibration", "../c.txt", "row 'train-0': path '../c.txt' must be relative"),

@@ -2,14 +2,15 @@
 
 A data set is a folder with `manifest.toml` (classes, sensors, mask codes) and `manifest.csv` (one row per sample).
 Columns of the CSV: `id`, `split`, `group`, one per sensor (a path below the folder, several joined by `;` where a sensor
-has several files, empty where the row lacks it) and, where there are any, `label` (class; several joined by `;` if
-`labels = "multi"`; with `labels = "number"` a number for each table `[numbers.NAME]`, which has a `unit` and a `range`),
-`mask` (path of an 8-bit grey PNG of codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`,
+has several files, numbered ones as `rec1/{0120..0180}.jpg`, empty where the row lacks it) and, where there are any, `label` (class;
+several joined by `;` if `labels = "multi"`; with `labels = "number"` a number for each table `[numbers.NAME]`, which has a `unit` and a
+`range`), `mask` (path of an 8-bit grey PNG of codes), `crop` (`x1 y1 x2 y2`) and `boxes` (`x1 y1 x2 y2 class; ...`,
 `*` for no class, `!` for a region to ignore, where something is and nobody knows where exactly), both in pixels of the full image,
 `box_scores` (0..1 for each box that is not to ignore, joined by `;`, where a detector drew them),
-`calibration` (path, for sensors that are projected), and numbers `SENSOR.time` (seconds) and `SENSOR.KEY` (what the sensor lets a row
+`calibration` (path, for sensors that are projected), and numbers `SENSOR.time` (seconds), `SENSOR.fps` (the cell is a clip of so many
+frames each second, see `Clip`), `SENSOR.frames` (its file holds so many, side by side) and `SENSOR.KEY` (what the sensor lets a row
 state, such as `thermal.scale`). In `label` and `boxes` an empty cell means "nobody looked" and `-` means "looked, and there is none".
-Every further column is carried along as text.
+Every further column is carried along as text. A table `[flips]` names classes that a mirror swaps (`left = "right"`).
 A table `[registration.SENSOR]` says where a camera's picture lies in another one's frame, see `Registration`: it is read into that
 frame, so masks, crops and boxes are given in the reference's frame.
 """
@@ -19,12 +20,13 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from xkd.batch import Annotation, Number
+from xkd.data.flips import read_flips
 from xkd.data.numbers import read_numbers
 from xkd.data.registration import Registration, read_registrations
 from xkd.data.rows import IGNORED, NONE, OPTIONAL, REQUIRED, Pairs, Row, Schema, read_rows
@@ -34,7 +36,7 @@ from xkd.modality import Modality
 
 _LABELS: Final = ("single", "multi", "number")
 _TOML_KEYS: Final = {
-    "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs", "registration", "generator", "numbers"),
+    "": ("name", "licence", "source", "labels", "classes", "modalities", "mask", "pairs", "registration", "generator", "numbers", "flips"),
     "mask": ("values", "positive", "ignore"),
     "pairs": ("same_size", "size", "max_time_offset"),
 }
@@ -70,6 +72,7 @@ class Manifest:
     registrations: Mapping[str, Registration]
     rows: tuple[Row, ...]
     numbers: tuple[Number, ...] = ()  # that rows are labelled with, in the place of classes
+    flips: Mapping[str, str] = field(default_factory=dict)  # class -> what it is in a mirrored picture, both ways
 
     @classmethod
     def load(cls, root: str | Path) -> Manifest:
@@ -104,6 +107,7 @@ class Manifest:
             registrations=read_registrations(path, table.get("registration", {}), modalities),
             rows=read_rows(folder / "manifest.csv", Schema(classes, multilabel, modalities, mask is not None, pairs, numbers)),
             numbers=numbers,
+            flips=read_flips(path, table.get("flips", {}), classes, table.get("labels", "single")),
         )
 
     @property

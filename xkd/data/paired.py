@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Literal
-from zlib import crc32
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -21,6 +20,9 @@ from xkd.data.annotations import Labels, Masks
 from xkd.data.augment import Augment, draw_boxes, warp_boxes
 from xkd.data.boxes import Boxes, box_target, check_boxes, no_boxes, room_of
 from xkd.data.cache import Shards
+from xkd.data.clips import check_clips
+from xkd.data.draws import Draws
+from xkd.data.flips import flipped
 from xkd.data.frame import crop_of, frame_shape
 from xkd.data.gaps import Gaps
 from xkd.data.manifest import Manifest
@@ -33,13 +35,10 @@ from xkd.data.shots import check_files, has
 from xkd.data.shuffle import Shuffle
 from xkd.data.supervisor import measured_by, nothing_seen, placed, seen_by, supervisor_of, view_named
 from xkd.data.targets import annotation_of, check_target, labelled_by, pixel_target, targets_of, unknown_pixels
-from xkd.data.windows import MIDDLE, Place, Windows
-from xkd.geometry import IDENTITY, Box, Matrix
+from xkd.data.windows import MIDDLE, Windows
+from xkd.geometry import Box, Matrix
 from xkd.modalities.raster import warp
 from xkd.modality import filled
-
-_GEOMETRY: Final = crc32(b"geometry")
-_WINDOW: Final = crc32(b"window")
 
 
 class PairedDataset(Dataset[Sample]):
@@ -87,15 +86,16 @@ class PairedDataset(Dataset[Sample]):
         self.split, self.views, self.augment, self.seed, self.target = split, tuple(views), augment, seed, target
         self.labels, self.masks, self.boxes, self.shuffle, self.windows = labels, masks, boxes, shuffle, windows
         self.gaps, self.cache, self.on_broken = gaps, cache, on_broken
-        self._supervisor = supervisor_of(target, self.views)
+        self._draws, self._supervisor = Draws(seed, augment), supervisor_of(target, self.views)
         self._check()
         self._positive = positive_names(self.manifest, masks.positive)
         usable, self.left_out = self._usable()
         self.rows = choose.subset(usable, self.classes, subset, seed) if subset else usable
+        check_clips(self.manifest, self.rows, self.views)
         columns = {sensor.name for view in self.views for sensor in view.sensors}
         check_files(self.manifest.root, self.rows, columns, masks=masks.source == "mask")
         self.strata = choose.strata(self.rows, self.classes)
-        self._room = room_of(self.rows)
+        self._room, self._flips = room_of(self.rows), self.manifest.flips if target == "label" else {}
         self.targets = targets_of(self.rows, self.annotation)
         own = np.arange(len(self.rows))
         self._strangers = shuffle.strangers(self.rows, self.manifest, seed, framed=windows is not None) if shuffle else own
@@ -193,13 +193,13 @@ class PairedDataset(Dataset[Sample]):
             seen = list(self.views)  # the frame is known from what is read
         seen += teaches
         # evaluation decodes whole files, as `xkd predict` does
-        recordings = self._files.read(sources, seen, shrinks=draw != NO_DRAW)
+        recordings = self._files.read(sources, seen, self._draws.moment(row, draw), shrinks=draw != NO_DRAW)
         shape = frame_shape(self.manifest, row, {sensor: held for (view, sensor), held in recordings.items() if sources[view] is row})
         if self.windows:
-            place = self._place(row, draw)
+            place = self._draws.window(row, draw)
             row, sources = replace(row, crop=self.windows.box(place, shape)), self.windows.shown(place, sources, recordings, self.manifest)
         crop = crop_of(self.manifest, row, shape)
-        matrix = self._geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
+        matrix = self._draws.geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
         recordings = self._files.decoded(recordings, sources, seen, matrix)
         mask, masked = self._region(row, shape, matrix)
         boxes, ignored = (np.array(those, np.float64).reshape(-1, 4) for those in ([box for box, _ in row.boxes or ()], row.ignored))
@@ -225,7 +225,7 @@ class PairedDataset(Dataset[Sample]):
     def frame(self, index: int) -> Box:
         """What a row's views show where nothing is drawn: its crop or window, or the whole, in pixels of the full image. Reads the row."""
         row = self.rows[index]
-        recordings = self._files.read({view.name: row for view in self.views}, self.views)
+        recordings = self._files.read({view.name: row for view in self.views}, self.views, self._draws.moment(row, NO_DRAW))
         shape = frame_shape(self.manifest, row, {sensor: held for (_, sensor), held in recordings.items()})
         return self.windows.box(MIDDLE, shape) if self.windows else crop_of(self.manifest, row, shape)
 
@@ -233,7 +233,7 @@ class PairedDataset(Dataset[Sample]):
         """The row's own; of pixels the class with the largest share, -1 where less than half of the pixel is known."""
         size = self.views[0].size
         if self.target == "label" or row.labels is None:
-            return self._unknown(index)
+            return flipped(self._unknown(index), matrix, self._flips, self.classes)
         if self._supervisor is not None:
             return seen_by(self._supervisor, recordings, self.manifest, row, matrix)
         if self.target == "boxes":
@@ -248,26 +248,10 @@ class PairedDataset(Dataset[Sample]):
         anchored = self.shuffle is None or view.name in (self.shuffle.anchor, self.target)  # what is learned stays too
         return self.rows[index if anchored else int(self._strangers[index])]
 
-    def _geometry(self, row: Row, draw: int, aspect: float) -> Matrix:
-        return IDENTITY if draw == NO_DRAW else self.augment.geometry(self._rng(row, draw, _GEOMETRY), aspect)
-
-    def _place(self, row: Row, draw: int) -> Place:
-        """Of the draw's window."""
-        if draw == NO_DRAW:
-            return MIDDLE
-        side, across, down = self._rng(row, draw, _WINDOW).random(3).tolist()
-        return side, across, down
-
-    def _rng(self, row: Row, draw: int, stream: int) -> np.random.Generator:
-        key = [self.seed, crc32(row.id.encode()), draw, stream]
-        # an array costs less, and is the same key where each number fits
-        return np.random.default_rng(np.array(key, np.uint32) if max(key) < 2**32 else key)
-
     def _sample_view(self, view: View, recordings: Recordings, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
         if not has(source, view):
             return torch.zeros((view.modality.channels, *view.size))
-        varied = draw != NO_DRAW and self.augment.jitter > 0
-        rng = self._rng(row, draw, crc32(b"view " + view.name.encode())) if varied else None
+        rng = self._draws.jitter(row, draw, view)
         images = []
         for sensor, image in placed(view, recordings, self.manifest, source, matrix):
             if rng is not None and rng.random() < self.augment.jitter:

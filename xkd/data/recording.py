@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any
 
 from xkd.batch import View
+from xkd.data.clips import Moment, drawn_shot
 from xkd.data.frame import crop_of
 from xkd.data.manifest import Manifest
 from xkd.data.registration import read_registered
 from xkd.data.rows import Row
-from xkd.data.shots import Reader, has, shot_of
+from xkd.data.shots import Reader, has, named
 from xkd.geometry import Box, Matrix
+from xkd.modalities.clip import Clip
 from xkd.modalities.raster import shrink_of
 from xkd.modality import Modality, Shot, Shrinks
 
@@ -47,14 +49,14 @@ class Files:
     def __init__(self, manifest: Manifest, cache: bool) -> None:
         self.manifest, self.cache, self.once = manifest, cache, Reader(cache)
 
-    def read(self, sources: Mapping[str, Row], views: Sequence[View], shrinks: bool = False) -> Recordings:
-        """Every sensor of the views that its row has; with `shrinks` photographs wait for `decoded`."""
+    def read(self, sources: Mapping[str, Row], views: Sequence[View], moment: Moment, shrinks: bool = False) -> Recordings:
+        """Every sensor of the views that its row has, of a clip the frames of the moment; with `shrinks` photographs wait for `decoded`."""
         recordings: Recordings = {}
         read: dict[Key, Recording] = {}
         for view in views:
             row = sources[view.name]
             for sensor in view.sensors if has(row, view) else ():
-                key = (sensor, shot_of(self.manifest.root, row, sensor))  # two views of one sensor share a read
+                key = (sensor, drawn_shot(self.manifest.root, row, sensor, moment))  # two views of one sensor share a read
                 if key not in read:
                     read[key] = self._recording(row, key, shrinks and not self.cache)
                 recordings[view.name, sensor.name] = read[key]
@@ -80,8 +82,17 @@ class Files:
         registration = self.manifest.registrations.get(sensor.name)
         if shrinks and registration is None and isinstance(sensor, Shrinks) and (frame := sensor.frame(shot)) is not None:
             return Recording(row, key, frame, None)
-        content = self.once(row, key, partial(read_registered, sensor, shot, registration))
+        content = self._whole(row, key)
         return Recording(row, key, content.shape, content)
+
+    def _whole(self, row: Row, key: Key) -> Any:
+        """Of clips each frame is kept, not each draw of them."""
+        sensor, shot = key
+        if isinstance(sensor, Clip):
+            contents = {part: self._whole(row, (sensor.sensor, part)) for part in sensor.parts(shot)}
+            with named(row):
+                return sensor.joined(shot, contents)
+        return self.once(row, key, partial(read_registered, sensor, shot, self.manifest.registrations.get(sensor.name)))
 
     def _shrunk(self, recording: Recording, by: int) -> Recording:
         sensor, shot = recording.key

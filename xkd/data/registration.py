@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.geometry import Matrix
+from xkd.modalities.clip import Clip
 from xkd.modalities.raster import warp_plane
 from xkd.modality import Modality, Scans, Shot
 
@@ -133,6 +134,8 @@ def read_registered(modality: Modality, shot: Shot, registration: Registration |
     There it is resampled once, so a draw or a crop treats it as it treats any other file. What the sensor does not see of that frame
     is NaN, or `outside` in what was read as `uint8` counts. `ValueError` names a file of another size than was registered.
     """
+    if isinstance(modality, Clip):
+        return modality.joined(shot, {part: read_registered(modality.sensor, part, registration) for part in modality.parts(shot)})
     content = modality.read(shot)
     if registration is None:
         return content

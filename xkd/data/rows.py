@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from xkd.batch import Number
 from xkd.data.numbers import parse_numbers
+from xkd.data.ranges import expanded
 from xkd.geometry import Box
 from xkd.modality import Modality
 
@@ -24,6 +25,7 @@ ANY: Final = "*"  # the class of a box of which only the place is known
 REQUIRED: Final = ("id", "split", "group")
 OPTIONAL: Final = ("label", "mask", "crop", "boxes", "box_scores", "calibration")
 _TIME: Final = "time"
+_FPS, _STRIP = "fps", "frames"  # of clips
 _OUTSIDE: Final = re.compile(r"^/|:|(^|/)\.\.(/|$)")
 _NOTHING: Final[Mapping[str, Mapping[str, float]]] = {}  # of rows that state nothing; a read-only view cannot be pickled
 
@@ -143,7 +145,7 @@ def _check_header(path: Path, header: list[str], schema: Schema) -> None:
         raise ValueError(f"{path}: a column is there twice: {header}")
     for column in header:
         name, dot, key = column.partition(".")
-        if dot and name in schema.modalities and key not in (legal := (*schema.modalities[name].row_keys, _TIME)):
+        if dot and name in schema.modalities and key not in (legal := (*schema.modalities[name].row_keys, _TIME, _FPS, _STRIP)):
             raise ValueError(f"{path}: column '{column}' is not known; a row may state {[f'{name}.{key}' for key in legal]}")
     if "mask" in header and not schema.has_mask:
         raise ValueError(f"{path}: has a column 'mask', so manifest.toml needs [mask] with values and positive")
@@ -162,7 +164,7 @@ def _row(cells: dict[str, str], columns: _Columns, schema: Schema) -> Row:
         id=cells["id"],
         split=cells["split"],
         group=cells["group"],
-        files={name: tuple(map(_inside, cells[name].split(";"))) for name in schema.modalities if cells[name]},
+        files={name: tuple(map(_inside, expanded(cells[name]))) for name in schema.modalities if cells[name]},
         calibration=_inside(cells.get("calibration", "")),
         values=_values(cells, columns.stated, schema) if columns.stated else _NOTHING,
         labels=(() if numbers else None) if schema.numbers else _labels(cells.get("label", ""), schema),
@@ -181,6 +183,7 @@ def _values(cells: dict[str, str], stated: tuple[tuple[str, str, str], ...], sch
     for column, name, key in stated:
         if cells[column]:
             values.setdefault(name, {})[key] = _number(column, cells[column])
+            _check_clip(column, key, values[name][key])
     times = {name: numbers[_TIME] for name, numbers in values.items() if _TIME in numbers and cells[name]}
     if times and max(times.values()) - min(times.values()) > schema.pairs.max_time_offset:
         raise ValueError(
@@ -188,6 +191,13 @@ def _values(cells: dict[str, str], stated: tuple[tuple[str, str, str], ...], sch
             f"[pairs] max_time_offset is {schema.pairs.max_time_offset:g}: pair other files, or leave one sensor's cell empty"
         )
     return values
+
+
+def _check_clip(column: str, key: str, value: float) -> None:
+    if key == _FPS and value <= 0:
+        raise ValueError(f"{column} is {value:g}, write how many frames there are each second, above 0")
+    if key == _STRIP and (value < 1 or value % 1):
+        raise ValueError(f"{column} is {value:g}, write how many frames the file holds side by side, a whole number from 1 on")
 
 
 def _number(column: str, text: str) -> float:

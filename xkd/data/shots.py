@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,20 @@ class Reader:
     def __call__(self, row: Row, key: tuple[Modality, Shot] | Path, read: Callable[[], Any]) -> Any:
         if self._kept is not None and key in self._kept:
             return self._kept[key]
-        try:
+        with named(row):
             reading = read()
-        except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"row '{row.id}': {error}") from error
         if self._kept is not None:
             self._kept[key] = reading
         return reading
+
+
+@contextmanager
+def named(row: Row) -> Iterator[None]:
+    """Errors of files say whose they are."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"row '{row.id}': {error}") from error
 
 
 def check_files(root: Path, rows: Sequence[Row], columns: set[str], masks: bool) -> None:

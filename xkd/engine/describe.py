@@ -12,6 +12,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from xkd.data.clips import has_clips
 from xkd.data.manifest import Manifest
 from xkd.data.paired import PairedDataset
 from xkd.data.shots import has
@@ -25,6 +26,9 @@ from xkd.graph.reading import Reading
 from xkd.graph.weights import EMA, Checkpoint, Random
 from xkd.graph.wiring import all_read
 
+_MIRRORED: Final = (
+    "clips are flipped left to right: if that makes another class of one (left, right), say so in [flips] of manifest.toml, or set flip=0"
+)
 LEVEL: Final = 0.05  # a teacher that random pairings match more often than this is at chance level
 
 
@@ -39,6 +43,8 @@ def print_rows(loaders: Mapping[str, Any], console: Console) -> None:
         console.print(f"{split}: {len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}{masks}{windows}{gaps}")
         for reason, count in dataset.left_out.items():
             console.print(f"{split}: {count} rows left out ({reason})")
+        if dataset.augment.flip > 0 and not dataset.manifest.flips and split == "train" and has_clips(dataset.views):
+            console.print(f"{split}: {_MIRRORED}", style="yellow")
 
 
 @contextmanager

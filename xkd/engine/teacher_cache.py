@@ -35,6 +35,7 @@ from xkd.files import sweep
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import Distiller
 from xkd.graph.explanation import TARGET
+from xkd.modalities.clip import Clip
 
 _BATCHES = 16  # of a shard; what a kill may lose
 _MOST = 64 * 2**20  # bytes of a shard, which is held in memory before it is written
@@ -190,7 +191,8 @@ def broken_rows(batch: Batch) -> dict[int, str]:
 def sources(branch: Branch, section: Any) -> list[Path]:
     """The code that the answers come from: xkd's, that of the branch's modules and sensors, and of what its section of the config calls."""
     package = Path(inspect.getfile(xkd)).parent
-    made = [*map(type, branch.modules()), *map(type, branch.view.sensors), *_called(section)]
+    sensors = [*branch.view.sensors, *(one.sensor for one in branch.view.sensors if isinstance(one, Clip))]
+    made = [*map(type, branch.modules()), *map(type, sensors), *_called(section)]
     written = {inspect.getsourcefile(of) for of in made if inspect.isclass(of) or inspect.isfunction(of)}
     return sorted({*package.rglob("*.py"), *(Path(path) for path in written if path)})
 

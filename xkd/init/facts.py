@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
+from xkd.data.clips import seen_alone
 from xkd.data.frame import crop_of, frame_shape
 from xkd.data.manifest import Manifest
 from xkd.data.registration import read_registered
@@ -85,7 +86,8 @@ def shown_size(manifest: Manifest, rows: Sequence[Row], name: str, windows: Wind
     sensor, registration = manifest.modalities[name], manifest.registrations.get(name)
     seen = []
     for row in rows[:: max(1, len(rows) // _LOOKED_AT)][:_LOOKED_AT]:
-        reading = read_registered(sensor, shot_of(manifest.root, row, sensor), registration)
+        looked = seen_alone(row, sensor)
+        reading = read_registered(looked, shot_of(manifest.root, row, looked), registration)
         if windows:
             row = replace(row, crop=windows.box(TYPICAL, frame_shape(manifest, row, {name: reading})))
         crop = crop_of(manifest, row, reading.shape)

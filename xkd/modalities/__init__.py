@@ -7,6 +7,7 @@ from dataclasses import fields
 from types import NoneType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
+from xkd.modalities.clip import Clip
 from xkd.modalities.depth import Depth
 from xkd.modalities.lidar import LiDAR
 from xkd.modalities.multispectral import Multispectral
@@ -14,7 +15,7 @@ from xkd.modalities.rgb import RGB
 from xkd.modalities.thermal import Thermal
 from xkd.modality import Clues, Modality, Sensor, Shot
 
-__all__ = ["RGB", "SENSORS", "Depth", "LiDAR", "Multispectral", "Thermal", "clues", "modality"]
+__all__ = ["RGB", "SENSORS", "Clip", "Depth", "LiDAR", "Multispectral", "Thermal", "clues", "modality"]
 
 SENSORS: Final[Mapping[str, type[Sensor]]] = {  # as a manifest.toml names them
     "rgb": RGB,

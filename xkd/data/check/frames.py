@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.data.check.files import Facts
+from xkd.data.clips import seen_alone
 from xkd.data.manifest import Manifest
 from xkd.data.region import read_codes
 from xkd.data.registration import read_registered, unlike_sizes
@@ -66,7 +67,7 @@ def read_frame(manifest: Manifest, row: Row) -> Frame:
     """All sensors of a row; `ValueError` or `FileNotFoundError` says what training would say."""
     contents = {}
     for name in row.files:
-        sensor = manifest.modalities[name]
+        sensor = seen_alone(row, manifest.modalities[name])
         contents[name] = (sensor, read_registered(sensor, shot_of(manifest.root, row, sensor), manifest.registrations.get(name)))
     own = {name: one.sensor_size[::-1] for name, one in manifest.registrations.items() if name in contents}
     frame = Frame(row, contents, own)
