@@ -236,6 +236,12 @@ def test_the_share_of_no_gap_is_undefined(teacher: float) -> None:
     assert "of the gap" not in summary.finding
 
 
+def test_more_than_the_gap_is_no_share_of_it() -> None:
+    finding = summarise(three(0.6, 0.9, 0.7), "accuracy", "teacher").finding
+    assert "more than the gap to the teacher." in finding
+    assert "% of the gap" not in finding
+
+
 def test_no_gain_is_called_none() -> None:
     assert summarise(three(0.6, 0.6, 0.9), "accuracy", "teacher").finding.startswith("No evidence of a gain")
     assert "is worse than the student alone by -10.0 points" in summarise(three(0.6, 0.5, 0.9), "accuracy", "teacher").finding

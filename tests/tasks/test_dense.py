@@ -153,7 +153,7 @@ def test_arms_with_the_same_unknown_pixels_are_compared() -> None:
     arms = {"alone": [run(noise=0.3)], "distilled": [run(noise=0.1)], "shuffled": [run(noise=0.3, seed=2)]}
     summary = summarise(Comparison(arms), DEPTH.measures(), "abs_rel", "")
     assert summary.gain.high < 0
-    assert "is better than the student alone by -" in summary.finding
+    assert "is better than the student alone: -" in summary.finding
     assert "points of AbsRel" in summary.finding
     other = run()
     other.target[0, 0, 0, 0] = 3.0 if np.isnan(other.target[0, 0, 0, 0]) else np.nan

@@ -109,7 +109,7 @@ def test_errors_of_labels_in_percent_are_in_percent(count: int) -> None:
         Comparison({"alone": [run_of(target + 3, target)], "distilled": [run_of(target + 2, target)]}), task.measures(), "mae", ""
     )
     assert summary.arms["alone"]["mae"].mean == pytest.approx(3)
-    assert "by -1 % of MAE" in summary.finding
+    assert ": -1 % of MAE" in summary.finding
     each = task.measures().each
     assert (summary.measure.style, [each.measure(0).style] if each else []) == ("number", ["number"] * (count > 1))
 
@@ -142,7 +142,7 @@ def test_less_is_better_and_the_sentence_has_the_unit() -> None:
     arms = {"teacher": [run(noise=0.1)], "alone": [run(noise=1.0)], "distilled": [run(noise=0.5)], "shuffled": [run(noise=1.1)]}
     summary = summarise(Comparison(arms), ONE.measures(), "mae", "teacher")
     assert summary.gain.high < 0
-    assert "is better than the student alone by -0." in summary.finding
+    assert "is better than the student alone: -0." in summary.finding
     assert " grade of MAE [-" in summary.finding
     assert 0 < summary.share.mean < 1, "of the gap, though both differences are below zero"
     assert "of the gap to the teacher recovered" in summary.finding

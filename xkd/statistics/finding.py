@@ -129,10 +129,12 @@ def finding(measure: Measure, gain: Estimate, share: Estimate, against: Sequence
     size = f"{measure.change(gain)} of {measure.words} {measure.span(gain)}"
     if gain.low <= 0 <= gain.high:
         return f"No evidence of a gain: distilled against the student alone is {size}, and the interval covers zero."
+    by = f" by {size}" if measure.higher else f": {size}, of which less is better"
     if measure.worse(gain):
-        return f"The distilled student is worse than the student alone by {size}."
-    rest = f", {100 * share.mean:.0f} % of the gap to the teacher recovered" if share.defined else ""
-    sentence = f"The distilled student is better than the student alone by {size}{rest}."
+        return f"The distilled student is worse than the student alone{by}."
+    gap = f"{100 * share.mean:.0f} % of the gap to the teacher recovered" if share.mean <= 1 else "more than the gap to the teacher"
+    rest = f", {gap}" if share.defined else ""
+    sentence = f"The distilled student is better than the student alone{by}{rest}."
     sentence = " ".join([sentence, *(f"But {one}." for one in against)])
     return f"{sentence} ({_listed(missing)}: suggestive, not conclusive.)" if missing else sentence
 
