@@ -102,6 +102,7 @@ SAME_GRAPH = (
     "leafsim_demo",
     "leafsim_low_eighth",
     "leafsim_low_half",
+    "leafsim_search",
     "roadscene_boxes_few",
     "roadscene_few_vit",
 )

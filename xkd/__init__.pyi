@@ -30,6 +30,8 @@ from .ensembles import (
 from .evidence.compare import compare as compare
 from .evidence.distill import Distilled as Distilled, distill as distill
 from .evidence.pretrain import PretrainedPairs as PretrainedPairs, pretrain as pretrain
+from .evidence.search import SearchSettings as SearchSettings, search as search
+from .evidence.timings import Budget as Budget
 from .graph.branch import Branch as Branch, Head as Head
 from .graph.class_map import ClassMap as ClassMap
 from .graph.distiller import Distiller as Distiller, Step as Step

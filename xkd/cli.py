@@ -18,6 +18,7 @@ COMMANDS = (
     "diagnose",
     "compare",
     "distill",
+    "search",
     "exits",
     "visualize",
     "predict",

@@ -19,7 +19,7 @@ def _found(data_root: Path) -> None:
 def _quick_comparisons() -> Iterator[None]:
     """Processes of their own cost seconds, which tests/evidence/test_jobs.py pays; a row of pictures costs as much as a run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xkd.evidence.compare.default_jobs", lambda number: 1)
+        patch.setattr("xkd.evidence.jobs.default_jobs", lambda number: 1)
         patch.setattr("xkd.evidence.page.write.NUM_PANELS", 2)
         patch.setattr("xkd.evidence.page.write.NUM_FLIPS", 2)
         yield

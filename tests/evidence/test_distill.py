@@ -26,7 +26,7 @@ def quick() -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choices, "_EPOCHS", (12, 12))
         patch.setattr(choices, "_SIDE", {"quick": 32, "cpu": 32, "gpu": 32})
-        patch.setattr("xkd.evidence.compare.default_jobs", lambda number: 1)
+        patch.setattr("xkd.evidence.jobs.default_jobs", lambda number: 1)
         yield
 
 

@@ -46,3 +46,8 @@ def test_eighteen_lines_and_a_guide_can_be_told_apart() -> None:
     inks = [ink(str(place), chart, place) for place in range(18)]
     assert inks[:2] == ["c0 d0", "c1 d0"]
     assert len({*inks, ink("diagonal", chart, 3)}) == 19
+
+
+def test_a_mark_has_its_name_beside_it_where_a_line_passes() -> None:
+    chart = Chart("", "", "", {"front": [(0, 0.0), (10, 1.0)]}, marks={"best": (10, 1.0), "beaten": (5, 0.5), "broken": (1, float("nan"))})
+    assert draw_lines(chart).marks == {"best": (100.0, 0.0, True), "beaten": (50.0, 50.0, False)}

@@ -17,7 +17,7 @@ from xkd.engine.panel_hook import PanelHook
 from xkd.engine.sections import SECTIONS
 from xkd.graph.state_dicts import load_file
 
-_OPEN_SECTIONS: Final = ("compare", "env_cfg", "log_interval", "test_dataloader", "vis_backends")
+_OPEN_SECTIONS: Final = ("compare", "env_cfg", "log_interval", "search", "test_dataloader", "vis_backends")
 _OPEN_KEYS: Final = (
     "default_hooks.checkpoint",
     "default_hooks.logger",
@@ -34,7 +34,7 @@ _OPEN_KEYS: Final = (
 )
 _ABSENT: Final = "<absent>"
 _PLAIN: Final = (str, int, float, type(None))
-_SILENT: Final = ("compare", "test_dataloader")  # questions that are asked of a trained student
+_SILENT: Final = ("compare", "search", "test_dataloader")  # questions that are asked of a trained student
 
 
 def settings_of(config: Config, amp: bool) -> dict[str, Any]:

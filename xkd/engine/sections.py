@@ -29,6 +29,7 @@ SECTIONS: Final = {
     "optim_wrapper": _DICT,
     "param_scheduler": _EITHER,
     "save_best": "text",
+    "search": _DICT,
     "teacher_cache": _DICT,
     "test_dataloader": _DICT,
     "train_cfg": _DICT,

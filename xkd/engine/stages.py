@@ -172,7 +172,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def fingerprint(config: Config, seed: int, teachers: Sequence[str], settings: Mapping[str, Any]) -> str:
     """Changes with anything that a result depends on: config, weights, manifest, seed, teachers, settings (a smoke run), version."""
-    shown = ("compare", "log_interval", "vis_backends")  # tests have their own key; the others change what is shown, not what is learned
+    # tests have their own key, a search its candidates; the others change what is shown, not what is learned
+    shown = ("compare", "log_interval", "search", "vis_backends")
     sections = {name: as_plain(config.get(name)) for name in SECTIONS if name not in shown}
     sections["custom_hooks"] = [hook for hook in sections["custom_hooks"] or [] if hook.get("type") is not PanelHook]
     (sections["teacher_cache"] or {}).pop("folder", None)  # where answers are kept changes none

@@ -7,6 +7,7 @@ import importlib.metadata
 import inspect
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from xkd.graph.distiller import Distiller
 from xkd.graph.explanation import TARGET
 from xkd.modalities.clip import Clip
 
+FILLING = "filling"  # seconds that it took, in the message hub
 _BATCHES = 16  # of a shard; what a kill may lose
 _MOST = 64 * 2**20  # bytes of a shard, which is held in memory before it is written
 _VERSIONS = ("torch", "timm", "numpy", "opencv-python")
@@ -68,7 +70,7 @@ class TeacherCacheHook(Hook):
         self.cache, self.config, self.console, self.progress = cache, config, console, progress
 
     def before_train(self, runner: Any) -> None:
-        distiller, dataset = distiller_of(runner), runner.train_dataloader.dataset
+        distiller, dataset, started = distiller_of(runner), runner.train_dataloader.dataset, time.perf_counter()
         parts = []
         with torch.no_grad(), runner.optim_wrapper.optim_context(runner.model):
             for name, branch in distiller.branches.items():
@@ -81,6 +83,7 @@ class TeacherCacheHook(Hook):
             for answers in parts:
                 answers.fill(self.progress)
         barrier()
+        runner.message_hub.update_info(FILLING, time.perf_counter() - started)
         served = [answers.shards for answers in parts]
         cached = {shards.branch for shards in served}
         seen = {branch.view.name for name, branch in distiller.branches.items() if name not in cached}

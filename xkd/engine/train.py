@@ -57,7 +57,7 @@ from xkd.engine.resume import resumed, settings_of
 from xkd.engine.runner import QuietRunner
 from xkd.engine.settings import choices, workers_of
 from xkd.engine.stages import STORE, with_trained
-from xkd.engine.teacher_cache import TeacherCacheHook, cache_of
+from xkd.engine.teacher_cache import FILLING, TeacherCacheHook, cache_of
 from xkd.files import sweep, write_atomically
 from xkd.graph.distiller import Distiller
 from xkd.tasks import Task
@@ -74,6 +74,7 @@ class TrainResult:
     seconds: float
     seed: int
     peak_memory: int  # bytes, see `xkd.engine.memory`
+    filling: float = 0.0  # of the seconds, those that filled the teacher cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +182,8 @@ def _finish(runner: Runner, distiller: Distiller, work_dir: Path, seed: int) -> 
             f"{work_dir}: save_best='{runner.cfg.save_best}' was not a number in any validation, so no checkpoint is the best; choose by"
             f" another of {legal_scores(distiller)}"
         )
-    result = TrainResult(str(best), runner.cfg.save_best, float(score), int(runner.epoch), seconds, seed, peak_bytes())
+    filling = round(runner.message_hub.get_info(FILLING, 0.0), 2)
+    result = TrainResult(str(best), runner.cfg.save_best, float(score), int(runner.epoch), seconds, seed, peak_bytes(), filling)
     if is_main_process():
         # the name alone: a run may have been moved before it was resumed
         write_atomically(best, (work_dir / Path(runner.message_hub.get_info("best_ckpt")).name).read_bytes())

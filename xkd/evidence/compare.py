@@ -23,7 +23,7 @@ from xkd.engine.progress import Display, shown_on
 from xkd.evidence.answers import check_questions
 from xkd.evidence.arms import Arm, ArmRun, first_teacher, make_arms
 from xkd.evidence.comparable import check_comparable, check_readable, chosen_metric
-from xkd.evidence.jobs import Job, default_jobs, run_jobs
+from xkd.evidence.jobs import Job, do_all
 from xkd.evidence.page.write import write_page
 from xkd.evidence.particulars import particulars
 from xkd.evidence.runs import read_run, run_arm
@@ -90,8 +90,8 @@ def compare(  # noqa: PLR0913  # each is an option of the command
     metric = chosen_metric(compared, metric)
     check_readable(made)
     with shown_on(display, width=150) as screen:
-        folders = run_all(path, options or {}, made, seeds, root, {"amp": amp, "smoke": smoke}, jobs, screen)
-        runs = {arm.name: [read_run(arm, folders[_key(arm.name, seed)]) for seed in range(seeds)] for arm in compared}
+        folders = run_all(path, options or {}, made, range(seeds), root, {"amp": amp, "smoke": smoke}, jobs, screen)
+        runs = {arm.name: [read_run(arm, folders[run_key(arm.name, seed)]) for seed in range(seeds)] for arm in compared}
         return conclude(load_config(path, options), compared, runs, metric, root, command, smoke, screen.console)
 
 
@@ -124,11 +124,11 @@ def conclude(
     return Compared(root, report, summary, arms, runs)
 
 
-def check_room(root: Path, smoke: bool) -> None:
+def check_room(root: Path, smoke: bool, numbers: str = "summary.json", what: str = "comparison") -> None:
     """A smoke run's one-step numbers must not take the place of real ones."""
-    summary = root / "summary.json"
+    summary = root / numbers
     if smoke and summary.is_file() and not json.loads(summary.read_text("utf-8")).get("smoke", False):
-        raise ValueError(f"{root} holds a real comparison, which a smoke run would overwrite; name another --work-dir")
+        raise ValueError(f"{root} holds a real {what}, which a smoke run would overwrite; name another --work-dir")
 
 
 def chosen(arms: list[Arm], names: Sequence[str], controls: bool = False) -> list[Arm]:
@@ -153,38 +153,24 @@ def run_all(
     path: Path,
     options: Mapping[str, Any],
     arms: Sequence[Arm],
-    seeds: int,
+    seeds: Sequence[int],
     root: Path,
     settings: Mapping[str, Any],
     jobs: int,
     display: Display,
 ) -> Mapping[str, Path]:
-    """The folder of each arm and seed, by `_key`; `RuntimeError` names those that failed when the others are done."""
+    """The folder of each arm and seed, by `run_key`; `RuntimeError` names those that failed when the others are done."""
     todo = [
         Job(
-            _key(arm.name, seed),
+            run_key(arm.name, seed),
             f"{arm.title}, seed {seed}",
             partial(run_named, path, dict(options), arm.name, seed, root, dict(settings)),
-            tuple(_key(other, seed) for other in arm.needs),
+            tuple(run_key(other, seed) for other in arm.needs),
         )
-        for seed in range(seeds)
+        for seed in seeds
         for arm in arms
     ]
-    beside = min(jobs or default_jobs(len(todo)), len(todo))
-    if beside > 1:
-        display.console.print(f"{len(todo)} runs, {beside} beside each other")
-        done = run_jobs(todo, beside, display)
-        if done.failures:
-            failed = "; ".join(f"{key}: {why}" for key, why in done.failures.items())
-            raise RuntimeError(f"{len(done.failures)} of {len(todo)} runs failed, the others are finished and kept: {failed}")
-        return done.folders
-    folders: dict[str, Path] = {}
-    bar = display.progress.add_task("runs", total=len(todo))
-    for job in todo:
-        folders[job.key] = job.work(display, folders)
-        display.progress.advance(bar)
-    display.progress.remove_task(bar)
-    return folders
+    return do_all(todo, jobs, display)
 
 
 def run_named(
@@ -199,10 +185,10 @@ def run_named(
 ) -> Path:
     """One arm by its name, as a process of its own must make it anew; its folder."""
     (arm,) = [arm for arm in make_arms(path, options) if arm.name == name]
-    return run_arm(arm, seed, root, {teacher: done[_key(teacher, seed)] for teacher in arm.teachers.values()}, settings, display).folder
+    return run_arm(arm, seed, root, {teacher: done[run_key(teacher, seed)] for teacher in arm.teachers.values()}, settings, display).folder
 
 
-def _key(arm: str, seed: int) -> str:
+def run_key(arm: str, seed: int) -> str:
     return f"{arm}, seed {seed}"
 
 

@@ -180,7 +180,7 @@ def diagnosed(config: Path, runs: Path, jobs: int, display: Display) -> Diagnosi
     """Teachers and the student alone are trained as the comparison needs them, and looked at on val."""
     arms = make_arms(config, {})
     first = [arm for arm in arms if is_teacher(arm) or arm.name == "alone"]
-    run_all(config, {}, first, 1, runs, {"amp": False, "smoke": False}, jobs, display)
+    run_all(config, {}, first, [0], runs, {"amp": False, "smoke": False}, jobs, display)
     diagnosis = diagnose(arms, 1.0, runs, display)
     for one in diagnosis.answers:
         display.console.print(f"{one.question} {one.verdict}: {one.reason}", markup=False, highlight=False)

@@ -54,6 +54,28 @@ def default_jobs(number: int) -> int:
     return max(1, min(number, gpus or min(cores(), available_bytes() // MEMORY_OF_ONE)))
 
 
+def do_all(todo: Sequence[Job], jobs: int, display: Display) -> Mapping[str, Path]:
+    """The folder of each job, by its key, `jobs` beside each other (0: as many as there is room for); they stand in an order that serves.
+
+    `RuntimeError` names those that failed when the others are done.
+    """
+    beside = min(jobs or default_jobs(len(todo)), len(todo))
+    if beside > 1:
+        display.console.print(f"{len(todo)} runs, {beside} beside each other")
+        done = run_jobs(todo, beside, display)
+        if done.failures:
+            failed = "; ".join(f"{key}: {why}" for key, why in done.failures.items())
+            raise RuntimeError(f"{len(done.failures)} of {len(todo)} runs failed, the others are finished and kept: {failed}")
+        return done.folders
+    folders: dict[str, Path] = {}
+    bar = display.progress.add_task("runs", total=len(todo))
+    for job in todo:
+        folders[job.key] = job.work(display, folders)
+        display.progress.advance(bar)
+    display.progress.remove_task(bar)
+    return folders
+
+
 def run_jobs(jobs: Sequence[Job], beside: int, display: Display) -> Done:
     """Do all jobs, `beside` at a time; one that fails is named and those that need it are left out, the others go on.
 

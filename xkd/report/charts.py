@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xkd.statistics import Estimate
 
@@ -21,6 +21,7 @@ class Chart:
     y_title: str
     lines: Mapping[str, Sequence[tuple[float, float]]]
     guide: str = ""  # the name of a line that is no measurement, such as a diagonal
+    marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # dots; those that a line passes have their names beside them
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class DrawnChart:
     lines: dict[str, str]  # SVG points
     x_ticks: list[Tick]
     y_ticks: list[Tick]
+    marks: dict[str, tuple[float, float, bool]] = field(default_factory=dict)  # from the left, from the top, with its name
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Span:
 def draw_lines(chart: Chart) -> DrawnChart:
     """Points that are not finite are left out; a chart without any point has no lines and no ticks."""
     finite = {name: [(x, y) for x, y in line if math.isfinite(x) and math.isfinite(y)] for name, line in chart.lines.items()}
-    points = [point for line in finite.values() for point in line]
+    marks = {name: (x, y) for name, (x, y) in chart.marks.items() if math.isfinite(x) and math.isfinite(y)}
+    points = [*marks.values(), *(point for line in finite.values() for point in line)]
     if not points:
         return DrawnChart({}, [], [])
     xs, ys = ticks(*_ends([x for x, _ in points])), ticks(*_ends([y for _, y in points]))
@@ -62,7 +65,9 @@ def draw_lines(chart: Chart) -> DrawnChart:
         for name, line in finite.items()
         if line
     }
-    return DrawnChart(lines, [Tick(_place(x, xs), f"{x:g}") for x in xs], [Tick(100 - _place(y, ys), f"{y:g}") for y in ys])
+    passed = {point for line in finite.values() for point in line}
+    placed = {name: (_place(x, xs), 100 - _place(y, ys), (x, y) in passed) for name, (x, y) in marks.items()}
+    return DrawnChart(lines, [Tick(_place(x, xs), f"{x:g}") for x in xs], [Tick(100 - _place(y, ys), f"{y:g}") for y in ys], placed)
 
 
 def ink(name: str, chart: Chart, place: int) -> str:

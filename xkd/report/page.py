@@ -34,7 +34,7 @@ class Headline:
 
     sentence: str
     measure: Measure
-    gain: Estimate
+    gain: Estimate | None  # None where the page is no comparison of two arms
     share: Estimate | None  # None where no arm is a teacher
     attention: tuple[Estimate, Estimate] | None = None  # energy inside the mask: student alone, distilled
     controls: tuple[Control, ...] = ()
@@ -43,7 +43,7 @@ class Headline:
 
     @property
     def verdict(self) -> Verdict:
-        if not is_known(self.gain) or self.gain.low <= 0 <= self.gain.high:
+        if self.gain is None or not is_known(self.gain) or self.gain.low <= 0 <= self.gain.high:
             return "none"
         if self.measure.worse(self.gain):
             return "loss"

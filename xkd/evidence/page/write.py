@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,7 @@ def write_page(
     manifest = Manifest.load(config.test_dataloader.dataset.root)
     task: Task = build(as_plain(config.distiller.task), "distiller.task")
     unit = resampled(config, runs["alone"][0])
+    facts = {"test rows": str(len(runs["alone"][0].test.rows)), "resampled": unit}
     pictured = [arm for arm in arms if not arm.variant]  # twenty lines in one chart tell nobody anything
     drawn = [arm for arm in pictured if arm.name != "shuffled" and not arm.control]
     teacher = first_teacher(arms)
@@ -79,7 +80,7 @@ def write_page(
         names=(task.noun, task.described),
         arms=(*(report_arm(arm, details.costs[arm.name], summary) for arm in arms), each_gain(summary)),
         tables=tables(summary, unit, teacher.title if teacher else "", num_probed(config.get("compare") or {})),
-        made=made(manifest, config, runs["alone"], unit, command),
+        made=made(manifest, config, range(len(runs["alone"])), facts, command),
         pictures=tuple(pictures(path.parent, config, drawn, runs, details.changed)),
         charts=tuple(charts(arms, pictured, runs, summary)),
         confusions=tuple(confusions(arms, runs, summary)),
@@ -91,14 +92,14 @@ def write_page(
     console.print(f"page: {path}")
 
 
-def made(manifest: Manifest, config: Config, runs: list[ArmRun], unit: str, command: str) -> page.Provenance:
+def made(manifest: Manifest, config: Config, seeds: Sequence[int], facts: Mapping[str, str], command: str) -> page.Provenance:
     """How to get the numbers again."""
     return page.Provenance(
         command=command,
         config=config.pretty_text,
         data=manifest.name,
         licence=manifest.licence,
-        seeds=tuple(range(len(runs))),
+        seeds=tuple(seeds),
         date=datetime.date.today().isoformat(),
         versions={
             "xkd": xkd.__version__,
@@ -106,7 +107,7 @@ def made(manifest: Manifest, config: Config, runs: list[ArmRun], unit: str, comm
             "timm": timm.__version__,
             "python": platform.python_version(),
         },
-        facts={"test rows": str(len(runs[0].test.rows)), "resampled": unit},
+        facts=facts,
     )
 
 

@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Time the networks in the folders beside this file, one after the other, each by its own run.py, into one file.
+
+python bench.py --threads 1 --out timings.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def timings(folders: Sequence[Path], threads: int, seen: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """By folder's name, what its `run.py bench` says, with the size of its files in megabytes and the load before; or the error."""
+    told: dict[str, Any] = {}
+    for folder in folders:
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        command = [sys.executable, str(folder / "run.py"), "bench", "--threads", str(threads)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            told[folder.name] = {"error": done.stderr.strip() or f"run.py ended with {done.returncode}"}
+        else:
+            size = sum(file.stat().st_size for file in folder.glob("*.onnx")) / 1e6
+            told[folder.name] = json.loads(done.stdout) | {"megabytes": round(size, 3), "load": load}
+        seen(f"{folder.name}: {told[folder.name].get('median_ms', told[folder.name].get('error'))}")
+    return told
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of each network (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("timings.json"), metavar="FILE", help="(%(default)s)")
+    a = parser.parse_args()
+    folders = sorted(plan.parent for plan in Path(__file__).resolve().parent.glob("*/plan.json"))
+    told = timings(folders, a.threads, lambda line: print(line, file=sys.stderr, flush=True))
+    a.out.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    print(f"{len(folders)} networks: {a.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""The best student that the device can afford: candidates are timed, those over budget dropped, the others halved by distillation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from mmengine.config import Config
+
+from xkd.builder import build
+from xkd.data.cache import TeacherCache
+from xkd.deploy.folder import check_place
+from xkd.engine.config import as_names, as_plain, load_config
+from xkd.engine.int8 import Int8
+from xkd.engine.model import less_is_better
+from xkd.engine.outline import Outline
+from xkd.engine.progress import Display, shown_on
+from xkd.engine.use import check_answers, export
+from xkd.evidence.afford import Field, afford
+from xkd.evidence.arms import teacher_arms
+from xkd.evidence.candidates import candidates_of
+from xkd.evidence.compare import check_room, run_all, run_key
+from xkd.evidence.found import Finalist, Found, Full, as_json
+from xkd.evidence.halving import Ran, Rung, epochs_of_rungs, halve
+from xkd.evidence.page.search import as_table, sentence, write_search_page
+from xkd.evidence.rungs import Ground, arm_of, read_ran, run_rung
+from xkd.evidence.runs import read_run
+from xkd.evidence.timings import Budget
+from xkd.files import write_atomically
+from xkd.statistics import Comparison, TestRun
+from xkd.tasks import Task
+
+NUMBERS: Final = "search.json"
+CHOSEN, BY_LABELS, LARGEST = "chosen", "chosen by labels alone", "the largest that fits"
+ETA: Final = 3
+_DRAWS: Final = 8  # of the augmentation, of which the teacher's answers are kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """`controls` searches by labels alone too and trains the largest that fits; `full` trains all that fit: what did the search miss?
+
+    `jobs` runs are beside each other, 0: as many as cores and memory allow.
+    """
+
+    seed: int = 0
+    controls: bool = False
+    full: bool = False
+    jobs: int = 0
+    amp: bool = False
+    smoke: bool = False
+
+    def __post_init__(self) -> None:
+        if self.jobs < 0:
+            raise ValueError(f"--jobs must be at least 0, got {self.jobs}")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """`chosen` is the candidate's name, `exported` its folder for the device; `content` is all of `search.json`."""
+
+    folder: Path
+    report: Path
+    chosen: str
+    checkpoint: Path
+    exported: Path
+    content: Mapping[str, Any]
+
+
+def search(
+    config: str | Path,
+    budget: Budget,
+    settings: SearchSettings | None = None,
+    *,
+    work_dir: str | Path = "",
+    out: str | Path = "",
+    options: Mapping[str, Any] | None = None,
+    display: Display | None = None,
+    command: str = "",
+) -> Searched:
+    """The best student of a config under a budget, by distillation, exported to `out` (a folder "edge" in `work_dir` without one).
+
+    Numbers (`search.json`), page and runs are below `work_dir` (work_dirs/search_NAME-OF-CONFIG without one); what is finished there, or
+    was timed, is reused. `options` override the config. `ValueError` where no candidate meets the budget, for networks that timm does not
+    have, and for a file of timings that lacks one. In a script, call it below `if __name__ == "__main__":`.
+    """
+    path, settings = Path(config), settings or SearchSettings()
+    root = Path(work_dir or f"work_dirs/search_{path.stem}" + ("_smoke" if settings.smoke else ""))
+    check_room(root, settings.smoke, NUMBERS, "search")
+    check_place(Path(out or root / "edge"))
+    with shown_on(display, width=150) as screen:
+        given, options = prepared(path, options or {}, screen)
+        field = afford(path, options, candidates_of(given), budget, root, screen)
+        ground = taught(path, options, root, settings, screen)
+        found = searched(ground, given, field, settings, screen)
+        content = {"smoke": settings.smoke, **as_json(found, budget)}
+        write_atomically(root / NUMBERS, json.dumps(content, indent=1).encode())
+        write_search_page(root / "report.html", given, found, budget, command)
+        screen.console.print(as_table(found))
+        screen.console.print(sentence(found, budget))
+        screen.console.print(f"numbers: {root / NUMBERS}, page: {root / 'report.html'}")
+        chosen = next(one for one in field.fits if one.name == found.chosen)
+        checkpoint, place = found.finals[0].ran.folder / "best.pth", Path(out or root / "edge")
+        arm, int8 = arm_of(ground, chosen, found.rungs[-1].epochs), Int8() if budget.precision == "int8" else None
+        export(arm.config(), checkpoint, place, int8=int8, say=screen.console.print)
+        screen.console.print(f"the folder for the device: {place}")
+        return Searched(root, root / "report.html", found.chosen, checkpoint, place, content)
+
+
+def prepared(path: Path, options: Mapping[str, Any], display: Display) -> tuple[Config, Mapping[str, Any]]:
+    """The config and the options of all runs: the teacher's answers are kept, unless the config says how or they cannot be."""
+    config = load_config(path, options)
+    check_answers(config, "searched for")
+    loader = config.train_dataloader
+    if not config.get("teacher_cache") and Outline.of(config).teachers:
+        if loader.get("mix") or not (loader.get("sampler") or {}).get("shuffle"):
+            display.console.print("the teacher answers anew in every run: train_dataloader.mix, or no shuffle, leaves nothing to keep")
+        else:
+            display.console.print(
+                f"the teacher's answers to {_DRAWS} draws are kept for all runs; teacher_cache in the config says otherwise"
+            )
+            options = {**options, "teacher_cache": as_names({"type": TeacherCache, "draws": _DRAWS})}
+    return load_config(path, options), options
+
+
+def taught(path: Path, options: Mapping[str, Any], root: Path, settings: SearchSettings, display: Display) -> Ground:
+    """The teachers' runs, which a comparison of the same config in the same folder has too."""
+    config = load_config(path, options)
+    arms, sources = teacher_arms(path, options, Outline.of(config), as_plain(config.get("compare") or {}))
+    run = {"amp": settings.amp, "smoke": settings.smoke}
+    folders = run_all(path, options, arms, [settings.seed], root, run, settings.jobs, display) if arms else {}
+    teachers = {arm.name: folders[run_key(arm.name, settings.seed)] for arm in arms}
+    return Ground(path, options, root, settings.seed, run, sources, teachers)
+
+
+def searched(ground: Ground, config: Config, field: Field, settings: SearchSettings, display: Display) -> Found:
+    """The search, its controls, and what they say of the test split."""
+    section = as_plain(config.get("search") or {})
+    task: Task = build(as_plain(config.distiller.task), "distiller.task")
+    higher, eta, epochs = not less_is_better(config.save_best, task), section.get("eta", ETA), config.train_cfg.max_epochs
+    by_name = {one.name: one for one in field.fits}
+    ladder = epochs_of_rungs(len(by_name), epochs, eta, section.get("rungs", ()))
+
+    def run(names: Sequence[str], rung: int, alone: bool = False, tested: bool = False) -> dict[str, Ran]:
+        what = f"{len(names)} candidate{'s' * (len(names) > 1)}, {rung} epochs{', labels alone' * alone}{', tested' * tested}"
+        display.console.rule(what)
+        return run_rung(ground, [by_name[name] for name in names], rung, settings.jobs, display, alone=alone, tested=tested)
+
+    def tests_of(names: Sequence[str], alone: bool = False) -> dict[str, TestRun]:
+        """Of candidates that have been trained to the end."""
+        ran = run(names, epochs, alone, tested=True)
+        return {name: read_run(arm_of(ground, by_name[name], epochs, alone), ran[name].folder).test for name in names}
+
+    rungs = halve(list(by_name), ladder, eta, higher, run)
+    labels, best, measure, full = tuple[Rung, ...](), rungs[-1].best, task.measures().main[0], None
+    finals, tests = [Finalist(CHOSEN, best, rungs[-1].runs[best])], {CHOSEN: tests_of([best])[best]}
+    if settings.controls:
+        labels = halve(list(by_name), ladder, eta, higher, partial(run, alone=True))
+        plain, largest = labels[-1].best, max(by_name, key=lambda name: field.parameters[name])
+        finals.append(Finalist(BY_LABELS, plain, labels[-1].runs[plain]))
+        finals.append(Finalist(LARGEST, largest, run([largest], epochs)[largest]))
+        tests |= {BY_LABELS: tests_of([plain], alone=True)[plain], LARGEST: tests_of([largest])[largest]}
+    if settings.full:
+        runs = run(list(by_name), epochs)
+        full = Full(runs, {name: measure.statistic(of) for name, of in tests_of(list(by_name)).items()})
+    return Found(
+        candidates=field.every,
+        parameters=field.parameters,
+        timings=field.timings,
+        left_out=field.left_out,
+        rungs=rungs,
+        by_labels=labels,
+        finals=finals,
+        tests=Comparison({title: [of] for title, of in tests.items()}),
+        measure=measure,
+        save_best=config.save_best,
+        higher=higher,
+        teachers={name: read_ran(folder).seconds for name, folder in ground.teachers.items()},
+        full=full,
+        facts={"seed": settings.seed, "eta": eta},
+    )
