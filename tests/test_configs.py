@@ -113,6 +113,7 @@ TEACHERS = (
     "digits_special_2358",
     "digits_special_479",
     "digits_wide",
+    "leafsim_float",
     "roadscene_crops_rgb",
     "roadscene_crops_thermal",
 )

@@ -2,6 +2,7 @@
 
 from .batch import Batch as Batch, Number as Number, View as View
 from .builder import build as build
+from .changes import Folded as Folded, Rounded as Rounded
 from .data.annotations import Labels as Labels, Masks as Masks
 from .data.augment import Augment as Augment
 from .data.boxes import Boxes as Boxes

@@ -23,6 +23,7 @@ import torch
 from mmengine.hooks import EarlyStoppingHook
 from rich.console import Console
 
+from xkd.changes import Folded, Rounded
 from xkd.engine import train as engine_train
 from xkd.engine.hooks import PlainCheckpointHook, StepHook
 from xkd.graph.state_dicts import load_file
@@ -55,6 +56,7 @@ def same_runs(first: Path, second: Path, last: str = "epoch_3.pth") -> None:
     assert sorted(path.name for path in first.glob("*.pth")) == sorted(path.name for path in second.glob("*.pth"))
 
 
+FEW = [dict(type=Folded), dict(type=Rounded, weights=4, observe=3)]  # ranges are still seen in the second epoch, not in the third
 OPTIONS: dict[str, dict[str, Any]] = {
     "dropout, frozen teacher, running average": {},
     "workers": {"train_dataloader.num_workers": 1},
@@ -62,6 +64,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     # four steps an epoch: an optimiser step is made of the last of one epoch and the first two of the next
     "accumulation across epochs": {"optim_wrapper.accumulative_counts": 3, "train_dataloader.batch_size": 6},
     "validation every other epoch": {"train_cfg.val_interval": 2},
+    "folded and rounded": {f"distiller.branches.{name}.changes": FEW for name in ("rgb", "average")},
 }
 
 

@@ -17,6 +17,7 @@ from xkd.evidence.answers import answer
 from xkd.evidence.arms import make_arms
 from xkd.evidence.chains import in_order
 from xkd.evidence.compare import compare
+from xkd.evidence.runs import train_arm
 
 AFTER = """
 distiller["branches"]["thermal"]["weights"] = dict(type=Checkpoint, path="{path}", may_miss=("head.*",))
@@ -65,6 +66,24 @@ def test_a_chain_and_the_team_of_its_teachers_are_compared(tmp_path: Path, smoke
     ]
     place = [of[0].rows.tolist().index(row) for row in team.test.rows]
     np.testing.assert_allclose(team.test.predictions, (of[0].predictions + of[1].predictions)[place] / 2, atol=1e-5)
+
+
+def test_a_student_begins_with_the_run_that_makes_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = 'distiller["branches"]["rgb"]["weights"] = dict(type=Checkpoint, path="second.pth")\n'
+    more = begun + 'compare["variants"] = dict(warm={"distiller.terms.kd.weight": 2.0})\n'
+    made = {arm.name: arm for arm in make_arms(chain(tmp_path, more), {})}
+    starts = {name: dict(arm.starts) for name, arm in made.items() if name in ("teacher_second", "alone", "distilled", "warm")}
+    assert starts == {"teacher_second": {}, **{key: {"rgb": "teacher_second"} for key in ("alone", "distilled", "warm")}}
+    assert made["alone"].needs == ["teacher_second"]
+    trained: list[str] = []
+    monkeypatch.setattr("xkd.evidence.runs.train", lambda config, *_, **__: trained.append(config.distiller.branches.rgb.weights.path))
+    display = Display(Console(quiet=True), Progress(disable=True))
+    folders = {
+        train_arm(made["alone"], 0, tmp_path / "out", {"teacher_second": tmp_path / name}, {"amp": False, "smoke": False}, display)
+        for name in ("one", "two")
+    }
+    assert trained == [str(tmp_path / name / "best.pth") for name in ("one", "two")]
+    assert len(folders) == 2
 
 
 def test_any_other_file_is_that_file(tmp_path: Path) -> None:

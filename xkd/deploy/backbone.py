@@ -15,12 +15,12 @@ from xkd.graph.branch import Branch
 
 
 def write_backbone(branch: Branch, folder: Path, card: str, licence: str = "not stated") -> bool:
-    """Weights, architecture and statistics below `folder`, and `card` as its README.md; False for a network that is none of timm's.
+    """Weights, architecture and statistics below `folder`, `card` as its README.md; False for a network that is changed, or none of timm's.
 
     `mean` and `std` are shares of the sensor's range, as timm counts an image's 0..255; `licence` is that of the data.
     """
     network: Any = branch.model
-    if not getattr(network, "pretrained_cfg", None):
+    if branch.changes or not getattr(network, "pretrained_cfg", None):
         return False
     network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # the branch keeps its classifier and its order of memory
     mean, std = shares_of_range(branch)

@@ -12,6 +12,7 @@ import torch
 
 import xkd
 from xkd.batch import View
+from xkd.changes.rounded import bits_of
 from xkd.graph.branch import Branch
 from xkd.modalities import RGB
 from xkd.tasks import Task
@@ -95,7 +96,7 @@ def card_of(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters
         parameters=parameters,
         data=notes.data,
         metrics=dict(notes.metrics),
-        caveats=(*notes.caveats, *([_OF_CROPS] if notes.crops else [])),
+        caveats=(*notes.caveats, *([_OF_CROPS] if notes.crops else []), *_rounded(branch)),
         precision="float32",
         quantisation={},
         needs=needs,
@@ -107,6 +108,17 @@ def card_of(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters
             "opset": needs["opset"],
         },
     )
+
+
+def _rounded(branch: Branch) -> list[str]:
+    """What a file of floats holds of a network that learned with few bits."""
+    bits = bits_of(branch.model)
+    if bits is None:
+        return []
+    return [
+        f"it learned with weights of {bits[0]} bits, and {bits[1]} bits for what goes into a layer, and answers so; the file holds both"
+        " as 32-bit floats, so it is no smaller and no faster than that of a network that is not rounded"
+    ]
 
 
 def needs_of(model: Any) -> dict[str, str]:

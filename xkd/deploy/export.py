@@ -17,6 +17,7 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from xkd.batch import Batch, View
+from xkd.changes.rounded import bake, inputs_of
 from xkd.deploy.card import INPUT, CardNotes, ModelCard, card_markdown, card_of, input_dtype, plain_card
 from xkd.files import write_together
 from xkd.graph.branch import Branch
@@ -46,19 +47,24 @@ class Network:
     card: ModelCard
     max_difference: float
     num_compared: int
+    tolerance: float = 0.0  # by how much an answer may differ on another machine, beside the task's
 
 
 class Deployed(nn.Module):
-    """Sensor values in, outputs and predictions out; holds copies, so the branch keeps its device, mode and hooks."""
+    """Sensor values in, outputs and predictions out; holds copies, so the branch keeps its device, mode and hooks.
+
+    Rounded weights stand in it as they are used; `rounded` says whether inputs of layers are rounded as well.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, branch: Branch, task: Task) -> None:
+    def __init__(self, branch: Branch, task: Task, *, rounded: bool = True) -> None:
         super().__init__()
         twin = copy.deepcopy(branch)
         twin.taps.close()  # tracing would hand its hooks tensors that do not exist
         self.model = twin.model.cpu().float()
+        bake(self.model, activations=rounded)
         self.register_buffer("mean", branch.mean.cpu().float())
         self.register_buffer("std", branch.std.cpu().float())
         self.task, self.class_map = task, branch.class_map
@@ -102,8 +108,17 @@ def network_of(branch: Branch, task: Task, notes: CardNotes) -> Network:
     probes = probe_images(branch.view)
     model = _traced(deployed, probes[:2])
     card = card_of(branch, task, notes, model, sum(p.numel() for p in deployed.model.parameters()))
-    content = with_card(model, card)
-    return Network(content, card, _compare(content, deployed, probes), len(probes))
+    content, tolerance = with_card(model, card), _of_rounding(branch, deployed, probes)
+    return Network(content, card, _compare(content, deployed, probes, max(task.tolerance, tolerance)), len(probes), tolerance)
+
+
+def _of_rounding(branch: Branch, deployed: Deployed, probes: Tensor) -> float:
+    """What rounded inputs of layers change in an answer: a value near a half may be rounded to the other side elsewhere."""
+    if not inputs_of(branch.model):
+        return 0.0
+    exact = Deployed(branch, deployed.task, rounded=False).eval()
+    with torch.no_grad():
+        return float((deployed(probes)[-1] - exact(probes)[-1]).abs().max())
 
 
 def with_card(model: Any, card: ModelCard) -> bytes:
@@ -162,7 +177,7 @@ def _strip_traces(graph: onnx.GraphProto) -> None:
                 _strip_traces(inner)
 
 
-def _compare(content: bytes, deployed: Deployed, probes: Tensor) -> float:
+def _compare(content: bytes, deployed: Deployed, probes: Tensor, allowed: float) -> float:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     worst = 0.0
     for size in _BATCH_SIZES:
@@ -175,7 +190,7 @@ def _compare(content: bytes, deployed: Deployed, probes: Tensor) -> float:
                     f"onnxruntime gives {given.shape} with values that are not all finite, PyTorch {expected.shape}: not exported"
                 )
             worst = max(worst, float(np.abs(given - expected).max()))
-    if worst > (allowed := deployed.task.tolerance):
+    if worst > allowed:
         name = list(deployed.task.outputs)[-1]
         raise ValueError(f"onnxruntime and PyTorch differ by up to {worst:.2g} in {name}, {allowed:g} is allowed: not exported")
     return worst

@@ -64,7 +64,7 @@ def write_folder(
     samples = samples_of(branch.view)
     samples["answers"], plain = (_answers(of.content, task, samples["images"]) for of in (network, exported))
     # another processor's int8 may be as far from this one's as int8 is from float
-    tolerance = max(task.tolerance, float(np.abs(samples["answers"] - plain).max()))
+    tolerance = max(task.tolerance, exported.tolerance, float(np.abs(samples["answers"] - plain).max()))
     content = folder_content(branch, task, network, samples, notes, tolerance)
     put_folder(folder, content)
     return ExportReport(folder / MODEL, network.card, len(network.content), network.max_difference, network.num_compared)

@@ -173,7 +173,8 @@ def describe(distiller: Distiller) -> Table:
         label = "frozen" if branch.frozen else "learns"
         flops = count_flops(branch, distiller.task) / 1e6
         sees = f"view {branch.view.name}" if branch.eats == WHOLE else f"{branch.eats}, view {branch.view.name}"
-        table.add_row(f"{name} ({label}, {sees})", str(branch.eats.size_of(branch.view)), f"{count:,}", f"{flops:.0f}")
+        changed = "".join(f", {change}" for change in branch.changes)
+        table.add_row(f"{name} ({label}, {sees}{changed})", str(branch.eats.size_of(branch.view)), f"{count:,}", f"{flops:.0f}")
         for reading, shape in branch.shapes.items():
             table.add_row(f"  {name}.{reading}", str(tuple(shape)))
     for name, ensemble in distiller.ensembles.items():

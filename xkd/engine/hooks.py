@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from mmengine.dist import all_reduce_params, get_rank, is_main_process
+from mmengine.dist import all_reduce, all_reduce_params, get_rank, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import is_model_wrapper
 from rich.console import Console
 from torch import nn
 
+from xkd.changes.rounded import inputs_of
 from xkd.data.rows import Row
 from xkd.files import write_atomically
 from xkd.graph.distiller import Distiller
@@ -72,7 +73,7 @@ class StepHook(Hook):
 
 
 class SyncStatisticsHook(Hook):
-    """Averages batch norm's running statistics over processes after each epoch.
+    """Averages batch norm's running statistics over processes after each epoch, and widens rounded ranges to those of all.
 
     mmengine's own hook averages every buffer, so also a loss's memory of rows, which each process keeps for itself.
     """
@@ -82,6 +83,9 @@ class SyncStatisticsHook(Hook):
         statistics = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var) if buffer is not None]
         if statistics:
             all_reduce_params(statistics, op="mean")
+        for grid in inputs_of(runner.model).values():
+            all_reduce(grid.low, op="min")
+            all_reduce(grid.high, op="max")
 
 
 class PlainCheckpointHook(CheckpointHook):
@@ -149,6 +153,7 @@ class PlainCheckpointHook(CheckpointHook):
             "student": distiller.student_name,
             "classes": list(distiller.task.names),  # or what else its outputs are
             "own_classes": {name: list(of.own_task.names) for name, of in distiller.branches.items() if of.own_task},
+            "changes": {name: list(map(str, of.changes)) for name, of in distiller.branches.items() if of.changes},
             "teachers": taught,
             "crops": crops_of(runner.train_dataloader.dataset.rows),
             SETTINGS: dict(runner.cfg[SETTINGS]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,7 @@ import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 
+from xkd.changes.rounded import bake, bits_of
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.deploy.card import INPUT
@@ -20,6 +22,7 @@ from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student
 from xkd.evaluate import Predictions, measure, predict_by
+from xkd.graph.branch import Branch
 from xkd.statistics.measures import SHARE, Measure
 
 _BATCH: Final = 32  # images
@@ -44,6 +47,24 @@ class Int8:
             raise ValueError(f"what may be lost is a share, from 0 to below 1; got {self.lose_at_most}")
         if self.rows < 1:
             raise ValueError(f"int8 is calibrated on one row or more; got {self.rows}")
+
+
+def with_exact_inputs(branch: Branch) -> Branch:
+    """For int8, whose ranges onnxruntime finds: a copy with the weights that it learned with, what goes into layers in float.
+
+    `ValueError` for a network that learned with other bits than 8.
+    """
+    bits = bits_of(branch.model)
+    if bits is None:
+        return branch
+    if bits != (8, 8):
+        raise ValueError(
+            f"int8 holds 8 bits, and the student learned with weights of {bits[0]} and activations of {bits[1]}: leave out --precision int8"
+            " for a file of floats that answers as it does, or train it with Rounded(weights=8, activations=8)"
+        )
+    twin = copy.deepcopy(branch)
+    bake(twin.model, activations=False)
+    return twin
 
 
 def in_int8(config: Config, student: Student, asked: Int8, say: Callable[[str], None]) -> Callable[[Network], Network]:

@@ -29,7 +29,7 @@ from xkd.graph.weights import Checkpoint, Pretrained, Random, Trained
 
 LABELS: Final = "batch.target"
 STORE: Final = "trained"  # the folder beside a run's, of the runs that it starts from
-_WHILE_TEACHING: Final = ("heads", "explanations", "class_map", "frozen", "judged", "bfloat16")  # not of its own training
+_WHILE_TEACHING: Final = ("heads", "explanations", "class_map", "frozen", "judged", "bfloat16", "changes")  # not of its own training
 Train = Callable[[Config, Path, str], object]  # a config, the run's folder and what to call it
 
 

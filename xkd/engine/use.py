@@ -21,7 +21,7 @@ from xkd.deploy.export import ExportReport, export_onnx
 from xkd.deploy.folder import check_place, write_folder
 from xkd.engine.checks import check_annotation
 from xkd.engine.config import as_plain, load_config
-from xkd.engine.int8 import Int8, in_int8
+from xkd.engine.int8 import Int8, in_int8, with_exact_inputs
 from xkd.engine.loaders import build_loader
 from xkd.engine.student import Student, load_student, registered
 from xkd.evaluate import Predictions, measure, predict as predict_rows
@@ -216,4 +216,5 @@ def export(
         student = load_student(config, str(checkpoint))
     notes = CardNotes(Path(name).stem, f"the student '{student.name}' of {name}", data, metrics, caveats, student.of_crops)
     change = in_int8(config, student, int8, say) if int8 else lambda network: network
-    return (export_onnx if in_a_file else write_folder)(student.branch, student.task, Path(out), notes, change)
+    branch = with_exact_inputs(student.branch) if int8 else student.branch
+    return (export_onnx if in_a_file else write_folder)(branch, student.task, Path(out), notes, change)

@@ -40,7 +40,9 @@ RESERVED = (
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train; `teachers` are the arms whose checkpoints it loads, by branch. A `variant` is the distilled one, changed.
+    """One way to train; `teachers` are the arms that teach it, by branch, `starts` those that what learns begins with.
+
+    A `variant` is the distilled one, changed.
 
     A `control` is run where it is asked for. A teacher of other classes is tested `through` another config and one of its branches: that of
     the student, whose class map says what its classes mean. `run` is the arm whose run this one is too, with another network to answer.
@@ -57,11 +59,17 @@ class Arm:
     through: tuple[Callable[[], Config], str] | None = None
     run: str = ""
     aside: bool = False
+    starts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def loads(self) -> dict[str, str]:
+        """The arms whose checkpoints it loads, by branch."""
+        return {**self.teachers, **self.starts}
 
     @property
     def needs(self) -> list[str]:
         """The arms that must be done before."""
-        return [*self.teachers.values(), *([self.run] if self.run else [])]
+        return [*self.loads.values(), *([self.run] if self.run else [])]
 
     def tested(self) -> tuple[Config, str]:
         """The config and the branch by which a trained network is tested and shown."""
@@ -125,7 +133,15 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
         arms.append(self_taught)
     same_sensor = _same_sensor(path, options, section, outline)
     every = [*arms, *same_sensor, *variants(path, options, section.get("variants", {}), student, sources)]
-    return with_answerers(path, every, section.get("answers", {}))
+    return with_answerers(path, with_starts(every, outline, sources), section.get("answers", {}))
+
+
+def with_starts(arms: Sequence[Arm], outline: Outline, sources: Mapping[str, str]) -> list[Arm]:
+    """The arms; what learns from the file of a teacher's `Checkpoint` on begins with that teacher's own run of each seed."""
+    paths = {source: outline.branches[branch]["weights"].get("path", "") for branch, source in sources.items()}
+    files = {source: path for source, path in paths.items() if path}
+    found = [begun(arm.config(), files) if files and not is_teacher(arm) else {} for arm in arms]
+    return [replace(arm, starts={key: of[key] for key in of if key not in arm.teachers}) for arm, of in zip(arms, found, strict=True)]
 
 
 def _are_labelled(config: Config) -> bool:

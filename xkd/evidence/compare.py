@@ -144,7 +144,7 @@ def chosen(arms: list[Arm], names: Sequence[str], controls: bool = False) -> lis
     kept = [arm for arm in arms if (arm.name in names if names else controls or not arm.control)]
     for arm in kept:
         if absent := [name for name in arm.needs if name not in [other.name for other in kept]]:
-            how = "is of the run of" if absent[0] == arm.run else "is taught by"
+            how = "is of the run of" if absent[0] == arm.run else "is taught by, or begins with,"
             raise ValueError(f"the arm '{arm.name}' {how} '{absent[0]}': name that one too")
     return kept
 
@@ -185,7 +185,7 @@ def run_named(
 ) -> Path:
     """One arm by its name, as a process of its own must make it anew; its folder."""
     (arm,) = [arm for arm in make_arms(path, options) if arm.name == name]
-    return run_arm(arm, seed, root, {teacher: done[run_key(teacher, seed)] for teacher in arm.teachers.values()}, settings, display).folder
+    return run_arm(arm, seed, root, {teacher: done[run_key(teacher, seed)] for teacher in arm.loads.values()}, settings, display).folder
 
 
 def run_key(arm: str, seed: int) -> str:

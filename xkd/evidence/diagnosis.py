@@ -70,10 +70,11 @@ def diagnose(arms: list[Arm], share: float, root: Path, display: Display) -> Dia
     distilled = named["distilled"]
     check_measured(distilled)
     config = distilled.config()
-    folders, teachers = {}, {branch: source for branch, source in distilled.teachers.items() if not named[source].aside}
+    folders: dict[str, Path] = {}
+    teachers = {branch: source for branch, source in distilled.teachers.items() if not named[source].aside}
     for name in (*teachers.values(), "alone"):
         short = shortened(named[name], share)
-        folders[name] = train_arm(short, 0, root, {}, {"amp": False, "smoke": False}, display)
+        folders[name] = train_arm(short, 0, root, folders, {"amp": False, "smoke": False}, display)
     student = load_student(config, str(folders["alone"] / "best.pth"), distilled.branch)
     pairs: Any = build_loader(config.train_dataloader, 0).dataset
     unlabelled = sum(row.labels is None for row in pairs.rows), len(pairs)

@@ -48,7 +48,7 @@ def train_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], setting
     """The folder of the arm's run, trained here unless it is there; `done` has those of the arms that teach it."""
     folder = arm_folder(arm, seed, root, done, settings)
     config = arm.config()
-    for branch, teacher in arm.teachers.items():
+    for branch, teacher in arm.loads.items():
         take(config, branch, done[teacher] / "best.pth")
 
     def trained(config: Config, folder: Path, name: str) -> None:
@@ -61,6 +61,6 @@ def train_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], setting
 def arm_folder(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings: Mapping[str, Any]) -> Path:
     """By the config without the teachers' paths, whose folders' names stand for them: a folder may be moved, or named in another way."""
     config = arm.config()
-    for branch in arm.teachers:
+    for branch in arm.loads:
         config.distiller.branches[branch].weights.pop("path", None)
-    return folder_of(config, root / (arm.run or arm.name), seed, [done[teacher].name for teacher in arm.teachers.values()], settings)
+    return folder_of(config, root / (arm.run or arm.name), seed, [done[teacher].name for teacher in arm.loads.values()], settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from xkd.batch import Batch, View
 from xkd.graph.bfloat16 import bfloat16_pays
+from xkd.graph.changes import Change, check_seen, load_changed
 from xkd.graph.class_map import ClassMap
 from xkd.graph.example import example_batch
 from xkd.graph.explanation import GradCAM, map_of_scores, the_one, watched
@@ -46,7 +47,8 @@ class Branch(nn.Module):
 
     `task` says what the output means where it is another question than the run's, such as a classifier inside a graph of detectors; all
     that depends on it is asked of that task. `eats` says what of the view the network sees, or which other branch makes its images:
-    `Whole()`, `Crops(size)` or `Eats(reading)`.
+    `Whole()`, `Crops(size)` or `Eats(reading)`. `changes` are done to the network after its weights are loaded, in their order:
+    `[Folded(), Rounded(weights=4)]`.
     """
 
     mean: Tensor
@@ -69,17 +71,20 @@ class Branch(nn.Module):
         judged: bool = True,
         task: Task | None = None,
         eats: Input = WHOLE,
+        changes: Sequence[Change] = (),
     ) -> None:
         super().__init__()
         self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
         self.judged, self.own_task, self.eats = judged, None if task is None else checked(task), eats
+        self.changes = tuple(changes)
         self._check_weights(bfloat16)
         self.in_bfloat16 = bfloat16 and bfloat16_pays()  # a teacher's scores need no more digits
         if channels_last == "auto":
             channels_last = sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = model.to(memory_format=self.memory_format)
-        for name, values in zip(("mean", "std"), weights.load(model, view), strict=True):
+        statistics = load_changed(model, view, weights, self.changes, self.eats.size_of(view))
+        for name, values in zip(("mean", "std"), statistics, strict=True):
             if len(values) != view.modality.channels:  # would broadcast
                 legal = f"the sensor of view '{view.name}' has {view.modality.channels}"
                 raise ValueError(f"the weights normalise {len(values)} channels, {legal}")
@@ -96,6 +101,7 @@ class Branch(nn.Module):
         self._steps = False  # whether this pass is part of a training step
         self.shapes: dict[str, torch.Size] = {}  # of each reading, without the batch; filled by the dry run
         if self.frozen:
+            check_seen(model, weights, view)
             self.requires_grad_(False)
         self.train()
 
