@@ -14,6 +14,7 @@ from xkd.changes import Folded, Rounded
 from xkd.changes.rounded import inputs_of
 from xkd.graph.averages import follow
 from xkd.graph.branch import Branch
+from xkd.graph.changes import name_of
 from xkd.graph.weights import EMA, Checkpoint, Random
 from xkd.taps import Tap
 
@@ -113,4 +114,5 @@ def test_a_change_of_ones_own_is_a_function() -> None:
     branch, plain = CNN(), CNN()
     plain.load_state_dict(branch.state_dict())
     made = Branch(branch, RGB_VIEW, Random(), changes=[halved])
+    assert name_of(made.changes[0]).endswith("halved")
     torch.testing.assert_close(2 * made.model.get_submodule("fc").weight, plain.fc.weight)

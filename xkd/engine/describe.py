@@ -19,6 +19,7 @@ from xkd.data.shots import has
 from xkd.engine.loaders import build_loader
 from xkd.evaluate import Predictions, measure, predict, predict_boxes, predict_together
 from xkd.graph.branch import Branch
+from xkd.graph.changes import name_of
 from xkd.graph.distiller import Distiller, count_flops
 from xkd.graph.inputs import WHOLE
 from xkd.graph.meanings import Nodes
@@ -173,7 +174,7 @@ def describe(distiller: Distiller) -> Table:
         label = "frozen" if branch.frozen else "learns"
         flops = count_flops(branch, distiller.task) / 1e6
         sees = f"view {branch.view.name}" if branch.eats == WHOLE else f"{branch.eats}, view {branch.view.name}"
-        changed = "".join(f", {change}" for change in branch.changes)
+        changed = "".join(f", {name_of(change)}" for change in branch.changes)
         table.add_row(f"{name} ({label}, {sees}{changed})", str(branch.eats.size_of(branch.view)), f"{count:,}", f"{flops:.0f}")
         for reading, shape in branch.shapes.items():
             table.add_row(f"  {name}.{reading}", str(tuple(shape)))

@@ -20,6 +20,7 @@ from torch import nn
 from xkd.changes.rounded import inputs_of
 from xkd.data.rows import Row
 from xkd.files import write_atomically
+from xkd.graph.changes import name_of
 from xkd.graph.distiller import Distiller
 from xkd.graph.state_dicts import load_file
 from xkd.graph.weights import EMA
@@ -153,7 +154,7 @@ class PlainCheckpointHook(CheckpointHook):
             "student": distiller.student_name,
             "classes": list(distiller.task.names),  # or what else its outputs are
             "own_classes": {name: list(of.own_task.names) for name, of in distiller.branches.items() if of.own_task},
-            "changes": {name: list(map(str, of.changes)) for name, of in distiller.branches.items() if of.changes},
+            "changes": {name: list(map(name_of, of.changes)) for name, of in distiller.branches.items() if of.changes},
             "teachers": taught,
             "crops": crops_of(runner.train_dataloader.dataset.rows),
             SETTINGS: dict(runner.cfg[SETTINGS]),

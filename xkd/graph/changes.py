@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -18,9 +19,14 @@ from xkd.graph.weights import EMA, Checkpoint, Random, Weights
 
 @runtime_checkable
 class Change(Protocol):
-    """Alters a network in place, in eval mode; `example` is a normalised batch. It returns what it did, its `repr` says which it is."""
+    """Alters a network in place, in eval mode; `example` is a normalised batch. It returns what it did, its `str` says which it is."""
 
     def __call__(self, model: nn.Module, example: Float[Tensor, "b c h w"]) -> str: ...
+
+
+def name_of(change: Change) -> str:
+    """Which change it is, in the log and in checkpoints; of a function its name, as its `str` says where it is in memory."""
+    return change.__qualname__ if isinstance(change, FunctionType) else str(change)
 
 
 def load_changed(model: nn.Module, view: View, weights: Weights, changes: Sequence[Change], size: tuple[int, int]) -> Statistics:
@@ -29,7 +35,7 @@ def load_changed(model: nn.Module, view: View, weights: Weights, changes: Sequen
     `ValueError` where the file's changes are others than the branch's.
     """
     had = weights.changes() if isinstance(weights, Checkpoint) else ()
-    named = tuple(map(str, changes))
+    named = tuple(map(name_of, changes))
     if had and had != named:
         raise ValueError(
             f"{weights} holds a network that was changed, changes=[{', '.join(had)}], and the branch on view '{view.name}' has"
@@ -55,9 +61,9 @@ def _change(model: nn.Module, view: View, changes: Sequence[Change], size: tuple
             done = change(model, noise)
         except (AssertionError, RuntimeError, TypeError) as error:  # the network's own words
             raise ValueError(
-                f"view '{view.name}' gives {tuple(noise.shape[1:])}, and {change} cannot run {type(model).__name__} on it: {error}"
+                f"view '{view.name}' gives {tuple(noise.shape[1:])}, and {name_of(change)} cannot run {type(model).__name__} on it: {error}"
             ) from error
-        logging.getLogger("xkd").info(f"branch on view '{view.name}', {change}: {done}")
+        logging.getLogger("xkd").info(f"branch on view '{view.name}', {name_of(change)}: {done}")
     model.train(training)
 
 
