@@ -53,5 +53,5 @@ class TestGraph:
 
     def test_an_average_of_another_architecture(self) -> None:
         distiller = Distiller({"rgb": rgb_branch(), "mean": thermal_branch(weights=EMA("rgb"))}, {"ce": supervision()}, "rgb", TASK)
-        with pytest.raises(ValueError, match=r"an average of 'rgb' needs the same network, sensor and heads; 'mean' is not alike"):
+        with pytest.raises(ValueError, match=r"an average of 'rgb' needs the same network, changes, sensor and heads; 'mean' is not alike"):
             distiller.bind()

@@ -10,7 +10,7 @@ def check_alike(average: nn.Module, source: nn.Module, name: str) -> None:
     of = source.state_dict()
     unlike = [key for key, value in average.state_dict().items() if key not in of or of[key].shape != value.shape]
     if unlike:
-        raise ValueError(f"an average of '{name}' needs the same network, sensor and heads; '{unlike[0]}' is not alike")
+        raise ValueError(f"an average of '{name}' needs the same network, changes, sensor and heads; '{unlike[0]}' is not alike")
 
 
 def follow(average: nn.Module, source: nn.Module, decay: float) -> None:

@@ -161,7 +161,7 @@ class Checkpoint:
     def changes(self) -> tuple[str, ...]:
         """What was done to the network of a run's branch before it was trained; nothing is known of a plain state dict."""
         run = load_file(find_weights(self.path)).get("meta", {}).get("xkd") or {}
-        return tuple(run.get("changes", {}).get(self.branch or run["student"], ()))
+        return tuple(run.get("changes", {}).get(self.branch or run.get("student", ""), ()))
 
     def _branch(self, content: Mapping[str, Any], branch: str) -> tuple[dict[str, Tensor], Statistics]:
         if self.prefix != FOUND:
