@@ -198,3 +198,23 @@ def test_a_teacher_on_the_students_own_sensor(student: Path, tmp_path: Path) -> 
     build_distiller(config.distiller, 0, smoke=True)
     with pytest.raises(KeyError, match=r"compare.same_sensor names 'lidar', which is no teacher; there are \['thermal'\]"):
         make_arms(path, {"compare.same_sensor": {"thermal": "rgb_teacher.py", "lidar": "rgb_teacher.py"}})
+
+
+def test_shuffled_frames_are_the_students_alone(tmp_path: Path) -> None:
+    clip = 'modality=dict(type=Clip, sensor=dict(type=sensor, root="tiny", column="rgb"), frames=3), size=(16, 16))'
+    text = runs.STUDENT.replace('modality=dict(type=sensor, root="tiny", column="rgb"), size=(16, 16))', clip, 1)
+    text = text.replace("from xkd.losses", "from xkd.modalities import Clip\nfrom xkd.losses", 1)
+    path = runs.write(tmp_path, teacher=runs.TEACHER, student=text)
+    [arm] = named(path, {}, "shuffled_frames")
+    assert arm.control
+    config = arm.config()
+    branches, sections = (
+        as_plain(config.distiller.branches),
+        [as_plain(config[f"{split}_dataloader"].dataset) for split in ("train", "val", "test")],
+    )
+    orders = [view["modality"].get("order") for view in (branches["rgb"]["view"], *(section["views"][0] for section in sections))]
+    assert orders == ["shuffled"] * 4
+    assert "order" not in branches["thermal"]["view"]["modality"]
+    assert "shuffled_frames" not in [one.name for one in make_arms(path, {"distiller.branches.rgb.view.modality.frames": 1})], (
+        "one frame has no order"
+    )

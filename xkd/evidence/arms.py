@@ -32,6 +32,7 @@ RESERVED = (
     "scratch",
     "self_taught",
     "shuffled",
+    "shuffled_frames",
     "shuffled_within",
     "smoothed",
     "teacher",
@@ -128,6 +129,8 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
             alike = checked(build(as_plain(plain.distiller.task), "distiller.task")).alike
             title = f"student, pairs shuffled within {alike}"
             arms.append(derived("shuffled_within", title, controls.shuffled_within, sources, control=True))
+    if controls.sees_clips(config):
+        arms.append(derived("shuffled_frames", "student, shuffled frames", controls.shuffled_frames, sources, control=True))
     self_taught = derived("self_taught", "student, its own teacher", controls.self_taught, {controls.SELF: "alone"}, control=True)
     if Outline.of(self_taught.config()).taught_by(controls.SELF):
         arms.append(self_taught)

@@ -6,6 +6,7 @@ How good a control's own teacher is, is a result: none is judged before it teach
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmengine.config import Config
 
@@ -18,6 +19,7 @@ from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import BATCH, Reading
 from xkd.graph.weights import Checkpoint, Random
 from xkd.losses import CrossEntropy
+from xkd.modalities import Clip
 
 LABELS = ("batch.target",)
 MASKS = (*LABELS, "batch.mask")
@@ -88,6 +90,28 @@ def shuffled(config: Config) -> Config:
 def shuffled_within(config: Config) -> Config:
     """The same within each class: what is lost is the very pair, and nothing of its class."""
     shuffled(config).train_dataloader.dataset.shuffle.within = "class"
+    return config
+
+
+def sees_clips(config: Config) -> bool:
+    """Whether the student's view is a clip of several frames in their order."""
+    modality = as_plain(config.distiller.branches)[config.distiller.student]["view"]["modality"]
+    return modality.get("type") is Clip and modality.get("order", "time") == "time" and build(modality).frames > 1
+
+
+def shuffled_frames(config: Config) -> Config:
+    """The student's view shows its frames in random order, in training and in tests: how much of what it knows is motion?"""
+    branches = as_plain(config.distiller.branches)
+    shown = branches[config.distiller.student]["view"]["name"]
+
+    def mixed(view: Mapping[str, Any]) -> Any:
+        return as_names({**view, "modality": {**view["modality"], "order": "shuffled"}} if view["name"] == shown else view)
+
+    for name, branch in branches.items():
+        config.distiller.branches[name].view = mixed(branch["view"])
+    for split in ("train", "val", "test"):
+        dataset = config[f"{split}_dataloader"].dataset
+        dataset.views = [mixed(view) for view in as_plain(dataset.views)]
     return config
 
 

@@ -46,6 +46,7 @@ TILES: Mapping[str, tuple[str, str]] = {
         "Effect of exact pairing within a label",
         "distilled against pairs shuffled among rows of like labels: what pairs tell beyond these",
     ),
+    "shuffled_frames": ("Effect of motion", "distilled against the student that sees its frames in random order"),
     "masks": ("The teacher's part", "distilled against the student alone with the same masks"),
     "same_sensor": ("The second sensor's part", "distilled against the student taught by its own sensor"),
     "scratch": ("Beyond no weights", "distilled against the student alone from random weights"),
