@@ -12,6 +12,7 @@ from typing import Literal
 
 from rich.markup import escape
 
+from xkd.commands.video_arguments import add_videos, of_videos
 from xkd.data.manifest import data_root
 from xkd.data.prepare.annotated import Annotations
 from xkd.data.prepare.arguments import named, parse_masks, parse_numbers, parse_sources, with_settings
@@ -64,6 +65,7 @@ LAYOUTS = {
     "folders": "folders that mirror each other: files of one stem are a pair",
     "times": "sensors with their own frames: pairs by the nearest time",
     **{name: text for name, (_, text) in TOOLS.items()},
+    "video": "videos: clips by a table or by sliding windows, decoded once; temperatures in arrays beside them",
     "kitti": "KITTI's object layout: image_2, velodyne, calib, label_2 (or image, lidar, calib, label)",
     **{name: text for name, (_, _, text) in PUBLISHED.items()},
 }
@@ -78,6 +80,8 @@ def main(arguments: Sequence[str]) -> int:
     add_times(parsers["times"])
     for name in ("kitti", *PUBLISHED):
         add_root(parsers[name])
+    add_videos(parsers["video"])
+    add_classes(parsers["video"])
     for name in ("folders", "times"):
         add_sensors(parsers[name])
         add_labels(parsers[name])
@@ -89,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
         add_order(each)
     a = parser.parse_args(arguments)
     console = Screen()
-    sources = {} if a.layout in ("kitti", *PUBLISHED) else parse_sources(a.sensor, a.set)
+    sources = {} if a.layout in ("kitti", "video", *PUBLISHED) else parse_sources(a.sensor, a.set)
     guessed = [
         f"{column} is read as sensor '{source.table['sensor']}': {source.why}. If it is another, write {column}=DIR:SENSOR"
         for column, source in sources.items()
@@ -101,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
     order = replace(order, words=shlex.join(["xkd", "prepare-dataset", *arguments]), said=tuple(guessed))
     if order.out.exists():
         raise FileExistsError(f"{order.out}: is there already; {'remove it to make it anew' if a.out else 'use --out FOLDER'}")
-    show(make(find(a, sources), order), console)
+    show(of_videos(a, order, console) if a.layout == "video" else make(find(a, sources), order), console)
     return 0
 
 

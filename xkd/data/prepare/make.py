@@ -82,11 +82,11 @@ def make(contents: Contents, order: Order) -> Made:
         _write_toml(draft, contents, order, tables, comments, pairs)
         _place(draft, records, order.link)
         write_rows(draft, _cells(contents, records))
-        (draft / DECISIONS).write_text(_decisions(order, +left_out, notes), "utf-8")
+        (draft / DECISIONS).write_text(decisions(order, +left_out, notes), "utf-8")
     return Made(order.out, tuple(records), tuple(contents.sensors), contents.classes, contents.numbers, +left_out, tuple(notes))
 
 
-def _decisions(order: Order, left_out: Mapping[str, int], notes: Sequence[str]) -> str:
+def decisions(order: Order, left_out: Mapping[str, int], notes: Sequence[str]) -> str:
     """What was guessed, taken, scaled, turned and left out."""
     lines = [f"# How {order.name} was prepared", ""]
     lines += [f"    {order.words}", ""] if order.words else []
