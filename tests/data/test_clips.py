@@ -101,6 +101,10 @@ def test_the_view_is_frame_by_frame(root: Path) -> None:
     assert image[0, 0].tolist() == [10] * 3 + [20] * 3 + [30] * 3
     assert clip.show(image).shape == (SIZE[0], 3 * SIZE[1], 3)
     assert clip.show(image)[0, ::8, 0].tolist() == [10, 20, 30]
+    six = Clip(RGB(), 6, 1)
+    picture, look = six.show(np.repeat(image, 2, axis=2)), six.over(np.array([[1.0, 2.0]]))
+    assert picture.shape == (2 * SIZE[0], 4 * SIZE[1], 3), "up to four in a row"
+    assert look.tolist() == [[1, 2] * 4, [1, 2, 1, 2, 0, 0, 0, 0]], "attention lies over each frame"
     strip = read_sample(root / "rgb/strip.png", View("rgb", Clip(RGB(), 12), SIZE))
     assert strip.views["rgb"][::3, 0, 0].tolist() == [10 * number for number in range(12)], "a lone file is a strip of all frames"
 

@@ -14,6 +14,7 @@ from xkd.engine.panels import CLASSES, Looker, panel_rows
 from xkd.engine.student import Student
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
+from xkd.modalities import Clip
 from xkd.modality import Stack
 from xkd.tasks import Classification, Segmentation
 
@@ -96,6 +97,20 @@ def test_every_sensor_of_a_stack_is_shown_once() -> None:
     assert [int(panel.image[0, 0, 0]) for panel in row.panels] == [200, 77, 200]
     assert row.panels[2].attention is not None
     assert row.panels[2].classes is None
+
+
+def test_of_a_clip_every_frame_is_shown_and_attention_lies_over_each() -> None:
+    view = View("clip", Clip(CAMERA, 5), (16, 16))
+    student = Student(Branch(CNN(15), view, Random(frozen=True), frozen=True), Classification(NAMES), "clip")
+    frames = torch.cat([torch.full((3, 16, 16), 10.0 * number) for number in range(1, 6)])
+    (row,) = panel_rows([sample(torch.tensor(1), clip=frames)], [view], [Looker("student", student, "grad_cam:deep")])
+    shown, looked = row.panels
+    assert shown.image[::16, ::16, 0].tolist() == [[10, 20, 30, 40], [50, 0, 0, 0]]
+    assert looked.attention is not None
+    assert shown.outline is not None
+    height, width = looked.attention.shape
+    assert np.array_equal(looked.attention[: height // 2, : width // 4], looked.attention[height // 2 :, : width // 4])
+    assert shown.outline[[0, 8, 16, 24], 0].tolist() == [1, 0, 1, 0]
 
 
 def test_a_network_without_its_sensor_is_left_out() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from xkd.data.prepare.arrays import Clock
+from xkd.data.prepare.arrays import ArrayClock
 from xkd.data.prepare.make import Made, Order
 from xkd.data.prepare.of_videos import Videos, make_clips
-from xkd.data.prepare.stretches import Windows
+from xkd.data.prepare.stretches import Sliding
 from xkd.data.prepare.video import promised
 from xkd.engine.screen import Screen
 
@@ -35,8 +35,8 @@ def of_videos(a: argparse.Namespace, order: Order, console: Screen) -> Made:
     """The clips of a folder of videos."""
     if (a.clips is None) == (a.window == 0):
         raise ValueError("clips are those of a table or sliding windows: give either --clips CSV or --window SECONDS")
-    stretches = a.clips or Windows(a.window, a.step or a.window)
-    videos = Videos(a.root, stretches, a.fps, a.longest, a.frames, tuple(a.classes), a.arrays, Clock(*a.clock))
+    stretches = a.clips or Sliding(a.window, a.step or a.window)
+    videos = Videos(a.root, stretches, a.fps, a.longest, a.frames, tuple(a.classes), a.arrays, ArrayClock(*a.clock))
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("frames", total=sum(map(promised, videos.found)) or None)
         return make_clips(videos, order, partial(bar.advance, task))

@@ -25,6 +25,7 @@ from xkd.engine.outline import Outline
 from xkd.engine.student import Student, load_student
 from xkd.graph.example import example_batch
 from xkd.graph.state_dicts import load_file
+from xkd.modalities import Clip
 from xkd.tasks import Reply, Task
 from xkd.visualise import Panel, PanelRow
 
@@ -145,7 +146,8 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
         images: dict[str, NDArray[np.uint8]] = {}
         for title, image in chain.from_iterable(of.items() for of in pictures.values()):
             images.setdefault(title, image)  # a sensor that is in a stack too is shown once
-        panels = [Panel(title, image, outline=outline) for title, image in images.items()]
+        shapes = {title: view for view in views if view.name in pictures for title in pictures[view.name]}
+        panels = [Panel(title, image, outline=_spread(shapes[title], outline)) for title, image in images.items()]
         truth = _truth(sample, lookers[-1].student.task)
         if truth.pixels is not None:
             panels.append(Panel("truth", panels[0].image, classes=truth.pixels.numpy()))
@@ -160,7 +162,8 @@ def panel_rows(samples: Sequence[Any], views: Sequence[View], lookers: Sequence[
             answer = looker.student.task.answer(predictions[position], sample.target if known else None)
             panel = Panel(looker.title, next(iter(seen.values())), None, None, answer.caption, answer.verdict)
             if maps is not None:
-                panels.append(replace(panel, attention=maps[position, 0].numpy(), outline=outline))
+                view = looker.student.branch.view
+                panels.append(replace(panel, attention=_spread(view, maps[position, 0].numpy()), outline=_spread(view, outline)))
             elif answer.pixels is not None:
                 panels.append(replace(panel, classes=answer.pixels.numpy()))
             elif answer.boxes is not None:
@@ -201,6 +204,11 @@ def _pictures(view: View, image: Tensor) -> dict[str, NDArray[np.uint8]]:
     parts = [part.permute(1, 2, 0).contiguous().numpy() for part in image.tensor_split(ends)]
     titles = [view.name] if len(parts) == 1 else [sensor.name for sensor in view.sensors]
     return {title: sensor.show(part) for title, sensor, part in zip(titles, view.sensors, parts, strict=True)}
+
+
+def _spread(view: View, place: NDArray[Any] | None) -> Any:
+    """A map of a view as it lies over the view's picture: of a clip over each of its frames."""
+    return view.modality.over(place) if place is not None and isinstance(view.modality, Clip) else place
 
 
 def _truth(sample: Any, task: Task) -> Reply:

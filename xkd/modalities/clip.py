@@ -16,6 +16,7 @@ from xkd.modality import Modality, Scans, Shot, Shrinks, check_finite
 FPS: Final = "fps"  # a row states it of a cell that is a clip
 STRIP: Final = "frames"  # a row states it of a file that holds so many frames side by side
 _HALF: Final = 0.5 + 1e-6  # times are decimal numbers, which a computer rounds
+_COLUMNS: Final = 4  # of frames as a person sees them
 _ORDERS: Final = ("time", "shuffled")
 
 
@@ -160,8 +161,19 @@ class Clip:
         return np.concatenate(np.split(self.sensor.jitter(tall, rng).reshape(self.frames * height, width, -1), self.frames), axis=2)
 
     def show(self, image: NDArray[Any]) -> NDArray[np.uint8]:
-        """Its frames side by side, (H, frames x W, 3)."""
-        return np.concatenate([self.sensor.show(np.ascontiguousarray(frame)) for frame in self._frames(image)], axis=1)
+        """Its frames in their order, up to four in a row: (rows x H, columns x W, 3)."""
+        return np.asarray(self._laid_out([self.sensor.show(np.ascontiguousarray(frame)) for frame in self._frames(image)]), np.uint8)
+
+    def over(self, place: NDArray[Any]) -> NDArray[Any]:
+        """One map (h, w) of what `show` shows: over each frame."""
+        return self._laid_out([place] * self.frames)
+
+    def _laid_out(self, pictures: list[NDArray[Any]]) -> NDArray[Any]:
+        """In rows; what is left of the last one is 0."""
+        rest = [np.zeros_like(pictures[0])] * (-len(pictures) % min(_COLUMNS, len(pictures)))
+        whole = [*pictures, *rest]
+        columns = min(_COLUMNS, len(pictures))
+        return np.concatenate([np.concatenate(whole[at : at + columns], axis=1) for at in range(0, len(whole), columns)], axis=0)
 
     def _frames(self, image: NDArray[Any]) -> list[NDArray[Any]]:
         return np.split(image, self.frames, axis=2)

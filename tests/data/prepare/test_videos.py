@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -95,24 +96,15 @@ def test_times_that_are_not_even_are_kept_to(monkeypatch: pytest.MonkeyPatch) ->
     assert decoded.told == "x.mp4 ends early: 5 of the 9 frames of its header could be decoded, 1.00 s"
 
 
-class Played:
+def played(widths: list[int], times: list[float]) -> SimpleNamespace:
     """In the place of OpenCV's capture: frames of these widths at these seconds."""
+    frames, now = iter(zip(widths, times, strict=True)), [0.0]
 
-    def __init__(self, widths: list[int], times: list[float]) -> None:
-        self.frames, self.seconds = iter(zip(widths, times, strict=True)), 0.0
-
-    def isOpened(self) -> bool:
-        return True
-
-    def read(self) -> tuple[bool, np.ndarray | None]:
-        width, self.seconds = next(self.frames, (0, 0.0))
+    def read() -> tuple[bool, np.ndarray | None]:
+        width, now[0] = next(frames, (0, 0.0))
         return (True, np.zeros((4, width, 3), np.uint8)) if width else (False, None)
 
-    def get(self, _: int) -> float:
-        return self.seconds * 1000
-
-    def release(self) -> None:
-        pass
+    return SimpleNamespace(isOpened=lambda: True, read=read, get=lambda _: now[0] * 1000, release=lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +116,7 @@ class Played:
     ],
 )
 def test_frames_that_make_no_video(widths: list[int], times: list[float], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video.cv2, "VideoCapture", lambda _: Played(widths, times))
+    monkeypatch.setattr(video.cv2, "VideoCapture", lambda _: played(widths, times))
     with pytest.raises(ValueError, match=words):
         list(video.frames_of(Path("x.mp4")))
 

@@ -16,7 +16,7 @@ _FAR: Final = 1.5  # frames: a moment is farther from each of the array's only w
 
 
 @dataclass(frozen=True)
-class Clock:
+class ArrayClock:
     """Seconds of the video = `drift` * seconds of the array + `offset`."""
 
     drift: float = 1.0
@@ -36,7 +36,7 @@ class ArraySequence:
     times: NDArray[np.float64]
 
     @classmethod
-    def beside(cls, folder: Path, stem: str, clock: Clock) -> ArraySequence | None:
+    def beside(cls, folder: Path, stem: str, clock: ArrayClock) -> ArraySequence | None:
         """None where there is none; `ValueError` names the file and what is wrong with it."""
         path, when = folder / f"{stem}.npy", folder / f"{stem}_t.npy"
         if not path.is_file():

@@ -14,12 +14,12 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from xkd.data.prepare.arrays import COUNT, ZERO, ArraySequence, Clock
+from xkd.data.prepare.arrays import COUNT, ZERO, ArrayClock, ArraySequence
 from xkd.data.prepare.assign import assigned
 from xkd.data.prepare.make import DECISIONS, Made, Order, decisions, safe
 from xkd.data.prepare.measure import MOST_ROWS, measure
 from xkd.data.prepare.records import File, Record
-from xkd.data.prepare.stretches import Stretch, Windows, merged, read_stretches
+from xkd.data.prepare.stretches import Sliding, Stretch, merged, read_stretches
 from xkd.data.prepare.toml import to_toml
 from xkd.data.prepare.video import VIDEOS, Frame, extract, shrunk
 from xkd.data.write import new_dataset, write_rows
@@ -36,19 +36,23 @@ class Videos:
     """What is asked of a folder: which stretches, on which grid, how large, and where arrays lie beside it."""
 
     root: Path
-    stretches: Path | Windows
+    stretches: Path | Sliding
     fps: float = 8.0
     longest: int = 0
     frames: int = 8  # that a network will take
     classes: tuple[str, ...] = ()
     arrays: Path | None = None
-    clock: Clock = field(default_factory=Clock)
+    clock: ArrayClock = field(default_factory=ArrayClock)
 
     def __post_init__(self) -> None:
         if not 0 < self.fps < float("inf") or self.longest < 0 or self.frames < 1:
             raise ValueError(
                 f"--fps is above 0, --longest 0 or more pixels, --frames 1 or more; got {self.fps:g}, {self.longest}, {self.frames}"
             )
+
+    def sliding(self, last: float) -> list[Stretch]:
+        """The windows of a recording that ends at this second; none where a table says which stretches there are."""
+        return self.stretches.within(last) if isinstance(self.stretches, Sliding) else []
 
     @property
     def found(self) -> dict[Path, str]:
@@ -78,7 +82,7 @@ def make_clips(videos: Videos, order: Order, tick: Callable[[], Any] = lambda: N
     names = {path: safe(str(Path(name).with_suffix(""))) for path, name in found.items()}
     if twice := [name for name, number in Counter(names.values()).items() if number > 1]:
         raise ValueError(f"{videos.root}: two videos would be called '{twice[0]}'; rename one")
-    table = None if isinstance(videos.stretches, Windows) else read_stretches(videos.stretches, found)
+    table = None if isinstance(videos.stretches, Sliding) else read_stretches(videos.stretches, found)
     with new_dataset(order.out) as folder:
         draft = _Draft(folder)
         for path, name in names.items():
@@ -119,10 +123,8 @@ def _add(
     if array is not None:
         array.check_overlap(path, decoded.last)
     draft.notes += [decoded.told] if decoded.told else []
-    assert isinstance(videos.stretches, Windows) or table is not None
-    stretches = videos.stretches.within(decoded.last) if isinstance(videos.stretches, Windows) else list((table or {})[path])
     rows = []
-    for stretch in stretches:
+    for stretch in videos.sliding(decoded.last) if table is None else table[path]:
         if videos.classes and stretch.label and stretch.label not in videos.classes:
             draft.left_out["line with another class"] += 1
         elif why := _missing(stretch, videos.fps, decoded.last):

@@ -31,7 +31,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Windows:
+class Sliding:
     """Stretches of `window` seconds, one every `step` seconds, without a label."""
 
     window: float
