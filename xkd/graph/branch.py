@@ -181,11 +181,10 @@ class Branch(nn.Module):
 
     def _read(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Capture:
         network = self._compiled if self._compiled is not None and self._steps else self.taps
-        capture = {"output": self.call(network, images, batch, task)}
-        capture.update(self.taps.read(images.shape))
-        for name, head in self.heads.items():
-            capture[name] = head(capture[self.head_taps[name]])
-        return capture
+        return self._with_heads(self.call(network, images, batch, task), self.taps.read(images.shape))
+
+    def _with_heads(self, output: Tensor, taps: Mapping[str, Tensor]) -> Capture:
+        return {"output": output, **taps, **{name: head(taps[self.head_taps[name]]) for name, head in self.heads.items()}}
 
     def _explained(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task, classes: Classes, check: bool = False) -> Capture:
         """The readings with the explanations of `classes`; they can be learned from where the branch learns."""
@@ -252,7 +251,8 @@ class Branch(nn.Module):
                 self._check_trained(name, head)
             self.to(self.mean.device)
             own = dict.fromkeys(self.explanations)
-            capture = self._explained(images, batch, task, own, check=True) if own else self._read(images, batch, task)
+            # without explanations, the pass that has sized the heads says all
+            capture = self._explained(images, batch, task, own, check=True) if own else self._with_heads(output, taps)
         if self.frozen:
             self.requires_grad_(False)
         self.train(training)
