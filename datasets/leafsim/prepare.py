@@ -9,8 +9,9 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -59,7 +60,6 @@ def lesion_boxes(mask: NDArray[np.uint8], label: str) -> str:
 
 def make_scene(recipe: Recipe, root: Path, index: int) -> tuple[dict[str, str], dict[str, Sums]]:
     """Write the files of one scene; returns its manifest row and the sums of what each sensor recorded."""
-    cv2.setNumThreads(1)
     scene = draw_scene(recipe.seed, index, DIFFICULTIES[recipe.difficulty])
     name = f"{index:05d}"
     row, recorded = {"id": name, "split": SPLITS[index % len(SPLITS)], "group": name}, {}
@@ -101,9 +101,13 @@ def write_set(recipe: Recipe, root: Path, workers: int) -> None:
         (root / folder).mkdir()
     if "lidar" in recipe.sensors:
         write_calibration(root / CALIBRATION, calibration())
-    # forking a process whose libraries have threads can hang
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        scenes = pool.map(partial(make_scene, recipe, root), range(recipe.num_scenes), chunksize=16)
+    with ExitStack() as stack:
+        every: Callable[..., Iterable[tuple[dict[str, str], dict[str, Sums]]]] = map  # one worker is this process
+        if workers > 1:
+            # forking a process whose libraries have threads can hang
+            pool = ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,))
+            every = partial(stack.enter_context(pool).map, chunksize=16)
+        scenes = every(partial(make_scene, recipe, root), range(recipe.num_scenes))
         made = list(track(scenes, description="leafsim", total=recipe.num_scenes))
     write_rows(root, [row for row, _ in made])
     train = {sensor: [recorded[sensor] for row, recorded in made if row["split"] == "train"] for sensor in recipe.sensors}

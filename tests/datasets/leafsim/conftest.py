@@ -11,4 +11,4 @@ from leafsim_sets import NUM_SCENES, made
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Read-only."""
-    return made(tmp_path_factory.mktemp("sets") / "leafsim", num_scenes=NUM_SCENES, workers=1)
+    return made(tmp_path_factory.mktemp("sets") / "leafsim", num_scenes=NUM_SCENES)

@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import csv
+import io
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 SCRIPT = Path(__file__).parents[3] / "datasets" / "leafsim" / "prepare.py"
 NUM_SCENES = 44  # one full turn of splits and classes
+sys.path.append(str(SCRIPT.parent))  # the script and what it imports stand beside each other
 
 
 def run(*arguments: str | Path | int) -> subprocess.CompletedProcess[str]:
+    """The command in this process: to import what it needs takes longer than what it does."""
+    import prepare
+
+    out, err, command = io.StringIO(), io.StringIO(), [str(SCRIPT), *map(str, arguments)]
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", command)
+        try:
+            code = prepare.main()
+        except SystemExit as end:  # argparse's
+            code = int(str(end.code))
+    return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+
+
+def run_alone(*arguments: str | Path | int) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as a person starts it."""
     command = [sys.executable, "-W", "error", str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def made(out: Path, **options: str | int) -> Path:
+def made(out: Path, run: Callable[..., subprocess.CompletedProcess[str]] = run, **options: str | int) -> Path:
+    options = {"workers": 1, **options}
     flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", *str(value).split())]
     done = run("--out", out, *flags)
     assert done.returncode == 0, done.stderr

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from leafsim_sets import NUM_SCENES, SCRIPT, made, rows, run
+from leafsim_sets import NUM_SCENES, made, rows, run
 
 
 def test_second_run_keeps_the_set(root: Path) -> None:
@@ -41,27 +41,27 @@ def test_a_set_with_fewer_sensors_says_what_to_do(root: Path, tmp_path: Path) ->
     assert "already holds" in more.stdout
 
 
-def test_the_table_of_contrasts_can_be_printed() -> None:
-    command = [sys.executable, "-W", "error", str(SCRIPT.parent / "contrast.py"), "--num-scenes", "8"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len([line for line in done.stdout.splitlines() if line.startswith("| hard")]) == 3
+def test_the_table_of_contrasts_can_be_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import contrast
+
+    monkeypatch.setattr(sys, "argv", ["contrast.py", "--num-scenes", "8"])
+    contrast.main()
+    assert len([line for line in capsys.readouterr().out.splitlines() if line.startswith("| hard")]) == 3
 
 
-def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
-    # stopped when all images are there and the manifest is not
-    broken = (
-        f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import prepare\n"
-        "def describe(*_): raise KeyboardInterrupt\n"
-        "prepare.describe = describe\n"
-        "sys.exit(prepare.main())"
-    )
-    command = [sys.executable, "-c", broken, "--out", str(tmp_path / "leafsim"), "--num-scenes", "11", "--workers", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode != 0
-    assert "KeyboardInterrupt" in done.stderr
+def test_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import prepare
+
+    def interrupted(*_: Any) -> str:
+        """Stops when all images are there and the manifest is not."""
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "describe", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made(tmp_path / "leafsim", num_scenes=11)
     assert list(tmp_path.iterdir()) == []
-    assert rows(made(tmp_path / "leafsim", num_scenes=11, workers=1))
+    assert rows(made(tmp_path / "leafsim", num_scenes=11))
 
 
 @pytest.mark.parametrize(
