@@ -17,9 +17,11 @@ from xkd.engine.config import as_plain, load_config
 from xkd.evidence.first import first_config
 from xkd.init.choices import Wishes, choose
 from xkd.init.facts import gather
+from xkd.init.measured import way_of_sensor
 from xkd.init.ways import kind_of, other_tasks, possible, way_of
-from xkd.losses import BCKD, FCOS, L1, GaussianNLL, SmoothL1, VarianceKD
-from xkd.networks import DenseDetector
+from xkd.losses import BCKD, FCOS, L1, GaussianNLL, PixelL1, SmoothL1, VarianceKD
+from xkd.modalities import LiDAR
+from xkd.networks import DenseDetector, PixelDecoder
 
 SMALL = {"teacher": "resnet10t", "student": "resnet10t"}
 
@@ -158,11 +160,69 @@ def test_a_network_without_such_maps_is_refused(boxes: Path, tmp_path: Path) -> 
         first_config(Manifest.load(boxes), str(boxes), wishes, tmp_path / "first.py", "xkd init")
 
 
-@pytest.mark.parametrize("kind", ["numbers", "boxes"])
-def test_the_written_config_trains_a_step(kind: str, numbers: Path, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sensor_in_the_place_of_labels(tiny_dataset: Path, tmp_path: Path) -> None:
+    wishes = Wishes("rgb", ("rgb",), SMALL, epochs=2, quick=True, target="thermal")
+    assert first_config(Manifest.load(tiny_dataset), str(tiny_dataset), wishes, tmp_path / "first.py", "xkd init")
+    made = load_config(tmp_path / "first.py")
+    terms = as_plain(made.distiller.terms)
+    assert [term["loss"]["type"] for term in terms.values()] == [PixelL1, PixelL1]
+    # kelvin: noise of 0.3 on the ground, whose median distance from the median is 0.2
+    assert {term["loss"]["scale"] for term in terms.values()} == {0.1}
+    assert {branch["model"]["type"] for branch in as_plain(made.distiller.branches).values()} == {PixelDecoder}
+    datasets = [as_plain(made[f"{split}_dataloader"])["dataset"] for split in ("train", "val", "test")]
+    assert [(of["target"], [view["name"] for view in of["views"]]) for of in datasets] == [("view:thermal", ["rgb", "thermal"])] * 3
+    assert made.save_best == "val/mae"
+    assert dict(made.compare) == {"cluster": "group"}
+    assert "thermal (285 to 310 K)" in (tmp_path / "first.py").read_text("utf-8")
+
+
+def test_a_scanner_teaches_distances(tiny_dataset: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(tiny_dataset)
+    scanner = LiDAR(outputs=("range", "intensity", "valid"), range=(0.0, 80.0), densify=2)
+    way = way_of_sensor(replace(manifest, modalities={**manifest.modalities, "lidar": scanner}), "lidar", "rgb", ["thermal"])
+    assert way.task.described == ("range (2 to 80 m)",)
+    assert way.changes == ', changes=dict(outputs=("range",), range=(2, 80), densify=0, mean=(), std=())'
+    assert (way.best, way.zoomed, way.label_loss) == ("abs_rel", False, "dict(type=ScaleInvariantLog)")
+    above = replace(manifest, modalities={**manifest.modalities, "lidar": replace(scanner, project="above")})
+    with pytest.raises(ValueError, match="sensor 'lidar' looks from above"):
+        way_of_sensor(above, "lidar", "rgb", ["thermal"])
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "teacher", "message"),
+    [
+        ("dense", "", "rgb", r"task 'dense' without a target: .* --task dense --target SENSOR, one of \['rgb', 'thermal'\]"),
+        ("segmentation", "thermal", "rgb", "task 'segmentation' and target 'thermal': a sensor is the target of task 'dense' alone"),
+        ("dense", "lidar", "rgb", r"no sensor 'lidar'; manifest.toml has \['rgb', 'thermal'\]"),
+        (
+            "dense",
+            "thermal",
+            "thermal",
+            "a teacher sees the target 'thermal', which it would copy: name another sensor, or .* --teacher rgb",
+        ),
+        ("dense", "rgb", "thermal", "the student sees the target 'rgb'"),
+    ],
+)
+def test_a_target_that_cannot_be_one(tiny_dataset: Path, task: str, target: str, teacher: str, message: str) -> None:
+    with pytest.raises((ValueError, KeyError), match=message):
+        gather(Manifest.load(tiny_dataset), "rgb", [teacher], task, target)
+
+
+def test_a_target_is_one_quantity(tiny_dataset: Path) -> None:
+    with pytest.raises(ValueError, match=r"sensor 'rgb' has 3 channels, \['rgb 0 .* a first config learns one"):
+        gather(Manifest.load(tiny_dataset), "thermal", ["thermal"], "dense", "rgb")
+
+
+ASKED = {"numbers": ["--teacher", "thermal"], "boxes": ["--teacher", "thermal"], "tiny": ["--teacher", "rgb", "--target", "thermal"]}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+def test_the_written_config_trains_a_step(
+    kind: str, tiny_dataset: Path, numbers: Path, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    root = {"numbers": numbers, "boxes": boxes}[kind]
+    root = {"numbers": numbers, "boxes": boxes, "tiny": tiny_dataset}[kind]
     networks = [f"{branch}={name}" for branch, name in SMALL.items()]
-    asked = ["--teacher", "thermal", "--student", "rgb", "--quick", "--epochs", "2", "--networks", *networks, "--out", "first.py"]
+    asked = [*ASKED[kind], "--student", "rgb", "--quick", "--epochs", "2", "--networks", *networks, "--out", "first.py"]
     assert cli.run("init", [str(root), *asked]) == 0
     assert cli.run("train", ["first.py", "--smoke"]) == 0

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         pretrained=wishes.pretrained,
         weights=wishes.weights,
         task=a.task,
+        target=wishes.target,
         epochs=wishes.epochs,
         quick=wishes.quick,
         seeds=a.seeds,

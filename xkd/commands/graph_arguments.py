@@ -18,12 +18,14 @@ def add_graph_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pretrained", action="store_true", help="start from timm's pretrained weights (fetched from its hub)")
     parser.add_argument("--weights", default="", metavar="FILE", help="of the pretrained network, or its folder, in place of timm's hub")
     parser.add_argument("--task", default="", choices=["", *TASKS], help="(by what rows have: numbers or labels, else masks, else boxes)")
+    parser.add_argument("--target", default="", metavar="SENSOR", help="of --task dense: the column that is learned, pixel by pixel")
     parser.add_argument("--epochs", type=int, default=0, help="(by the number of steps)")
     parser.add_argument("--quick", action="store_true", help="small images and few steps: a first answer in minutes")
 
 
 def wishes_of(a: argparse.Namespace) -> Wishes:
-    return Wishes(a.student, tuple(a.teacher), networks_of(a.networks), a.pretrained or bool(a.weights), a.epochs, a.quick, a.weights)
+    pretrained = a.pretrained or bool(a.weights)
+    return Wishes(a.student, tuple(a.teacher), networks_of(a.networks), pretrained, a.epochs, a.quick, a.weights, a.target)
 
 
 def networks_of(texts: Sequence[str]) -> dict[str, str]:

@@ -109,6 +109,7 @@ def distill(  # noqa: PLR0913  # each is an option of the command
     pretrained: bool = False,
     weights: str | Path = "",
     task: str = "",
+    target: str = "",
     epochs: int = 0,
     quick: bool = False,
     seeds: int = 1,
@@ -120,7 +121,8 @@ def distill(  # noqa: PLR0913  # each is an option of the command
     """All of it, resumable: what is finished in `work_dir` (work_dirs/NAME-OF-DATA_STUDENT without one) is reused.
 
     `data` is a data set's folder or its name below XKD_DATA_ROOT, `teacher` and `student` columns of its manifest; `config` is used in
-    place of one that is written, `weights` (of one network for all) in place of timm's hub. `quick` takes small images and few steps. In a
+    place of one that is written, `weights` (of one network for all) in place of timm's hub. `target` is the column that is learned pixel
+    by pixel, of `task="dense"`. `quick` takes small images and few steps. In a
     script, call it below `if __name__ == "__main__":`, since runs beside each other are processes of their own.
     """
     root = find_dataset(str(data))
@@ -134,7 +136,7 @@ def distill(  # noqa: PLR0913  # each is an option of the command
         say("1/5 the data")
         check = checked(manifest, folder / "check", command, screen)
         say("2/5 the config")
-        wishes = Wishes(student, teachers, networks or {}, pretrained or bool(weights), epochs, quick, str(weights))
+        wishes = Wishes(student, teachers, networks or {}, pretrained or bool(weights), epochs, quick, str(weights), target)
         path = config_of(config, folder, root, wishes, task, command, screen)
         runs = folder / "runs"
         say("3/5 teacher and student alone, and what they tell before the rest")
@@ -169,7 +171,7 @@ def config_of(config: str | Path, folder: Path, root: str, wishes: Wishes, task:
     path = Path(config) if config else folder / "config.py"
     manifest = Manifest.load(root)
     is_new = not path.exists() and first_config(manifest, root, wishes, path, command or "xkd.distill", task)
-    if is_new and (others := other_tasks(manifest, task)):
+    if is_new and (others := other_tasks(manifest, task or wishes.target)):
         display.console.print(others, markup=False, highlight=False)
     kept = "is used as it is; for other networks, epochs or sizes edit it, or name another --work-dir"
     display.console.print(f"{path} {'is written' if is_new else kept}", markup=False)

@@ -19,7 +19,7 @@ from xkd.init.write import place, render
 
 def first_config(manifest: Manifest, root: str, wishes: Wishes, out: Path, command: str, task: str = "") -> bool:
     """Write it to `out`; False where it is there already and the same. `root` is how the config names the data."""
-    facts = gather(manifest, wishes.student, wishes.teachers, task)
+    facts = gather(manifest, wishes.student, wishes.teachers, task, wishes.target)
     choices = choose(facts, wishes)
     starts = starts_of(facts, choices, wishes, residuals_of(facts, choices))
     with tempfile.TemporaryDirectory() as folder:

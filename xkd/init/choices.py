@@ -11,6 +11,7 @@ import timm
 import torch
 
 from xkd.init.facts import Facts
+from xkd.init.ways import identifier
 
 T = TypeVar("T")
 STEP: Final = 16  # pixels: fine enough to keep proportions, coarse enough for the strides of common networks
@@ -44,6 +45,7 @@ class Wishes:
     epochs: int = 0
     quick: bool = False
     weights: str = ""  # a file of pretrained weights, or its folder, in place of timm's hub
+    target: str = ""  # the sensor that is learned in the place of labels
 
 
 @dataclass(frozen=True)
@@ -156,11 +158,6 @@ def _nodes(facts: Facts, wishes: Wishes, sizes: Mapping[str, tuple[int, int]], n
         name = f"{view}_teacher" if shared else view
         made.append(Node(name, column, view, sizes[column], network, facts.channels[column], not shared))
     return made
-
-
-def identifier(column: str) -> str:
-    name = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in column)
-    return f"sensor_{name}" if not name or name[0].isdigit() else name
 
 
 def _weights(wishes: Wishes, networks: Sequence[str]) -> Choice[bool]:

@@ -15,6 +15,7 @@ from xkd.data.rows import SPLITS, Row
 from xkd.data.shots import shot_of
 from xkd.data.targets import labelled_by
 from xkd.data.windows import TYPICAL, Windows
+from xkd.init.measured import way_of_sensor
 from xkd.init.ways import Kind, Way, kind_of, other_tasks, way_of
 
 _LOOKED_AT: Final = 12  # files of a sensor, to know how large what it shows is
@@ -42,17 +43,17 @@ class Facts:
         return self.labelled["train"] / max(self.rows["train"], 1)
 
 
-def gather(manifest: Manifest, student: str, teachers: Sequence[str], task: str = "") -> Facts:
+def gather(manifest: Manifest, student: str, teachers: Sequence[str], task: str = "", target: str = "") -> Facts:
     """`ValueError` or `KeyError` says what is missing for a first run, and the alternatives."""
-    for name in (student, *teachers):
+    for name in (student, *teachers, *([target] if target else [])):
         if name not in manifest.modalities:
             raise KeyError(f"{manifest.root}: no sensor '{name}'; manifest.toml has {sorted(manifest.modalities)}")
     if not teachers or len(set(teachers)) < len(teachers):
         raise ValueError(f"name one teacher or several different ones of {sorted(manifest.modalities)}; got {list(teachers)}")
-    kind = kind_of(manifest, task)
-    way = way_of(manifest, kind, student)
+    kind = kind_of(manifest, task, target)
+    way = way_of_sensor(manifest, target, student, teachers) if target else way_of(manifest, kind, student)
     usable = {split: [row for row in manifest.rows if row.split == split and student in row.files] for split in SPLITS}
-    known = {split: [row for row in labelled_by(rows, way.target) if row.labels is not None] for split, rows in usable.items()}
+    known = {split: _labelled(rows, way) for split, rows in usable.items()}
     for split in SPLITS:
         # images without any object measure no detector
         if not (any(row.labels for row in known[split]) if way.target == "boxes" else known[split]):
@@ -70,7 +71,7 @@ def gather(manifest: Manifest, student: str, teachers: Sequence[str], task: str 
         manifest=manifest,
         task=kind,
         way=way,
-        others=other_tasks(manifest, task),
+        others=other_tasks(manifest, kind if target else task),
         rows={split: len(rows) for split, rows in usable.items()},
         labelled={split: len(rows) for split, rows in known.items()},
         masked=sum(bool(row.mask) for row in train) if manifest.mask else 0,
@@ -79,6 +80,12 @@ def gather(manifest: Manifest, student: str, teachers: Sequence[str], task: str 
         channels={name: manifest.modalities[name].channels for name in {student, *teachers}},
         clustered=len(groups) < len(manifest.rows),
     )
+
+
+def _labelled(rows: Sequence[Row], way: Way) -> list[Row]:
+    if way.sensor:
+        return [row for row in rows if way.sensor in row.files]
+    return [row for row in labelled_by(rows, way.target) if row.labels is not None]
 
 
 def shown_size(manifest: Manifest, rows: Sequence[Row], name: str, windows: Windows | None = None) -> tuple[int, int]:

@@ -17,8 +17,9 @@ from xkd.data.request import check_windows
 from xkd.data.rows import Row
 from xkd.data.windows import Windows
 from xkd.init.alignment import choose_taps, height_shown, stage_taps
-from xkd.init.choices import BATCH, Choice, Node, check_models, fitted, identifier, side
+from xkd.init.choices import BATCH, Choice, Node, check_models, fitted, side
 from xkd.init.facts import shown_size
+from xkd.init.ways import identifier
 from xkd.init.write import in_docstring, network_of
 
 _STEPS: Final = {"quick": 200, "full": 800}

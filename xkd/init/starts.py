@@ -68,8 +68,8 @@ def _taps(facts: Facts, node: Node, camera: Node, residual: Residual | None) -> 
     """Places in both networks; of networks for pixels the one map that each has."""
     paired = [row for row in facts.manifest.rows if row.split == "train" and {node.column, camera.column} <= set(row.files)]
     height = height_shown(facts.manifest, paired, residual)
-    if facts.way.task.pictured and not facts.way.task.grid:
-        return Choice((), "no linear probe could tell whether that helps a detector")
+    if facts.way.task.pictured and not (facts.way.task.grid and facts.way.task.of_classes):
+        return Choice((), f"no linear probe could tell whether that helps {facts.task}")
     try:
         if facts.way.task.grid:
             return choose_taps([node, camera], map_taps([node, camera]), height, residual, trusted=False)

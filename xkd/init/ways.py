@@ -13,8 +13,8 @@ from xkd.data.manifest import Manifest
 from xkd.data.targets import labelled_by
 from xkd.tasks import Classification, Detection, Regression, Segmentation, Task
 
-Kind = Literal["classification", "segmentation", "regression", "detection"]
-TASKS: Final[tuple[Kind, ...]] = ("classification", "segmentation", "regression", "detection")
+Kind = Literal["classification", "segmentation", "regression", "detection", "dense"]
+TASKS: Final[tuple[Kind, ...]] = ("classification", "segmentation", "regression", "detection", "dense")
 STRIDE_INDEX: Final = 2  # of a network's feature maps, the one that is read for pixels: a grid of one eighth
 _LEVELS: Final = (2, 3, 4)  # of a detector: grids of one eighth and coarser
 _ERROR: Final = 0.5  # of what half of the labels are off the median: about what a network that learned something errs
@@ -36,9 +36,14 @@ class Way:
     share: float = 1.0  # of the teachers, all together
     wrapper: str = ""  # a network on a backbone's maps; without one timm's own
     levels: tuple[int, ...] = ()  # of these maps
+    counted: str = "num_classes"  # what the wrapper calls `outputs`
     magnified: int = 1  # times the side of a view
     error: float = 0.0  # "error" in the losses; 0 where they have none
     error_why: str = ""
+    sensor: str = ""  # whose view is the target, "" where somebody has labelled
+    changes: str = ""  # of that sensor
+    about: str = ""  # the target
+    zoomed: bool = True  # whether training may enlarge images
 
 
 def possible(manifest: Manifest) -> dict[Kind, str]:
@@ -55,16 +60,24 @@ def possible(manifest: Manifest) -> dict[Kind, str]:
     return found
 
 
-def kind_of(manifest: Manifest, task: str) -> Kind:
-    """The named one, or the first that rows are labelled for; `ValueError` for one that they are not."""
+def kind_of(manifest: Manifest, task: str, target: str = "") -> Kind:
+    """The named one, or the first that rows are labelled for; `ValueError` for one that they are not. A sensor as `target` is dense."""
     found = possible(manifest)
     named = next((kind for kind in TASKS if kind == task), None)
     if task and named is None:
         raise ValueError(f"no task '{task}'; there are {list(TASKS)}")
+    if (target and named not in (None, "dense")) or (named == "dense" and not target):
+        asked = f"task '{task}'" + (f" and target '{target}'" if target else " without a target")
+        raise ValueError(
+            f"{asked}: a sensor is the target of task 'dense' alone, and that one needs it, --task dense --target SENSOR, one of"
+            f" {sorted(manifest.modalities)}"
+        )
+    if target:
+        return "dense"
     if not found:
         raise ValueError(
-            f"{manifest.root}: no row has a label, a mask or a box with a class that somebody drew: no task; xkd pretrain learns from"
-            " pairs alone"
+            f"{manifest.root}: no row has a label, a mask or a box with a class that somebody drew: no task. With --task dense --target"
+            f" SENSOR, one of {sorted(manifest.modalities)}, a sensor is the label; xkd pretrain learns from pairs alone"
         )
     if named is None:
         return next(iter(found))
@@ -84,13 +97,24 @@ def other_tasks(manifest: Manifest, task: str = "") -> str:
 
 
 def way_of(manifest: Manifest, kind: Kind, student: str) -> Way:
-    """`ValueError` where the task cannot be made of what the manifest says."""
+    """Of labels; `ValueError` where the task cannot be made of what the manifest says. `measured.way_of_sensor` is of a sensor."""
     return {
         "classification": _classification,
         "segmentation": _segmentation,
         "regression": lambda manifest: _regression(manifest, student),
         "detection": _detection,
     }[kind](manifest)
+
+
+def identifier(column: str) -> str:
+    """A sensor's column as a name in Python."""
+    name = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in column)
+    return f"sensor_{name}" if not name or name[0].isdigit() else name
+
+
+def one_digit(error: float) -> float:
+    """Of what labels are typically off their median, the share in which losses count errors."""
+    return float(f"{_ERROR * error:.1g}")
 
 
 def classes_of(names: Sequence[str]) -> str:
@@ -177,4 +201,4 @@ def _error(manifest: Manifest, student: str) -> float:
     typical = float(np.median(off)) or float(off.mean())  # most labels may be the same, such as 0
     if not typical:
         raise ValueError(f"{manifest.root}: all training rows have the same numbers, {values[0].tolist()}: nothing to learn")
-    return float(f"{_ERROR * typical:.1g}")
+    return one_digit(typical)

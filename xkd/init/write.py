@@ -10,6 +10,7 @@ from typing import Any, Final
 import timm
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from xkd.data.supervisor import VIEW
 from xkd.init.choices import Choices, Node
 from xkd.init.facts import Facts
 from xkd.init.starts import Start, camera_of
@@ -49,6 +50,7 @@ def render(facts: Facts, choices: Choices, starts: Mapping[str, Start], root: st
         student_first=", ".join(shown),
         taps={} if way.task.pictured else {node.name: _tap(node) for node in nodes},
         teacher_names=" and ".join(f"a teacher on {node.column}" for node in choices.teachers),
+        target=way.target.removeprefix(VIEW) if way.sensor else "",
         views=views,
         warm=max(1, min(_WARM[1], round(_WARM[0] * choices.epochs.value))),
         way=way,
@@ -77,11 +79,14 @@ def _network(node: Node, way: Way) -> str:
         return network_of(node, way.outputs)
     maps = f"features_only=True, out_indices={way.levels}, in_chans={node.channels}"
     backbone = f'dict(type=timm.create_model, model_name="{node.network}", {maps})'
-    return f"dict(\n    type={way.wrapper},\n    backbone={backbone},\n    num_classes={way.outputs},\n)"
+    return f"dict(\n    type={way.wrapper},\n    backbone={backbone},\n    {way.counted}={way.outputs},\n)"
 
 
 def _attention(node: Node, way: Way) -> str:
-    """Which map shows where a branch looks, "" of a detector; `ValueError` where a network has no maps to put the task's head on."""
+    """Which map shows where a branch looks, "" of a detector and of numbers for pixels.
+
+    `ValueError` where a network has no maps to put the task's head on.
+    """
     if not way.wrapper:
         return "tap:attention"
     try:
@@ -92,6 +97,8 @@ def _attention(node: Node, way: Way) -> str:
             f"'{node.network}' gives no feature maps {way.levels} for {task} ({error}); a CNN such as resnet18 does"
         ) from error
     information: Any = model.feature_info
+    if way.task.grid and not way.task.of_classes:
+        return ""  # numbers of pixels have no score that a map could explain
     if way.task.grid:
         return f"grad_cam:backbone.{information.module_name()[0]}"
     if len(set(strides := information.reduction())) < len(strides):
