@@ -84,6 +84,14 @@ def test_the_best_checkpoint_has_the_least_error(folder: Path) -> None:
     assert result["save_best"] == "val/mae"
 
 
+def test_check_pairs(folder: Path, tmp_path: Path) -> None:
+    cli.run("check-pairs", ["numbers", "--out", str(tmp_path), "--sample", "2"])
+    page = (tmp_path / "pairs.html").read_text("utf-8")
+    assert '<td data-label="val">12 <small class="soft">1 to 16.5, median 8.62</small>' in page
+    assert "of class" not in page
+    assert json.loads((tmp_path / "pairs.json").read_text("utf-8"))["balance"]["numbers"]["warmth (0 to 20 K)"]["val"]["count"] == 12
+
+
 def test_test(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run("test", [str(folder / "student.py"), str(folder / "run/best.pth"), "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)) == ["mae", "rmse", "r2", "spearman"]

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace as replaced
 from pathlib import Path
 
 import pytest
+from number_pairs import write_numbers
 from shape_pairs import check, only, replace
+
+from xkd.data.check.labels import Spread, balance
+from xkd.data.check.splits import split_findings
+from xkd.data.manifest import Manifest
 
 
 def class_only_in_test(root: Path) -> None:
@@ -54,6 +60,24 @@ LABELS: dict[str, tuple[Callable[[Path], None], str, str]] = {
 def test_labels_that_make_no_sense(change: Callable[[Path], None], severity: str, text: str, copy: Path) -> None:
     change(copy)
     assert only(check(copy), severity, "labels") == text
+
+
+def test_numbers_are_told_by_split(tiny_dataset: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(write_numbers(tiny_dataset, tmp_path / "numbers"))
+    counts = balance(manifest)
+    assert counts.classes == {}
+    assert counts.numbers["warmth (0 to 20 K)"]["test"] == Spread(12, 1.25, 9.0, 16.5)
+    assert split_findings(manifest, counts) == []
+    same = [replaced(row, numbers=(4.0,)) if row.split == "train" and row.numbers else row for row in manifest.rows]
+    unknown = [replaced(row, labels=None, numbers=(), mask="", boxes=None) if row.split == "val" else row for row in same]
+    told = replaced(manifest, rows=tuple(unknown))
+    nothing, always, rest = split_findings(told, balance(told))
+    assert nothing.text.startswith("no row of val has a label, a mask or boxes: nothing is learned or measured there by numbers")
+    assert (always.severity, always.text) == (
+        "error",
+        "warmth (0 to 20 K) is 4 in all labelled rows of split 'train': a network that always says so is right there",
+    )
+    assert (rest.severity, rest.text) == ("note", "warmth (0 to 20 K) is 1.25 to 16.5 in test, and 4 to 4 in train: the rest is guessed")
 
 
 def test_a_set_that_is_only_tested_on_is_no_mistake(copy: Path) -> None:

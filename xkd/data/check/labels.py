@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xkd.data.check.finding import Finding
 from xkd.data.class_names import remarks
@@ -15,11 +17,22 @@ from xkd.data.rows import SPLITS
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Of a number that rows are labelled with: how many rows have one, the least, the median and the most, NaN where none has."""
+
+    count: int
+    least: float
+    median: float
+    most: float
+
+
+@dataclass(frozen=True)
 class Balance:
-    """Counts by split: rows of a label, boxes of a class, rows that `have` something, each as [name][split]."""
+    """By split, each as [name][split]: counts of rows of a label, boxes of a class, rows that `have` something; what `numbers` are like."""
 
     rows: Mapping[str, int]
     classes: Mapping[str, Mapping[str, int]]
+    numbers: Mapping[str, Mapping[str, Spread]]  # names with unit and range
     boxes: Mapping[str, Mapping[str, int]]
     have: Mapping[str, Mapping[str, int]]
     sensors: tuple[str, ...]
@@ -53,7 +66,22 @@ def balance(manifest: Manifest) -> Balance:
         return {split: counts.get(split, 0) for split in SPLITS}
 
     tables = [{name: by_split(part) for name, part in table.items()} for table in (classes, boxes, have)]
-    return Balance(by_split(rows), tables[0], tables[1], tables[2], tuple(manifest.modalities))
+    return Balance(by_split(rows), tables[0], _spreads(manifest), tables[1], tables[2], tuple(manifest.modalities))
+
+
+def _spreads(manifest: Manifest) -> dict[str, dict[str, Spread]]:
+    """Of each number in each split."""
+    held = {split: np.array([row.numbers for row in manifest.rows if row.split == split and row.numbers]) for split in SPLITS}
+    return {
+        number.described: {split: _spread(values[:, place] if len(values) else values) for split, values in held.items()}
+        for place, number in enumerate(manifest.numbers)
+    }
+
+
+def _spread(values: NDArray[np.float64]) -> Spread:
+    if not len(values):
+        return Spread(0, math.nan, math.nan, math.nan)
+    return Spread(len(values), float(values.min()), float(np.median(values)), float(values.max()))
 
 
 def balance_findings(counts: Balance) -> list[Finding]:
