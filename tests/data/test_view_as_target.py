@@ -113,6 +113,15 @@ def test_a_row_of_the_sensor_alone_teaches_nobody(copy: Path) -> None:
     assert left[0] in {row.id for row in make(copy, "thermal", target=TARGET).rows}, "unless it is learned from itself"
 
 
+def test_a_row_of_which_a_draw_leaves_nothing_known_is_unlabelled(tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make(tiny_dataset, target=TARGET)
+    pixels = torch.full((1, 40, 48), torch.nan)
+    monkeypatch.setattr("xkd.data.paired.seen_by", lambda *_: pixels)
+    assert not dataset[0].labelled
+    pixels[0, 0, 0] = 300.0
+    assert dataset[0].labelled
+
+
 def test_fewer_labels_and_gaps_take_the_target_away(tiny_dataset: Path) -> None:
     whole = make(tiny_dataset, split="train", target=TARGET)
     few = make(tiny_dataset, split="train", target=TARGET, labels=Labels(fraction=0.25))

@@ -210,8 +210,8 @@ class PairedDataset(Dataset[Sample]):
                 if view.name not in self._unread
             },
             present={view.name: has(sources[view.name], view) for view in self.views},
-            target=self._target(index, row, shape, matrix, recordings),
-            labelled=row.labels is not None,
+            target=(target := self._target(index, row, shape, matrix, recordings)),
+            labelled=row.labels is not None and not (teaches and bool(target.isnan().all())),
             mask=as_tensor(mask),
             masked=masked,
             index=index,

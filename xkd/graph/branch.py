@@ -31,7 +31,10 @@ Classes = Mapping[str, Int[Tensor, " b"] | None]  # of each explanation the clas
 
 @dataclass(frozen=True)
 class Head:
-    """An extra output on a tap, of the network's own output shape: a shallow exit, an auxiliary classifier."""
+    """An extra output on a tap, of the network's own output shape: a shallow exit, an auxiliary classifier.
+
+    What its module gives is the reading: a task of numbers does not turn it into units, as it does the branch's output.
+    """
 
     tap: str
     module: Projector

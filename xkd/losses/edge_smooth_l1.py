@@ -23,7 +23,7 @@ class EdgeSmoothL1(nn.Module):
     """Of maps (B, C, H, W), in units of `scale`: squared below errors of `beta`, absolute above, plus `edges` times the second part.
 
     That is the sum over `levels` grids, each with half of the last one's pixels a side. Zero if equal. NaN on the teacher's side is what
-    nobody knows; where nothing is known the loss is 0.
+    nobody knows; where nothing is known the loss is 0. The mean over the processes of a training is weighted by rows.
     """
 
     takes_unknown = True

@@ -23,8 +23,8 @@ class FCOS(nn.Module):
     """Focal loss of the classes + GIoU loss of the boxes + cross-entropy of the centre-ness, of a `DenseDetector`'s output (B, N, 9 + K).
 
     Targets (B, M, 5) are x1 y1 x2 y2 as shares of the image, and the class: -1 pads, -2 is a region within which nothing is known. Each
-    part is a sum, divided by the number of locations of all rows that stand for an object, at least 1. `alpha` and `gamma` are the focal
-    loss's (Lin et al., ICCV 2017, arXiv:1708.02002).
+    part is a sum, divided by the number of locations of all rows that stand for an object, at least 1. Where several processes train, their
+    values are averaged by rows, not by such locations. `alpha` and `gamma` are the focal loss's (Lin et al., ICCV 2017, arXiv:1708.02002).
     """
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0) -> None:

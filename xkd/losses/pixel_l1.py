@@ -16,7 +16,8 @@ from xkd.losses.precision import in_float32
 class PixelL1(nn.Module):
     """Mean absolute error of maps (B, C, H, W), in units of `scale`, over the values that the teacher's side knows. Zero if equal.
 
-    NaN on the teacher's side is what nobody knows, and has no part; where nothing is known the loss is 0.
+    NaN on the teacher's side is what nobody knows, and has no part; where nothing is known the loss is 0. The mean over the processes of
+    a training is weighted by rows, not by known pixels.
     """
 
     takes_unknown = True
