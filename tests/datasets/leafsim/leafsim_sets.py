@@ -38,7 +38,7 @@ def run(*arguments: str | Path | int) -> subprocess.CompletedProcess[str]:
 def run_alone(*arguments: str | Path | int) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, as a person starts it."""
     command = [sys.executable, "-W", "error", str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
 
 
 def made(out: Path, run: Callable[..., subprocess.CompletedProcess[str]] = run, **options: str | int) -> Path:
