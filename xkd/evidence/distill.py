@@ -121,15 +121,13 @@ def distill(  # noqa: PLR0913  # each is an option of the command
     """All of it, resumable: what is finished in `work_dir` (work_dirs/NAME-OF-DATA_STUDENT without one) is reused.
 
     `data` is a data set's folder or its name below XKD_DATA_ROOT, `teacher` and `student` columns of its manifest; `config` is used in
-    place of one that is written, `weights` (of one network for all) in place of timm's hub. `target` is the column that is learned pixel
-    by pixel, of `task="dense"`. `quick` takes small images and few steps. In a
-    script, call it below `if __name__ == "__main__":`, since runs beside each other are processes of their own.
+    place of one that is written, `weights` (of one network for all) in place of timm's hub. `task="dense"` learns the column `target`.
+    `quick` takes small images and few steps. In a script, call it below `if __name__ == "__main__":`, since runs are processes.
     """
     root = find_dataset(str(data))
     manifest = Manifest.load(root)
     teachers = (teacher,) if isinstance(teacher, str) else tuple(teacher)
-    if not config and not (student and teachers):
-        raise ValueError(f"name who teaches whom, teacher= and student=, of {sorted(manifest.modalities)}, or a config=")
+    _check_named(manifest, config, student, teachers)
     folder = Path(work_dir or f"work_dirs/{manifest.name}_{student or Path(config).stem}" + ("_quick" if quick else ""))
     with shown_on(display, width=150) as screen:
         say = screen.console.rule
@@ -151,6 +149,11 @@ def distill(  # noqa: PLR0913  # each is an option of the command
         for line in done.lines():
             screen.console.print(line, markup=False, highlight=False)
     return done
+
+
+def _check_named(manifest: Manifest, config: str | Path, student: str, teachers: Sequence[str]) -> None:
+    if not config and not (student and teachers):
+        raise ValueError(f"name who teaches whom, teacher= and student=, of {sorted(manifest.modalities)}, or a config=")
 
 
 def checked(manifest: Manifest, out: Path, command: str, display: Display) -> PairCheck:

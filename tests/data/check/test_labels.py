@@ -10,7 +10,7 @@ import pytest
 from number_pairs import write_numbers
 from shape_pairs import check, only, replace
 
-from xkd.data.check.labels import Spread, balance
+from xkd.data.check.labels import NumberSpread, balance
 from xkd.data.check.splits import split_findings
 from xkd.data.manifest import Manifest
 
@@ -66,7 +66,7 @@ def test_numbers_are_told_by_split(tiny_dataset: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(write_numbers(tiny_dataset, tmp_path / "numbers"))
     counts = balance(manifest)
     assert counts.classes == {}
-    assert counts.numbers["warmth (0 to 20 K)"]["test"] == Spread(12, 1.25, 9.0, 16.5)
+    assert counts.numbers["warmth (0 to 20 K)"]["test"] == NumberSpread(12, 1.25, 9.0, 16.5)
     assert split_findings(manifest, counts) == []
     same = [replaced(row, numbers=(4.0,)) if row.split == "train" and row.numbers else row for row in manifest.rows]
     unknown = [replaced(row, labels=None, numbers=(), mask="", boxes=None) if row.split == "val" else row for row in same]

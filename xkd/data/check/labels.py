@@ -17,7 +17,7 @@ from xkd.data.rows import SPLITS
 
 
 @dataclass(frozen=True)
-class Spread:
+class NumberSpread:
     """Of a number that rows are labelled with: how many rows have one, the least, the median and the most, NaN where none has."""
 
     count: int
@@ -32,7 +32,7 @@ class Balance:
 
     rows: Mapping[str, int]
     classes: Mapping[str, Mapping[str, int]]
-    numbers: Mapping[str, Mapping[str, Spread]]  # names with unit and range
+    numbers: Mapping[str, Mapping[str, NumberSpread]]  # names with unit and range
     boxes: Mapping[str, Mapping[str, int]]
     have: Mapping[str, Mapping[str, int]]
     sensors: tuple[str, ...]
@@ -69,7 +69,7 @@ def balance(manifest: Manifest) -> Balance:
     return Balance(by_split(rows), tables[0], _spreads(manifest), tables[1], tables[2], tuple(manifest.modalities))
 
 
-def _spreads(manifest: Manifest) -> dict[str, dict[str, Spread]]:
+def _spreads(manifest: Manifest) -> dict[str, dict[str, NumberSpread]]:
     """Of each number in each split."""
     held = {split: np.array([row.numbers for row in manifest.rows if row.split == split and row.numbers]) for split in SPLITS}
     return {
@@ -78,10 +78,10 @@ def _spreads(manifest: Manifest) -> dict[str, dict[str, Spread]]:
     }
 
 
-def _spread(values: NDArray[np.float64]) -> Spread:
+def _spread(values: NDArray[np.float64]) -> NumberSpread:
     if not len(values):
-        return Spread(0, math.nan, math.nan, math.nan)
-    return Spread(len(values), float(values.min()), float(np.median(values)), float(values.max()))
+        return NumberSpread(0, math.nan, math.nan, math.nan)
+    return NumberSpread(len(values), float(values.min()), float(np.median(values)), float(values.max()))
 
 
 def balance_findings(counts: Balance) -> list[Finding]:
