@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -62,7 +63,7 @@ def test_what_is_in_it(exported: ExportReport) -> None:
 
 
 def test_the_runner_stands_alone(exported: ExportReport) -> None:
-    for name in ("run.py", "without_opencv.py", "boxes.py", "counts.py"):
+    for name in ("run.py", "without_opencv.py", "boxes.py", "counts.py", "exits.py"):
         tree = ast.parse((Path(writing.__file__).parent / name).read_text("utf-8"))
         plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         from_ = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -93,12 +94,18 @@ def test_check_finds_the_folder_right(run: ModuleType, monkeypatch: pytest.Monke
     assert capsys.readouterr().out.count("right") == 2
 
 
-@pytest.mark.parametrize(("part", "shift"), [("run", np.float32(0.01)), ("prepare", np.uint8(1))])
+@pytest.mark.parametrize(
+    ("part", "shifted"),
+    [
+        ("steps", lambda steps: [(part, answer + np.float32(0.01)) for part, answer in steps]),
+        ("prepare", lambda image: image + np.uint8(1)),
+    ],
+)
 def test_check_finds_a_difference(
-    part: str, shift: np.number, run: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    part: str, shifted: Callable[[Any], object], run: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = getattr(run.Model, part)
-    monkeypatch.setattr(run.Model, part, lambda self, values: own(self, values) + shift)
+    monkeypatch.setattr(run.Model, part, lambda self, values: shifted(own(self, values)))
     assert called(run, monkeypatch, "check") == 1
     assert capsys.readouterr().out.count("DIFFERENT") == 1
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import engine_runs as runs
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
+from xkd.deploy.segments import Times
 from xkd.engine.student import load_student, load_with_heads
 from xkd.engine.use import test as measure_student
-from xkd.evidence.exits import choose_threshold, flops_of_exits, measure_exits, stopping
+from xkd.evidence.exit_folder import write_exit_folder
+from xkd.evidence.exit_page import charts, lines, listings
+from xkd.evidence.exits import Exits, flops_of_exits, load_exits, measure_exits
 from xkd.graph.distiller import count_flops
 
 EXITS = f"""{runs.HEAD}
@@ -46,59 +50,56 @@ def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return config, str(runs.run_training(config, folder / "run").checkpoint)
 
 
-def test_a_row_stops_at_the_first_exit_that_is_sure_enough() -> None:
-    sure = np.array([[0.9, 0.5, 0.4, 0.8], [0.3, 0.8, 0.5, 0.9], [0.2, 0.2, 0.2, 0.2]])
-    assert stopping(sure, 0.8).tolist() == [0, 1, 2, 0]
-    assert stopping(sure, 0.0).tolist() == [0, 0, 0, 0]
-    assert stopping(sure, 1.01).tolist() == stopping(sure, math.inf).tolist() == [2, 2, 2, 2]
+TIMES = Times((1.0, 2.0, 4.0), 3.5)
 
 
-def test_the_cheapest_threshold_that_loses_no_more_is_chosen() -> None:
-    sure = np.array([[0.9, 0.8, 0.7, 0.6], [1.0, 1.0, 1.0, 1.0]])
-    right = np.array([[True, True, False, True], [True, True, True, False]])
-    cost = np.array([1.0, 4.0])
-    assert choose_threshold(sure, right, cost, 0.0) == 0.6, "what it loses in one row it gains in another"
-    right[0, 3] = False
-    assert choose_threshold(sure, right, cost, 0.0) == 0.8
-    assert choose_threshold(sure, right, cost, 0.25) == 0.6
-    right[0] = False
-    assert choose_threshold(sure, right, cost, 0.0) == math.inf
-
-
-def test_nothing_is_cheaper_than_what_was_chosen() -> None:
-    rng = np.random.default_rng(0)
-    sure, cost = rng.random((3, 60)), np.array([1.0, 2.0, 5.0])
-    right = rng.random((3, 60)) < np.array([[0.6], [0.7], [0.8]])
-    chosen = choose_threshold(sure, right, cost, 0.1)
-
-    def outcome(threshold: float) -> tuple[float, float]:
-        at = [next((k for k in range(2) if sure[k, row] >= threshold), 2) for row in range(60)]
-        return float(np.mean([right[k, row] for row, k in enumerate(at)])), float(np.mean([cost[k] for k in at]))
-
-    every = [outcome(float(threshold)) for threshold in (*sure.flatten(), 2.0)]
-    legal = [spent for accuracy, spent in every if accuracy >= right[2].mean() - 0.1 - 1e-12]
-    assert outcome(chosen)[0] >= right[2].mean() - 0.1 - 1e-12
-    assert outcome(chosen)[1] == min(legal)
+def measured(trained: tuple[Config, str], lose_at_most: float, hand_on: float | None = None) -> Exits:
+    config, checkpoint = trained
+    return measure_exits(config, load_exits(config, checkpoint), TIMES, lose_at_most, hand_on)
 
 
 def test_the_deepest_exit_answers_as_the_student_does(trained: tuple[Config, str]) -> None:
     config, checkpoint = trained
-    exits = measure_exits(config, checkpoint, 0.0)
+    exits = measured(trained, 0.0)
     assert [of.name for of in exits.exits] == ["first", "second", "output"], "as the network reaches them"
     for split, accuracy in (("val", exits.exits[-1].accuracy_val), ("test", exits.exits[-1].accuracy)):
         assert accuracy == pytest.approx(measure_student(config, checkpoint, split=split).metrics["accuracy"])
-    assert exits.accuracy_val >= exits.exits[-1].accuracy_val, "nothing may be lost on val"
+    assert exits.chosen.val.accuracy >= exits.exits[-1].accuracy_val, "nothing may be lost on val"
     assert sum(of.stops for of in exits.exits) == pytest.approx(1)
     stopped = sum(of.stops * of.right for of in exits.exits if of.stops)
-    assert stopped == pytest.approx(exits.accuracy)
-    assert exits.flops == pytest.approx(sum(of.stops * of.flops for of in exits.exits))
+    assert stopped == pytest.approx(exits.chosen.test.accuracy) == pytest.approx(exits.tested.metrics["accuracy"])
+    assert exits.chosen.test.flops == pytest.approx(sum(of.stops * of.flops for of in exits.exits))
+    assert exits.chosen.test.milliseconds == pytest.approx(sum(of.stops * of.milliseconds for of in exits.exits))
+    assert exits.milliseconds_without == 3.5
+    assert exits.handed_on is None
 
 
-def test_whoever_may_lose_much_stops_at_the_first(trained: tuple[Config, str]) -> None:
-    exits = measure_exits(*trained, 0.99)
-    assert exits.exits[0].stops > 0.5, "all but rows of which it is less sure than of any on val"
-    assert exits.exits[0].flops <= exits.flops
+def test_whoever_may_lose_more_pays_less(trained: tuple[Config, str]) -> None:
+    exits = measured(trained, 0.99, 0.25)
+    assert [point.lose_at_most for point in exits.curve] == [0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.99, 1]
+    costs = [point.val.flops for point in exits.curve]
+    assert costs == sorted(costs, reverse=True)
+    assert exits.curve[-1].test.flops == exits.exits[0].flops, "all stop at the first"
+    assert exits.saves
     assert all(math.isnan(of.right) == (of.stops == 0) for of in exits.exits)
+    assert exits.handed_on is not None
+    assert 0 < exits.handed_on.val <= 0.25
+    table, curve = listings([exits, exits])
+    assert [row[0] for row in table.rows] == ["first", "second", "output"]
+    assert len(curve.rows) == len(exits.curve)
+    assert any("± 0.000" in cell for cell in table.rows[0])
+    assert "handed on to a larger model, below a confidence of" in lines([exits])[-1]
+    time, work = charts([exits])
+    assert time.lines["the network without exits, test"][0] == (3.5, pytest.approx(100 * exits.exits[-1].accuracy))
+    assert len(time.lines["each exit alone, test"]) == len(work.lines["each exit alone, test"]) == 3
+
+
+def test_exits_that_save_nothing_are_not_written(trained: tuple[Config, str], tmp_path: Path) -> None:
+    exits = measured(trained, 0.0)
+    idle = replace(exits, chosen=replace(exits.chosen, thresholds=(math.inf, math.inf)))
+    with pytest.raises(ValueError, match=r"no exit saves anything where at most 0 of accuracy may be lost .* xkd export"):
+        write_exit_folder(trained[0], load_exits(*trained), Mock(), idle, str(tmp_path / "edge"))
+    assert "no image stops at first, second" in lines([idle])[1]
 
 
 def test_heads_are_those_that_were_trained(trained: tuple[Config, str]) -> None:
@@ -124,13 +125,30 @@ def test_what_an_image_pays_until_each_exit(trained: tuple[Config, str]) -> None
     assert without == stem + deep + classifier == count_flops(load_student(config, checkpoint).branch, student.task)
 
 
-def test_a_student_without_heads_has_no_exits(trained: tuple[Config, str], tmp_path: Path) -> None:
+def test_some_of_the_heads_alone(trained: tuple[Config, str]) -> None:
     config, checkpoint = trained
-    with pytest.raises(ValueError, match=r"a share of the rows, from 0 to below 1; got 1\.5"):
-        measure_exits(config, checkpoint, 1.5)
+    student = load_exits(config, checkpoint, ["second"])
+    assert list(flops_of_exits(student.branch, student.task)[0]) == ["second", "output"]
+    with pytest.raises(KeyError, match=r"'rgb' has no head 'third'; it has \['first', 'second'\]"):
+        load_exits(config, checkpoint, ["third"])
+
+
+def test_what_has_no_exits(trained: tuple[Config, str], tmp_path: Path) -> None:
+    checkpoint = trained[1]
+    for lose, hand_on, said in ((1.5, None, "be lost is a share"), (0.0, 1.5, "be handed on is a share")):
+        with pytest.raises(ValueError, match=rf"{said} of the rows, from 0 to below 1; got 1\.5"):
+            measured(trained, lose, hand_on)
     plain = runs.config_of(tmp_path, runs.PLAIN)
     with pytest.raises(ValueError, match="the student 'rgb' has no exit: an exit is a head on a tap"):
-        measure_exits(plain, checkpoint, 0.0)
+        load_exits(plain, checkpoint)
     more = EXITS.replace("heads=dict(second=", "heads=dict(third=dict(type=Head, tap='low', module=dict(type=PooledLinear)), second=")
     with pytest.raises(ValueError, match=r"the heads of 'rgb': .* tensors match"):
-        measure_exits(runs.config_of(tmp_path, more), checkpoint, 0.0)
+        load_exits(runs.config_of(tmp_path, more), checkpoint)
+
+
+def test_a_head_that_answers_something_else(trained: tuple[Config, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    student = load_exits(*trained)
+    student.branch.shapes["first"] = torch.Size((1, 8, 8))
+    monkeypatch.setattr("xkd.evidence.exits.load_with_heads", lambda *_: student)
+    with pytest.raises(ValueError, match=r"head 'first' of 'rgb' gives \(1, 8, 8\), no answer as the output's \(3,\): .* --heads"):
+        load_exits(*trained)

@@ -1,5 +1,10 @@
 """From the dense output of an exported detector to boxes, with numpy alone: this file stands beside the ONNX file."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +20,14 @@ def detections(
     than `overlap` the best one stays; at most `most` in an image are chosen among the `candidates` best.
     """
     return [_of_image(one, score, overlap, most, candidates) for one in np.asarray(output, np.float32)]
+
+
+def cells(places: NDArray[np.floating], frame: Sequence[int], of: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Of a table, for one image of `frame` (height, width, ...): corners in its pixels, class, score, as plan.json says in `of`."""
+    for *edges, score, k in detections(places[None], **of["selection"])[0].tolist():
+        if score >= of["shown"]:
+            pixels = (edge * side for edge, side in zip(edges, (frame[1], frame[0]) * 2, strict=True))
+            yield [*(f"{edge:.2f}" for edge in pixels), of["names"][int(k)], f"{score:.4f}"]
 
 
 def _of_image(places: Floats, score: float, overlap: float, most: int, candidates: int) -> Floats:

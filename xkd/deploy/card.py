@@ -21,6 +21,15 @@ INPUT: Final = "images"
 # the highest that each onnxruntime was seen to open
 _OPSETS: Final = {18: "1.15", 19: "1.16", 20: "1.17", 21: "1.18", 22: "1.21", 23: "1.23", 25: "1.24"}
 _IR_VERSIONS: Final = {9: "1.15", 10: "1.18", 11: "1.23", 13: "1.24"}
+_CHAIN: Final = (
+    "from pathlib import Path",
+    "",
+    "from run import Model",
+    "",
+    "model = Model()",
+    'probabilities = model.run(model.prepare(model.read(Path("photo.jpg"))))  # of the first exit that is sure enough',
+    'print(model.last[0]["exit"], probabilities)',
+)
 _WHOLE = "resize the whole image"
 _CUT = "cut the crop out of the image, with as much around the object as in training, and resize it"
 _OF_CROPS = "it learned and was measured on crops of images; of whole images its answers mean little"
@@ -63,6 +72,7 @@ class ModelCard:
     caveats: tuple[str, ...]
     precision: str
     quantisation: dict[str, Any]  # of int8: what calibrated it, its scores and its time beside those of float32
+    exits: dict[str, dict[str, Any]]  # of a network that may stop early: what each exit scores, costs, and who stops there
     needs: dict[str, str]  # the lowest onnxruntime that runs the file, and why: its opset and its IR version
     versions: dict[str, str]
 
@@ -99,6 +109,7 @@ def card_of(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters
         caveats=(*notes.caveats, *([_OF_CROPS] if notes.crops else []), *_rounded(branch)),
         precision="float32",
         quantisation={},
+        exits={},
         needs=needs,
         versions={
             "xkd": xkd.__version__,
@@ -147,8 +158,7 @@ def plain_card(card: ModelCard) -> dict[str, Any]:
 def card_markdown(card: ModelCard, file_name: str, usage: Sequence[str] = ()) -> str:
     """The card for people, with a script that runs the model, and the lines that follow it."""
     low, high = card.value_range
-    answer = list(card.outputs)[-1]
-    _, channels, height, width = card.input_shape
+    batch, channels, height, width = card.input_shape
     lines = [
         f"# {card.name}",
         "",
@@ -156,7 +166,7 @@ def card_markdown(card: ModelCard, file_name: str, usage: Sequence[str] = ()) ->
         "| | |",
         "|---|---|",
         f"| sensor | {card.sensor}, {card.unit}, ordinary values {low:g} to {high:g} |",
-        f"| input | `{card.input_name}`: {card.input_dtype} (batch, {channels}, {height}, {width}), {card.layout} |",
+        f"| input | `{card.input_name}`: {card.input_dtype} ({batch}, {channels}, {height}, {width}), {card.layout} |",
         f"| channels | {card.channel_order} |",
         f"| preparation | {card.preparation}; no normalisation, it is inside |",
         *(f"| output | `{name}`: {shape} |" for name, shape in card.outputs.items()),
@@ -165,6 +175,7 @@ def card_markdown(card: ModelCard, file_name: str, usage: Sequence[str] = ()) ->
         f"| runs with | onnxruntime {card.needs['onnxruntime']} or newer (opset {card.needs['opset']}, IR {card.needs['ir']}) |",
         *([f"| data | {card.data} |"] if card.data else []),
         *_quantised(card.quantisation),
+        *(f"| exit {name} | {', '.join(f'{what}: {_shown(of)}' for what, of in facts.items())} |" for name, facts in card.exits.items()),
         *(f"| {name} | {value:.4g} |" for name, value in card.metrics.items()),
         f"| versions | {', '.join(f'{name} {version}' for name, version in card.versions.items())} |",
         "",
@@ -172,17 +183,30 @@ def card_markdown(card: ModelCard, file_name: str, usage: Sequence[str] = ()) ->
         "## Run it",
         "",
         "```python",
+        *(_CHAIN if card.exits else _script(card, file_name)),
+        *usage,
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _shown(value: float | None) -> str:
+    return "never" if value is None else f"{value:.4g}"
+
+
+def _script(card: ModelCard, file_name: str) -> list[str]:
+    """That runs a model of one file."""
+    answer = list(card.outputs)[-1]
+    _, channels, height, width = card.input_shape
+    return [
         "import numpy as np",
         "import onnxruntime",
         "",
         f'session = onnxruntime.InferenceSession("{file_name}", providers=["CPUExecutionProvider"])',
         f"images = np.zeros((1, {channels}, {height}, {width}), np.{card.input_dtype})  # your image here, {card.unit}",
         f'{answer} = session.run(["{answer}"], {{"{card.input_name}": images}})[0]',
-        *usage,
-        "```",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _quantised(facts: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 import torch
 from jaxtyping import Shaped
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xkd.batch import Batch, View
@@ -24,7 +25,7 @@ from xkd.graph.branch import Branch
 from xkd.graph.example import example_batch
 from xkd.tasks import Task
 
-_BATCH_SIZES = (1, 2, 5)  # any batch must work, not only the one that was traced
+BATCH_SIZES = (1, 2, 5)  # any batch must work, not only the one that was traced
 _METADATA_KEY = "xkd"
 
 
@@ -61,9 +62,9 @@ class Deployed(nn.Module):
 
     def __init__(self, branch: Branch, task: Task, *, rounded: bool = True) -> None:
         super().__init__()
-        twin = copy.deepcopy(branch)
+        twin = twin_of(branch)
         twin.taps.close()  # tracing would hand its hooks tensors that do not exist
-        self.model = twin.model.cpu().float()
+        self.model = twin.model
         bake(self.model, activations=rounded)
         self.register_buffer("mean", branch.mean.cpu().float())
         self.register_buffer("std", branch.std.cpu().float())
@@ -77,6 +78,11 @@ class Deployed(nn.Module):
 
         output = self.task.call(answer, (images.to(torch.float32) - self.mean) / self.std, self.batch)
         return (output, self.task.deployed(output))[-len(self.task.outputs) :]
+
+
+def twin_of(branch: Branch) -> Branch:
+    """A copy on the processor, in float32."""
+    return copy.deepcopy(branch).cpu().float()
 
 
 def export_onnx(
@@ -106,10 +112,14 @@ def network_of(branch: Branch, task: Task, notes: CardNotes) -> Network:
     """What `export_onnx` writes; raises what it does."""
     deployed = Deployed(branch, task).eval()
     probes = probe_images(branch.view)
-    model = _traced(deployed, probes[:2])
+    names = list(task.outputs)
+    model = traced(deployed, probes[:2], names)
     card = card_of(branch, task, notes, model, sum(p.numel() for p in deployed.model.parameters()))
     content, tolerance = with_card(model, card), _of_rounding(branch, deployed, probes)
-    return Network(content, card, _compare(content, deployed, probes, max(task.tolerance, tolerance)), len(probes), tolerance)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    tolerances = {names[-1]: max(task.tolerance, tolerance)}
+    worst = compare(lambda images: session.run(names[-1:], {INPUT: images}), deployed, tolerances, probes)
+    return Network(content, card, worst, len(probes), tolerance)
 
 
 def _of_rounding(branch: Branch, deployed: Deployed, probes: Tensor) -> float:
@@ -150,18 +160,19 @@ def probe_images(view: View) -> Shaped[Tensor, "n c h w"]:
     return torch.cat([images, beyond])
 
 
-def _traced(deployed: Deployed, example: Tensor) -> Any:
+def traced(network: nn.Module, example: Shaped[Tensor, "b c h w"], outputs: Sequence[str], any_batch: bool = True) -> Any:
+    """The network as an ONNX model for any batch size, or for the example's, its outputs so named."""
     program = torch.onnx.export(
-        deployed,
+        network,
         (example,),
         dynamo=True,
         input_names=[INPUT],
-        output_names=list(deployed.task.outputs),
-        dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+        output_names=list(outputs),
+        dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}} if any_batch else None,
         verbose=False,
     )
     if program is None:
-        raise ValueError(f"torch.onnx gave no program for {type(deployed.model).__name__}")
+        raise ValueError(f"torch.onnx gave no program for {type(network).__name__}")
     model = program.model_proto
     _strip_traces(model.graph)
     onnx.checker.check_model(model)
@@ -177,20 +188,29 @@ def _strip_traces(graph: onnx.GraphProto) -> None:
                 _strip_traces(inner)
 
 
-def _compare(content: bytes, deployed: Deployed, probes: Tensor, allowed: float) -> float:
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+def compare(
+    run: Callable[[NDArray[Any]], Sequence[NDArray[Any]]],
+    network: nn.Module,
+    tolerances: Mapping[str, float],
+    probes: Shaped[Tensor, "n c h w"],
+    sizes: Sequence[int] = BATCH_SIZES,
+) -> float:
+    """The largest difference of what onnxruntime gives by `run` from the last outputs of `network`, which have these names.
+
+    `ValueError` where it is more than an output's tolerance, or where what is given is not finite, or not of PyTorch's shape, at some
+    batch size.
+    """
     worst = 0.0
-    for size in _BATCH_SIZES:
+    for size in sizes:
         for images in torch.split(probes, size):
             with torch.no_grad():
-                expected = deployed(images)[-1].numpy()
-            given = session.run([list(deployed.task.outputs)[-1]], {INPUT: images.numpy()})[0]
-            if given.shape != expected.shape or not np.isfinite(given).all():
-                raise ValueError(
-                    f"onnxruntime gives {given.shape} with values that are not all finite, PyTorch {expected.shape}: not exported"
-                )
-            worst = max(worst, float(np.abs(given - expected).max()))
-    if worst > allowed:
-        name = list(deployed.task.outputs)[-1]
-        raise ValueError(f"onnxruntime and PyTorch differ by up to {worst:.2g} in {name}, {allowed:g} is allowed: not exported")
+                expected = [output.numpy() for output in network(images)[-len(tolerances) :]]
+            for (name, most), given, wanted in zip(tolerances.items(), run(images.numpy()), expected, strict=True):
+                if given.shape != wanted.shape or not np.isfinite(given).all():
+                    raise ValueError(
+                        f"onnxruntime gives {name} {given.shape} with values that are not all finite, PyTorch {wanted.shape}: not exported"
+                    )
+                if (far := float(np.abs(given - wanted).max())) > most:
+                    raise ValueError(f"onnxruntime and PyTorch differ by up to {far:.2g} in {name}, {most:g} is allowed: not exported")
+                worst = max(worst, far)
     return worst

@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 import xkd
 from xkd.batch import View
-from xkd.deploy.card import INPUT, CardNotes, card_markdown
+from xkd.deploy.card import INPUT, CardNotes, ModelCard, card_markdown
 from xkd.deploy.export import ExportReport, Network, card_json, network_of, probe_images
 from xkd.geometry import IDENTITY, Box
 from xkd.graph.branch import Branch
@@ -31,6 +32,7 @@ MODEL: Final = "model.onnx"
 _PLAN: Final = "plan.json"
 _FORMAT: Final = 1
 _SCRIPTS: Final = {"colour": ("run.py", "without_opencv.py"), "counts": ("run.py", "without_opencv.py", "counts.py")}
+_OF_ONE_CLASS: Final = "exits.py"  # such answers have a confidence
 _COUNT: Final = 1.0  # of 8 bits, by which Pillow and numpy may differ from OpenCV
 _SAMPLES: Final = ((2.3, 1.4), (0.7, 0.7))  # sizes of the pictures to prepare: one is averaged down, one enlarged
 
@@ -59,14 +61,16 @@ def write_folder(
     check_place(folder)
     if not task.recipe:
         raise ValueError(f"run.py knows no answers of a {type(task).__name__}; --out student.onnx writes the network alone")
+    last = list(task.outputs)[-1]
     exported = network_of(branch, task, notes)
     network = change(exported)
     samples = samples_of(branch.view)
     samples["answers"], plain = (_answers(of.content, task, samples["images"]) for of in (network, exported))
     # another processor's int8 may be as far from this one's as int8 is from float
     tolerance = max(task.tolerance, exported.tolerance, float(np.abs(samples["answers"] - plain).max()))
-    content = folder_content(branch, task, network, samples, notes, tolerance)
-    put_folder(folder, content)
+    part = Part(network.content, {"file": MODEL, "takes": [INPUT], "gives": [last], "answer": last})
+    page = card_markdown(network.card, MODEL, task.usage)
+    put_folder(folder, folder_content(branch, task, [part], Told(network.card, page, notes.crops, samples, tolerance)))
     return ExportReport(folder / MODEL, network.card, len(network.content), network.max_difference, network.num_compared)
 
 
@@ -121,36 +125,56 @@ def _recipe(view: View) -> Mapping[str, Any]:
     return modality.recipe if len(view.sensors) == 1 and isinstance(modality, Portable) else {}
 
 
-def folder_content(
-    branch: Branch, task: Task, network: Network, samples: Mapping[str, NDArray[Any]], notes: CardNotes, tolerance: float
-) -> dict[str, bytes]:
-    """Files by name; `tolerance` is that of an answer."""
-    view, last = branch.view, list(task.outputs)[-1]
+@dataclass(frozen=True)
+class Part:
+    """A file of the network, and what plan.json says of it: its name, the tensors that it takes and gives, which is the answer."""
+
+    content: bytes
+    plan: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a folder says of its network; `tolerance` is that of an answer, `more` goes into plan.json."""
+
+    card: ModelCard
+    page: str  # the card for people
+    crops: bool
+    samples: Mapping[str, NDArray[Any]]
+    tolerance: float
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+def folder_content(branch: Branch, task: Task, parts: Sequence[Part], told: Told) -> dict[str, bytes]:
+    """Files by name."""
+    view = branch.view
     recipe = _recipe(view) or {"kind": "array"}
     packed = io.BytesIO()
-    np.savez_compressed(packed, allow_pickle=False, **samples)
+    np.savez_compressed(packed, allow_pickle=False, **told.samples)
+    scripts = [*_SCRIPTS.get(recipe["kind"], _SCRIPTS["colour"]), *([_OF_ONE_CLASS] if task.one_class else [])]
     content = {
-        MODEL: network.content,
-        "card.json": card_json(network.card),
+        **{part.plan["file"]: part.content for part in parts},
+        "card.json": card_json(told.card),
         "samples.npz": packed.getvalue(),
-        **{name: (files("xkd.deploy") / name).read_bytes() for name in _SCRIPTS.get(recipe["kind"], _SCRIPTS["colour"])},
+        **{name: (files("xkd.deploy") / name).read_bytes() for name in scripts},
         **task.beside,
     }
     plan = {
         "format": _FORMAT,
         "made_by": f"xkd {xkd.__version__}",
-        "precision": network.card.precision,
-        "runtime": network.card.needs,
-        "input": {"name": INPUT, "size": list(view.size), "dtype": network.card.input_dtype},
+        "precision": told.card.precision,
+        "runtime": told.card.needs,
+        "input": {"name": INPUT, "size": list(view.size), "dtype": told.card.input_dtype},
         "image": {**recipe, "outside": [value for sensor in view.sensors for value in sensor.outside]},
-        "crops": notes.crops,
-        "segments": [{"file": MODEL, "takes": [INPUT], "gives": [last], "answer": last}],
+        "crops": told.crops,
+        "segments": [part.plan for part in parts],
         "answer": {"suffix": "", **task.recipe},
-        "tolerance": {"prepared": _prepared_tolerance(view), "answers": tolerance},
+        **told.more,
+        "tolerance": {"prepared": _prepared_tolerance(view), "answers": told.tolerance},
         "sha256": {name: hashlib.sha256(text).hexdigest() for name, text in content.items() if name != "run.py"},
     }
     content[_PLAN] = (json.dumps(plan, indent=2, ensure_ascii=False) + "\n").encode()
-    content["card.md"] = f"{card_markdown(network.card, MODEL, task.usage)}\n{_RUN}".encode()
+    content["card.md"] = f"{told.page}\n{_RUN}".encode()
     return content
 
 

@@ -2,7 +2,6 @@
 """Run the model of this folder, with numpy, onnxruntime and OpenCV (or Pillow) alone.
 
 python run.py photos/ --out answers.csv | --camera 0 | --video clip.mp4 | bench | check
-
 In your own code: `model = Model()`, then `model.lines("a name", model.read(Path("photo.jpg")))`. What it does stands in plan.json.
 """
 
@@ -23,8 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2 * 89_478_485))  # as in training; it must be there before OpenCV is
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+os.environ |= {"OPENCV_IO_MAX_IMAGE_PIXELS": str(2 * 89_478_485), "OPENCV_LOG_LEVEL": "SILENT", **os.environ}  # before OpenCV is
 
 import numpy as np
 import onnxruntime
@@ -73,26 +71,32 @@ class Model:
             raise ValueError("no pixel was measured")
         else:  # the mean of what was seen, an ordinary value where that is less than half
             share, values = _resized(seen.astype(np.float32), size), _resized(np.where(seen, image, np.float32(0)), size)
-            outside = np.asarray(self.plan["image"]["outside"], np.float32)
-            image = np.where(share >= 0.5, values / np.where(share >= 0.5, share, np.float32(1)), outside)
+            image = np.where(share >= 0.5, values / np.where(share >= 0.5, share, np.float32(1)), np.float32(self.plan["image"]["outside"]))
         image = np.rint(image) if dtype == np.uint8 != image.dtype else image
         return np.ascontiguousarray(image.astype(dtype, copy=False).transpose(2, 0, 1)[None])
 
-    def run(self, images: Any) -> Any:
-        """The network's answer to one prepared image; `ValueError` where it is not finite."""
+    def steps(self, images: Any) -> Iterator[tuple[Any, Any]]:
+        """Each segment of the network, with its answer to one prepared image; `ValueError` where that is not finite."""
         values = {self.plan["input"]["name"]: images}
         for part, session in self.parts:
             values |= zip(part["gives"], session.run(part["gives"], {name: values[name] for name in part["takes"]}), strict=True)
-        answer = values[self.parts[-1][0]["answer"]][0]
-        if not np.isfinite(answer).all():
-            raise ValueError("the network's answer is not finite")
+            if not np.isfinite(answer := values[part["answer"]][0]).all():
+                raise ValueError("the network's answer is not finite")
+            yield part, answer
+
+    def run(self, images: Any) -> Any:
+        """The network's answer to one prepared image, by the first exit that is sure enough, or the last; `last` says which and what."""
+        for part, answer in self.steps(images):
+            if "threshold" in part and beside("exits").stops(part, answer):
+                break
+        self.last = part, answer
         return answer
 
     def lines(self, name: str, image: Image, mask: Path | None = None) -> list[list[str]]:
         """Of the table, for one image; `mask` is a file for the class of each pixel."""
         of, answer = self.plan["answer"], self.run(self.prepare(image))
         if of["kind"] == "boxes":
-            return [[name, *cells, ""] for cells in self._boxes(answer, image.shape)] or [[name, *[""] * 6, ""]]
+            return [[name, *cells, ""] for cells in beside("boxes").cells(answer, image.shape, of)] or [[name, *[""] * 6, ""]]
         if mask:
             pixels = answer.argmax(0).astype(np.uint8)
             png = cv2.imencode(".png", pixels)[1] if cv2 else beside("without_opencv").as_png(pixels)
@@ -106,26 +110,21 @@ class Model:
         chosen = np.flatnonzero(answer > 0.5) if of["kind"] == "several" else [answer.argmax()]
         return [[name, ";".join(of["names"][k] for k in chosen), *(f"{value:.4f}" for value in answer.tolist()), ""]]
 
-    def _boxes(self, places: Any, frame: Sequence[int]) -> Iterator[list[str]]:
-        of = self.plan["answer"]
-        for *edges, score, k in beside("boxes").detections(places[None], **of["selection"])[0].tolist():
-            if score >= of["shown"]:
-                pixels = (edge * side for edge, side in zip(edges, (frame[1], frame[0]) * 2, strict=True))
-                yield [*(f"{edge:.2f}" for edge in pixels), of["names"][int(k)], f"{score:.4f}"]
-
 
 def read_plan(folder: Path) -> Any:
     """What plan.json holds; `ValueError` where a file beside it is not the one that was exported, or the runtime is too old."""
     try:
         plan = json.loads((folder / "plan.json").read_text("utf-8"))
-        needed, digests = plan["runtime"]["onnxruntime"], plan["sha256"].items()
-    except (ValueError, KeyError, TypeError) as error:
+        needed, digests, last = plan["runtime"]["onnxruntime"], plan["sha256"].items(), plan["segments"][-1]
+    except (ValueError, LookupError, TypeError) as error:
         raise ValueError(f"{folder / 'plan.json'} is damaged: {error!r}; copy the folder again") from error
     if plan["format"] != 1:
         raise ValueError(f"{folder / 'plan.json'} is of format {plan['format']}, this run.py reads 1: export the folder again")
     for name, digest in digests:
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
             raise ValueError(f"{folder / name} is not the file that was exported, its checksum differs: copy the folder again")
+    if "threshold" in last:
+        raise ValueError(f"{folder / 'plan.json'} has a threshold for the last segment, after which there is no exit: take it out")
     if [int(n) for n in onnxruntime.__version__.split(".")[:2]] < [int(n) for n in needed.split(".")[:2]]:
         raise ValueError(f"onnxruntime {onnxruntime.__version__} is too old: this model needs {needed} or newer")
     return plan
@@ -241,12 +240,13 @@ def bench(model: Model, a: argparse.Namespace) -> int:
     for _ in range(5):
         times = [time.perf_counter()]
         for _ in range(a.warm_up + a.repeats):
-            model.run(image)
+            list(model.steps(image))  # without an early exit
             times.append(time.perf_counter())
         rounds.append(1000 * np.percentile(np.diff(times)[a.warm_up :], (25, 50, 75)))
     first, median, third = min(rounds, key=lambda of: float(of[1])).round(4)
     told = {"precision": model.plan["precision"], "threads": a.threads, "warm_up": a.warm_up, "repeats": a.repeats}
     told |= {"median_ms": median, "interquartile_range_ms": third - first}
+    told |= beside("exits").timings(model, image, a.warm_up, a.repeats) if len(model.parts) > 1 else {}
     if sys.platform != "win32":  # of the process: in bytes on a Mac, else in units of 1024
         peak = importlib.import_module("resource").getrusage(0).ru_maxrss
         told["peak_memory_mb"] = round(peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024), 1)
@@ -260,8 +260,9 @@ def check(model: Model) -> int:
     """What is made of the samples here, beside what was stored when the folder was written; 1 where they differ."""
     held, far = np.load(HERE / "samples.npz"), model.plan["tolerance"]
     prepared = [np.abs(model.prepare(held["picture" + n]) - 1.0 * held["prepared" + n]).max() for n in "01" if "picture" + n in held]
-    answers = [np.abs(model.run(image[None]) - answer).max() for image, answer in zip(held["images"], held["answers"], strict=True)]
-    off = [("prepared images", max(prepared, default=0), 0 if cv2 else far["prepared"]), ("answers", max(answers), far["answers"])]
+    given = [np.concatenate([answer for _, answer in model.steps(image[None])]) for image in held["images"]]
+    most = np.abs(np.stack(given) - held["answers"]).max()
+    off = [("prepared images", max(prepared, default=0), 0 if cv2 else far["prepared"]), ("answers", most, far["answers"])]
     for name, most, legal in off:
         print(f"{name}: at most {most:.2g} from those in the folder, {legal:.2g} allowed: {'right' if most <= legal else 'DIFFERENT'}")
     return int(any(most > legal for _, most, legal in off))
@@ -278,6 +279,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: as the runtime chooses")
     parser.add_argument("--warm-up", type=int, default=20, metavar="N", help="bench: runs before those that count")
     parser.add_argument("--repeats", type=int, default=200, metavar="N", help="bench: runs of each round")
+    asked: Any = beside("exits").with_options(parser, table, Model) if (HERE / "exits.py").exists() else table
     a = parser.parse_args()
     if not (a.what or a.video) and a.camera is None:
         parser.error("name images or folders, --camera, --video, bench or check")
@@ -288,7 +290,7 @@ def main() -> int:
         return abs(done.returncode)
     try:
         model = Model(a.threads)
-        return check(model) if a.what == ["check"] else bench(model, a) if a.what == ["bench"] else table(model, a)
+        return check(model) if a.what == ["check"] else bench(model, a) if a.what == ["bench"] else asked(model, a)
     except (ValueError, OSError) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2

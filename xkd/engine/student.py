@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -58,17 +58,25 @@ def load_student(config: Config, checkpoint: str, name: str = "") -> Student:
     return Student(branch.to(get_device()), branch.task_in(task), name, told.get("crops", 0.0))
 
 
-def load_with_heads(config: Config, checkpoint: str) -> Student:
-    """The student with its heads, which `load_student` leaves away. `ValueError` names those that the checkpoint lacks."""
+def load_with_heads(config: Config, checkpoint: str, heads: Sequence[str] = ()) -> Student:
+    """The student with its heads, or some of them, which `load_student` leaves away. `ValueError` names what the checkpoint lacks."""
     section = as_plain(config.distiller)
     name, task = section["student"], build(section["task"], "distiller.task")
+    known = section["branches"].get(name, {}).get("heads", {})
+    if missing := [head for head in heads if head not in known]:
+        raise KeyError(f"'{name}' has no head '{missing[0]}'; it has {sorted(known)}")
+    if heads:
+        section["branches"][name]["heads"] = {head: known[head] for head in heads}
     weights = {"type": Checkpoint, "path": checkpoint, "branch": name}
     branch = _branch(section, name, weights, task, heads=True)
     branch.bind(task)
     start = f"distiller.branches.{name}.heads."
-    held = {key.removeprefix(start): of for key, of in load_file(checkpoint)["state_dict"].items() if key.startswith(start)}
+    file = load_file(checkpoint)
+    starts = tuple(f"{start}{head}." for head in branch.heads)
+    held = {key.removeprefix(start): of for key, of in file["state_dict"].items() if key.startswith(starts)}
     load_counted(cast("nn.Module", branch.heads), held, (), f"{checkpoint}, the heads of '{name}'")
-    return Student(branch.requires_grad_(False).eval().to(get_device()), task, name)
+    crops = file.get("meta", {}).get("xkd", {}).get("crops", 0.0)
+    return Student(branch.requires_grad_(False).eval().to(get_device()), task, name, crops)
 
 
 def _branch(section: Mapping[str, Any], name: str, weights: Mapping[str, Any], task: Task, *, heads: bool = False) -> Branch:

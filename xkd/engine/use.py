@@ -200,21 +200,22 @@ def export(
         raise ValueError("int8 is calibrated on training rows and measured on val and test: it needs the data, so leave out --no-test")
     if not (in_a_file := Path(out).suffix == ".onnx"):
         check_place(Path(out))
-    name = Path(config.filename).name
-    metrics: Mapping[str, float] = {}
-    data = ""
-    caveats: tuple[str, ...] = ()
-    if with_test:
-        tested = test(config, checkpoint)
-        student, predictions, dataset = tested.student, tested.predictions, tested.dataset
-        if predictions.broken:
-            raise ValueError(f"the card would be of {len(predictions)} rows alone: {predictions.broken[0]}; mend it, or use --no-test")
-        metrics = tested.metrics
-        data = f"{dataset.manifest.name}, test split, measured on {int(predictions.labelled.sum())} labelled rows of {len(dataset)}"
-        caveats = registered(dataset.manifest, student.branch.view)
-    else:
-        student = load_student(config, str(checkpoint))
-    notes = CardNotes(Path(name).stem, f"the student '{student.name}' of {name}", data, metrics, caveats, student.of_crops)
+    tested = test(config, checkpoint) if with_test else None
+    student = load_student(config, str(checkpoint)) if tested is None else tested.student
+    notes = notes_of(config, student, tested)
     change = in_int8(config, student, int8, say) if int8 else lambda network: network
     branch = with_exact_inputs(student.branch) if int8 else student.branch
     return (export_onnx if in_a_file else write_folder)(branch, student.task, Path(out), notes, change)
+
+
+def notes_of(config: Config, student: Student, tested: Tested | None) -> CardNotes:
+    """For the card, of what was tested, if anything; `ValueError` where some rows could not be read."""
+    name = Path(config.filename).name
+    who = f"the student '{student.name}' of {name}"
+    if tested is None:
+        return CardNotes(Path(name).stem, who, crops=student.of_crops)
+    rows, manifest = tested.predictions, tested.dataset.manifest
+    if rows.broken:
+        raise ValueError(f"the card would be of {len(rows)} rows alone: {rows.broken[0]}; mend it, or use --no-test")
+    data = f"{manifest.name}, test split, measured on {int(rows.labelled.sum())} labelled rows of {len(tested.dataset)}"
+    return CardNotes(Path(name).stem, who, data, tested.metrics, registered(manifest, student.branch.view), student.of_crops)

@@ -39,7 +39,7 @@ def num_prefix_tokens(model: nn.Module) -> int:
 
 
 def tokens_to_map(tokens: Float[Tensor, "b n c"], grid: Grid) -> Float[Tensor, "b c h w"]:
-    return tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[2], *grid)
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)
 
 
 def token_grid(model: nn.Module, num_tokens: int, image_size: Grid, name: str, prefix: int = FOUND) -> tuple[int, Grid]:

@@ -126,7 +126,7 @@ class Taps:
             reading = maps[self._stages[name]]
         else:
             reading = self._hooked(name, seen.get(name, []))
-            if not reading.ndim or len(reading) != images[0]:
+            if not reading.ndim or reading.shape[0] != images[0]:  # len() would fix the batch size of a traced graph
                 verb = "is given" if tap.side == "input" else "gives"
                 raise ValueError(
                     f"tap '{name}' ({tap.path}) {verb} {tuple(reading.shape)} for {images[0]} images: it works on parts of them, such as"
