@@ -47,6 +47,11 @@ def is_clip(row: Row, name: str) -> bool:
     return name in row.files and FPS in row.values.get(name, {})
 
 
+def side_by_side(row: Row, name: str) -> int:
+    """How many frames each file of the row's cell holds."""
+    return int(row.values.get(name, {}).get(STRIP, 1))
+
+
 def has_clips(views: Sequence[View]) -> bool:
     return any(isinstance(sensor, Clip) for view in views for sensor in view.sensors)
 

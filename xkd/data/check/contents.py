@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xkd.data.check.exposure import Exposure
 from xkd.data.check.files import Facts
 from xkd.data.check.finding import Finding, listed
+from xkd.data.clips import is_clip
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
 from xkd.modalities import SENSORS
@@ -69,7 +70,8 @@ def _reading(manifest: Manifest, name: str, sensor: Modality, images: Sequence[E
 
 
 def _suffixes(row: Row, name: str) -> str:
-    return " + ".join("." + path.rsplit(".", 1)[-1] for path in row.files[name])
+    suffixes = ["." + path.rsplit(".", 1)[-1] for path in row.files[name]]
+    return "the frames of a clip, " + suffixes[0] if is_clip(row, name) else " + ".join(suffixes)
 
 
 def _constant_channels(name: str, sensor: Modality, images: Sequence[Exposure]) -> list[Finding]:

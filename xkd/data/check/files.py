@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from xkd.data.check.finding import Finding, listed
+from xkd.data.clips import side_by_side
 from xkd.data.manifest import Manifest
 from xkd.data.prepare.stems import one_form
 from xkd.data.rows import Row
@@ -176,7 +177,8 @@ def _size_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
     """Whole images of other proportions than most of their sensor's, and masks of others than their image: they would be stretched."""
     findings = []
     for name in manifest.modalities:
-        whole = {path: facts[name, path].size for row in manifest.rows if row.crop is None for path in row.files.get(name, ())}
+        rows = [row for row in manifest.rows if row.crop is None]
+        whole = {path: _of_a_frame(facts[name, path].size, row, name) for row in rows for path in row.files.get(name, ())}
         sizes = {path: size for path, size in whole.items() if min(size) > 0}
         counts = Counter(sizes.values())
         usual = counts.most_common(1)[0][0] if counts else (1, 1)
@@ -198,6 +200,11 @@ def _size_findings(manifest: Manifest, facts: Facts) -> list[Finding]:
         text = f"{len(stretched)} masks have other proportions than their images: {listed(stretched)}"
         findings.append(Finding("warning", "files", text))
     return findings
+
+
+def _of_a_frame(size: tuple[int, int], row: Row, name: str) -> tuple[int, int]:
+    """Of a strip that of one of its frames."""
+    return size[0] // side_by_side(row, name), size[1]
 
 
 def _unlike(one: tuple[int, int], other: tuple[int, int]) -> bool:
