@@ -110,7 +110,14 @@ from .modalities import (
     Thermal as Thermal,
 )
 from .modality import Modality as Modality, Stack as Stack
-from .networks import DenseDetector as DenseDetector, Enlarged as Enlarged, Logits as Logits, PixelDecoder as PixelDecoder
+from .networks import (
+    DenseDetector as DenseDetector,
+    Enlarged as Enlarged,
+    Frames as Frames,
+    Logits as Logits,
+    PixelDecoder as PixelDecoder,
+    Volume as Volume,
+)
 from .projectors import (
     MLP as MLP,
     AttentionMask as AttentionMask,

@@ -47,6 +47,17 @@ def test_its_lines_can_be_pasted(name: str, names: set[str], capsys: pytest.Capt
         taps.close()
 
 
+def test_taps_of_networks_on_clips(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["test_resnet", "--frames", "4", "--size", "64", "96", "--channels", "1"])
+    text = capsys.readouterr().out
+    assert "test_resnet, input (4, 64, 96)" in text
+    assert pasted(text)["stage4"] == (Tap("stage:4"), (96, 2, 3))
+    main(["mc3_18", "--frames", "2", "--size", "16", "16"])
+    assert pasted(capsys.readouterr().out)["stage3"] == (Tap("stage:3"), (512, 1, 1))
+    with pytest.raises(KeyError, match="'mc3_18' is a network over time, of torchvision: say for clips of how many frames, --frames 8"):
+        main(["mc3_18"])
+
+
 def test_what_cannot_be_read_is_a_comment_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
     main(["test_resnet", "--all", "--size", "64", "96"])
     text = capsys.readouterr().out

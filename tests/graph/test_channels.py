@@ -105,6 +105,6 @@ def test_statistics_that_say_nothing_are_refused(settings: dict[str, Any], messa
 def test_each_sensor_of_a_stack_has_its_own_range() -> None:
     view = View("both", Stack((RGB, THERMAL)), (16, 16))
     low, high = THERMAL.range
-    mean, std = of_range([0.5], [0.25], view)
+    mean, std = of_range([0.5], [0.25], view, 4)
     assert mean == pytest.approx((127.5,) * 3 + (low + 0.5 * (high - low),))
     assert std == pytest.approx((63.75,) * 3 + (0.25 * (high - low),))

@@ -21,7 +21,7 @@ from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
 from xkd.modalities import RGB
 from xkd.networks import Enlarged
-from xkd.taps import Tap
+from xkd.taps import Tap, Taps
 
 SMALL, LARGE = (8, 12), (64, 96)
 TINY_VIT = {"img_size": LARGE, "patch_size": 8, "depth": 2, "embed_dim": 24, "num_heads": 3}
@@ -62,6 +62,19 @@ def test_tokens_are_put_on_the_grid_of_what_the_network_sees() -> None:
     readings = branch("vit_tiny_patch16_224", taps, **TINY_VIT).bind(TASK)
     assert readings["attention"].shape == (2, 3, 8, 12)
     assert readings["stage"].shape == (2, 24, 8, 12)
+
+
+def test_attention_is_that_of_the_class_token_of_the_network_inside() -> None:
+    network = timm.create_model("vit_tiny_patch16_224", num_classes=3, **TINY_VIT).eval()
+    images, found = torch.rand(2, 3, *SMALL), []
+    for model, path in ((Enlarged(network, LARGE), "network.blocks.1"), (network, "blocks.1")):
+        given = images if path.startswith("network") else F.interpolate(images, LARGE, mode="bilinear")
+        taps = Taps(model, {"it": Tap(path, "attention")})
+        with torch.no_grad():
+            taps(given)
+        found.append(taps.read(given.shape)["it"])
+        taps.close()
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize(

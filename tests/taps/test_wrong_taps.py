@@ -32,9 +32,9 @@ class TestWrongTaps:
         with pytest.raises(KeyError, match="Users has stages none; give a module path"):
             find_module(Users(), "stage:0")
 
-    @pytest.mark.parametrize("wrong", [{"kind": "atention"}, {"layout": "NWHC"}])
-    def test_kind_and_layout_are_checked_at_once(self, wrong: dict[str, Any]) -> None:
-        with unchecked(), pytest.raises(ValueError, match=r"tap 'layer1': (kind|layout) must be one of .* got '(atention|NWHC)'"):
+    @pytest.mark.parametrize("wrong", [{"kind": "atention"}, {"layout": "NWHC"}, {"time": "last"}])
+    def test_kind_layout_and_time_are_checked_at_once(self, wrong: dict[str, Any]) -> None:
+        with unchecked(), pytest.raises(ValueError, match=r"tap 'layer1': (kind|layout|time) must be one of .* got '(atention|NWHC|last)'"):
             Tap("layer1", **wrong)
 
     def test_a_module_that_runs_twice(self) -> None:

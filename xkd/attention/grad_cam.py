@@ -9,12 +9,16 @@ from torch import Tensor
 from xkd.batch import Batch
 from xkd.graph.branch import Branch
 from xkd.graph.explanation import map_of_scores, the_one, watched
+from xkd.taps import Time
 from xkd.tasks.task import Task
 
 
-def grad_cam(branch: Branch, batch: Batch, task: Task, path: str, classes: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b 1 y x"]:
+def grad_cam(
+    branch: Branch, batch: Batch, task: Task, path: str, classes: Int[Tensor, " b"] | None = None, time: Time = "mean"
+) -> Float[Tensor, "b steps y x"]:
     """The map of each row's class (by default the predicted one) at the module `path`, on that module's grid.
 
+    Of a clip it is the mean over time, or with `time="all"` a map for each step of it.
     Works on frozen branches and under `no_grad`; leaves no gradient, no hook and no other mode behind. Raises `ValueError` where
     the task's output is not (B, K), where the module cannot be read, or where no class score depends on it.
     """
@@ -25,7 +29,7 @@ def grad_cam(branch: Branch, batch: Batch, task: Task, path: str, classes: Int[T
             images = batch.views[branch.view.name].detach().to(branch.mean.dtype, copy=True).requires_grad_()
             output = branch.eval().call(branch.model, images, batch, task)  # not by its taps: a first pass of theirs is several
             score = task.score(output, _checked(classes, output))
-            maps = map_of_scores(branch.model, the_one(seen[path], path), score, (images.shape[2], images.shape[3]), path)
+            maps = map_of_scores(branch.model, the_one(seen[path], path), score, images.shape, path, time=time)
     finally:
         branch.train(training)
     return maps.detach().float().clamp(min=0)

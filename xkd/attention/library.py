@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from xkd.batch import Batch
 from xkd.graph.branch import Branch
-from xkd.taps import find_module, to_nchw
+from xkd.taps import find_module, num_frames, to_nchw
 from xkd.tasks.task import Task
 
 INSTALL: Final = "pip install --no-deps grad-cam ttach && pip install scikit-learn"
@@ -48,8 +48,11 @@ def library_map(
 ) -> Float[Tensor, "b 1 h w"]:
     """The map of each row's class (by default the predicted one) at the module `path`, by one of `RELATIVES`.
 
-    `ValueError` where the library is not installed, or where the task's output is not (B, K). Gradients and modes are left as they were.
+    `ValueError` where the library is not installed, where the task's output is not (B, K), or for clips. Gradients and modes are left as
+    they were.
     """
+    if num_frames(branch.model) > 1:
+        raise ValueError(f"{method} explains images, and view '{branch.view.name}' has clips: read 'grad_cam:{path}'")
     try:
         import pytorch_grad_cam
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget

@@ -14,15 +14,20 @@ from xkd.batch import Batch
 from xkd.graph.branch import Branch
 from xkd.graph.example import example_batch
 from xkd.graph.timm_weights import inside
-from xkd.taps import Tap, Taps, num_prefix_tokens
+from xkd.taps import Tap, Taps, Time, num_frames, num_prefix_tokens
 from xkd.tasks.task import Task
 
 METHODS = ("tap:NAME", "attention:PATH", "rollout", "grad_cam", "grad_cam:PATH", *(f"{method}:PATH" for method in RELATIVES))
 
 
 def attention_map(
-    branch: Branch, images: Shaped[Tensor, "b c h w"], task: Task, method: str, classes: Int[Tensor, " b"] | None = None
-) -> Float[Tensor, "b 1 y x"]:
+    branch: Branch,
+    images: Shaped[Tensor, "b c h w"],
+    task: Task,
+    method: str,
+    classes: Int[Tensor, " b"] | None = None,
+    time: Time = "mean",
+) -> Float[Tensor, "b steps y x"]:
     """Where `branch` looks in `images` (in the sensor's unit), on the grid of the module that is read.
 
     "tap:NAME" is one of the branch's own taps of kind "attention", "attention:PATH" the same reading of any module ("stage:-1",
@@ -30,21 +35,22 @@ def attention_map(
     "rollout" follows attention through all blocks of a transformer that attend between the same tokens.
     "grad_cam:PATH" explains `classes`, by default the predicted ones, which only it and its relatives read. "grad_cam" is that of the last
     stage, or of a transformer whose class token alone is its answer what that token reads there. The relatives, such as "layer_cam:PATH",
-    come from the library grad-cam.
+    come from the library grad-cam. Of clips a map is the mean over time, or with `time="all"` one for each frame, or for each step of
+    the time that a network has pooled.
     The branch is read in eval mode and left as it was. `ValueError` or `KeyError` names the legal methods, taps or modules.
     """
     try:
-        return _map_by(branch, images, task, method, classes)
+        return _map_by(branch, images, task, method, classes, time)
     finally:
         branch.taps.forget()  # their hooks keep what they see in any pass, with its graph
 
 
 def _map_by(
-    branch: Branch, images: Shaped[Tensor, "b c h w"], task: Task, method: str, classes: Int[Tensor, " b"] | None
-) -> Float[Tensor, "b 1 y x"]:
+    branch: Branch, images: Shaped[Tensor, "b c h w"], task: Task, method: str, classes: Int[Tensor, " b"] | None, time: Time
+) -> Float[Tensor, "b steps y x"]:
     kind, _, place = (method if method != "grad_cam" else f"grad_cam:{_last_stage(branch)}").partition(":")
     if kind == "grad_cam" and place:
-        return grad_cam(branch, single_view_batch(branch, images, task), task, place, classes)
+        return grad_cam(branch, single_view_batch(branch, images, task), task, place, classes, time)
     if kind in RELATIVES and place:
         return library_map(branch, single_view_batch(branch, images, task), task, kind, place, classes)
     if method == "rollout":
@@ -53,7 +59,7 @@ def _map_by(
         tap = _attention_tap(branch, place) if kind == "tap" else Tap(place, kind="attention")
     else:
         raise ValueError(f"unknown attention method '{method}'; legal are {', '.join(METHODS)}")
-    extra = Taps(branch.model, {method: tap})
+    extra = Taps(branch.model, {method: replace(tap, time=time)})
     training = branch.training
     try:
         with torch.no_grad():
@@ -62,7 +68,9 @@ def _map_by(
     finally:
         extra.close()
         branch.train(training)
-    return maps.float().mean(1, keepdim=True)
+    # of frames times heads, or of steps of time, never more than frames, without heads
+    steps = 1 if time == "mean" else min(maps.shape[1], num_frames(branch.model))
+    return maps.float().reshape(len(maps), steps, -1, *maps.shape[2:]).mean(2)
 
 
 def _last_stage(branch: Branch) -> str:

@@ -1,4 +1,4 @@
-"""`xkd inspect-taps MODEL`: what can be tapped in a timm model, ready to paste into a config."""
+"""`xkd inspect-taps MODEL`: what can be tapped in a timm model, or in a network on clips, ready to paste into a config."""
 
 from __future__ import annotations
 
@@ -8,31 +8,48 @@ from typing import Any
 
 import timm
 import torch
+import torchvision
 from torch import nn
 
 from xkd.engine.config import parse_options
+from xkd.networks import Frames, Volume
 from xkd.taps import Tap, Taps, attention_modules, stage_names
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="xkd inspect-taps", description="List the taps of a timm model with their shapes.")
-    parser.add_argument("model", help="a timm name, such as resnet10t or vit_tiny_patch16_224")
+    parser = argparse.ArgumentParser(prog="xkd inspect-taps", description="List the taps of a model with their shapes.")
+    parser.add_argument("model", help="a timm name, such as resnet10t or vit_tiny_patch16_224; with --frames also torchvision's mc3_18")
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="the view's size (the model's own)")
-    parser.add_argument("--channels", type=int, default=3)
+    parser.add_argument("--channels", type=int, default=3, help="of an image, or of one frame of a clip")
+    parser.add_argument("--frames", type=int, default=0, help="for clips of so many: Frames(model), or Volume(model) of a video network")
     parser.add_argument("--all", action="store_true", help="every module with a map as output, not the stages alone")
     settings = "for timm.create_model: patch_size=8 img_size=64 (or 64,96; --size alone sets it too)"
     parser.add_argument("--model-args", nargs="+", default=[], metavar="KEY=VALUE", help=settings)
     a = parser.parse_args(arguments)
-    if a.model not in timm.list_models():
-        near = timm.list_models(f"*{a.model}*")[:8] or timm.list_models(f"{a.model[:4]}*")[:8]
-        raise KeyError(f"timm has no model '{a.model}'; near it: {near}")
-    options = parse_options(a.model_args)
-    model = made(a.model, a.channels, options, (a.size[0], a.size[1]) if a.size else None).eval()
-    size = (a.size[0], a.size[1]) if a.size else own_size(model, options)
-    print(f"# {a.model}, input ({a.channels}, {size[0]}, {size[1]}), {sum(p.numel() for p in model.parameters()):,} parameters")
-    for name, tap in candidates(model, a.all).items():
-        print(line(model, name, tap, size, a.channels))
+    options, size = parse_options(a.model_args), (a.size[0], a.size[1]) if a.size else None
+    volumes = torchvision.models.list_models(module=torchvision.models.video)
+    if a.frames and a.model in volumes:
+        weights: Any = torchvision.models.get_model_weights(a.model)
+        size = size or weights.DEFAULT.transforms.keywords["crop_size"]
+        model: nn.Module = Volume(torchvision.models.get_model(a.model, **options), a.frames, a.channels)
+    else:
+        check_name(a.model, volumes)
+        model = made(a.model, a.channels, options, size)
+        size = size or own_size(model, options)
+        model = Frames(model, a.frames) if a.frames else model
+    channels = a.channels * max(1, a.frames)
+    print(f"# {a.model}, input ({channels}, {size[0]}, {size[1]}), {sum(p.numel() for p in model.parameters()):,} parameters")
+    for name, tap in candidates(model.eval(), a.all).items():
+        print(line(model, name, tap, size, channels))
     return 0
+
+
+def check_name(name: str, volumes: Sequence[str]) -> None:
+    if name in volumes:
+        raise KeyError(f"'{name}' is a network over time, of torchvision: say for clips of how many frames, --frames 8")
+    if name not in timm.list_models():
+        near = timm.list_models(f"*{name}*")[:8] or timm.list_models(f"{name[:4]}*")[:8]
+        raise KeyError(f"timm has no model '{name}'; near it: {near}; with --frames also {list(volumes)}")
 
 
 def made(name: str, channels: int, options: dict[str, Any], size: tuple[int, int] | None) -> nn.Module:

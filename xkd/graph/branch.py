@@ -192,7 +192,6 @@ class Branch(nn.Module):
     def _explained(self, images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task, classes: Classes, check: bool = False) -> Capture:
         """The readings with the explanations of `classes`; they can be learned from where the branch learns."""
         learns = torch.is_grad_enabled() and self._passes(images)
-        size = (images.shape[2], images.shape[3])
         paths = {name: self.explanations[name].path for name in classes}
         # the fused kernels of attention know no second derivative
         attention = sdpa_kernel(SDPBackend.MATH) if learns else nullcontext()
@@ -202,7 +201,7 @@ class Branch(nn.Module):
             capture = self._read(images, batch, task)
             for name, path in paths.items():
                 score = self.task_in(task).score(capture["output"], classes[name])
-                explanation = map_of_scores(self.model, the_one(seen[name], path), score, size, path, learns, check)
+                explanation = map_of_scores(self.model, the_one(seen[name], path), score, images.shape, path, learns, check)
                 capture[name] = explanation if self.explanations[name].signed else explanation.clamp(min=0)
         return capture if learns else {name: reading.detach() for name, reading in capture.items()}
 
@@ -247,6 +246,7 @@ class Branch(nn.Module):
             except (AssertionError, RuntimeError, TypeError) as error:  # the network's own words
                 raise ValueError(
                     f"view '{self.view.name}' gives {tuple(images.shape[1:])}, which {type(self.model).__name__} cannot take: {error}"
+                    f"{getattr(self.model, 'advice', '')}"
                 ) from error
             taps = self.taps.read(images.shape)
             for name, head in self.heads.items():

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from xkd.losses.precision import widen
-from xkd.taps import find_module, num_prefix_tokens, to_nchw
+from xkd.taps import Time, find_module, fold_time, num_prefix_tokens, to_nchw
 
 TARGET = "batch.target"
 Seen = list[tuple[Any, int]]  # what a module gave, and torch's count of writes to it then
@@ -73,7 +73,7 @@ def the_one(seen: Seen, path: str) -> Tensor:
     if len(seen) != 1:
         raise ValueError(f"grad_cam: '{path}' ran {len(seen)} times in one forward pass: name a module that runs exactly once")
     output, version = seen[0]
-    if not isinstance(output, Tensor) or output.ndim not in (3, 4):
+    if not isinstance(output, Tensor) or output.ndim not in (3, 4, 5):  # of clips 5
         got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(f"grad_cam: '{path}' gives {got}, not a map: name an earlier module")
     if output._version != version:
@@ -82,13 +82,23 @@ def the_one(seen: Seen, path: str) -> Tensor:
 
 
 def map_of_scores(
-    model: nn.Module, features: Tensor, score: Float[Tensor, ""], size: tuple[int, int], path: str, learns: bool = False, check: bool = True
-) -> Float[Tensor, "b 1 y x"]:
-    """Grad-CAM of `score` at `features`, what the module at `path` gave, before it is cut off at zero.
+    model: nn.Module,
+    features: Tensor,
+    score: Float[Tensor, ""],
+    images: torch.Size,
+    path: str,
+    learns: bool = False,
+    check: bool = True,
+    time: Time = "mean",
+) -> Float[Tensor, "b steps y x"]:
+    """Grad-CAM of `score` at `features`, what the module at `path` gave for images of this shape, before it is cut off at zero.
 
-    Tokens are put on their grid, class and register tokens dropped. `size` is that of the image, `learns` keeps the map differentiable.
-    `check` raises `ValueError` where no score depends on the module; on an accelerator it waits for it.
+    Tokens are put on their grid, class and register tokens dropped. Of clips it is the mean over time, or one channel for each step of
+    it; where a network joins the frames itself, as 3-D convolutions do, a channel's weight is the mean of its gradient over time too.
+    `learns` keeps the map differentiable. `check` raises `ValueError` where no score depends on the module; on an accelerator it waits
+    for it.
     """
+    size = (images[2], images[3])
     gradient = torch.autograd.grad(score, features, allow_unused=True, create_graph=learns, retain_graph=True)[0]
     # not a Tap's reading: that is rearranged beside the network, so no score depends on it
     maps: Tensor = widen(to_nchw(model, features, size, path, path))
@@ -96,4 +106,7 @@ def map_of_scores(
     if gradient is None or (check and not slopes.any()):
         hint = f"; the class token alone reaches the output, read '{path}.norm1'" if num_prefix_tokens(model) else ""
         raise ValueError(f"grad_cam: no class score depends on '{path}'{hint}")
-    return (slopes.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True)
+    weights, steps = slopes.mean((2, 3), keepdim=True), len(maps) // len(features)
+    if steps > 1:
+        weights = fold_time(weights, len(features), "mean").repeat_interleave(steps, 0)
+    return fold_time((weights * maps).sum(1, keepdim=True), images[0], time)

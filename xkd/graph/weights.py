@@ -10,10 +10,11 @@ from typing import Any, Final, Literal, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from xkd.batch import View
-from xkd.graph.channels import Policy, Statistics, of_range, spread, with_channels
+from xkd.graph.channels import Policy, Statistics, each_frame, frame_channels, of_range, spread, with_channels
 from xkd.graph.folders import find_weights, is_backbone, statistics_of
 from xkd.graph.state_dicts import FOUND, fit, load_counted, load_file, unlike
 from xkd.graph.timm_weights import classifiers, donor_of, inside, resized, timm_part
+from xkd.taps import layers_of
 
 _WIDE: Final = 20.0  # a sensor's range, in its unit, in which no mean and std of all its values lie between 0 and 1
 
@@ -84,18 +85,18 @@ class Pretrained:
     file: str = ""
 
     def load(self, model: nn.Module, view: View) -> Statistics:
-        part = timm_part(model)
+        channels, part = frame_channels(model, view), timm_part(model)
         donor: Any = donor_of(part, self.file)
         config = donor.pretrained_cfg
         source = self.file or f"pretrained {config['architecture']}"
         own = part.state_dict()
-        state = with_channels(donor.state_dict(), own, view.modality.channels, self.channels)
+        state = with_channels(donor.state_dict(), own, channels, self.channels)
         fresh = [name for name in classifiers(config) if unlike(state, own, f"{name}.weight")]
         load_counted(part, state, [f"{name}.*" for name in fresh], source)
         if self.file:
             normalisation = f"images are normalised by mean {tuple(config['mean'])} and std {tuple(config['std'])} of 0..1"
             logging.getLogger("xkd").info(f"{source}: {normalisation}, as {config['architecture']} is published")
-        return of_range(config["mean"], config["std"], view)
+        return of_range(config["mean"], config["std"], view, channels)
 
 
 @dataclass(frozen=True)
@@ -130,21 +131,24 @@ class Checkpoint:
     def load(self, model: nn.Module, view: View) -> Statistics:
         content = load_file(find_weights(self.path))
         run = content.get("meta", {}).get("xkd")
-        may_miss, backbone = list(self.may_miss), self._is_backbone(run)
+        may_miss, backbone, channels = list(self.may_miss), self._is_backbone(run), frame_channels(model, view)
         if backbone and run is None:
             model = inside(model)
         if run is None:
             state, recorded = self._plain(model, content), statistics_of(self.path)
-            known = None if recorded is None else of_range(*recorded, view)
+            known = None if recorded is None else of_range(*recorded, view, channels)
         else:
             state, known = self._branch(content, self.branch or run["student"])
+            known = (each_frame(known[0], channels, view.modality.channels), each_frame(known[1], channels, view.modality.channels))
+            if not any(name in state for name in model.state_dict()):  # a run on single images knows no wrapper
+                model = layers_of(model)
         if backbone:
             # learned without labels: what tells classes is new, and whatever is around a network that was alone
             own = model.state_dict()
             model = model if 2 * sum(name in state for name in own) > len(own) else inside(model)
             may_miss += [f"{name}.*" for name in classifiers(getattr(model, "pretrained_cfg", {}))]
-        load_counted(model, with_channels(state, model.state_dict(), view.modality.channels, self.channels), may_miss, self.path)
-        return self._statistics(view, known)
+        load_counted(model, with_channels(state, model.state_dict(), channels, self.channels), may_miss, self.path)
+        return self._statistics(view, known, channels)
 
     def _is_backbone(self, run: Mapping[str, Any] | None) -> bool:
         return is_backbone(self.path) if run is None else run.get("classes") == []
@@ -179,15 +183,15 @@ class Checkpoint:
             raise ValueError(f"{self.path} is no run of xkd, so it has no branch '{self.branch}': use prefix=... of the names in it")
         return resized(model, fit(model, content, self.prefix, self.path), self.path)
 
-    def _statistics(self, view: View, known: Statistics | None) -> Statistics:
-        """As said here, else as the file knows them, else the data set's, which is told."""
-        channels = view.modality.channels
+    def _statistics(self, view: View, known: Statistics | None, channels: int) -> Statistics:
+        """As said here, else as the file knows them, else the data set's, which is told. `channels` are an image's, of a clip too."""
         if self.mean:
             several = len(self.mean) == 1 or self.channels != "refuse"
             mean, std = (spread(values, channels) if several else tuple(values) for values in (self.mean, self.std))
             if self.unit == "sensor":
                 self._check_unit(view)
-            return (mean, std) if self.unit == "sensor" else of_range(mean, std, view)
+                return each_frame(mean, channels, view.modality.channels), each_frame(std, channels, view.modality.channels)
+            return of_range(mean, std, view, channels)
         if known is not None:
             return known
         assumed = f"those of view '{view.name}' are by the data set's mean {view.modality.mean} and std {view.modality.std}"

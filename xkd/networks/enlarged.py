@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-_OF_LAYERS = ("num_prefix_tokens", "output_fmt")  # what timm's networks say of their layers, and taps ask
 
 
 class Enlarged(nn.Module):
@@ -18,20 +16,13 @@ class Enlarged(nn.Module):
     Names of weights may begin with "network." in a file or not; paths of taps do, "network.layer4", or name a stage, "stage:-1".
     """
 
+    wraps: Final = "network"
+
     def __init__(self, network: nn.Module, size: tuple[int, int]) -> None:
         super().__init__()
         if min(size) < 1:
             raise ValueError(f"size is (height, width) of what the network sees, 1 pixel or more a side, got {tuple(size)}")
         self.network, self.size = network, (size[0], size[1])
-        for name in _OF_LAYERS:
-            if hasattr(network, name):
-                setattr(self, name, getattr(network, name))
-
-    @property
-    def feature_info(self) -> list[dict[str, str]]:
-        """The network's stages as timm lists them; none where it lists none."""
-        stages: Any = getattr(self.network, "feature_info", [])
-        return [{"module": f"network.{stage['module']}"} for stage in stages]
 
     @property
     def inner_size(self) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from xkd.taps.layout import Grid, token_grid
 from xkd.taps.tap import Tap
+from xkd.taps.wrappers import layers_of
 
 _INSTEAD = "use kind='energy'"
 _ATTENTIVE = re.compile("attention|attn|mhsa", re.IGNORECASE)
@@ -126,7 +127,7 @@ def per_image(weights: Tensor, probe: AttentionProbe, num_images: int) -> Tensor
 
 def has_class_token(model: nn.Module, tap: Tap) -> bool:
     """As the tap says by its prefix, else as the model does: timm's `cls_token`, torchvision's `class_token`."""
-    return tap.prefix > 0 or any(getattr(model, token, None) is not None for token in ("cls_token", "class_token"))
+    return tap.prefix > 0 or any(getattr(layers_of(model), token, None) is not None for token in ("cls_token", "class_token"))
 
 
 def rows_sum_to_one(weights: Tensor) -> bool:

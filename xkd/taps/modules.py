@@ -11,7 +11,10 @@ _STAGE: Final = "stage:"
 
 
 def stage_names(model: nn.Module) -> list[str]:
-    """The modules that timm's `feature_info` names for the model's stages; none for other networks."""
+    """The modules that timm's `feature_info` names for the model's stages, inside wrappers too; none for other networks."""
+    wraps = getattr(model, "wraps", "")
+    if wraps and not hasattr(model, "feature_info"):
+        return [f"{wraps}.{stage}" for stage in stage_names(getattr(model, wraps))]
     return [str(stage["module"]) for stage in getattr(model, "feature_info", [])]
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 Kind = Literal["features", "attention", "energy", "rollout"]
 Layout = Literal["found", "NCHW", "NHWC", "tokens"]
 Side = Literal["output", "input"]
+Time = Literal["mean", "all"]
 
 FOUND: Final = -1  # prefix tokens: as the model says
 
@@ -26,6 +27,10 @@ class Tap:
     `layout` and `prefix` (class, register and distillation tokens before the positions; the first is the class token) are found from the
     model where they are not stated. `side="input"` reads what the module is given, its first argument, in place of what it gives:
     "features" or "energy" of a map that no module puts out, such as attention before the gate of CBAM.
+
+    A network on clips (`Frames`, `Volume`) has a map for each frame, or for each step of the time that it has pooled. `time="mean"` gives
+    their mean, `time="all"` all of them as channels, (B, steps x C, H, W), the first step's before the second's; energy and attention are
+    those of each step.
     """
 
     path: str
@@ -33,9 +38,10 @@ class Tap:
     layout: Layout = "found"
     prefix: int = FOUND
     side: Side = "output"
+    time: Time = "mean"
 
     def __post_init__(self) -> None:
-        legals = {"kind": get_args(Kind), "layout": get_args(Layout), "side": get_args(Side)}
+        legals = {"kind": get_args(Kind), "layout": get_args(Layout), "side": get_args(Side), "time": get_args(Time)}
         for name, legal in legals.items():
             if (value := getattr(self, name)) not in legal:
                 raise ValueError(f"tap '{self.path}': {name} must be one of {list(legal)}, got '{value}'")

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from xkd.taps.attention import AttentionProbe, attention_map, attention_modules, rows_sum_to_one, unreadable
-from xkd.taps.layout import to_nchw
+from xkd.taps.layout import fold_time, to_nchw
 from xkd.taps.modules import find_module, is_stage, stage_names, stage_number
 from xkd.taps.rollout import rollout_map
 from xkd.taps.tap import FOUND, Tap
+from xkd.taps.wrappers import num_frames
 
 _CHECKED = 2  # rows that the first look at a model's stages takes
 
@@ -55,12 +56,15 @@ class Taps:
         return output
 
     def read(self, images: torch.Size | tuple[int, ...]) -> dict[str, Tensor]:
-        """The readings of the forward pass over images of this shape (B, C, H, W), always NCHW (or (B, C)); they are forgotten here."""
+        """The readings of the forward pass over images of this shape (B, C, H, W), always NCHW (or (B, C)); they are forgotten here.
+
+        A clip is one image, of frames x channels; what there is of each step of its time becomes one reading, as the tap says.
+        """
         shape = torch.Size(images)
         if len(shape) != 4:
             raise ValueError(f"read needs the shape of the images, (B, C, H, W), got {tuple(shape)}")
         seen, maps = self._seen, self._maps
-        readings = {name: self._reading(name, maps, seen, shape) for name in self.taps}
+        readings = {name: fold_time(self._reading(name, maps, seen, shape), shape[0], tap.time) for name, tap in self.taps.items()}
         self._checked = self._checked or self._is_due()
         self.forget()
         return readings
@@ -117,16 +121,18 @@ class Taps:
         self._keep(name, module, inputs, next(iter((*inputs, *named.values())), None))
 
     def _reading(self, name: str, maps: Mapping[int, Tensor], seen: Mapping[str, Any], images: torch.Size) -> Tensor:
-        tap = self.taps[name]
+        """That of every row, or of every step of each row's time, (B T, ...)."""
+        tap, frames = self.taps[name], num_frames(self.model)
         if name in self._probes:
-            return self._attention(name, images)
+            return self._attention(name, torch.Size((images[0] * frames, images[1] // frames, *images[2:])))
         if name in self._stages:
             if self._stages[name] not in maps:
                 raise ValueError(f"tap '{name}' ({tap.path}) is read by calling the taps, or their branch, in place of the model")
             reading = maps[self._stages[name]]
         else:
             reading = self._hooked(name, seen.get(name, []))
-            if not reading.ndim or reading.shape[0] != images[0]:  # len() would fix the batch size of a traced graph
+            # len() would fix the batch size of a traced graph
+            if not reading.ndim or reading.shape[0] not in (images[0], images[0] * frames):
                 verb = "is given" if tap.side == "input" else "gives"
                 raise ValueError(
                     f"tap '{name}' ({tap.path}) {verb} {tuple(reading.shape)} for {images[0]} images: it works on parts of them, such as"
