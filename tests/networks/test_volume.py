@@ -88,7 +88,7 @@ def test_another_sensors_first_convolution_answers_alike_to_the_same_in_all_chan
     [
         (lambda: Volume(CNN(), 4), (12, 16, 24), "CNN has no 3-D convolution: Frames"),
         (lambda: Volume(CNN3d(), 4, in_chans=0), (12, 16, 24), "in_chans from 1 on, got frames=4, in_chans=0"),
-        (lambda: Volume(CNN3d(), 5), (12, 16, 24), "Volume takes clips of 5 frames .* 12 channels are no multiple of 5"),
+        (lambda: Volume(CNN3d(), 5), (12, 16, 24), "view 'clip' has 12 channels, and Volume takes clips of 5 frames: give both"),
         (lambda: Volume(CNN3d(), 4), (4, 16, 24), r"4 frames of 1 channels each, and the network takes 3: with Volume\(..., in_chans=1\)"),
         (lambda: Volume(mvit(), 8), (24, 32, 48), "8 frames of 32 x 48 pixels, and this MViT was made for 4 of 32 x 48: give its view"),
         (

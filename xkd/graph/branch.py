@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from xkd.batch import Batch, View
 from xkd.graph.bfloat16 import bfloat16_pays
 from xkd.graph.changes import Change, check_seen, load_changed
+from xkd.graph.channels import frame_channels
 from xkd.graph.class_map import ClassMap
 from xkd.graph.example import example_batch
 from xkd.graph.explanation import GradCAM, map_of_scores, the_one, watched
@@ -123,6 +124,7 @@ class Branch(nn.Module):
             raise ValueError(f"bfloat16 is for a frozen branch; view '{self.view.name}' learns, and how is the optimiser's matter (--amp)")
 
     def _check_readings(self) -> None:
+        frame_channels(self.model, self.view)  # refuses a clip of other frames, whatever the weights
         where = f"branch on view '{self.view.name}'"
         if not isinstance(self.eats, Input):
             raise ValueError(f"{where}: eats is Whole(), Crops(size) or Eats(reading), got {self.eats!r}")

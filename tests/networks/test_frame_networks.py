@@ -158,7 +158,7 @@ def test_residual_branches_shift(make: Callable[[], nn.Module], places: int) -> 
             r"averages scores .* and Flatten gives \(8, 3, 1536\) .* a mean of boxes or tokens is none",
         ),
         (
-            lambda: Branch(Frames(CNN(), 2), VIEW, Pretrained()),
+            lambda: Branch(Frames(CNN(), 2), VIEW, Random()),
             "view 'clip' has 12 channels in 4 frames, and Frames takes clips of 2 frames",
         ),
     ],
