@@ -12,7 +12,7 @@ from typing import Any, Final
 from xkd.engine.config import load_config
 from xkd.engine.progress import Display
 from xkd.evidence.candidates import MISFITS, Candidate, built, candidates_of
-from xkd.evidence.timings import Budget, Latency, first_line, known, over, read_timings, timed_here, write_bench, write_candidate
+from xkd.evidence.timings import Budget, Latency, first_line, here, known, over, read_timings, timed_here, write_bench, write_candidate
 from xkd.files import write_atomically
 
 TIMINGS: Final = "timings.json"
@@ -57,12 +57,11 @@ def afford(path: Path, options: Mapping[str, Any], candidates: Sequence[Candidat
 
 
 def _kept(path: Path, budget: Budget) -> dict[str, Any]:
-    """The device's timings, or those that this machine has made with the same precision and threads."""
+    """The device's timings, or those that this processor has made with the same runtime, precision and threads."""
     if budget.on:
         return read_timings(Path(budget.on))
     told = read_timings(path) if path.is_file() else {}
-    asked = {"precision": budget.precision, "threads": budget.threads}
-    return {name: of for name, of in told.items() if all(of.get(key) == value for key, value in asked.items())}
+    return {name: of for name, of in told.items() if all(of.get(key) == value for key, value in here(budget).items())}
 
 
 def tried(path: Path, options: Mapping[str, Any], candidate: Candidate, folder: Path, precision: str = "") -> tuple[int, str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from xkd.deploy.bench import timings
+import onnxruntime
+
+from xkd.deploy.bench import processor, timings
 from xkd.deploy.card import CardNotes
 from xkd.deploy.export import Network, probe_images
 from xkd.deploy.folder import write_folder
@@ -59,7 +62,7 @@ class Latency:
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Latency:
-        where = ", ".join(str(told[key]) for key in ("machine", "onnxruntime") if key in told)
+        where = ", ".join(str(told[key]) for key in ("processor", "machine", "onnxruntime") if told.get(key))
         return cls(told["median_ms"], told["interquartile_range_ms"], told["megabytes"], where, told.get("load"))
 
 
@@ -91,6 +94,12 @@ def write_bench(folder: Path) -> None:
 def timed_here(candidates: Sequence[Candidate], folder: Path, threads: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Of exported candidates, as `bench.py` would time them."""
     return timings([folder / one.folder for one in candidates], threads, say)
+
+
+def here(budget: Budget) -> dict[str, Any]:
+    """What a timing of this machine says of where and how it was made, as far as milliseconds depend on it."""
+    asked = {"precision": budget.precision, "threads": budget.threads}
+    return {**asked, "onnxruntime": onnxruntime.__version__, "processor": processor(), "cores": os.cpu_count()}
 
 
 def read_timings(path: Path) -> dict[str, Any]:
