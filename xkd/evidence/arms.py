@@ -44,8 +44,8 @@ class Arm:
     """One way to train; `teachers` are the arms that teach it, by branch, `starts` those that what learns begins with.
 
     A `variant` is the distilled one, changed. A `control` is run where it is asked for. A teacher of other classes is tested `through`
-    another config and one of its branches: that of the student, whose class map says what its classes mean. `run` is the arm whose run this one is too, with another network to answer.
-    `aside` is trained because others need it, and answers another question, so it is not compared.
+    another config and one of its branches: that of the student, whose class map says what its classes mean. `run` is the arm whose run
+    this one is too, with another network to answer. `aside` is trained for others, and not compared: it answers another question.
     """
 
     name: str
