@@ -55,6 +55,8 @@ def test_it_is_found_in_a_wrapper(tmp_path: Path) -> None:
     text += 'from xkd import Enlarged\ndistiller["branches"]["rgb"]["model"] = dict(type=Enlarged, size=(32, 32), network=network)\n'
     [one] = candidates_of(load_config(runs.write(tmp_path, student=text)))
     assert list(one.change) == ["distiller.branches.rgb.model.network"]
+    [other] = candidates_of(load_config(runs.write(tmp_path, student=text.replace("(32, 32)", "(64, 64)"))))
+    assert other.key != one.key, "the wrapper costs time as well"
 
 
 MISTAKES: dict[str, tuple[str, str, type[Exception], str]] = {
@@ -65,6 +67,7 @@ MISTAKES: dict[str, tuple[str, str, type[Exception], str]] = {
         r"timm has no network 'mobilenetv3_smal_050'; near it: \['mobilenetv3_small_050'",
     ),
     "twice": ("['test_vit', 'test_vit']", "", ValueError, "names test_vit twice"),
+    "an arm's": ("[dict(name='alone', model_name='test_vit')]", "", ValueError, "cannot have 'alone', the name of an arm"),
     "none": ("[]", "", ValueError, "names no network"),
     "entry": ("[3]", "", ValueError, "names of timm's, or dict"),
     "size": ("['test_vit']", "sizes=[32]", ValueError, r"a size is \(height, width\)"),

@@ -18,6 +18,7 @@ from xkd.engine.config import as_names, as_plain
 from xkd.engine.loaders import build_distiller
 from xkd.engine.outline import Outline
 from xkd.engine.sections import check_keys
+from xkd.evidence.arms import RESERVED
 from xkd.graph.distiller import Distiller
 from xkd.tasks import Task
 
@@ -46,6 +47,7 @@ DEFAULT: Final = (
 )  # small networks of many families, for processors of edge devices
 _NAME: Final = "model_name"
 _KEPT: Final = ("type", "num_classes", "in_chans", "features_only", "out_indices")  # of the config's network: the question, not the answer
+_TIMED: Final = ("model", "view", "changes", "class_map", "eats", "task")  # of the student's branch: what its file is made of
 _SPLITS: Final = ("train", "val", "test")
 # what a network, a tap or a term says of shapes that it cannot take; timm asserts sizes
 MISFITS: Final = (ValueError, TypeError, LookupError, RuntimeError, AssertionError)
@@ -53,7 +55,7 @@ MISFITS: Final = (ValueError, TypeError, LookupError, RuntimeError, AssertionErr
 
 @dataclass(frozen=True)
 class Candidate:
-    """`change` makes it of the config, by dotted key, as `compare.variants` has it; `key` is another one for another network or size."""
+    """`change` makes it of the config, by dotted key, as `compare.variants` has it; `key` is another one for another file to be timed."""
 
     name: str
     network: str
@@ -69,7 +71,7 @@ class Candidate:
 def candidates_of(config: Config) -> list[Candidate]:
     """Those of the config's `search` section, or `DEFAULT`, at each of its `sizes` or at that of the student's view.
 
-    `ValueError` for a network that timm does not have, a name twice, and what cannot be changed in this config.
+    `ValueError` for a network that timm does not have, a name twice or of an arm, and what cannot be changed in this config.
     """
     section = as_plain(config.get("search") or {})
     check_keys(section, KEYS, "search")
@@ -80,6 +82,8 @@ def candidates_of(config: Config) -> list[Candidate]:
     for entry in section.get("candidates", DEFAULT):
         for size in _sizes(entry, section.get("sizes", (own,))):
             made.append(_candidate(config, outline, place, network, entry, size))
+            if made[-1].name in RESERVED or made[-1].name.startswith(("teacher_", "same_sensor_")):
+                raise ValueError(f"search.candidates cannot have '{made[-1].name}', the name of an arm of comparisons: give it another")
             if made[-1].name in [one.name for one in made[:-1]]:
                 raise ValueError(f"search.candidates names {made[-1].name} twice")
     if not made:
@@ -118,6 +122,13 @@ def _named(node: Any, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield from _named(value, f"{place}.{key}")
 
 
+def _replaced(node: Any, section: Mapping[str, Any]) -> Any:
+    """The student's model with another network of timm's."""
+    if not isinstance(node, Mapping):
+        return node
+    return section if _NAME in node else {key: _replaced(value, section) for key, value in node.items()}
+
+
 def _candidate(config: Config, outline: Outline, place: str, network: Mapping[str, Any], entry: Any, size: tuple[int, int]) -> Candidate:
     own = {_NAME: entry} if isinstance(entry, str) else {key: value for key, value in entry.items() if key not in ("name", "size")}
     if not timm.is_model(own[_NAME]):
@@ -128,9 +139,8 @@ def _candidate(config: Config, outline: Outline, place: str, network: Mapping[st
     called = [entry["name"]] if isinstance(entry, Mapping) and "name" in entry else [own[_NAME], *more]
     other = [] if size == tuple(outline.view_of(outline.student)["size"]) else [f"{size[0]}x{size[1]}"]
     name = "_".join(_plain(str(part)) for part in (*called, *other))
-    told = json.dumps(
-        as_names([section, outline.view_of(outline.student), size, as_plain(config.distiller.task)]), sort_keys=True, default=repr
-    )
+    branch = {key: _replaced(of, section) for key, of in outline.branches[outline.student].items() if key in _TIMED}
+    told = json.dumps(as_names([branch, size, as_plain(config.distiller.task)]), sort_keys=True, default=repr)
     change = {place: as_names(section), **_resized(config, outline, size)}
     return Candidate(name, own[_NAME], size, change, hashlib.sha256(told.encode()).hexdigest()[:6])
 
