@@ -100,6 +100,9 @@ def test_exits_that_save_nothing_are_not_written(trained: tuple[Config, str], tm
     with pytest.raises(ValueError, match=r"no exit saves anything where at most 0 of accuracy may be lost .* xkd export"):
         write_exit_folder(trained[0], load_exits(*trained), Mock(), idle, str(tmp_path / "edge"))
     assert "no image stops at first, second" in lines([idle])[1]
+    assert "stopping early is no faster" not in "".join(lines([exits]))
+    slow = replace(exits, chosen=replace(exits.chosen, val=replace(exits.chosen.val, milliseconds=3.6)))
+    assert "stopping early is no faster than the network without exits on this machine" in lines([slow])[1]
 
 
 def test_heads_are_those_that_were_trained(trained: tuple[Config, str]) -> None:

@@ -37,9 +37,9 @@ def _curve(measured: Sequence[Exits]) -> Listing:
         "accuracy on val",
         "on test",
         "ms for a test image",
-        "of it without exits",
-        "MFLOPs",
-        "of it",
+        "% of ms without exits",
+        "MFLOPs for a test image",
+        "% of MFLOPs without exits",
     )
     rows = []
     for k, one in enumerate(measured[0].curve):
@@ -72,6 +72,11 @@ def lines(measured: Sequence[Exits]) -> list[str]:
         f" {milliseconds} ms for an image, {of_time} of the network without exits ({measured[0].milliseconds_without:.3f});"
         f" {flops} MFLOPs, {of_flops} of it ({measured[0].flops_without / 1e6:.1f})"
     ]
+    if fmean(p.val.milliseconds for p in chosen) >= measured[0].milliseconds_without:
+        told.append(
+            "stopping early is no faster than the network without exits on this machine: the exits cost what they save;"
+            " measure on the device, run.py bench, or write that network, xkd export"
+        )
     if idle := [of.name for k, of in enumerate(measured[0].exits[:-1]) if all(math.isinf(p.thresholds[k]) for p in chosen)]:
         told.append(f"no image stops at {', '.join(idle)}, which costs time: leave it out, --heads with the others")
     if all(of.handed_on for of in measured):
