@@ -67,6 +67,9 @@ def test_of_equal_ones_the_first_goes_on_and_what_is_no_number_goes_last() -> No
     for higher in (True, False):
         [rung] = halve(["slow", "fast", "mid"], (2,), 3, higher, lambda names, epochs: {name: ran(scores[name]) for name in names})
         assert list(rung.runs) == ["fast", "mid", "slow"]
+    late = {"fast": 0.5, "mid": 0.6, "slow": 0.1}  # the fastest is second, then equal
+    rungs = halve(list(late), (2, 4), 1, True, lambda names, epochs: {name: ran(late[name] if epochs == 2 else 0.7) for name in names})
+    assert rungs[-1].best == "fast"
 
 
 def test_a_later_rung_may_judge_otherwise() -> None:
@@ -106,13 +109,13 @@ def test_a_rungs_schedule_ends_with_it_and_warms_up_in_proportion(epochs: int) -
         {"begin": 0, "end": 4},
         {"begin": 4, "T_max": 16},
         {"milestones": [8, 12], "end": 99},
-        {"by_epoch": False, "end": 200},
+        {"by_epoch": False, "begin": 0, "end": 200},
     ]
     options = rung_options({"max_epochs": 16, "val_begin": 5}, schedule, epochs)
     if epochs == 16:
         assert options == {}
         return
-    warm, cosine, steps, by_iteration = options["param_scheduler"]
+    warm, cosine, steps, by_step = options["param_scheduler"]
     assert options["train_cfg.max_epochs"] == epochs
     assert options["train_cfg.val_begin"] == min(5, epochs)
     assert warm["begin"] == 0
@@ -120,5 +123,5 @@ def test_a_rungs_schedule_ends_with_it_and_warms_up_in_proportion(epochs: int) -
     assert warm["end"] == pytest.approx(epochs / 4, abs=0.51)
     assert cosine["T_max"] == steps["end"] == epochs
     assert np.all(np.array(steps["milestones"]) < epochs)
-    assert by_iteration == schedule[-1]
+    assert by_step == {"by_epoch": False, "begin": 0, "end": round(200 * epochs / 16)}
     check_schedule(options["param_scheduler"], epochs, "here")

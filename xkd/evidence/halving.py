@@ -17,7 +17,7 @@ from typing import Any, Final
 from scipy.stats import kendalltau
 
 LEAST_EPOCHS: Final = 2  # of a rung: a warm-up of one, and one more
-_PLACES: Final = ("begin", "end", "T_max", "step_size")  # of schedules, in epochs
+_PLACES: Final = ("begin", "end", "T_max", "step_size", "total_steps")  # of schedules, in epochs or steps
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ def epochs_of_rungs(candidates: int, epochs: int, eta: int, given: Sequence[int]
 
 
 def halve(names: Sequence[str], rungs: Sequence[int], eta: int, higher: bool, run: Run) -> tuple[Rung, ...]:
-    """The rungs; the best of the last is what was searched for. Of equal scores the one that is named first goes on."""
+    """The rungs; the best of the last is what was searched for. In every rung the one that `names` has first goes on of equal scores."""
     left, made = list(names), list[Rung]()
     for epochs in rungs:
         runs = run(left, epochs)
         order = ranked({name: runs[name].score for name in left}, higher)
         made.append(Rung(epochs, {name: runs[name] for name in order}))
-        left = order[: max(1, len(left) // eta)]
+        left = [name for name in left if name in order[: max(1, len(left) // eta)]]
     return tuple(made)
 
 
@@ -127,13 +127,16 @@ def rung_options(loop: Mapping[str, Any], schedulers: Sequence[Mapping[str, Any]
     if epochs == whole:
         return {}
 
-    def place(epoch: int) -> int:
+    def epoch_of(epoch: int) -> int:
+        epoch = min(epoch, whole)
         return round(epoch * epochs / whole) if epoch in (0, whole) else min(max(round(epoch * epochs / whole), 1), epochs - 1)
 
+    def step_of(step: int) -> int:
+        return max(round(step * epochs / whole), min(step, 1))
+
     def shorter(schedule: Mapping[str, Any]) -> dict[str, Any]:
-        if not schedule.get("by_epoch", True):
-            return dict(schedule)
-        moved: dict[str, Any] = {key: place(min(schedule[key], whole)) for key in _PLACES if key in schedule}
+        place = epoch_of if schedule.get("by_epoch", True) else step_of
+        moved: dict[str, Any] = {key: place(schedule[key]) for key in _PLACES if key in schedule}
         moved |= {"milestones": [place(one) for one in schedule["milestones"]]} if "milestones" in schedule else {}
         return {**schedule, **moved}
 
