@@ -19,9 +19,11 @@ from xkd.engine.progress import Display
 from xkd.evidence import search as searches
 from xkd.evidence.afford import afford
 from xkd.evidence.candidates import Candidate, candidates_of
+from xkd.evidence.found import Found, as_json
+from xkd.evidence.page.search import write_search_page
 from xkd.evidence.rungs import Ground, run_one
 from xkd.evidence.search import SearchSettings, search
-from xkd.evidence.timings import Budget
+from xkd.evidence.timings import Budget, here
 
 MORE = """
 import timm
@@ -58,6 +60,8 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_a_search_with_all_of_it(student: Path, on: Path, tmp_path: Path, exported: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(quiet=True)
     display = Display(console, Progress(console=console, disable=True))
+    kept: list[Found] = []
+    monkeypatch.setattr(searches, "as_json", lambda found, budget: kept.append(found) or as_json(found, budget))
     done = search(student, Budget(5, on=on), SETTINGS, work_dir=tmp_path / "work", display=display)
     content = json.loads((tmp_path / "work" / "search.json").read_text("utf-8"))
     assert content["candidates"]["test_vit_16x24"]["left_out"] == "9 ms, 5 allowed"
@@ -74,6 +78,11 @@ def test_a_search_with_all_of_it(student: Path, on: Path, tmp_path: Path, export
     page = done.report.read_text("utf-8")
     for part in ("After 2 epochs", "After 3 epochs", "Left out", "What it cost", "What the search missed", 'class="mark', "a board"):
         assert part in page, part
+    assert "float network" not in page
+    write_search_page(tmp_path / "int8.html", load_config(student), kept[0], Budget(5, precision="int8", on=on), "")
+    page = (tmp_path / "int8.html").read_text("utf-8")
+    assert "of the float network on test" in page
+    assert "what int8 loses is measured for the chosen network alone" in page
     [(config, checkpoint, out, _)] = exported
     assert (checkpoint, out) == (done.checkpoint, done.exported)
     assert done.chosen.startswith(config.distiller.branches.rgb.model.model_name)
@@ -93,6 +102,7 @@ def test_mistakes_end_before_anything_is_trained(student: Path, on: Path, tmp_pa
     call = [str(student), "--work-dir", str(tmp_path / "work"), "--on", str(on), "--budget-ms"]
     assert "the nearest is test_efficientnet: 1 ms, 0.5 allowed" in refused([*call, "0.5"], capsys)
     assert "was timed with precision float32, not int8" in refused([*call, "5", "--precision", "int8"], capsys)
+    assert "search.eta: one of so many goes on" in refused([*call, "0.5", "--cfg-options", "search.eta=1"], capsys), "before the budget"
     assert "no network 'resnet10x'" in refused([*call, "5", "--cfg-options", "search.candidates=[resnet10x]"], capsys)
     lacking = [*call, "5", "--cfg-options", "search.candidates=[test_resnet,test_vit]"]
     assert f"{on} has no timing of ['test_vit']" in refused(lacking, capsys)
@@ -102,12 +112,12 @@ def test_mistakes_end_before_anything_is_trained(student: Path, on: Path, tmp_pa
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["search.json"]
 
 
-def test_candidates_are_timed_once_and_again_with_other_threads(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidates_are_timed_once_and_again_where_time_differs(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
 
     def timed(candidates: Any, folder: Path, threads: int, say: Any) -> dict[str, Any]:
         asked.append((len(candidates), threads))
-        told = {"interquartile_range_ms": 0.1, "megabytes": 1.0, "precision": "float32", "threads": threads}
+        told = {"interquartile_range_ms": 0.1, "megabytes": 1.0, **here(Budget(5, threads=threads))}
         return {one.folder: {**told, "median_ms": MS[one.name]} for one in candidates}
 
     def tried(path: Path, options: Any, candidate: Candidate, folder: Path, precision: str = "") -> tuple[int, str]:
@@ -124,6 +134,12 @@ def test_candidates_are_timed_once_and_again_with_other_threads(student: Path, t
         assert [one.name for one in found.fits] == ["test_efficientnet", "test_resnet"], "the fastest first"
         assert found.left_out == {"test_vit_16x24": "9 ms, 5 allowed", "test_convnext": "no such stage"}
     assert asked == [(3, 1), (3, 2)]
+    for name in ("xkd.evidence.timings.processor", "xkd.evidence.timings.os.cpu_count"):
+        monkeypatch.setattr(name, lambda: "another")
+        afford(student, {}, candidates, Budget(5, threads=2), tmp_path, display)
+    monkeypatch.setattr("xkd.evidence.timings.onnxruntime.__version__", "0.1")
+    afford(student, {}, candidates, Budget(5, threads=2), tmp_path, display)
+    assert len(asked) == 5, "a folder that was brought here has the timings of where it was"
     assert ("test_vit_16x24", "") not in told, "what is over budget is not built"
     with pytest.raises(ValueError, match=r"no candidate is left: test_convnext: no such stage"):
         afford(student, {}, candidates[2:3], Budget(5), tmp_path, display)

@@ -94,7 +94,9 @@ def search(
     check_place(Path(out or root / "edge"))
     with shown_on(display, width=150) as screen:
         given, options = prepared(path, options or {}, screen)
-        field = afford(path, options, candidates_of(given), budget, root, screen)
+        candidates = candidates_of(given)
+        ladder_of(given, len(candidates))  # a mistake there is told before anything is timed or trained
+        field = afford(path, options, candidates, budget, root, screen)
         ground = taught(path, options, root, settings, screen)
         found = searched(ground, given, field, settings, screen)
         content = {"smoke": settings.smoke, **as_json(found, budget)}
@@ -137,13 +139,19 @@ def taught(path: Path, options: Mapping[str, Any], root: Path, settings: SearchS
     return Ground(path, options, root, settings.seed, run, sources, teachers)
 
 
+def ladder_of(config: Config, candidates: int) -> tuple[tuple[int, ...], int]:
+    """The epochs of each rung, and of how many candidates one goes on; `ValueError` for what the config's `search` section cannot have."""
+    section = as_plain(config.get("search") or {})
+    eta = section.get("eta", ETA)
+    return epochs_of_rungs(candidates, config.train_cfg.max_epochs, eta, section.get("rungs", ())), eta
+
+
 def searched(ground: Ground, config: Config, field: Field, settings: SearchSettings, display: Display) -> Found:
     """The search, its controls, and what they say of the test split."""
-    section = as_plain(config.get("search") or {})
     task: Task = build(as_plain(config.distiller.task), "distiller.task")
-    higher, eta, epochs = not less_is_better(config.save_best, task), section.get("eta", ETA), config.train_cfg.max_epochs
-    by_name = {one.name: one for one in field.fits}
-    ladder = epochs_of_rungs(len(by_name), epochs, eta, section.get("rungs", ()))
+    higher, by_name = not less_is_better(config.save_best, task), {one.name: one for one in field.fits}
+    ladder, eta = ladder_of(config, len(by_name))
+    epochs = ladder[-1]
 
     def run(names: Sequence[str], rung: int, alone: bool = False, tested: bool = False) -> dict[str, Ran]:
         what = f"{len(names)} candidate{'s' * (len(names) > 1)}, {rung} epochs{', labels alone' * alone}{', tested' * tested}"

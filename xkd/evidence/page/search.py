@@ -27,16 +27,21 @@ CAVEATS: Final = (
     "The chosen network's score on val is the best of many, so it flatters; its score on test does not.",
     "Milliseconds are of the network, exported with random weights, for one prepared image; files are not read and no batch is filled.",
 )
+OF_FLOAT: Final = (
+    "Scores are of the float networks, milliseconds and megabytes of the int8 files: what int8 loses is measured for the chosen network"
+    " alone, when it is exported, and stands in its card."
+)
 _DASH: Final = "\N{EN DASH}"
 
 
 def sentence(found: Found, budget: Budget) -> str:
     of, test, cost = found.timings[found.chosen], found.test(found.finals[0].title), found.cost
     limit = f"{budget.milliseconds:g} ms" + (f" and {budget.megabytes:g} MB" if math.isfinite(budget.megabytes) else "")
+    whose = "" if budget.precision == "float32" else " of the float network"
     return (
         f"{found.chosen}: {of.milliseconds:.3g} ms and {of.megabytes:.3g} MB in {budget.precision} (budget {limit}),"
-        f" {found.measure.heading} on test {test}; found among {len(found.rungs[0].runs)} that fit, in {100 * cost['share']:.0f} % of the"
-        f" seconds of training all to the end ({cost['all_to_the_end_is']})"
+        f" {found.measure.heading}{whose} on test {test}; found among {len(found.rungs[0].runs)} that fit,"
+        f" in {100 * cost['share']:.0f} % of the seconds of training all to the end ({cost['all_to_the_end_is']})"
     )
 
 
@@ -69,7 +74,7 @@ def write_search_page(path: Path, config: Config, found: Found, budget: Budget, 
         made=made(manifest, config, [found.facts["seed"]], facts, command),
         charts=tuple(_chart(rung, found, budget) for rung in _rungs(found)),
         lists=(_candidates(found), _by_labels(found), _left_out(found), _cost(found), *_orders(found)),
-        caveats=CAVEATS,
+        caveats=(*CAVEATS, *([] if budget.precision == "float32" else [OF_FLOAT])),
     )
     page.write_report(path, report)
 
@@ -165,7 +170,8 @@ def _orders(found: Found) -> list[page.Listing]:
     val = {name: ran.score for name, ran in found.full.runs.items()}
     taus = [(rung.epochs, kendall(rung, val)) for rung in found.rungs if rung.epochs < found.rungs[-1].epochs]
     rows = [(f"Kendall's tau, {epochs} epochs and the end, val", _DASH if math.isnan(tau) else f"{tau:.2f}") for epochs, tau in taus]
-    for where, scores, higher in (("val", val, found.higher), ("test", found.full.test, found.measure.higher)):
+    ends = (found.save_best, val, found.higher), (f"test {found.measure.heading}", found.full.test, found.measure.higher)
+    for what, scores, higher in ends:
         best, regret = found.regret(scores, higher)
-        rows.append((f"regret on {where} (best: {best})", f"{regret:.3f}"))
+        rows.append((f"regret in {what} (best: {best})", f"{regret:.3f}"))
     return [page.Listing("What the search missed", "", ("what", "value"), tuple(rows))]
