@@ -24,7 +24,7 @@ from xkd.engine.loaders import without_weights
 from xkd.engine.outline import Outline
 from xkd.evidence.arms import make_arms
 from xkd.graph.branch import Branch, Capture
-from xkd.modalities import SENSORS
+from xkd.modalities import SENSORS, Clip
 from xkd.tasks import Segmentation
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -45,6 +45,14 @@ def columns_of(node: Any) -> Iterator[str]:
             yield from columns_of(value)
 
 
+def clips_of(node: Any) -> set[str]:
+    """The columns of which a config takes clips."""
+    if isinstance(node, Mapping):
+        own = set(columns_of(node["sensor"])) if node.get("type") is Clip else set()
+        return own.union(*map(clips_of, node.values()))
+    return set().union(*map(clips_of, node)) if isinstance(node, list | tuple) else set()
+
+
 def write_noise(root: Path, column: str, number: int, rng: np.random.Generator) -> tuple[dict[str, Any], str, str]:
     """An example of the sensor that the column is a name for: its table, and the row's cell and calibration."""
     folder = root / column / str(number)
@@ -60,16 +68,17 @@ def make_data(config: Config, parent: Path) -> Path:
     task = as_plain(config.distiller.task)
     classes = task.get("classes", ())  # none where rows are labelled with numbers
     sections = [as_plain(config[name]) for name in ("train_dataloader", "val_dataloader", "test_dataloader", "distiller")]
-    columns = sorted(set(columns_of(sections)))
+    columns, clips = sorted(set(columns_of(sections))), sorted(clips_of(sections))
     roots = sorted({section["dataset"]["root"] for section in sections[:3]})  # a detector's boxes make another data set
-    folder = parent / hashlib.sha256(repr((roots, classes, task["type"], columns)).encode()).hexdigest()[:12]
+    folder = parent / hashlib.sha256(repr((roots, classes, task["type"], columns, clips)).encode()).hexdigest()[:12]
     for name in roots if not folder.exists() else ():  # many configs are of one data set
-        write_data(config, folder / name, classes, columns)
+        write_data(config, folder / name, classes, columns, clips)
     return folder
 
 
-def write_data(config: Config, root: Path, classes: Sequence[str], columns: list[str]) -> None:
-    header = ["id", "split", "group", *columns, "mask", "boxes", "label", "calibration", "frame", "bout"]
+def write_data(config: Config, root: Path, classes: Sequence[str], columns: list[str], clips: Sequence[str] = ()) -> None:
+    rates = [f"{column}.fps" for column in clips]
+    header = ["id", "split", "group", *columns, *rates, "mask", "boxes", "label", "calibration", "frame", "bout"]
     rng, rows, tables = np.random.default_rng(0), [",".join(header)], {}
     (root / "mask").mkdir(parents=True)
     for number in range(2 * 3 * (len(classes) or 3)):
@@ -77,7 +86,7 @@ def write_data(config: Config, root: Path, classes: Sequence[str], columns: list
         noise = {column: write_noise(root, column, number, rng) for column in columns}
         tables = {column: table for column, (table, _, _) in noise.items()}
         cv2.imwrite(str(root / f"mask/{number}.png"), rng.integers(0, 2, (SIDE, SIDE), dtype=np.uint8))
-        cells = [cell for _, cell, _ in noise.values()]
+        cells = [cell for _, cell, _ in noise.values()] + ["8"] * len(clips)  # frames a second, of a clip of one frame
         calibration = "".join(name for _, _, name in noise.values())
         more = [f"mask/{number}.png", f"8 8 40 40 {label if classes else '*'}", label, calibration, f"frame-{number}", f"bout-{number}"]
         rows.append(",".join([str(number), split, f"group-{number}", *cells, *more]))
