@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,4 +116,6 @@ def test_a_change_of_ones_own_is_a_function() -> None:
     plain.load_state_dict(branch.state_dict())
     made = Branch(branch, RGB_VIEW, Random(), changes=[halved])
     assert name_of(made.changes[0]).endswith("halved")
+    with pytest.raises(ValueError, match=r"halved at 0x.* does not say which change it is, and a checkpoint must: make it a function"):
+        Branch(CNN(), RGB_VIEW, Random(), changes=[partial(halved)])
     torch.testing.assert_close(2 * made.model.get_submodule("fc").weight, plain.fc.weight)

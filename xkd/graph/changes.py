@@ -25,8 +25,16 @@ class Change(Protocol):
 
 
 def name_of(change: Change) -> str:
-    """Which change it is, in the log and in checkpoints; of a function its name, as its `str` says where it is in memory."""
-    return change.__qualname__ if isinstance(change, FunctionType) else str(change)
+    """Which change it is, in the log and in checkpoints; of a function its name, as its `str` says where it is in memory.
+
+    `ValueError` for another one whose `str` says that: no later process could load the checkpoint.
+    """
+    told = change.__qualname__ if isinstance(change, FunctionType) else str(change)
+    if " at 0x" in told:
+        raise ValueError(
+            f"changes: {told} does not say which change it is, and a checkpoint must: make it a function or a dataclass, or give it __str__"
+        )
+    return told
 
 
 def load_changed(model: nn.Module, view: View, weights: Weights, changes: Sequence[Change], size: tuple[int, int]) -> Statistics:
