@@ -112,6 +112,19 @@ def test_mistakes_end_before_anything_is_trained(student: Path, on: Path, tmp_pa
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["search.json"]
 
 
+def test_candidates_for_a_device(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reasons = {"test_resnet": ""}
+    monkeypatch.setattr("xkd.evidence.afford.tried", lambda path, options, one, *_: (1, reasons.get(one.name, "no such stage")))
+    call = [str(student), "--precision", "int8", "--write-candidates", str(tmp_path / "some")]
+    assert cli.run("search", call) == 0
+    assert (tmp_path / "some" / "bench.py").is_file()
+    reasons.clear()
+    assert "no candidate can be exported in int8" in refused([*call[:-1], str(tmp_path / "none")], capsys)
+    assert not (tmp_path / "none").exists()
+
+
 def test_candidates_are_timed_once_and_again_where_time_differs(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
 

@@ -75,11 +75,16 @@ def tried(path: Path, options: Mapping[str, Any], candidate: Candidate, folder: 
 
 
 def write_candidates(config: str | Path, folder: str | Path, precision: str, options: Mapping[str, Any], display: Display) -> list[str]:
-    """Each candidate as a folder to be timed elsewhere, and `bench.py` beside them; their names. Those that cannot take part are said."""
+    """Each candidate as a folder to be timed elsewhere, and `bench.py` beside them; their names. Those that cannot take part are said.
+
+    `ValueError` where none can.
+    """
     path, written = Path(config), list[str]()
     for one in candidates_of(load_config(path, options)):
         _, why = tried(path, options, one, Path(folder), precision)
         display.console.print(f"{one.name}: {f'left out: {why}' if why else one.folder}", markup=False, highlight=False)
         written += [] if why else [one.name]
+    if not written:
+        raise ValueError(f"{path}: no candidate can be exported in {precision}, for the reasons above, so there is nothing to time")
     write_bench(Path(folder))
     return written
