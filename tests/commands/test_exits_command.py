@@ -22,7 +22,7 @@ EXIT = runs.PLAIN.replace(
 def test_exits_of_one_and_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     config, run, edge = str(runs.write(tmp_path, exits=EXIT)), tmp_path / "run", tmp_path / "edge"
     result = runs.run_training(runs.load_config(config, {"train_cfg.max_epochs": 1}), run)
-    command = [config, str(run), "--lose-at-most", "0.99", "--out", str(edge), "--page", str(tmp_path / "exits.html"), "--hand-on", "0.2"]
+    command = [config, str(run), "--lose-at-most", "0.99", "--out", str(edge), "--page", str(tmp_path / "a b.html"), "--hand-on", "0.2"]
     assert cli.run("exits", command) == 0
     shown = capsys.readouterr().out
     for part in ("Exits (1 checkpoint; ms for one image", "Accuracy against cost", "may be lost on val, on test: accuracy", "2 segments"):
@@ -32,9 +32,10 @@ def test_exits_of_one_and_of_several(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert 0 <= plan["segments"][0]["threshold"] <= 1
     assert 0 <= plan["hand_on_below"] <= 1
     assert card["exits"]["first"]["threshold"] == plan["segments"][0]["threshold"]
-    page = (tmp_path / "exits.html").read_text("utf-8")
+    assert card["data"].endswith(", each by the exit at which it stops")
+    page = (tmp_path / "a b.html").read_text("utf-8")
     assert page.count('<svg viewBox="0 0 100 100"') == 2
-    assert "xkd exits" in page
+    assert "a b.html&#39; --hand-on" in page, "a command to be pasted"
 
     times = Times((1.0, 2.0), 1.5)
     monkeypatch.setattr("xkd.commands.exits.timed_chain", lambda student: (None, times))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         for line in words:
             console.print(line, highlight=False)
     if a.page:
-        command = f"xkd exits {' '.join(arguments)}"
+        command = shlex.join(["xkd", "exits", *arguments])
         write_atomically(Path(a.page), curves_page(f"Exits of {Path(a.config).stem}", words, charts(measured), told, command).encode())
     if a.out:
         report = write_exit_folder(config, students[0], chain, measured[0], a.out)

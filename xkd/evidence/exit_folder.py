@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import Config
@@ -51,4 +52,6 @@ def write_exit_folder(config: Config, student: Student, chain: Chain, exits: Exi
         for of, threshold in zip(exits.exits, thresholds, strict=True)
     ]
     below = None if exits.handed_on is None else exits.handed_on.below
-    return write_exits(student.branch, student.task, Path(out), chain, stops, notes_of(config, student, exits.tested), below)
+    notes = notes_of(config, student, exits.tested)
+    notes = replace(notes, data=f"{notes.data}, each by the exit at which it stops")
+    return write_exits(student.branch, student.task, Path(out), chain, stops, notes, below)
