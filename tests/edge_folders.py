@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from xkd.batch import View
+from xkd.deploy.card import of_frames
+from xkd.modalities import Clip
 from xkd.modality import Portable
 from xkd.tasks import Task
 
@@ -30,9 +32,12 @@ def load_runner(folder: Path = ROOM) -> ModuleType:
 
 def told_model(run: ModuleType, view: View, task: Task, answer: Any = None) -> Any:
     """A `Model` of a plan for this view and task, that gives one answer to every image."""
-    [sensor] = view.sensors
+    [seen] = view.sensors
+    sensor = of_frames(seen)
     assert isinstance(sensor, Portable)
     image = {**sensor.recipe, "outside": list(sensor.outside)}
+    if isinstance(seen, Clip):
+        image["clip"] = {"frames": seen.frames, "every": seen.every, "fps": None, "strip": None}
     taken = {"size": list(view.size), "dtype": "uint8" if sensor.recipe["kind"] == "colour" else "float32"}
     model = run.Model.__new__(run.Model)
     model.plan = json.loads(json.dumps({"image": image, "input": taken, "answer": {"suffix": "", **task.recipe}, "crops": False}))

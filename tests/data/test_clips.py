@@ -13,6 +13,7 @@ from clip_rows import LISTED, SIZE, STILL, clips, numbers, taken, write_clips
 
 from xkd.batch import View
 from xkd.data.augment import Augment
+from xkd.data.clips import rates
 from xkd.data.images import read_sample
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
@@ -61,6 +62,16 @@ def test_two_sensors_meet_by_time_and_no_view_changes_another(root: Path) -> Non
         assert camera[0] - 0.16 <= thermal[0] <= thermal[-1] <= camera[-1] + 0.16, "the shorter lies within the longer, but for rounding"
         assert camera[0] >= 3.35
         assert taken(alone, draw, index=2) == taken(dataset, draw, index=2)
+
+
+def test_what_a_stream_is_told_of_the_data(root: Path) -> None:
+    rows = {row.id: row for row in Manifest.load(root).rows}
+    view = View("rgb", Clip(RGB()), SIZE)
+    assert rates([rows["strip"]], view) == {"fps": 10.0, "strip": 12}
+    assert rates(list(rows.values()), view) == {"fps": 10.0, "strip": None}, "some are no strips"
+    assert rates([rows["both"]], View("thermal", Clip(Thermal()), SIZE)) == {"fps": 5.0, "strip": None}
+    assert rates([], view) == {"fps": None, "strip": None}
+    assert rates([rows["strip"]], View("rgb", RGB(), SIZE)) == {}
 
 
 def test_one_draw_serves_all_frames(root: Path) -> None:

@@ -184,7 +184,8 @@ def test_counts_that_are_refused(image: np.ndarray, said: str, run: ModuleType, 
 
 def asked(run: ModuleType, model: Any, tmp_path: Path, **options: Any) -> tuple[int, list[list[str]]]:
     """Exit code and lines of the table."""
-    plain: dict[str, Any] = {"what": [], "camera": None, "video": None, "masks": "", "whole_images": False, "out": tmp_path / "answers.csv"}
+    plain: dict[str, Any] = {"what": [], "camera": None, "video": None, "fps": None, "masks": "", "whole_images": False}
+    plain["out"] = tmp_path / "answers.csv"
     code = run.table(model, argparse.Namespace(**plain | options))
     with (tmp_path / "answers.csv").open(newline="", encoding="utf-8") as file:
         return code, list(csv.reader(file))

@@ -23,7 +23,7 @@ from xkd.deploy.export import ExportReport
 from xkd.deploy.folder import check_place, samples_of, write_folder
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Random
-from xkd.modalities import RGB, Thermal
+from xkd.modalities import RGB, Clip, Thermal
 from xkd.modality import Stack
 from xkd.tasks import Classification, Features
 
@@ -63,7 +63,7 @@ def test_what_is_in_it(exported: ExportReport) -> None:
 
 
 def test_the_runner_stands_alone(exported: ExportReport) -> None:
-    for name in ("run.py", "without_opencv.py", "boxes.py", "counts.py", "exits.py"):
+    for name in ("run.py", "streams.py", "without_opencv.py", "boxes.py", "counts.py", "exits.py"):
         tree = ast.parse((Path(writing.__file__).parent / name).read_text("utf-8"))
         plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         from_ = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -79,8 +79,11 @@ def test_the_lowest_runtime_is_known() -> None:
         needs_of(model)
 
 
-@pytest.mark.parametrize("sensor", [RGB(), Thermal(range=(285.0, 310.0)), Stack((RGB(), Thermal()))], ids=["colour", "counts", "array"])
-def test_samples_are_of_the_sensor(sensor: RGB | Thermal | Stack) -> None:
+SENSORS = {"colour": RGB(), "counts": Thermal(range=(285.0, 310.0)), "array": Stack((RGB(), Thermal())), "clip": Clip(RGB(), 4)}
+
+
+@pytest.mark.parametrize("sensor", SENSORS.values(), ids=SENSORS)
+def test_samples_are_of_the_sensor(sensor: RGB | Thermal | Stack | Clip) -> None:
     samples = samples_of(View("eye", sensor, (24, 32)))
     assert samples["images"].shape[1:] == (sensor.channels, 24, 32)
     assert ("picture0" in samples) == (not isinstance(sensor, Stack))

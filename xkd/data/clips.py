@@ -92,6 +92,17 @@ def _shared(row: Row) -> tuple[float, float]:
     return max(span.first for span in spans), min(span.last for span in spans)
 
 
+def rates(rows: Sequence[Row], view: View) -> dict[str, float | None]:
+    """Of a view of clips `fps`, how many frames each second, and `strip`, how many a file holds: None where rows differ or say nothing."""
+    if not isinstance(view.modality, Clip):
+        return {}
+    name = view.modality.name
+    stated = [row.values[name] for row in rows if is_clip(row, name)]
+    fps, strips = ({values.get(of) for values in stated} for of in (FPS, STRIP))
+    strip = strips.pop() if len(strips) == 1 else None
+    return {"fps": fps.pop() if len(fps) == 1 else None, "strip": None if strip is None else int(strip)}
+
+
 def check_clips(manifest: Manifest, rows: Sequence[Row], views: Sequence[View]) -> None:
     """Each view takes clips where rows hold them, and only there; `ValueError` names the row, the view and the remedy."""
     for row in rows:

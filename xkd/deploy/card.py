@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import onnx
 import onnxruntime
@@ -14,10 +14,12 @@ import xkd
 from xkd.batch import View
 from xkd.changes.rounded import bits_of
 from xkd.graph.branch import Branch
-from xkd.modalities import RGB
+from xkd.modalities import RGB, Clip
+from xkd.modality import Modality
 from xkd.tasks import Task
 
 INPUT: Final = "images"
+_Seen = TypeVar("_Seen")
 # the highest that each onnxruntime was seen to open
 _OPSETS: Final = {18: "1.15", 19: "1.16", 20: "1.17", 21: "1.18", 22: "1.21", 23: "1.23", 25: "1.24"}
 _IR_VERSIONS: Final = {9: "1.15", 10: "1.18", 11: "1.23", 13: "1.24"}
@@ -45,6 +47,7 @@ class CardNotes:
     metrics: Mapping[str, float] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
     crops: bool = False  # whether it learned and was measured on crops of images
+    clips: Mapping[str, float | None] = field(default_factory=dict)  # of the data: `fps` of its clips, and `strip`, how many a file holds
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,19 @@ class ModelCard:
 
 def input_dtype(view: View) -> torch.dtype:
     """`uint8` where the sensor's values are 8-bit counts by definition, else `float32`."""
-    return torch.uint8 if isinstance(view.modality, RGB) else torch.float32
+    return torch.uint8 if isinstance(of_frames(view.modality), RGB) else torch.float32
+
+
+def of_frames(modality: _Seen) -> _Seen | Modality:
+    """The sensor of a clip's frames; any other is its own."""
+    return modality.sensor if isinstance(modality, Clip) else modality
 
 
 def card_of(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters: int) -> ModelCard:
     """Of the ONNX `model` that was made of the branch."""
     modality, (height, width), needs = branch.view.modality, branch.view.size, needs_of(model)
-    colour = isinstance(modality, RGB)
+    order = "RGB" if isinstance(of_frames(modality), RGB) else f"as the sensor '{modality.name}' reads them"
+    clip = f"of each of {modality.frames} frames, every {modality.every} of the data's, " if isinstance(modality, Clip) else ""
     return ModelCard(
         name=notes.name,
         description=notes.description,
@@ -98,8 +107,8 @@ def card_of(branch: Branch, task: Task, notes: CardNotes, model: Any, parameters
         input_shape=("batch", modality.channels, height, width),
         input_dtype=str(input_dtype(branch.view)).removeprefix("torch."),
         layout="NCHW",
-        channel_order="RGB" if colour else f"as the sensor '{modality.name}' reads them",
-        preparation=f"{_CUT if notes.crops else _WHOLE} to height {height}, width {width}; by area where a side shrinks to half"
+        channel_order=f"{order} of the first frame, then of the second, and so on" if clip else order,
+        preparation=f"{clip}{_CUT if notes.crops else _WHOLE} to height {height}, width {width}; by area where a side shrinks to half"
         " or less, else bilinear",
         normalisation={"mean": tuple(branch.mean.flatten().tolist()), "std": tuple(branch.std.flatten().tolist())},
         outputs={name: text.format(height=height, width=width) for name, text in task.outputs.items()},

@@ -45,6 +45,6 @@ def write_exits(
     shape = card.input_shape if chain.any_batch else (1, *card.input_shape[1:])
     card = replace(card, input_shape=shape, outputs={last: card.outputs[last]}, exits=exits)
     more = {} if below is None else {"hand_on_below": below}
-    told = Told(card, card_markdown(card, str(parts[0].plan["file"])), notes.crops, samples, task.tolerance, more)
+    told = Told(card, card_markdown(card, str(parts[0].plan["file"])), notes, samples, task.tolerance, more)
     put_folder(folder, folder_content(branch, task, parts, told))
     return ExportReport(folder, card, sum(len(part.content) for part in parts), chain.max_difference, chain.num_compared)

@@ -21,17 +21,19 @@ from numpy.typing import NDArray
 
 import xkd
 from xkd.batch import View
-from xkd.deploy.card import INPUT, CardNotes, ModelCard, card_markdown
+from xkd.deploy.card import INPUT, CardNotes, ModelCard, card_markdown, of_frames
 from xkd.deploy.export import ExportReport, Network, card_json, network_of, probe_images
 from xkd.geometry import IDENTITY, Box
 from xkd.graph.branch import Branch
+from xkd.modalities.clip import Clip, Footage
 from xkd.modality import Portable, filled
 from xkd.tasks import Task
 
 MODEL: Final = "model.onnx"
 _PLAN: Final = "plan.json"
 _FORMAT: Final = 1
-_SCRIPTS: Final = {"colour": ("run.py", "without_opencv.py"), "counts": ("run.py", "without_opencv.py", "counts.py")}
+_SCRIPTS: Final = ("run.py", "streams.py", "without_opencv.py")
+_OF_COUNTS: Final = "counts.py"
 _OF_ONE_CLASS: Final = "exits.py"  # such answers have a confidence
 _COUNT: Final = 1.0  # of 8 bits, by which Pillow and numpy may differ from OpenCV
 _SAMPLES: Final = ((2.3, 1.4), (0.7, 0.7))  # sizes of the pictures to prepare: one is averaged down, one enlarged
@@ -47,6 +49,11 @@ python run.py --camera 0                     # until Ctrl-C
 python run.py --video clip.mp4 --out answers.csv
 python run.py bench --threads 1 --out timings.json
 ```
+"""
+
+_OF_CLIPS: Final = """
+The network takes clips: image files are strips, frames side by side; of a camera or a video a window slides. plan.json says in `clip` how
+frames are taken: `fps` of the data (or `--fps`), `every` how many, and `strip`, how many a file holds (null: those that the network takes).
 """
 
 
@@ -70,7 +77,7 @@ def write_folder(
     tolerance = max(task.tolerance, exported.tolerance, float(np.abs(samples["answers"] - plain).max()))
     part = Part(network.content, {"file": MODEL, "takes": [INPUT], "gives": [last], "answer": last})
     page = card_markdown(network.card, MODEL, task.usage)
-    put_folder(folder, folder_content(branch, task, [part], Told(network.card, page, notes.crops, samples, tolerance)))
+    put_folder(folder, folder_content(branch, task, [part], Told(network.card, page, notes, samples, tolerance)))
     return ExportReport(folder / MODEL, network.card, len(network.content), network.max_difference, network.num_compared)
 
 
@@ -98,19 +105,25 @@ def samples_of(view: View) -> dict[str, NDArray[Any]]:
         for number, factors in enumerate(_SAMPLES):
             height, width = (max(round(side * factor), 1) for side, factor in zip(view.size, factors, strict=True))
             picture = _picture(view, height, width, holed=number == 0)
-            placed = filled(sensor.place(picture, IDENTITY, view.size, Box(0, 0, width, height)), sensor)
+            shown = _cut(picture, sensor.frames) if isinstance(sensor, Clip) else picture
+            placed = filled(sensor.place(shown, IDENTITY, view.size, Box(0, 0, width, height)), sensor)
             samples[f"picture{number}"] = picture
             samples[f"prepared{number}"] = np.ascontiguousarray(placed.transpose(2, 0, 1))
             images.insert(0, samples[f"prepared{number}"])
     return {**samples, "images": np.stack(images)}
 
 
+def _cut(strip: NDArray[Any], frames: int) -> Footage:
+    return Footage(tuple(np.split(strip, frames, axis=1)), tuple(range(frames)))
+
+
 def _picture(view: View, height: int, width: int, holed: bool) -> NDArray[Any]:
-    """A slope with noise, within the sensor's range; of a sensor with floats one has a hole."""
-    rng = np.random.default_rng(0)
+    """A slope with noise, within the sensor's range, of a clip over all of a strip; of a sensor with floats one has a hole."""
+    rng, frames = np.random.default_rng(0), view.modality.frames if isinstance(view.modality, Clip) else 1
     low, high = view.modality.range
+    width *= frames
     slope = np.linspace(0, 0.7, height)[:, None, None] * np.linspace(0, 1, width)[:, None]
-    shares = slope + 0.3 * rng.random((height, width, view.modality.channels))
+    shares = slope + 0.3 * rng.random((height, width, view.modality.channels // frames))
     values: NDArray[Any] = (low + (high - low) * shares).astype(np.float32)
     if _recipe(view)["kind"] == "colour":
         return np.asarray(np.rint(values), np.uint8)
@@ -121,7 +134,7 @@ def _picture(view: View, height: int, width: int, holed: bool) -> NDArray[Any]:
 
 def _recipe(view: View) -> Mapping[str, Any]:
     """How run.py reads files; empty where it does not."""
-    modality = view.sensors[0]
+    modality = of_frames(view.sensors[0])
     return modality.recipe if len(view.sensors) == 1 and isinstance(modality, Portable) else {}
 
 
@@ -139,7 +152,7 @@ class Told:
 
     card: ModelCard
     page: str  # the card for people
-    crops: bool
+    notes: CardNotes
     samples: Mapping[str, NDArray[Any]]
     tolerance: float
     more: Mapping[str, Any] = field(default_factory=dict)
@@ -151,7 +164,7 @@ def folder_content(branch: Branch, task: Task, parts: Sequence[Part], told: Told
     recipe = _recipe(view) or {"kind": "array"}
     packed = io.BytesIO()
     np.savez_compressed(packed, allow_pickle=False, **told.samples)
-    scripts = [*_SCRIPTS.get(recipe["kind"], _SCRIPTS["colour"]), *([_OF_ONE_CLASS] if task.one_class else [])]
+    scripts = [*_SCRIPTS, *([_OF_COUNTS] if recipe["kind"] == "counts" else []), *([_OF_ONE_CLASS] if task.one_class else [])]
     content = {
         **{part.plan["file"]: part.content for part in parts},
         "card.json": card_json(told.card),
@@ -165,8 +178,12 @@ def folder_content(branch: Branch, task: Task, parts: Sequence[Part], told: Told
         "precision": told.card.precision,
         "runtime": told.card.needs,
         "input": {"name": INPUT, "size": list(view.size), "dtype": told.card.input_dtype},
-        "image": {**recipe, "outside": [value for sensor in view.sensors for value in sensor.outside]},
-        "crops": told.crops,
+        "image": {
+            **recipe,
+            "outside": [value for sensor in view.sensors for value in of_frames(sensor).outside],
+            **_clip(view, told.notes),
+        },
+        "crops": told.notes.crops,
         "segments": [part.plan for part in parts],
         "answer": {"suffix": "", **task.recipe},
         **told.more,
@@ -174,8 +191,16 @@ def folder_content(branch: Branch, task: Task, parts: Sequence[Part], told: Told
         "sha256": {name: hashlib.sha256(text).hexdigest() for name, text in content.items() if name != "run.py"},
     }
     content[_PLAN] = (json.dumps(plan, indent=2, ensure_ascii=False) + "\n").encode()
-    content["card.md"] = f"{told.page}\n{_RUN}".encode()
+    content["card.md"] = f"{told.page}\n{_RUN}{_OF_CLIPS if 'clip' in plan['image'] else ''}".encode()
     return content
+
+
+def _clip(view: View, notes: CardNotes) -> dict[str, Any]:
+    """How run.py takes frames: None where the data do not say, or say several things."""
+    clip = view.modality
+    if not isinstance(clip, Clip):
+        return {}
+    return {"clip": {"frames": clip.frames, "every": clip.every, "fps": None, "strip": None, **notes.clips}}
 
 
 def _prepared_tolerance(view: View) -> float:

@@ -45,7 +45,11 @@ class Model:
         self.parts = [(part, _session(folder / part["file"], threads)) for part in self.plan["segments"]]
 
     def read(self, path: Path) -> Image:
-        """`ValueError` for a file that is no image of the network's sensor."""
+        """`ValueError` for a file that is no image of the network's sensor; a network of clips reads strips, as lists of frames."""
+        image = self._read(path)
+        return beside("streams").cut(image, self.plan) if "clip" in self.plan["image"] else image
+
+    def _read(self, path: Path) -> Image:
         of = self.plan["image"]
         if path.suffix.lower() not in SUFFIXES or of["kind"] not in ("colour", "counts"):
             raise ValueError(f"run.py reads {', '.join(SUFFIXES)} of colour and thermal cameras; other files are read by xkd predict")
@@ -62,8 +66,10 @@ class Model:
             raise ValueError(f"is {image.dtype}, the network takes colours of 8 bits")
         return image if alpha is None or alpha.all() else np.where(alpha[..., None] > 0, image.astype(np.float32), np.float32(np.nan))
 
-    def prepare(self, image: Image) -> Any:
-        """(1, channels, height, width) as the network takes it: with OpenCV equal to training's bit for bit."""
+    def prepare(self, image: Image, alone: bool = False) -> Any:
+        """(1, channels, height, width) as the network takes it, or of one frame `alone`: with OpenCV equal to training's bit for bit."""
+        if "clip" in self.plan["image"] and not alone:
+            return beside("streams").prepared(self, image)
         size, dtype = self.plan["input"]["size"], np.dtype(self.plan["input"]["dtype"])
         if image.dtype == np.uint8 or (seen := np.isfinite(image)).all():
             image = _resized(image, size)
@@ -202,16 +208,6 @@ def photos(places: Sequence[str], masks: str, suffix: str) -> Iterator[tuple[str
             yield str(path), path, mask
 
 
-def frames(source: int | str, masks: str, suffix: str) -> Iterator[tuple[str, Image, Path | None]]:
-    """The same of a camera's number or a video's file, with images, until the end or Ctrl-C."""
-    stream, number = cv2.VideoCapture(source), 0
-    while stream.isOpened() and (read := stream.read())[0]:
-        yield f"{source}#{number}", read[1][..., ::-1], Path(masks) / f"{number}{suffix}" if masks else None
-        number += 1
-    if not number:
-        raise OSError(f"{'camera' if isinstance(source, int) else 'video'} {source} cannot be opened, or shows nothing")
-
-
 def table(model: Model, a: argparse.Namespace) -> int:
     """A line for each image; 1 where some could not be read."""
     of, moving, failed = model.plan["answer"], a.camera is not None or a.video, 0
@@ -221,7 +217,7 @@ def table(model: Model, a: argparse.Namespace) -> int:
         raise ValueError("the network learned from crops of images: if yours are such crops, add --whole-images")
     if a.masks and not of["suffix"]:
         raise ValueError("--masks is for networks that answer for each pixel")
-    every = frames(a.video or a.camera, a.masks, of["suffix"]) if moving else photos(a.what, a.masks, of["suffix"])
+    every: Any = beside("streams").Stream(model.plan, a) if moving else photos(a.what, a.masks, of["suffix"])
     with kept(a.out) as file, suppress(KeyboardInterrupt):  # which is how a camera is ended
         write = csv.writer(file).writerows
         write([["file", *of["columns"], "error"]])
@@ -231,6 +227,8 @@ def table(model: Model, a: argparse.Namespace) -> int:
             except (ValueError, OSError, MemoryError) as error:
                 write([[name, *[""] * len(of["columns"]), f"{name}: {error or 'out of memory'}"]])
                 failed += 1
+    if moving:
+        print(every.told(), file=sys.stderr)
     return int(failed > 0)
 
 
@@ -273,6 +271,7 @@ def main() -> int:
     parser.add_argument("what", nargs="*", help="image files, folders (searched for images), or one of: bench, check")
     parser.add_argument("--camera", type=int, metavar="NUMBER")
     parser.add_argument("--video", metavar="FILE")
+    parser.add_argument("--fps", type=float, metavar="N", help="clips of a camera or video: frames a second that the network knows")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the table, or the timings; without it, on the screen")
     parser.add_argument("--masks", default="", metavar="FOLDER", help="for a file of what each pixel is: classes as PNG, numbers as .npy")
     parser.add_argument("--whole-images", action="store_true", help="ask a network that learned from crops about images as they are")

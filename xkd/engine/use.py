@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 
 from xkd.builder import build
+from xkd.data.clips import rates
 from xkd.data.images import find_images, read_crops, read_framed
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
@@ -214,8 +215,10 @@ def notes_of(config: Config, student: Student, tested: Tested | None) -> CardNot
     who = f"the student '{student.name}' of {name}"
     if tested is None:
         return CardNotes(Path(name).stem, who, crops=student.of_crops)
+    view = student.branch.view
     rows, manifest = tested.predictions, tested.dataset.manifest
     if rows.broken:
         raise ValueError(f"the card would be of {len(rows)} rows alone: {rows.broken[0]}; mend it, or use --no-test")
     data = f"{manifest.name}, test split, measured on {int(rows.labelled.sum())} labelled rows of {len(tested.dataset)}"
-    return CardNotes(Path(name).stem, who, data, tested.metrics, registered(manifest, student.branch.view), student.of_crops)
+    clips = rates(manifest.rows, view)
+    return CardNotes(Path(name).stem, who, data, tested.metrics, registered(manifest, view), student.of_crops, clips)
