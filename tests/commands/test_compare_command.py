@@ -159,7 +159,7 @@ MISTAKES = {
     ),
     "an arm's teacher": (
         ["--arms", "teacher", "alone", "distilled", "same_sensor", "--cfg-options", "compare.same_sensor={'thermal': 'teacher.py'}"],
-        "the arm 'same_sensor' is taught by 'same_sensor_teacher': name that one too",
+        "the arm 'same_sensor' is taught by, or begins with, 'same_sensor_teacher': name that one too",
     ),
     "seeds": (["--seeds", "0"], "--seeds must be at least 1, got 0"),
     "a metric of another task": (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ def test_what_stands_beside_an_exported_file_finds_the_same_boxes(seed: int, sco
 
 def test_what_is_copied_beside_an_exported_file_needs_numpy_alone() -> None:
     path = Path(deployed.__file__)
-    imports = [line for line in path.read_text("utf-8").splitlines() if line.startswith(("import", "from"))]
-    assert imports == ["import numpy as np", "from numpy.typing import NDArray"]
+    imports = {line.split()[1].split(".")[0] for line in path.read_text("utf-8").splitlines() if line.startswith(("import", "from"))}
+    assert imports - sys.stdlib_module_names == {"numpy"}
     assert len(runpy.run_path(str(path))["detections"](dense().numpy())) == 2
 
 

@@ -81,7 +81,7 @@ class Branch(nn.Module):
         self.view, self.weights, self.frozen = view, weights, frozen or isinstance(weights, EMA)
         self.judged, self.own_task, self.eats = judged, None if task is None else checked(task), eats
         self.changes = tuple(changes)
-        self._check_weights(bfloat16)
+        self._check_given(bfloat16)
         self.in_bfloat16 = bfloat16 and bfloat16_pays()  # a teacher's scores need no more digits
         if channels_last == "auto":
             channels_last = sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1
@@ -109,7 +109,9 @@ class Branch(nn.Module):
             self.requires_grad_(False)
         self.train()
 
-    def _check_weights(self, bfloat16: bool) -> None:
+    def _check_given(self, bfloat16: bool) -> None:
+        if not isinstance(self.eats, Input):
+            raise ValueError(f"branch on view '{self.view.name}': eats is Whole(), Crops(size) or Eats(reading), got {self.eats!r}")
         if not isinstance(self.weights, Weights):
             legal = "Trained(), Checkpoint(path), Pretrained(), EMA(name) or Random()"
             raise ValueError(f"weights of the branch on view '{self.view.name}' must be {legal}, got {self.weights!r}")
@@ -126,8 +128,6 @@ class Branch(nn.Module):
     def _check_readings(self) -> None:
         frame_channels(self.model, self.view)  # refuses a clip of other frames, whatever the weights
         where = f"branch on view '{self.view.name}'"
-        if not isinstance(self.eats, Input):
-            raise ValueError(f"{where}: eats is Whole(), Crops(size) or Eats(reading), got {self.eats!r}")
         for name, tap in self.head_taps.items():
             if tap not in self.taps.taps:
                 raise KeyError(f"head '{name}' sits on no tap '{tap}'; this branch has {sorted(self.taps.taps)}")
