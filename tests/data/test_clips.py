@@ -118,6 +118,8 @@ def test_the_view_is_frame_by_frame(root: Path) -> None:
     assert look.tolist() == [[1, 2] * 4, [1, 2, 1, 2, 0, 0, 0, 0]], "attention lies over each frame"
     strip = read_sample(root / "rgb/strip.png", View("rgb", Clip(RGB(), 12), SIZE))
     assert strip.views["rgb"][::3, 0, 0].tolist() == [10 * number for number in range(12)], "a lone file is a strip of all frames"
+    with pytest.raises(ValueError, match=r"strip.png: the network takes strips of 8 frames .* this one's are 12x6: it holds another"):
+        read_sample(root / "rgb/strip.png", View("rgb", Clip(RGB(), 8), SIZE))
 
 
 FLIPS = '\n[flips]\nleft = "right"\n'

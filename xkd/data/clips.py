@@ -18,6 +18,7 @@ from xkd.modalities.clip import FPS, STRIP, Clip
 from xkd.modality import Modality, Shot
 
 _TIME: Final = "time"
+_UNLIKE: Final = 1.2  # times as wide or as high as the view: 4:3 and 3:2 are alike, a strip of 10 frames cut into 8 is not
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,14 @@ def _check_clip(manifest: Manifest, row: Row, clip: Clip) -> None:
         spans = {name: _span(row, name) for name in row.files if is_clip(row, name)}
         told = ", ".join(f"{name} {span.first:g} to {span.last:g} s" for name, span in spans.items())
         raise ValueError(f"{here}: its clips share no time: {told}; correct the columns NAME.{_TIME}, or leave one cell empty")
+
+
+def check_strip(path: Path, clip: Clip, frame: tuple[int, int], size: tuple[int, int]) -> None:
+    """`ValueError` where a lone file, cut into the clip's frames, gives a `frame` (height, width) of another shape than the view's."""
+    (height, width), (high, wide) = frame, size
+    if not 1 / _UNLIKE <= (width / height) / (wide / high) <= _UNLIKE:
+        raise ValueError(
+            f"{path}: the network takes strips of {clip.frames} frames side by side, each of about the shape of {wide}x{high};"
+            f" cut so, this one's are {width}x{height}: it holds another number of frames. Rows of a data set say how many"
+            f" ({clip.name}.{STRIP}), and a folder of `xkd export --out` takes such strips"
+        )

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 
 from xkd.batch import View
+from xkd.data.clips import check_strip
 from xkd.data.sample import Sample
 from xkd.geometry import IDENTITY, Box
+from xkd.modalities.clip import Clip
 from xkd.modality import Shot, filled
 
 CROP: Final = ("left", "top", "right", "bottom")
@@ -80,6 +82,8 @@ def read_framed(path: Path, view: View, crop: Box | None = None) -> tuple[Sample
     [sensor] = view.sensors
     content = sensor.read(Shot((path,)))
     height, width = content.shape[:2]
+    if isinstance(sensor, Clip) and not crop:
+        check_strip(path, sensor, (height, width), view.size)
     crop = crop or Box(0, 0, width, height)
     if crop.x2 <= 0 or crop.y2 <= 0 or crop.x1 >= width or crop.y1 >= height:
         raise ValueError(f"{path}: crop {tuple(crop)} lies outside its image of {width}x{height}")
