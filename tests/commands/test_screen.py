@@ -22,6 +22,7 @@ def test_a_quiet_screen_says_nothing(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == ""
 
 
-def test_colons_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
-    Screen().print("stage:-1: the last one", markup=False)
-    assert capsys.readouterr().out == "stage:-1: the last one\n"
+@pytest.mark.parametrize("text", ["stage:-1: the last one", "say so in [flips] of manifest.toml"])
+def test_colons_are_no_pictures_and_brackets_no_markup(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Screen().print(text)
+    assert capsys.readouterr().out == f"{text}\n"

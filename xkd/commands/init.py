@@ -26,6 +26,6 @@ def main(arguments: Sequence[str]) -> int:
     is_new = first_config(manifest, root, wishes_of(a), out, command, a.task)
     console = Screen()
     if others := other_tasks(manifest, a.task or a.target):
-        console.print(others, markup=False, highlight=False)
+        console.print(others, highlight=False)
     console.print(f"{out} {'is written' if is_new else 'was there already, the same'}; next: xkd train {out}, or xkd compare {out}")
     return 0

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     for reason, count in dataset.left_out.items():
         console.print(f"{count} rows left out ({reason})")
     for why in predictions.broken:
-        console.print(f"left out: {why}", markup=False)
+        console.print(f"left out: {why}")
     if predictions.broken:
         console.print(f"{len(predictions.broken)} rows could not be read and were left out", style="bold red")
     for name, value in metrics.items():

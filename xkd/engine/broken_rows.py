@@ -53,7 +53,7 @@ class BrokenRowsHook(Hook):
         for reason in broken:
             if reason not in self.reasons[split]:
                 self.reasons[split][reason] = None
-                self.console.print(f"left out: {reason}", markup=False)
+                self.console.print(f"left out: {reason}")
 
     def _check(self, split: str, rows: int) -> None:
         reasons = self.reasons[split]

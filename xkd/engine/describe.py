@@ -69,7 +69,7 @@ class _Printed(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         warns = record.levelno >= logging.WARNING
-        self.console.print(record.getMessage(), style="yellow" if warns else None, markup=False, highlight=False)
+        self.console.print(record.getMessage(), style="yellow" if warns else None, highlight=False)
 
 
 def measure_teachers(distiller: Distiller, config: Config, seed: int, console: Console) -> None:
@@ -78,12 +78,12 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
         return
     for name, branch in distiller.branches.items():
         if branch.frozen and isinstance(branch.weights, Checkpoint) and branch.weights.without_labels():
-            console.print(f"teacher '{name}' knows no classes: it teaches by its features alone", markup=False)
+            console.print(f"teacher '{name}' knows no classes: it teaches by its features alone")
             continue
         if branch.frozen and not isinstance(branch.weights, EMA):
             task = distiller.task_of(name)
             if why := _unmeasured(distiller, name, config):
-                console.print(f"teacher '{name}' {why}: not measured", markup=False)
+                console.print(f"teacher '{name}' {why}: not measured")
                 continue
             loader = build_loader(config.val_dataloader, seed, views=[branch.view])
             predictions = predict_boxes(branch, distiller.task, loader) if branch.eats.several else predict(branch, task, loader)
@@ -97,7 +97,7 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
     nodes = Nodes(dict(distiller.branches.items()), dict(distiller.ensembles.items()), distiller.task)
     for name in teaching_ensembles(distiller):
         if (task := nodes.task_of(f"{name}.output")) != distiller.task:
-            console.print(f"teacher '{name}' answers by {task}, the run's labels are of {distiller.task}: not measured", markup=False)
+            console.print(f"teacher '{name}' answers by {task}, the run's labels are of {distiller.task}: not measured")
             continue
         views = {branch.view.name: branch.view for branch in sources_of(distiller, name)}
         predictions = predict_together(distiller, name, build_loader(config.val_dataloader, seed, views=list(views.values())))

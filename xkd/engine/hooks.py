@@ -227,9 +227,9 @@ def find_last(work_dir: Path, console: Console) -> str | None:
             broken.append(str(error))
         else:
             for damage in broken:
-                console.print(f"{damage}; the run goes on from {path.name}", style="bold red", markup=False)
+                console.print(f"{damage}; the run goes on from {path.name}", style="bold red")
             if not broken:
-                console.print(f"the run goes on from {path.name}", markup=False)
+                console.print(f"the run goes on from {path.name}")
             return str(path)
     if paths:
         raise ValueError(f"none of the {len(paths)} checkpoints can be gone on from: {'; '.join(broken)}")

@@ -84,7 +84,7 @@ def resumed(config: Config, last: str, amp: bool, console: Console) -> Config:
     meta = load_file(last)["meta"]
     was = meta.get("xkd", {}).get("settings")
     if was is None:
-        console.print(f"{last} does not say its settings: those of the config are believed to be the same", style="yellow", markup=False)
+        console.print(f"{last} does not say its settings: those of the config are believed to be the same", style="yellow")
         return config
     kept = _with_ends_of(config, was)
     now = settings_of(kept, amp)
@@ -102,14 +102,13 @@ def resumed(config: Config, last: str, amp: bool, console: Console) -> Config:
     if epochs < epoch:
         raise ValueError(f"train_cfg.max_epochs is {epochs}, and {last} has {epoch} epochs behind it: there is nothing to go on with")
     if changed:
-        console.print(f"changed for the rest of the run: {_told(changed)}", markup=False)
+        console.print(f"changed for the rest of the run: {_told(changed)}")
     ends = [one["end"] for one in kept.get("param_scheduler") or [] if one.get("by_epoch", True)]
     if "train_cfg.max_epochs" in changed and ends:
         console.print(
             f"the schedule ends at epoch {max(ends)} of {epochs}, as it did when the run began, and the learning rate then stays; for one"
             " over all epochs start a new run in another --work-dir",
             style="yellow",
-            markup=False,
         )
     return kept
 

@@ -130,7 +130,7 @@ def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> 
     if not run.smoke:
         run = replace(run, store=run.store or work_dir.parent / STORE)
         first = partial(_first, display, run)
-        config = with_trained(config, Path(run.store), run.seed, {"amp": run.amp}, first, partial(console.print, markup=False))
+        config = with_trained(config, Path(run.store), run.seed, {"amp": run.amp}, first, console.print)
     last = find_last(work_dir, console) if run.resume else None
     if last and not run.smoke:
         config = resumed(config, last, run.amp, console)
@@ -145,7 +145,7 @@ def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> 
         if not display.brief:
             console.print(describe(distiller))
             for line in choices(distiller, as_plain(config.optim_wrapper), workers_of(as_plain(config.train_dataloader)), run.amp):
-                console.print(line, markup=False, highlight=False)
+                console.print(line, highlight=False)
         measure_teachers(distiller, config, run.seed, console)
     hooks = _hooks(config, display, run, cache)
     runner = make_runner(config, work_dir, distiller, loaders, hooks, last, run, model_wrapper)

@@ -35,7 +35,7 @@ def afford(path: Path, options: Mapping[str, Any], candidates: Sequence[Candidat
 
     Timings of this machine are kept in `root`. `ValueError` where nobody is left.
     """
-    say, kept = partial(display.console.print, markup=False, highlight=False), root / TIMINGS
+    say, kept = partial(display.console.print, highlight=False), root / TIMINGS
     told, tries = _kept(kept, budget), dict[str, tuple[int, str]]()
     for one in [one for one in candidates if one.folder not in told]:
         tries[one.name] = tried(path, options, one, root / FOLDER, "" if budget.on else budget.precision)
@@ -82,7 +82,7 @@ def write_candidates(config: str | Path, folder: str | Path, precision: str, opt
     path, written = Path(config), list[str]()
     for one in candidates_of(load_config(path, options)):
         _, why = tried(path, options, one, Path(folder), precision)
-        display.console.print(f"{one.name}: {f'left out: {why}' if why else one.folder}", markup=False, highlight=False)
+        display.console.print(f"{one.name}: {f'left out: {why}' if why else one.folder}", highlight=False)
         written += [] if why else [one.name]
     if not written:
         raise ValueError(f"{path}: no candidate can be exported in {precision}, for the reasons above, so there is nothing to time")

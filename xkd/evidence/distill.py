@@ -147,7 +147,7 @@ def distill(  # noqa: PLR0913  # each is an option of the command
         done = Distilled(folder, path, check, diagnosis, compared, exported, command)
         say("the answer")
         for line in done.lines():
-            screen.console.print(line, markup=False, highlight=False)
+            screen.console.print(line, highlight=False)
     return done
 
 
@@ -161,8 +161,8 @@ def checked(manifest: Manifest, out: Path, command: str, display: Display) -> Pa
     check = check_data(manifest, out, display.progress, command=command, sample=_SAMPLED)
     for finding in check.findings:
         if finding.severity != "note":
-            display.console.print(f"{finding.severity}, {finding.subject}: {finding.text}", markup=False, highlight=False)
-    display.console.print(f"{check.files} files, {len(check.findings)} findings: {out / PAGE}", markup=False)
+            display.console.print(f"{finding.severity}, {finding.subject}: {finding.text}", highlight=False)
+    display.console.print(f"{check.files} files, {len(check.findings)} findings: {out / PAGE}")
     if check.errors:
         first = next(finding.text for finding in check.findings if finding.severity == "error")
         raise ValueError(f"{manifest.root}: {check.errors} errors in the data, the first: {first}. All of them: {out / PAGE}")
@@ -175,9 +175,9 @@ def config_of(config: str | Path, folder: Path, root: str, wishes: Wishes, task:
     manifest = Manifest.load(root)
     is_new = not path.exists() and first_config(manifest, root, wishes, path, command or "xkd.distill", task)
     if is_new and (others := other_tasks(manifest, task or wishes.target)):
-        display.console.print(others, markup=False, highlight=False)
+        display.console.print(others, highlight=False)
     kept = "is used as it is; for other networks, epochs or sizes edit it, or name another --work-dir"
-    display.console.print(f"{path} {'is written' if is_new else kept}", markup=False)
+    display.console.print(f"{path} {'is written' if is_new else kept}")
     return path
 
 
@@ -188,6 +188,6 @@ def diagnosed(config: Path, runs: Path, jobs: int, display: Display) -> Diagnosi
     run_all(config, {}, first, [0], runs, {"amp": False, "smoke": False}, jobs, display)
     diagnosis = diagnose(arms, 1.0, runs, display)
     for one in diagnosis.answers:
-        display.console.print(f"{one.question} {one.verdict}: {one.reason}", markup=False, highlight=False)
+        display.console.print(f"{one.question} {one.verdict}: {one.reason}", highlight=False)
     write_atomically(runs / "diagnosis.json", json.dumps(as_json(diagnosis), indent=1).encode())
     return diagnosis

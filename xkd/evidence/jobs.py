@@ -152,7 +152,7 @@ class _Crew:
                 continue
             if kind == "line":
                 text = content if content.startswith(one.job.title) else f"{one.job.title}: {content}"
-                self.display.console.print(text, markup=False, highlight=False)
+                self.display.console.print(text, highlight=False)
             elif kind == "bars":
                 self._show(one, content)
             elif kind == "done":
@@ -186,13 +186,13 @@ class _Crew:
         self._hide(one)
         if one.result is not None:
             self.folders[one.job.key] = one.result
-            self.display.console.print(f"{one.job.title}: finished", markup=False)
+            self.display.console.print(f"{one.job.title}: finished")
             return
         self._failed(one.job, one.failure or _end(one.process.exitcode))
 
     def _failed(self, job: Job, why: str) -> None:
         self.failures[job.key] = why
-        self.display.console.print(f"{job.title}: failed: {why}", style="bold red", markup=False)
+        self.display.console.print(f"{job.title}: failed: {why}", style="bold red")
 
     def _hide(self, one: _Running) -> None:
         for bar in one.bars.values():

@@ -80,7 +80,7 @@ def pretrain(  # noqa: PLR0913  # each is an option of the command
         probes = _before(config, seed, screen)
         run = folder_of(config, folder, seed, (), {"amp": False})
         if is_finished(run):
-            screen.console.print(f"{run / 'best.pth'} was trained before", markup=False)
+            screen.console.print(f"{run / 'best.pth'} was trained before")
         else:
             train(config, run, seed=seed, resume=True, display=screen, name="pretrain")
         network = load_student(config, str(run / "best.pth"))
@@ -89,7 +89,7 @@ def pretrain(  # noqa: PLR0913  # each is an option of the command
         written = write_backbone(network.branch, folder / BACKBONE, card, manifest.licence)
         made = PretrainedPairs(folder, path, run / "best.pth", folder / BACKBONE if written else None, probes)
         for line in _lines(made, wishes):
-            screen.console.print(line, markup=False, highlight=False)
+            screen.console.print(line, highlight=False)
     return made
 
 
@@ -102,7 +102,7 @@ def _config_of(manifest: Manifest, root: str, folder: Path, wishes: PairWishes, 
                 f"{path} was written when other things were asked for than `{asked}` (its first lines say which): name another"
                 " --work-dir, or remove the file"
             )
-        display.console.print(f"{path} is used as it is", markup=False)
+        display.console.print(f"{path} is used as it is")
         return path
     count_pairs(manifest, wishes.source, wishes.target)
     choices = choose_pairs(manifest, wishes, residual_between(manifest, wishes.source, wishes.target))
@@ -114,13 +114,13 @@ def _config_of(manifest: Manifest, root: str, folder: Path, wishes: PairWishes, 
     if not choices.same_network:
         told.append(f"{choices.target.network} begins with random weights, since it is another network than {choices.source.network}")
     for line in told:
-        display.console.print(line, markup=False, highlight=False)
+        display.console.print(line, highlight=False)
     text = render_pairs(choices, manifest.name, root, str(path), asked, wishes.file)
     with tempfile.TemporaryDirectory() as tried:  # what cannot be built is not kept
         place(text, Path(tried) / CONFIG)
         build_distiller(load_config(Path(tried) / CONFIG).distiller, seed=0)
     place(text, path)
-    display.console.print(f"{path} is written", markup=False)
+    display.console.print(f"{path} is written")
     return path
 
 
@@ -153,7 +153,6 @@ def _before(config: Config, seed: int, display: Display) -> dict[str, Mapping[st
         display.console.print(
             f'{found.against}. The pairs can hardly help here; Pretrained(channels="average") is at hand without them',
             style="yellow",
-            markup=False,
             highlight=False,
         )
     return probes
@@ -170,12 +169,12 @@ def _after(config: Config, network: Student, probes: dict[str, Mapping[str, floa
         text = (
             f"it says less of the labels than before, {score(after):.3f} against {score(before):.3f}: begin with averaged weights instead"
         )
-        display.console.print(f'{text}, Pretrained(channels="average")', style="yellow", markup=False, highlight=False)
+        display.console.print(f'{text}, Pretrained(channels="average")', style="yellow", highlight=False)
 
 
 def _show(title: str, values: Mapping[str, float], display: Display) -> None:
     measured = ", ".join(f"{metric.replace('_', ' ')} {value:.3f}" for metric, value in values.items())
-    display.console.print(f"linear probe on val, {title}: {measured}", markup=False, highlight=False)
+    display.console.print(f"linear probe on val, {title}: {measured}", highlight=False)
 
 
 def _card(manifest: Manifest, wishes: PairWishes, seed: int, probes: Mapping[str, Mapping[str, float]]) -> str:

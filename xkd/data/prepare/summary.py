@@ -6,7 +6,6 @@ import shlex
 from collections import Counter
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from xkd.data.prepare.make import DECISIONS, Made
@@ -23,16 +22,15 @@ def show(made: Made, console: Console) -> None:
         missing = Counter(record.split for record in made.records if sensor not in record.files)
         if missing:
             listed = ", ".join(f"{missing[split]} in {split}" for split in SPLITS if missing[split])
-            console.print(f"no {escape(sensor)}: {missing.total()} of {len(made.records)} rows ({listed})")
+            console.print(f"no {sensor}: {missing.total()} of {len(made.records)} rows ({listed})")
     for reason, number in made.left_out.items():
-        console.print(f"left out: {number} x {escape(reason)}")
+        console.print(f"left out: {number} x {reason}")
     for note in made.notes:
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {note}")
     for warning in warnings(made):
-        console.print(f"[yellow]warning: {escape(warning)}[/]")
-    out = escape(str(made.out))
-    console.print(f"{out}: written, {len(made.records)} rows; {DECISIONS} keeps the notes. Next:\n")
-    console.print(f"    xkd check-pairs {escape(shlex.quote(str(made.out)))}\n")
+        console.print(f"warning: {warning}", style="yellow")
+    console.print(f"{made.out}: written, {len(made.records)} rows; {DECISIONS} keeps the notes. Next:\n")
+    console.print(f"    xkd check-pairs {shlex.quote(str(made.out))}\n")
 
 
 def warnings(made: Made) -> list[str]:
@@ -59,9 +57,7 @@ def warnings(made: Made) -> list[str]:
 def _table(made: Made, boxed: bool) -> Table:
     rows = Counter(record.split for record in made.records)
     groups = Counter(split for _, split in {(record.group, record.split) for record in made.records})
-    table = Table(
-        "boxes of" if boxed else "number" if made.numbers else "class", *SPLITS, "all", title=f"{escape(made.out.name)}: rows per split"
-    )
+    table = Table("boxes of" if boxed else "number" if made.numbers else "class", *SPLITS, "all", title=f"{made.out.name}: rows per split")
     counts: Counter[tuple[str, str]] = Counter()
     for record in made.records:
         if boxed:
@@ -78,7 +74,7 @@ def _table(made: Made, boxed: bool) -> Table:
         *([_UNLABELLED] if any(name == _UNLABELLED for name, _ in counts) else []),
     ):
         numbers = [counts[name, split] for split in SPLITS]
-        table.add_row(escape(name), *map(str, numbers), str(sum(numbers)))
+        table.add_row(name, *map(str, numbers), str(sum(numbers)))
     table.add_section()
     table.add_row("rows", *(str(rows[split]) for split in SPLITS), str(rows.total()))
     table.add_row("groups", *(str(groups[split]) for split in SPLITS), str(groups.total()))
