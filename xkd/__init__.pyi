@@ -7,6 +7,7 @@ from .data.annotations import Labels as Labels, Masks as Masks
 from .data.augment import Augment as Augment
 from .data.boxes import Boxes as Boxes
 from .data.cache import TeacherCache as TeacherCache
+from .data.exemplars import Exemplars as Exemplars
 from .data.gaps import Gaps as Gaps
 from .data.loader import DrawSampler as DrawSampler, collate as collate
 from .data.manifest import Manifest as Manifest, numbers as numbers, sensor as sensor

@@ -81,5 +81,10 @@ def subset(rows: Sequence[Row], classes: Sequence[str], count: int, seed: int) -
     return [row for row in rows if row.id in chosen]
 
 
+def drawn(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
+    """`count` rows by lot, or all; a larger count adds to a smaller."""
+    return sorted(rows, key=lambda row: _lot(row.id, seed))[:count]
+
+
 def _lot(row_id: str, seed: int) -> bytes:
     return blake2b(f"{seed}:{row_id}".encode(), digest_size=8).digest()

@@ -22,10 +22,12 @@ from xkd.data.boxes import Boxes, box_target, check_boxes, no_boxes, room_of
 from xkd.data.cache import Shards
 from xkd.data.clips import check_clips
 from xkd.data.draws import Draws
+from xkd.data.exemplars import Exemplars
 from xkd.data.flips import flipped
 from xkd.data.frame import crop_of, frame_shape
 from xkd.data.gaps import Gaps
 from xkd.data.manifest import Manifest
+from xkd.data.part import SplitPart
 from xkd.data.recording import Files, Recordings
 from xkd.data.region import positive_names, read_codes, region
 from xkd.data.request import check_boxed, check_choice, check_classes, check_draws, check_fractions, check_gaps, check_views, check_windows
@@ -54,7 +56,10 @@ class PairedDataset(Dataset[Sample]):
     `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; `target="boxes"` the boxes
     and their classes, (M, 5), as `boxes` says; `target="view:NAME"` what that view saw, without jitter, (C, H, W) in its units at the first
     view's size, NaN where it saw nothing. A row that has no such thing is unlabelled. `windows` puts windows of the frames, without labels,
-    in the place of the rows. `subset` > 0 keeps that many rows, every class among them. `cache` keeps what was read in memory,
+    in the place of the rows. Where classes come in stages, `classes` leaves rows of those labels alone (hidden labels count, rows that
+    nobody labelled are left out), beside `exemplars` of earlier ones; targets count the classes that are `known` so far, in that order (by
+    default the manifest's), and rows of all of these are left where `classes` names none. `having` leaves rows that have all of these
+    sensors. `subset` > 0 keeps that many rows, every class among them. `cache` keeps what was read in memory,
     once per process (for small data sets, and where rows are crops of shared images); without it a photograph is decoded at a fraction of
     its size where a draw sees no more of it, which rounds pixels otherwise. A row that cannot be read is an error, or with
     `on_broken="skip"` has no view, no label and no mask and says why.
@@ -78,6 +83,10 @@ class PairedDataset(Dataset[Sample]):
         shuffle: Shuffle | None = None,
         windows: Windows | None = None,
         gaps: Gaps | None = None,
+        classes: Sequence[str] = (),
+        known: Sequence[str] = (),
+        having: Sequence[str] = (),
+        exemplars: Exemplars | None = None,
         subset: int = 0,
         cache: bool = False,
         on_broken: Literal["stop", "skip"] = "stop",
@@ -85,7 +94,7 @@ class PairedDataset(Dataset[Sample]):
         self.manifest = Manifest.load(root)
         self.split, self.views, self.augment, self.seed, self.target = split, tuple(views), augment, seed, target
         self.labels, self.masks, self.boxes, self.shuffle, self.windows = labels, masks, boxes, shuffle, windows
-        self.gaps, self.cache, self.on_broken = gaps, cache, on_broken
+        self.gaps, self.cache, self.on_broken, self.part = gaps, cache, on_broken, SplitPart(classes, known, having, exemplars)
         self._draws, self._supervisor = Draws(seed, augment), supervisor_of(target, self.views)
         self._check()
         self._positive = positive_names(self.manifest, masks.positive)
@@ -111,6 +120,7 @@ class PairedDataset(Dataset[Sample]):
             check_windows(self.manifest, [sensor for view in self.views for sensor in view.sensors])
         check_fractions(self.split, labels=self.labels.fraction, masks=self.masks.fraction)
         check_gaps(self.split, self.gaps)
+        self.part.check(self.manifest, self.split, self.target)
         if self.shuffle and self.shuffle.anchor not in (names := [view.name for view in self.views]):
             raise KeyError(f"shuffle.anchor names view '{self.shuffle.anchor}'; there are {names}")
         check_target(self.manifest, self.target, self.masks)
@@ -125,13 +135,14 @@ class PairedDataset(Dataset[Sample]):
         if self.target == "boxes" and self.split == "train":
             check_boxed(self.manifest, rows, self.augment)
         rows = self.masks.kept(self.labels.kept(rows, self.manifest.classes), self.manifest.classes)
+        rows, left_out = self.part.left(rows, self.manifest)
         shown = [view for view in self.views if view.name != view_named(self.target)] or self.views
         wanted = [view for view in shown if self.shuffle is None or view.name == self.shuffle.anchor]
         usable = [row for row in rows if any(has(row, view) for view in wanted)]
         names = " and no ".join(sorted({view.modality.name for view in wanted}))
         if not usable:
             raise ValueError(f"{self.manifest.root}: no row to use: all {len(rows)} rows of split '{self.split}' have no {names}")
-        left_out = {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
+        left_out |= {f"no {names}": len(rows) - len(usable)} if len(usable) < len(rows) else {}
         return self.windows.rows(usable) if self.windows else usable, left_out
 
     def serve(self, shards: Sequence[Shards], unread: Collection[str]) -> None:
@@ -146,7 +157,7 @@ class PairedDataset(Dataset[Sample]):
     @property
     def annotation(self) -> Annotation:
         """What the targets say."""
-        return annotation_of(self.manifest, self.target, self._supervisor)
+        return self.part.annotation(annotation_of(self.manifest, self.target, self._supervisor))
 
     @property
     def num_masked(self) -> int:

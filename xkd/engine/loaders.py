@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from xkd.batch import View
 from xkd.builder import build
 from xkd.data.annotations import Labels, Masks
+from xkd.data.exemplars import Exemplars
 from xkd.data.gaps import Gaps
 from xkd.data.loader import DrawSampler, collate, collate_mixed
 from xkd.data.mix import Mix
@@ -86,7 +87,8 @@ def supervising(dataset: Mapping[str, Any], given: Sequence[str]) -> list[Any]:
 
 
 def _seeded(dataset: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    kinds = {"labels": Labels, "masks": Masks} | ({"gaps": Gaps} if dataset.get("gaps") else {})
+    kinds = {"labels": Labels, "masks": Masks}
+    kinds |= {name: kind for name, kind in (("gaps", Gaps), ("exemplars", Exemplars)) if dataset.get(name)}
     parts = {name: {"type": kind, "seed": seed, **dataset.get(name, {})} for name, kind in kinds.items()}
     return {"seed": seed, **dataset, **parts}
 

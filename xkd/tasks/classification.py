@@ -71,7 +71,10 @@ class Classification(Task):
                 f" Classification(..., multilabel={not self.multilabel}), with"
                 f" {'CrossEntropy' if self.multilabel else 'BinaryCrossEntropy'}"
             )
-        return super().misfit(annotation, where)
+        why = super().misfit(annotation, where)
+        if why and annotation.kind == "label" and set(self.classes) < set(annotation.names):
+            why += f"; where classes come in stages, the dataset says which there are so far: known={self.classes}"
+        return why
 
     def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k"]:
         output = model(images)
