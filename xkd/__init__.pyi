@@ -49,6 +49,7 @@ from .graph.weights import (
     Checkpoint as Checkpoint,
     Pretrained as Pretrained,
     Random as Random,
+    Shared as Shared,
     Trained as Trained,
 )
 from .losses import (

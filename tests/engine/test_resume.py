@@ -20,13 +20,16 @@ from typing import Any
 import engine_runs as runs
 import pytest
 import torch
+from core_models import RGB_VIEW
 from mmengine.hooks import EarlyStoppingHook
 from rich.console import Console
 
 from xkd.changes import Folded, Rounded
 from xkd.engine import train as engine_train
 from xkd.engine.hooks import PlainCheckpointHook, StepHook
+from xkd.engine.student import load_student
 from xkd.graph.state_dicts import load_file
+from xkd.graph.weights import Checkpoint
 
 
 def interrupted(config: Callable[[], Any], work_dir: Path, epoch: int) -> None:
@@ -94,6 +97,42 @@ def test_a_memory_bank_is_resumed_too(tmp_path: Path) -> None:
     same_runs(tmp_path / "whole", tmp_path / "parts")
     held = [runs.read(tmp_path / "whole" / f"epoch_{epoch}.pth")["state_dict"]["distiller.terms.crd.loss.student_bank"] for epoch in (2, 3)]
     assert not torch.equal(*held)
+
+
+SHARED = f"""{runs.GRAPH}
+from xkd.graph.weights import Shared
+
+pupil = dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=Shared, of="rgb", norms="own"))
+judge = dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Shared, of="thermal"))
+distiller["branches"].update(dict(pupil=pupil, judge=judge))
+distiller["terms"].update(dict(kd_pupil=dict(type=Term, loss=dict(type=KD), student="pupil.output", teacher="judge.output")))
+optim_wrapper["paramwise_cfg"] = dict(norm_decay_mult=0.0)
+train_cfg.update(max_epochs=2)
+"""
+
+
+def test_shared_weights_are_held_once_and_resumed(tmp_path: Path) -> None:
+    def config() -> Any:
+        return runs.config_of(tmp_path, SHARED)
+
+    page = io.StringIO()
+    runs.run_training(config(), tmp_path / "whole", Console(file=page, width=200))
+    interrupted(config, tmp_path / "parts", epoch=1)
+    runs.run_training(config(), tmp_path / "parts", resume=True)
+    same_runs(tmp_path / "whole", tmp_path / "parts", "epoch_2.pth")
+    assert re.search(r"pupil \(learns, the weights of rgb, view rgb\)\W+\(16, 16\)\W+44 ", page.getvalue())  # its own norm layers
+    assert "teacher 'judge' has the weights of 'thermal', and its view: not measured" in page.getvalue()
+    path = tmp_path / "whole" / "epoch_2.pth"
+    held = {key.removeprefix("distiller.branches.") for key in runs.read(path)["state_dict"]}
+    assert {"rgb.model.fc.weight", "pupil.model.stem.1.weight", "pupil.model.stem.1.running_mean", "pupil.mean"} <= held
+    assert not {"pupil.model.fc.weight", "judge.model.fc.weight", "judge.mean"} & held
+    student = load_student(config(), str(path), "pupil").branch.model.state_dict()
+    state = runs.read(path)["state_dict"]
+    for key, value in student.items():
+        own = f"distiller.branches.pupil.model.{key}"
+        assert torch.equal(value, state[own if own in state else own.replace("pupil", "rgb")])
+    with pytest.raises(KeyError, match="no branch 'judge', which has the weights of 'thermal': neither learned in this run; it has"):
+        Checkpoint(str(path), branch="judge").load(torch.nn.Linear(1, 1), RGB_VIEW)
 
 
 def test_the_seconds_before_an_interruption_count(tmp_path: Path) -> None:

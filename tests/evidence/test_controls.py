@@ -7,11 +7,14 @@ from typing import Any
 
 import engine_runs as runs
 import pytest
+from core_models import CNN
 
-from xkd.engine.config import as_plain
+from xkd.engine.config import as_names, as_plain, copied
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.evidence import controls
 from xkd.evidence.arms import Arm, make_arms
+from xkd.graph.branch import Branch
+from xkd.graph.weights import Shared
 
 EXPLAINED = runs.STUDENT.replace(
     "weights=dict(type=Random))",
@@ -218,3 +221,15 @@ def test_shuffled_frames_are_the_students_alone(tmp_path: Path) -> None:
     assert "shuffled_frames" not in [one.name for one in make_arms(path, {"distiller.branches.rgb.view.modality.frames": 1})], (
         "one frame has no order"
     )
+
+
+def test_who_has_anothers_weights_begins_as_that_does_or_goes_with_it(tmp_path: Path) -> None:
+    shared = {"type": Branch, "model": {"type": CNN, "channels": 1}, "weights": {"type": Shared, "of": "thermal"}, "frozen": True}
+    config = runs.config_of(tmp_path, runs.STUDENT)
+    config.distiller.branches.judge = as_names({**shared, "view": as_plain(config.distiller.branches.thermal.view)})
+    config.distiller.branches.pupil = as_names({**as_plain(config.distiller.branches.rgb), "weights": {"type": Shared, "of": "rgb"}})
+    config.distiller.terms.judged = as_names({**as_plain(config.distiller.terms.kd), "teacher": "judge.output"})
+    assert sorted(controls.self_taught(copied(config)).distiller.branches) == ["own", "pupil", "rgb"]
+    config.distiller.student, config.distiller.terms.ce.student = "pupil", "pupil.output"
+    alone = controls.alone(config).distiller
+    assert as_plain(alone.branches) == {"pupil": as_plain(runs.config_of(tmp_path, runs.STUDENT).distiller.branches.rgb)}

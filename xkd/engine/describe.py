@@ -24,7 +24,8 @@ from xkd.graph.distiller import Distiller, count_flops
 from xkd.graph.inputs import WHOLE
 from xkd.graph.meanings import Nodes
 from xkd.graph.reading import Reading
-from xkd.graph.weights import EMA, Checkpoint, Random
+from xkd.graph.shared import follows, origin, own_parameters, twice
+from xkd.graph.weights import Checkpoint, Random, Shared
 from xkd.graph.wiring import all_read
 
 _MIRRORED: Final = (
@@ -76,11 +77,13 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
     """Each frozen teacher is measured on val before it teaches, on its own view; `ValueError` names one that is at chance level there."""
     if not distiller.task.measures().main:
         return
-    for name, branch in distiller.branches.items():
-        if branch.frozen and isinstance(branch.weights, Checkpoint) and branch.weights.without_labels():
+    branches = dict(distiller.branches.items())
+    for name, branch in branches.items():
+        weights = origin(name, branches).weights
+        if branch.frozen and isinstance(weights, Checkpoint) and weights.without_labels():
             console.print(f"teacher '{name}' knows no classes: it teaches by its features alone")
             continue
-        if branch.frozen and not isinstance(branch.weights, EMA):
+        if branch.frozen and not follows(name, branches):
             task = distiller.task_of(name)
             if why := _unmeasured(distiller, name, config):
                 console.print(f"teacher '{name}' {why}: not measured")
@@ -111,6 +114,8 @@ def measure_teachers(distiller: Distiller, config: Config, seed: int, console: C
 def _unmeasured(distiller: Distiller, name: str, config: Config) -> str:
     """Why a teacher cannot be held against the labels of val; empty where it can."""
     branch = distiller.branches[name]
+    if isinstance(of := branch.weights, Shared) and branch.view == distiller.branches[of.of].view:
+        return f"has the weights of '{of.of}', and its view"
     if (task := distiller.task_of(name)) != distiller.task and not branch.eats.several:
         return f"answers by {task}, of which this run has no labels"
     data = config.val_dataloader.dataset
@@ -127,7 +132,7 @@ def teaching_ensembles(distiller: Distiller) -> list[str]:
         if node in distiller.ensembles:
             return all(map(is_answer, distiller.ensembles[node].readings))
         branch = distiller.branches[node]
-        return reading == "output" and branch.frozen and branch.eats.of_view and not isinstance(branch.weights, EMA)
+        return reading == "output" and branch.frozen and branch.eats.of_view and not follows(node, dict(distiller.branches.items()))
 
     return [name for name in distiller.ensembles if is_answer(f"{name}.output")]
 
@@ -143,7 +148,7 @@ def is_judged(distiller: Distiller, name: str) -> bool:
     branch = distiller.branches[name]
     answers = {"output", *branch.explanations} & set(distiller.needed[name])
     told = distiller.task_of(name).measures().chance is not None
-    return branch.judged and bool(answers) and told and not isinstance(branch.weights, Random)
+    return branch.judged and bool(answers) and told and not isinstance(origin(name, dict(distiller.branches.items())).weights, Random)
 
 
 def _refuse_chance(distiller: Distiller, name: str, predictions: Predictions, measured: str) -> None:
@@ -169,13 +174,15 @@ def _refuse_chance(distiller: Distiller, name: str, predictions: Predictions, me
 def describe(distiller: Distiller) -> Table:
     """The dry run as a table: each reading's shape, and what each branch and term costs."""
     table = Table("reading", "shape (C, H, W)", "parameters", "MFLOPs per image", title="The graph", title_justify="left")
+    held = twice(dict(distiller.branches.items()))
     for name, branch in distiller.branches.items():
-        count = sum(p.numel() for p in branch.parameters())
+        count = own_parameters(branch, held.get(name))
         label = "frozen" if branch.frozen else "learns"
         flops = count_flops(branch, distiller.task) / 1e6
+        weights = f", the weights of {branch.weights.of}" if isinstance(branch.weights, Shared) else ""
         sees = f"view {branch.view.name}" if branch.eats == WHOLE else f"{branch.eats}, view {branch.view.name}"
         changed = "".join(f", {name_of(change)}" for change in branch.changes)
-        table.add_row(f"{name} ({label}, {sees}{changed})", str(branch.eats.size_of(branch.view)), f"{count:,}", f"{flops:.0f}")
+        table.add_row(f"{name} ({label}{weights}, {sees}{changed})", str(branch.eats.size_of(branch.view)), f"{count:,}", f"{flops:.0f}")
         for reading, shape in branch.shapes.items():
             table.add_row(f"  {name}.{reading}", str(tuple(shape)))
     for name, ensemble in distiller.ensembles.items():

@@ -22,8 +22,9 @@ from xkd.data.rows import Row
 from xkd.files import write_atomically
 from xkd.graph.changes import name_of
 from xkd.graph.distiller import Distiller
+from xkd.graph.shared import shared_keys
 from xkd.graph.state_dicts import load_file
-from xkd.graph.weights import EMA
+from xkd.graph.weights import EMA, Shared
 
 SETTINGS: Final = "settings"  # what a run was told, in its checkpoints
 COPIES: Final = (
@@ -140,9 +141,8 @@ class PlainCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         distiller = distiller_of(runner)
-        reproducible = tuple(f"distiller.branches.{name}." for name in reproducible_branches(distiller))
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {key: value for key, value in state.items() if not key.startswith(reproducible)}
+        left_out = _left_out(distiller)
+        checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key not in left_out}
         # the message hub pickles its history of scalars, which a weights-only load refuses; what a resume needs of it is plain
         plain = {key: value for key, value in as_python(checkpoint["message_hub"]["runtime_info"]).items() if is_plain(value)}
         checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": plain, "resumed_keys": dict.fromkeys(plain, True)}
@@ -154,6 +154,7 @@ class PlainCheckpointHook(CheckpointHook):
             "student": distiller.student_name,
             "classes": list(distiller.task.names),  # or what else its outputs are
             "own_classes": {name: list(of.own_task.names) for name, of in distiller.branches.items() if of.own_task},
+            "shared": {name: of.weights.of for name, of in distiller.branches.items() if isinstance(of.weights, Shared)},
             "changes": {name: list(map(name_of, of.changes)) for name, of in distiller.branches.items() if of.changes},
             "teachers": taught,
             "crops": crops_of(runner.train_dataloader.dataset.rows),
@@ -168,9 +169,7 @@ class PlainCheckpointHook(CheckpointHook):
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         distiller = distiller_of(runner)
         state = checkpoint["state_dict"]
-        for name in reproducible_branches(distiller):
-            for key, value in distiller.branches[name].state_dict().items():
-                state[f"distiller.branches.{name}.{key}"] = value
+        state.update(_left_out(distiller))
         own = {f"distiller.{key}": value.shape for key, value in distiller.state_dict().items()}
         held = {key: value.shape for key, value in state.items()}
         odd = sorted(key for key in own.keys() | held.keys() if own.get(key) != held.get(key))
@@ -275,8 +274,16 @@ def _shape(shapes: Mapping[str, torch.Size], key: str) -> str:
 
 
 def reproducible_branches(distiller: Distiller) -> list[str]:
-    """Branches left out of checkpoints: frozen ones that are loaded from their source; an EMA branch is not."""
+    """Branches left out of checkpoints: frozen ones that are loaded from their source, or have another's weights; an EMA branch is not."""
     return [name for name, branch in distiller.branches.items() if branch.frozen and not isinstance(branch.weights, EMA)]
+
+
+def _left_out(distiller: Distiller) -> dict[str, torch.Tensor]:
+    """What a checkpoint need not hold: reproducible branches, and tensors that it holds as another branch's."""
+    reproducible = tuple(f"branches.{name}." for name in reproducible_branches(distiller))
+    shared = shared_keys(dict(distiller.branches.items()))
+    every: dict[str, torch.Tensor] = distiller.state_dict()
+    return {f"distiller.{key}": value for key, value in every.items() if key.startswith(reproducible) or key in shared}
 
 
 @register_backend("atomic", force=True)

@@ -135,10 +135,10 @@ def brought(model: Any, where: str) -> list[str]:
 
 
 def without_weights(branch: Mapping[str, Any]) -> dict[str, Any]:
-    from xkd.graph.weights import EMA, Random
+    from xkd.graph.weights import EMA, Random, Shared
 
-    averages = branch["weights"].get("type") is EMA
-    return dict(branch) if averages else {**branch, "weights": {"type": Random, "frozen": bool(branch.get("frozen"))}}
+    of_another = branch["weights"].get("type") in (EMA, Shared)
+    return dict(branch) if of_another else {**branch, "weights": {"type": Random, "frozen": bool(branch.get("frozen"))}}
 
 
 def seed_of(seed: int, name: str) -> int:

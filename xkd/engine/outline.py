@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -72,6 +72,12 @@ class Outline:
         """Whether a branch's answers are no answers to the run's question: it has a task of its own, or sees something else."""
         return any(self.branches[branch].get(key) for key in ("task", "eats"))
 
+    def leaning_on(self, names: Collection[str]) -> set[str]:
+        """These branches, and those that have the weights of one of them or eat what it makes."""
+        found = set(names)
+        more = {name for name, branch in self.branches.items() if {branch["weights"].get("of"), _maker_of(branch)} & found}
+        return found if more <= found else self.leaning_on(found | more)
+
     @property
     def trained(self) -> list[str]:
         """The branches that learn the task first, in runs of their own."""
@@ -115,3 +121,9 @@ class Outline:
 
     def taps(self, branch: str) -> list[str]:
         return list(self.branches[branch].get("taps") or {})
+
+
+def _maker_of(branch: Mapping[str, Any]) -> str | None:
+    """The branch whose reading this one eats."""
+    reading = (branch.get("eats") or {}).get("reading")
+    return None if reading is None else Reading.parse(reading).branch

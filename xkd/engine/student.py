@@ -18,7 +18,7 @@ from xkd.graph.branch import Branch
 from xkd.graph.reading import readings_of
 from xkd.graph.state_dicts import load_counted, load_file
 from xkd.graph.together import together
-from xkd.graph.weights import EMA, Checkpoint, Trained
+from xkd.graph.weights import EMA, Checkpoint, Shared, Trained
 from xkd.tasks import Task
 
 
@@ -117,6 +117,8 @@ def _together(section: Mapping[str, Any], name: str, checkpoint: str, teachers: 
         own: Mapping[str, Any] = branches[branch]["weights"]
         if not branches[branch].get("frozen") or issubclass(own["type"], EMA):
             return {"type": Checkpoint, "path": checkpoint, "branch": branch}
+        if issubclass(own["type"], Shared):
+            return weights(own["of"])
         if not issubclass(own["type"], Checkpoint | Trained):
             return own
         if not (path := teachers.get(branch) or own.get("path", "")):

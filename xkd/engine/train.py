@@ -212,6 +212,8 @@ def make_runner(
     optim_wrapper = as_plain(config.optim_wrapper)
     if run.amp or optim_wrapper.get("type", OptimWrapper) is OptimWrapper:
         optim_wrapper["type"] = BF16OptimWrapper if run.amp else StepOptimWrapper
+    if optim_wrapper.get("paramwise_cfg"):  # by which mmengine goes through branches, and would meet shared weights twice
+        optim_wrapper["paramwise_cfg"].setdefault("bypass_duplicate", True)
     train_cfg = dict(config.train_cfg)
     if run.smoke:
         train_cfg.update(max_epochs=1, val_begin=1, val_interval=1)

@@ -17,7 +17,7 @@ from xkd.engine.outline import Outline
 from xkd.engine.pairs import pairs_config
 from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import BATCH, Reading
-from xkd.graph.weights import Checkpoint, Random
+from xkd.graph.weights import Checkpoint, Random, Shared
 from xkd.losses import CrossEntropy
 from xkd.modalities import Clip
 
@@ -39,6 +39,9 @@ def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
     if student in outline.on_pairs:
         start = outline.branches[student]["weights"].get("start", {"type": Random})
         config.distiller.branches[student].weights = as_names(start)
+    own = outline.branches[student]["weights"]
+    if issubclass(own["type"], Shared):  # it begins as the branch did whose weights it has
+        config.distiller.branches[student].weights = as_names(outline.branches[own["of"]]["weights"])
     for name in outline.branches:
         if name != student:
             config.distiller.branches.pop(name)
@@ -134,8 +137,8 @@ def all_labels(config: Config) -> Config:
 def self_taught(config: Config) -> Config:
     """The student alone, once trained, as its own teacher, by the same terms as far as it has their readings."""
     outline = Outline.of(config)
-    student = outline.student
-    for name in outline.teachers:
+    student, gone = outline.student, outline.leaning_on(outline.teachers)
+    for name in gone:
         config.distiller.branches.pop(name)
     alike = {name for name in outline.teachers if not outline.answers_otherwise(name)}
 
@@ -155,7 +158,7 @@ def self_taught(config: Config) -> Config:
         taught = {key: tuple(map(own, of)) for key, of in (("teacher", edge.teacher), ("mask", edge.mask)) if of}
         gate = tuple(dict.fromkeys(map(own, edge.gate)))
         asked = (*taught.get("teacher", ()), *taught.get("mask", ()), *gate)
-        mixed = any(outline.owners(of) & set(outline.teachers) for of in (*edge.student, *asked))
+        mixed = any(outline.owners(of) & gone for of in (*edge.student, *asked))
         if mixed or any(of.branch == SELF and of.name not in readings for of in asked):
             config.distiller.terms.pop(name)
             continue

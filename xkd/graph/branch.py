@@ -113,7 +113,7 @@ class Branch(nn.Module):
         if not isinstance(self.eats, Input):
             raise ValueError(f"branch on view '{self.view.name}': eats is Whole(), Crops(size) or Eats(reading), got {self.eats!r}")
         if not isinstance(self.weights, Weights):
-            legal = "Trained(), Checkpoint(path), Pretrained(), EMA(name) or Random()"
+            legal = "Trained(), Checkpoint(path), Pretrained(), Shared(name), EMA(name) or Random()"
             raise ValueError(f"weights of the branch on view '{self.view.name}' must be {legal}, got {self.weights!r}")
         if self.frozen and self.weights == Random():
             raise ValueError(

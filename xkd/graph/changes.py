@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from xkd.batch import View
 from xkd.changes.rounded import unseen
 from xkd.graph.channels import Statistics
-from xkd.graph.weights import EMA, Checkpoint, Random, Weights
+from xkd.graph.weights import EMA, Checkpoint, Random, Shared, Weights
 
 
 @runtime_checkable
@@ -77,7 +77,7 @@ def _change(model: nn.Module, view: View, changes: Sequence[Change], size: tuple
 
 def check_seen(model: nn.Module, weights: Weights, view: View) -> None:
     """`ValueError` for a frozen rounded network that no training pass has shown its ranges: its activations would never be rounded."""
-    if not isinstance(weights, EMA | Random) and (without := unseen(model)):
+    if not isinstance(weights, EMA | Random | Shared) and (without := unseen(model)):
         raise ValueError(
             f"the frozen branch on view '{view.name}' is rounded, and no training pass has shown the ranges of its activations"
             f" ('{without[0]}'): load the checkpoint of a run that trained it with these changes, or leave Rounded out"

@@ -23,6 +23,7 @@ from xkd.graph.inputs import Eaten
 from xkd.graph.meanings import Nodes, check_meanings
 from xkd.graph.processes import are_several, shares_of_rows
 from xkd.graph.reading import Reading, Readings
+from xkd.graph.shared import follows, share
 from xkd.graph.term import Term
 from xkd.graph.weights import EMA
 from xkd.tasks.task import Task, checked
@@ -54,6 +55,7 @@ class Distiller(nn.Module):
         super().__init__()
         ensembles = ensembles or {}
         self.task = checked(task)
+        share(branches)
         wiring.check_names(student, branches, ensembles)
         wiring.check_terms(terms)
         # registered as modules, typed as what they hold
@@ -131,7 +133,8 @@ class Distiller(nn.Module):
         """
         branch = self.branches[name]
         explained = [of.classes for reading, of in branch.explanations.items() if reading in self.needed[name]]
-        return branch.frozen and branch.eats.alone and not isinstance(branch.weights, EMA) and set(explained) <= {f"{name}.output"}
+        alike = branch.eats.alone and not follows(name, dict(self.branches.items()))
+        return branch.frozen and alike and set(explained) <= {f"{name}.output"}
 
     def _capture(self, name: str, captures: Mapping[str, Capture], batch: Batch) -> Capture:
         branch = self.branches[name]

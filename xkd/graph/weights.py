@@ -1,4 +1,4 @@
-"""Where a branch's weights come from, always named: Random, Pretrained, Checkpoint, Trained or EMA; what is found or assumed is logged."""
+"""Where a branch's weights come from, always named: a constructor, a file, a run or another branch; what is found or assumed is logged."""
 
 from __future__ import annotations
 
@@ -42,6 +42,26 @@ class EMA:
 
     of: str
     decay: float = 0.999
+
+    def load(self, model: nn.Module, view: View) -> Statistics:
+        return view.modality.mean, view.modality.std
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Another branch's weights: one network at two places of the graph, which learns from both, or is frozen in both.
+
+    The branch has a `model` of the same architecture, whose tensors the `Distiller` replaces by the other's; taps and heads are its own.
+    Where both have one sensor, images are normalised as the other's are. Batch norm sees what both branches see; `norms="own"` gives this
+    branch norm layers of its own, which begin with the other's values and learn for themselves.
+    """
+
+    of: str
+    norms: Literal["shared", "own"] = "shared"
+
+    def __post_init__(self) -> None:
+        if self.norms not in ("shared", "own"):
+            raise ValueError(f"Shared: norms is 'shared' or 'own', got {self.norms!r}")
 
     def load(self, model: nn.Module, view: View) -> Statistics:
         return view.modality.mean, view.modality.std
@@ -138,7 +158,7 @@ class Checkpoint:
             state, recorded = self._plain(model, content), statistics_of(self.path)
             known = None if recorded is None else of_range(*recorded, view, channels)
         else:
-            state, known = self._branch(content, self.branch or run["student"])
+            state, known = self._branch(content, self.branch or run["student"], run.get("shared", {}))
             known = (each_frame(known[0], channels, view.modality.channels), each_frame(known[1], channels, view.modality.channels))
             if not any(name in state for name in model.state_dict()):  # a run on single images knows no wrapper
                 model = layers_of(model)
@@ -167,14 +187,19 @@ class Checkpoint:
         run = load_file(find_weights(self.path)).get("meta", {}).get("xkd") or {}
         return tuple(run.get("changes", {}).get(self.branch or run.get("student", ""), ()))
 
-    def _branch(self, content: Mapping[str, Any], branch: str) -> tuple[dict[str, Tensor], Statistics]:
+    def _branch(self, content: Mapping[str, Any], branch: str, shared: Mapping[str, str]) -> tuple[dict[str, Tensor], Statistics]:
         if self.prefix != FOUND:
             raise ValueError(f"{self.path} is a run of xkd: use branch='{branch}', not prefix='{self.prefix}'")
-        prefix = f"distiller.branches.{branch}."
-        own = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+
+        def held_by(branch: str) -> dict[str, Tensor]:
+            prefix = f"distiller.branches.{branch}."
+            return {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+
+        own = {**held_by(shared[branch]), **held_by(branch)} if branch in shared else held_by(branch)
         if not own:
             held = sorted({key.split(".")[2] for key in content["state_dict"] if key.startswith("distiller.branches.")})
-            raise KeyError(f"{self.path} holds no branch '{branch}'; it has {held}")
+            why = f", which has the weights of '{shared[branch]}': neither learned in this run" if branch in shared else ""
+            raise KeyError(f"{self.path} holds no branch '{branch}'{why}; it has {held}")
         statistics = (tuple(own["mean"].flatten().tolist()), tuple(own["std"].flatten().tolist()))
         return {key.removeprefix("model."): value for key, value in own.items() if key.startswith("model.")}, statistics
 
