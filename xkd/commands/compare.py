@@ -6,8 +6,10 @@ import argparse
 import shlex
 from collections.abc import Sequence
 
+from xkd.data.rows import SPLITS
 from xkd.engine.config import parse_options
 from xkd.evidence.compare import compare
+from xkd.evidence.elsewhere import Finished, compare_on
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,8 +29,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="for the students' arms")
     parser.add_argument("--amp", action="store_true", help="bfloat16 autocast where it pays: on a GPU, or with AMX")
     parser.add_argument("--jobs", type=int, default=0, help="runs beside each other (as many as cores and memory allow)")
+    parser.add_argument("--on", metavar="DATA", help="test what is trained on another data set with the same classes; nothing is trained")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="with --on: its rows that are tested")
     parser.add_argument("--smoke", action="store_true", help="one step per run: does it run at all?")
     a = parser.parse_args(arguments)
+    options, command = parse_options(a.cfg_options), shlex.join(["xkd", "compare", *arguments])
+    if a.on:
+        finished = Finished(a.seeds, a.work_dir or "", a.arms, a.controls, options, a.amp, a.smoke)
+        compare_on(a.on, a.config, finished, split=a.split, metric=a.metric or "", command=command)
+        return 0
+    if a.split != parser.get_default("split"):
+        parser.error("--split is for --on DATA: a config says itself which rows its arms are tested on")
     compare(
         a.config,
         seeds=a.seeds,
@@ -36,10 +47,10 @@ def main(arguments: Sequence[str]) -> int:
         arms=a.arms,
         controls=a.controls,
         metric=a.metric or "",
-        options=parse_options(a.cfg_options),
+        options=options,
         amp=a.amp,
         smoke=a.smoke,
         jobs=a.jobs,
-        command=shlex.join(["xkd", "compare", *arguments]),
+        command=command,
     )
     return 0

@@ -18,6 +18,7 @@ from xkd.attention.maps import METHODS, attention_map
 from xkd.batch import Batch, View
 from xkd.builder import build
 from xkd.data.loader import collate
+from xkd.data.manifest import Manifest
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_distiller, with_views
@@ -111,10 +112,11 @@ def named_samples(config: Config, split: str, ids: Sequence[str]) -> tuple[list[
 def _split_with_all_views(config: Config, split: str) -> tuple[PairedDataset, tuple[View, ...]]:
     section = as_plain(config[f"{split}_dataloader"].dataset)
     views = {}
-    branches = as_plain(config.distiller.branches)
+    branches, known = as_plain(config.distiller.branches), set(Manifest.load(section["root"]).modalities)
     for branch in sorted(branches.values(), key=lambda branch: branch is not branches[config.distiller.student]):
         view: View = build(branch["view"])
-        views[view.name] = view
+        if {sensor.name for sensor in view.sensors} <= known:  # other data than the training's may lack the teacher's
+            views[view.name] = view
     dataset: PairedDataset = build(with_views(section, list(views.values())), "dataset")
     return dataset, tuple(views.values())
 

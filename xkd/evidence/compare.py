@@ -26,7 +26,7 @@ from xkd.evidence.comparable import check_comparable, check_readable, chosen_met
 from xkd.evidence.jobs import Job, do_all
 from xkd.evidence.page.write import write_page
 from xkd.evidence.particulars import particulars
-from xkd.evidence.runs import read_run, run_arm
+from xkd.evidence.runs import read_run, run_arm, run_key
 from xkd.evidence.summary_files import as_csv, as_json
 from xkd.files import write_atomically
 from xkd.statistics import UNDEFINED, Comparison, Near, Summary, on_common_rows, summarise
@@ -75,24 +75,34 @@ def compare(  # noqa: PLR0913  # each is an option of the command
         if value < least:
             raise ValueError(f"--{name} must be at least {least}, got {value}")
     path = Path(config)
-    root = Path(work_dir or f"work_dirs/compare_{path.stem}" + ("_smoke" if smoke else ""))
+    root = runs_folder(path, work_dir, smoke)
     check_room(root, smoke)
     made = chosen(make_arms(path, options or {}), arms, controls)
     compared = [arm for arm in made if not arm.aside]
-    for arm in compared:
-        check_questions(arm.tested()[0])
-        tested, node = arm.tested()
-        # an ensemble has no map of its own, and no picture is made of who answers beside the student
-        asked = not arm.run or node in (tested.get("compare") or {}).get("attention", {})
-        if asked and node in tested.distiller.branches:
-            check_attention(tested, node)
-    check_comparable(compared)
-    metric = chosen_metric(compared, metric)
+    metric = checked_metric(compared, metric)
     check_readable(made)
     with shown_on(display, width=150) as screen:
         folders = run_all(path, options or {}, made, range(seeds), root, {"amp": amp, "smoke": smoke}, jobs, screen)
         runs = {arm.name: [read_run(arm, folders[run_key(arm.name, seed)]) for seed in range(seeds)] for arm in compared}
         return conclude(load_config(path, options), compared, runs, metric, root, command, smoke, screen.console)
+
+
+def runs_folder(config: Path, work_dir: str | Path = "", smoke: bool = False) -> Path:
+    """Of a comparison's runs and numbers."""
+    return Path(work_dir or f"work_dirs/compare_{config.stem}" + ("_smoke" if smoke else ""))
+
+
+def checked_metric(compared: Sequence[Arm], metric: str) -> str:
+    """What the finding is about; `ValueError` or `KeyError` where the arms cannot be compared, or asked what the config asks them."""
+    for arm in compared:
+        tested, node = arm.tested()
+        check_questions(tested)
+        # an ensemble has no map of its own, and no picture is made of who answers beside the student
+        asked = not arm.run or node in (tested.get("compare") or {}).get("attention", {})
+        if asked and node in tested.distiller.branches:
+            check_attention(tested, node)
+    check_comparable(compared)
+    return chosen_metric(compared, metric)
 
 
 def conclude(
@@ -186,10 +196,6 @@ def run_named(
     """One arm by its name, as a process of its own must make it anew; its folder."""
     (arm,) = [arm for arm in make_arms(path, options) if arm.name == name]
     return run_arm(arm, seed, root, {teacher: done[run_key(teacher, seed)] for teacher in arm.loads.values()}, settings, display).folder
-
-
-def run_key(arm: str, seed: int) -> str:
-    return f"{arm}, seed {seed}"
 
 
 def on_same_rows(runs: Mapping[str, list[ArmRun]], console: Console) -> dict[str, list[ArmRun]]:

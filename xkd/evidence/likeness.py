@@ -25,7 +25,7 @@ NUM_ROWS = 256
 def likeness(arms: Mapping[str, Arm], runs: Mapping[str, list[ArmRun]]) -> dict[str, tuple[float, float]]:
     """CKA of each pair of readings that the distilled student's terms compare, for the student alone and the distilled one, first seed."""
     arm = arms["distilled"]
-    config = arm.config()
+    config, _ = arm.tested()
     taught_by = {name: source for name, source in arm.teachers.items() if source in runs}
     pairs = tap_pairs(config, arm.branch, set(taught_by))
     if not pairs:

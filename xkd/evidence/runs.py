@@ -21,12 +21,17 @@ from xkd.files import write_atomically
 def run_arm(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settings: Mapping[str, Any], display: Display) -> ArmRun:
     """Train and test one arm with one seed, or take what an earlier call has finished with the same config, data and teachers."""
     folder = train_arm(arm, seed, root, done, settings, display)
+    ask(arm, folder, seed)
+    return read_run(arm, folder)
+
+
+def ask(arm: Arm, folder: Path, seed: int) -> None:
+    """Test what is trained, unless its answers are there."""
     answers = answers_file(arm, folder)
     if not answers.is_file():
         config, branch = arm.tested()
         student = load_student(config, str(folder / "best.pth"), branch)
         write_atomically(answers, to_bytes(answer(config, student, seed)))
-    return read_run(arm, folder)
 
 
 def answers_file(arm: Arm, folder: Path) -> Path:
@@ -64,3 +69,7 @@ def arm_folder(arm: Arm, seed: int, root: Path, done: Mapping[str, Path], settin
     for branch in arm.loads:
         config.distiller.branches[branch].weights.pop("path", None)
     return folder_of(config, root / (arm.run or arm.name), seed, [done[teacher].name for teacher in arm.loads.values()], settings)
+
+
+def run_key(arm: str, seed: int) -> str:
+    return f"{arm}, seed {seed}"

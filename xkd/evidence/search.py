@@ -23,12 +23,12 @@ from xkd.engine.use import check_answers, export
 from xkd.evidence.afford import Field, afford
 from xkd.evidence.arms import teacher_arms
 from xkd.evidence.candidates import candidates_of
-from xkd.evidence.compare import check_room, run_all, run_key
+from xkd.evidence.compare import check_room, run_all
 from xkd.evidence.found import Finalist, Found, Full, as_json
 from xkd.evidence.halving import Ran, Rung, epochs_of_rungs, halve
 from xkd.evidence.page.search import as_table, sentence, write_search_page
 from xkd.evidence.rungs import Ground, arm_of, read_ran, run_rung
-from xkd.evidence.runs import read_run
+from xkd.evidence.runs import read_run, run_key
 from xkd.evidence.timings import Budget
 from xkd.files import write_atomically
 from xkd.statistics import Comparison, TestRun
