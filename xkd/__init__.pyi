@@ -27,6 +27,7 @@ from .ensembles import (
     Gated as Gated,
     Mean as Mean,
     MinLogit as MinLogit,
+    Only as Only,
     Specialists as Specialists,
 )
 from .evidence.compare import compare as compare
@@ -95,6 +96,7 @@ from .losses import (
     ModalityDiscriminator as ModalityDiscriminator,
     NormalizedDistance as NormalizedDistance,
     PixelL1 as PixelL1,
+    PODFlat as PODFlat,
     ReviewKD as ReviewKD,
     ScaleInvariantLog as ScaleInvariantLog,
     SigmoidKD as SigmoidKD,

@@ -8,7 +8,7 @@ from torch import Tensor
 from trained import distiller_with, value_of_a_step
 
 from xkd.graph.term import Term
-from xkd.losses import POD
+from xkd.losses import POD, PODFlat
 from xkd.projectors import Conv1x1
 
 
@@ -91,3 +91,12 @@ def test_what_cannot_be_compared_is_named() -> None:
             POD()(maps(2, 3), maps(2, 3))
         with pytest.raises(ValueError, match="POD compares 2 positions or more"):
             POD()(maps(2, 3, 1, 1), maps(2, 3, 4, 4))
+
+
+def test_the_flat_part_is_one_minus_the_cosine_of_pooled_features() -> None:
+    student, teacher = maps(3, 4, 2, 2), maps(3, 4, 5, 5)
+    cosine = torch.cosine_similarity(student.mean((2, 3)), teacher.mean((2, 3)))
+    assert_agree(PODFlat()(student, teacher), (1 - cosine).mean(), student)
+    assert PODFlat()(student.mean((2, 3)), 3 * student.mean((2, 3))).item() == pytest.approx(0, abs=1e-12)
+    with pytest.raises(ValueError, match=r"PODFlat compares as many features of the same rows, got \(3, 4\) and \(3, 5\)"):
+        PODFlat()(torch.ones(3, 4), torch.ones(3, 5))

@@ -4,8 +4,9 @@
 at least one in each. A further parameter named `target` asks for the labels of the batch (`unlabelled` then is the way for rows without),
 one named `reading` for the reading that the module's own `reading` names. Each gives one tensor of the readings' shape; where they are
 logits, logits again, so that a loss and its temperature need no change. What is absent has no weight. A module may say `of_classes` (it
-mixes the probabilities of classes of which one is right), `least` (how few sources it can serve), `trained` (readings that must be of a
-branch that learns), and have `bind` (see `Bound`).
+mixes the probabilities of classes of which one is right), `least` and `most` (how few and how many sources it can serve), `trained`
+(readings that must be of a branch that learns), and have `bind` (see `Bound`). One that has `classes_of` (see `OfClasses`) gives columns of
+other classes than its sources have.
 """
 
 from xkd.ensembles.confidence import Confidence
@@ -13,6 +14,7 @@ from xkd.ensembles.entropy import Entropy
 from xkd.ensembles.gated import Gated
 from xkd.ensembles.mean import Mean
 from xkd.ensembles.min_logit import MinLogit
+from xkd.ensembles.only import Only
 from xkd.ensembles.specialists import Specialists
 
-__all__ = ["Confidence", "Entropy", "Gated", "Mean", "MinLogit", "Specialists"]
+__all__ = ["Confidence", "Entropy", "Gated", "Mean", "MinLogit", "Only", "Specialists"]

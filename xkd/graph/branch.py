@@ -21,7 +21,7 @@ from xkd.graph.class_map import ClassMap
 from xkd.graph.example import example_batch
 from xkd.graph.explanation import GradCAM, map_of_scores, the_one, watched
 from xkd.graph.inputs import WHOLE, Eaten, Food, Input, placed, those
-from xkd.graph.weights import EMA, Checkpoint, Random, Weights
+from xkd.graph.weights import EMA, ByClass, Checkpoint, Random, Weights
 from xkd.projectors import Projector
 from xkd.taps import Tap, Taps, find_module
 from xkd.tasks.task import Task, checked
@@ -90,8 +90,7 @@ class Branch(nn.Module):
         statistics = load_changed(model, view, weights, self.changes, self.eats.size_of(view))
         for name, values in zip(("mean", "std"), statistics, strict=True):
             if len(values) != view.modality.channels:  # would broadcast
-                legal = f"the sensor of view '{view.name}' has {view.modality.channels}"
-                raise ValueError(f"the weights normalise {len(values)} channels, {legal}")
+                raise ValueError(f"the weights normalise {len(values)} channels, that of view '{view.name}' has {view.modality.channels}")
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
         self.class_map = class_map  # of a network that knows other classes than the task
         self.taps = Taps(model, taps or {})
@@ -218,7 +217,6 @@ class Branch(nn.Module):
 
     def call(self, network: Callable[[Tensor], Any], images: Shaped[Tensor, "b c h w"], batch: Batch, task: Task) -> Tensor:
         """The output for images in the sensor's unit, by the model itself or by what stands in for it, such as its taps."""
-
         own = self.task_in(task)
 
         def answer(inputs: Tensor) -> Any:
@@ -237,7 +235,7 @@ class Branch(nn.Module):
 
         `mask_size` is that of the masks, where it is not the view's: outputs of pixels are on their grid.
         """
-        self._check_classes(self.task_in(task))
+        self._bind_classes(self.task_in(task))
         batch = example_batch([self.view], task, rows, self.mean.device, mask_size)
         training = self.training
         self.eval()
@@ -273,12 +271,14 @@ class Branch(nn.Module):
                 " does not learn: read the tap itself, or put the head's layers into the network"
             )
 
-    def _check_classes(self, task: Task) -> None:
+    def _bind_classes(self, task: Task) -> None:
         """Outputs in another order would teach nonsense; a learning branch may get a new classifier, and features have no order."""
+        expected = task.names if self.class_map is None else self.class_map.own
+        if isinstance(self.weights, ByClass):
+            self.weights.take(self.model, expected)
         if not self.frozen or not task.names or not isinstance(self.weights, Checkpoint):
             return
-        trained, expected = self.weights.classes(), task.names if self.class_map is None else self.class_map.own
-        if trained and trained != expected:
+        if (trained := self.weights.classes()) and trained != expected:
             raise ValueError(
                 f"{self.weights.path} was trained on {task.noun} {list(trained)}, "
                 f"{'the task' if self.class_map is None else 'its class_map'} has {list(expected)}: state which means which with"

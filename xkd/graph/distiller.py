@@ -206,7 +206,7 @@ class Distiller(nn.Module):
         readings = self._readings(captures, batch)
         wiring.check_eaten(dict(self.branches.items()), readings, self.task)
         for name in self._joins:
-            readings = self.ensembles[name].bind(name, readings, nodes.task_of(f"{name}.{wiring.OUTPUT}"))
+            readings = self.ensembles[name].bind(name, readings, nodes.sources_task(name))
         wiring.check_learned(dict(self.ensembles.items()), dict(self.terms.items()))
         for name, term in self.terms.items():
             self._bind_term(name, term, readings, batch)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from xkd.ensembles.bound import Bound
+from xkd.ensembles.bound import Bound, OfClasses
 from xkd.graph.reading import BATCH, Reading, Readings
 from xkd.losses.precision import widen
 from xkd.tasks.task import Task
@@ -25,7 +25,7 @@ class Ensemble(nn.Module):
     precision is widened to float32, autocast is off, as in a term.
 
     `by` is a module called as `by(readings, there)`, see `xkd.ensembles`: `Mean()`, `Entropy()`, `Confidence()`, `MinLogit()`,
-    `Gated(reading)`, `Specialists(...)`, or your own. Raises `ValueError` for sources that it cannot serve.
+    `Gated(reading)`, `Specialists(...)`, `Only(classes)`, or your own. Raises `ValueError` for sources that it cannot serve.
     """
 
     def __init__(self, of: tuple[str, ...], by: nn.Module, need: Literal["any", "all"] = "any") -> None:
@@ -35,7 +35,9 @@ class Ensemble(nn.Module):
         if need not in ("any", "all"):
             raise ValueError(f"an ensemble's need is 'any' or 'all' of its sources, got {need!r}")
         self.of, self.by, self.need = tuple(of), by, need
-        least, way = max(1, getattr(by, "least", 1)), type(by).__name__
+        least, most, way = max(1, getattr(by, "least", 1)), getattr(by, "most", len(self.of)), type(by).__name__
+        if len(self.of) > most:
+            raise ValueError(f"{way} takes {most} source, got {list(self.of)}")
         if len(self.of) < least:
             raise ValueError(f"{way} combines {least} sources or more, got {list(self.of)}{'' if self.of else ': name some in of='}")
         for name in self.of:
@@ -54,6 +56,10 @@ class Ensemble(nn.Module):
     def readings(self) -> tuple[str, ...]:
         """All that must be read to make this one."""
         return self.of + self.asked
+
+    def meaning(self, task: Task) -> Task:
+        """What its output means, its sources' being of `task`: the same, unless its way to combine has other classes."""
+        return task.among(self.by.classes_of(task.names)) if isinstance(self.by, OfClasses) else task
 
     def join(self, name: str, readings: Readings) -> Readings:
         """The readings of a step with this node's, as `name`."""
@@ -88,10 +94,11 @@ class Ensemble(nn.Module):
     def _none(self, sources: list[Tensor]) -> Tensor:
         """Where no row counts; distributed training sees every parameter all the same."""
         attached = [sum((tensor.sum() * 0 for tensor in (*sources, *self.parameters())), sources[0].new_zeros(()))]
-        return attached[0].expand(sources[0].shape)
+        rows, columns, *grid = sources[0].shape
+        return attached[0].expand(rows, self.shape[0] if self.shape else columns, *grid)
 
     def bind(self, name: str, readings: Readings, task: Task) -> Readings:
-        """The dry run of this node: do its sources fit together? `ValueError` names them, their shapes and what would fit."""
+        """The dry run of this node, whose sources answer by `task`: do they fit together? `ValueError` names them, and what would fit."""
         shapes = [tuple(readings[source].shape[1:]) for source in self.of]
         told = " and ".join(f"{source} {shape}" for source, shape in zip(self.of, shapes, strict=True))
         where = f"ensemble '{name}' cannot combine {told}"
@@ -117,9 +124,10 @@ class Ensemble(nn.Module):
             ) from error
         finally:
             self.train(training)
-        if joined[f"{name}.output"].shape != readings[self.of[0]].shape:
-            raise ValueError(f"{where}: {type(self.by).__name__} gives {tuple(joined[f'{name}.output'].shape[1:])}, not their shape")
-        self.shape = shapes[0]
+        shape = (len(self.meaning(task).names), *shapes[0][1:]) if isinstance(self.by, OfClasses) else shapes[0]
+        if (given := tuple(joined[f"{name}.output"].shape[1:])) != shape:
+            raise ValueError(f"{where}: {type(self.by).__name__} gives {given}, not {'their shape' if shape == shapes[0] else shape}")
+        self.shape = shape
         return joined
 
     def _check_classes(self, where: str, shape: tuple[int, ...], task: Task) -> None:

@@ -25,11 +25,18 @@ class Nodes:
     task: Task
 
     def task_of(self, reading: str) -> Task:
-        """Of a branch's reading its own task, or the run's; of an ensemble's that of its first source."""
+        """Of a branch's reading its own task, or the run's; of an ensemble's what it says, its sources' being that of the first."""
         node = Reading.parse(reading).branch
         if node in self.ensembles:
-            return self.task_of(self.ensembles[node].of[0])
+            try:
+                return self.ensembles[node].meaning(self.sources_task(node))
+            except ValueError as error:
+                raise ValueError(f"ensemble '{node}': {error}") from error
         return self.branches[node].task_in(self.task) if node in self.branches else self.task
+
+    def sources_task(self, ensemble: str) -> Task:
+        """What an ensemble's sources answer by; that they agree is asked elsewhere."""
+        return self.task_of(self.ensembles[ensemble].of[0])
 
     def several(self, reading: str) -> bool:
         """Whether a row has several answers."""
@@ -125,7 +132,8 @@ def _check_order(name: str, term: Term, nodes: Nodes) -> None:
             if set(ours) & set(theirs) and ours[-shared:] != theirs[-shared:]:
                 raise ValueError(
                     f"term '{name}' compares '{one}' of {list(ours)} with '{other}' of {list(theirs)} by their places: the same classes in"
-                    " the same order, and what one of them has more, such as the background, before them"
+                    " the same order, and what one of them has more, such as the background, before them; scores of some classes alone are"
+                    f" Ensemble(of=('{one}',), by=Only(classes=...))"
                 )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from xkd.batch import View
 from xkd.graph.channels import Policy, Statistics, each_frame, frame_channels, of_range, spread, with_channels
 from xkd.graph.folders import find_weights, is_backbone, statistics_of
+from xkd.graph.growth import class_rows, grow
 from xkd.graph.state_dicts import FOUND, fit, load_counted, load_file, unlike
 from xkd.graph.timm_weights import classifiers, donor_of, inside, resized, timm_part
 from xkd.taps import layers_of
@@ -24,6 +25,14 @@ class Weights(Protocol):
     """Fills a model and says with which statistics its input was normalised when the weights were learned."""
 
     def load(self, model: nn.Module, view: View) -> Statistics: ...
+
+
+@runtime_checkable
+class ByClass(Protocol):
+    """Weights of which some go by the names of classes, which a branch knows in its dry run."""
+
+    def take(self, model: nn.Module, classes: Sequence[str]) -> None:
+        """Fill what is of classes, the model's outputs being `classes`; `ValueError` where they do not fit."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,10 @@ class Checkpoint:
     with a prefix ("module.", "state_dict_ema."), the keys of dicts around them counted in; it is found, or stated where several fit.
     `channels` is as in `Pretrained`; a timm network's positions are resized to the model's image size.
 
+    `grows=True` is for a network that goes on to learn further classes: the classifier's rows of a run's classes are taken by their names,
+    whatever their places, and new classes keep what the constructor gave them. Each of the file's classes is one of the task's, or is
+    among `forgets`.
+
     A run of xkd knows with which statistics its images were normalised, a Hugging Face folder too; for a plain state dict state it:
     `mean` and `std` have a value per channel, or one for all, in the sensor's `unit` or as shares of its range ("0..1", what 8-bit images
     are after division by 255). Without them the data set's own are taken, which is logged.
@@ -141,8 +154,12 @@ class Checkpoint:
     std: Sequence[float] = ()
     unit: Literal["sensor", "0..1"] = "sensor"
     channels: Policy = "refuse"
+    grows: bool = False
+    forgets: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        if self.forgets and not self.grows:
+            raise ValueError(f"{self.path}: forgets={tuple(self.forgets)} is for a classifier that grows=True")
         if len(self.mean) != len(self.std) or any(value <= 0 for value in self.std):
             raise ValueError(f"{self.path}: mean and std have as many values, std above 0; got {self.mean} and {self.std}")
         if self.unit not in ("sensor", "0..1") or (self.unit == "0..1" and not self.mean):
@@ -167,8 +184,28 @@ class Checkpoint:
             own = model.state_dict()
             model = model if 2 * sum(name in state for name in own) > len(own) else inside(model)
             may_miss += [f"{name}.*" for name in classifiers(getattr(model, "pretrained_cfg", {}))]
+        if self.grows:
+            rows = class_rows(model, state, len(self._known_classes()), self.path)
+            state, may_miss = {name: of for name, of in state.items() if name not in rows}, may_miss + rows
         load_counted(model, with_channels(state, model.state_dict(), channels, self.channels), may_miss, self.path)
         return self._statistics(view, known, channels)
+
+    def take(self, model: nn.Module, classes: Sequence[str]) -> None:
+        """The classifier's rows of the file's classes, where it `grows`, to their places among `classes`; new ones stay as they are."""
+        if self.grows:
+            known, content = self._known_classes(), load_file(find_weights(self.path))
+            state, _ = self._branch(content, self.branch or content["meta"]["xkd"]["student"])
+            if not any(name in state for name in model.state_dict()):
+                model = layers_of(model)
+            names = class_rows(model, state, len(known), self.path)
+            grow(model, {name: state[name] for name in names}, known, list(classes), self.forgets, self.path)
+
+    def _known_classes(self) -> list[str]:
+        if not (known := list(self.classes())):
+            raise ValueError(
+                f"{self.path} names no classes, and grows=True takes what it knows by their names: use a run that has learned some"
+            )
+        return known
 
     def _is_backbone(self, run: Mapping[str, Any] | None) -> bool:
         return is_backbone(self.path) if run is None else run.get("classes") == []

@@ -38,7 +38,7 @@ from xkd.losses.ofa import OFA
 from xkd.losses.ofd import OFD
 from xkd.losses.pixel_l1 import PixelL1
 from xkd.losses.pkt import PKT
-from xkd.losses.pod import POD
+from xkd.losses.pod import POD, PODFlat
 from xkd.losses.review_kd import ReviewKD
 from xkd.losses.rkd import RKD
 from xkd.losses.scale_invariant_log import ScaleInvariantLog
@@ -90,6 +90,7 @@ __all__ = [
     "MaskedFeature",
     "ModalityDiscriminator",
     "NormalizedDistance",
+    "PODFlat",
     "PixelL1",
     "ReviewKD",
     "ScaleInvariantLog",

@@ -3,7 +3,8 @@
 Douillard et al., "PODNet: Pooled Outputs Distillation for Small-Tasks Incremental Learning", ECCV 2020, arXiv:2004.13513, POD-spatial
 (equation 4), as in the authors' code: activations are squared, sums over the width (B, C, H) and over the height (B, C, W) are put into one
 vector per row of the batch and divided by its length, distances are Euclidean and *not* squared, and pairs of maps are averaged
-(the paper has a sum). Weight 3 there, times the root of (all classes / new classes) in a lifelong run.
+(the paper has a sum). POD-flat, the other part of their loss, is in their code one minus the cosine of the features before the classifier.
+Weights there: 3 and 1, times the root of (all classes / new classes) in a lifelong run.
 """
 
 from __future__ import annotations
@@ -34,6 +35,21 @@ class POD(nn.Module):
     ) -> Float[Tensor, ""]:
         distances = [_distance(*pair) for pair in pairs_of("POD", student, teacher)]
         return torch.stack(distances).mean()
+
+
+class PODFlat(nn.Module):
+    """One minus the cosine, 0 to 2, of features (B, D), or of maps (B, D, H, W) averaged over positions; mean over rows.
+
+    Zero if proportional. Both sides have equal features.
+    """
+
+    @in_float32
+    def forward(self, student: Float[Tensor, "b *features"], teacher: Float[Tensor, "b *others"]) -> Float[Tensor, ""]:
+        if student.ndim not in (2, 4) or teacher.ndim not in (2, 4) or student.shape[:2] != teacher.shape[:2]:
+            shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
+            raise ValueError(f"PODFlat compares as many features of the same rows, got {shapes}; give the term a projector")
+        one, other = (of_length_one(reading.flatten(2).mean(2) if reading.ndim == 4 else reading) for reading in (student, teacher))
+        return (1 - (one * other).sum(1)).mean()
 
 
 def _distance(student: Float[Tensor, "b c h w"], teacher: Float[Tensor, "b c i j"]) -> Float[Tensor, ""]:

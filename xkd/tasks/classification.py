@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,9 @@ class Classification(Task):
         if why and annotation.kind == "label" and set(self.classes) < set(annotation.names):
             why += f"; where classes come in stages, the dataset says which there are so far: known={self.classes}"
         return why
+
+    def among(self, names: Sequence[str]) -> Classification:
+        return replace(self, classes=tuple(names))
 
     def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k"]:
         output = model(images)

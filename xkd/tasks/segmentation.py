@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -84,6 +84,9 @@ class Segmentation(Task):
     @property
     def exclusive(self) -> bool:
         return True
+
+    def among(self, names: Sequence[str]) -> Segmentation:
+        return replace(self, classes=tuple(names))
 
     def call(self, model: Callable[[Tensor], Any], images: Float[Tensor, "b c h w"], batch: Batch) -> Float[Tensor, "b k y x"]:
         output = model(images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
@@ -99,6 +99,10 @@ class Task(Protocol):
     def of_labels(cls, annotation: Annotation) -> Task | None:
         """The task of whole images that are labelled so; None where this is not the one."""
         return None
+
+    def among(self, names: Sequence[str]) -> Task:
+        """The same question of some of the names alone, which are an output's channels then; `ValueError` for a task that has no such."""
+        raise ValueError(f"{type(self).__name__} cannot be asked of some of its {self.noun} alone: that is for scores of classes")
 
     def misfit(self, annotation: Annotation, where: str) -> str:
         """Why rows that are annotated so, in the manifest `where`, cannot be learned from by this task, "" where they can."""
