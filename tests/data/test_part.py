@@ -68,7 +68,7 @@ class TestExemplars:
         keeps = {"type": Exemplars, "classes": ("blank",), "per_class": 2}
         told = {"type": PairedDataset, "root": str(tiny_dataset), "split": "train", "views": [view], "augment": make(tiny_dataset).augment}
         section = {"batch_size": 2, "dataset": {**told, "classes": ("bar",), "exemplars": keeps}}
-        rows = [[row.id for row in build_loader(section, seed).dataset.rows] for seed in (0, 0, 1)]  # type: ignore[attr-defined]
+        rows = [[row.id for row in build_loader(section, seed).dataset.rows] for seed in (0, 0, 1)]
         assert rows[0] == rows[1] != rows[2]
 
     def test_chosen_ones_are_the_first_that_are_named(self, tiny_dataset: Path) -> None:

@@ -52,21 +52,21 @@ def answers(model: nn.Module, distiller: Distiller) -> tuple[Tensor, Tensor]:
 
 def test_old_classes_answer_bit_for_bit_wherever_they_stand_and_new_ones_begin_afresh(tmp_path: Path) -> None:
     was, now = network(2), network(4, seed=1)
-    fresh = now.fc.weight.clone()  # type: ignore[union-attr,operator]
+    fresh = now.fc.weight.clone()
     distiller = grown(learned(tmp_path / "run.pth", ("rust", "blight"), was), ("healthy", "blight", "rust", "miner"), now)
     old, new = answers(was, distiller)
     assert torch.equal(new[:, [2, 1]], old)
-    assert torch.equal(now.fc.weight[[0, 3]], fresh[[0, 3]])  # type: ignore[union-attr,index]
+    assert torch.equal(now.fc.weight[[0, 3]], fresh[[0, 3]])
 
 
 def test_a_class_may_be_forgotten_and_another_take_its_place(tmp_path: Path) -> None:
     was, now = network(3), network(3, seed=1)
-    fresh = now.fc.weight[2].clone()  # type: ignore[union-attr,index]
+    fresh = now.fc.weight[2].clone()
     path = learned(tmp_path / "run.pth", TASK.classes, was)
     distiller = grown(path, ("rust", "healthy", "miner"), now, forgets=("blight",))
     old, new = answers(was, distiller)
     assert torch.equal(new[:, :2], old[:, [1, 0]])
-    assert torch.equal(now.fc.weight[2], fresh)  # type: ignore[union-attr,index]
+    assert torch.equal(now.fc.weight[2], fresh)
 
 
 def test_a_network_in_a_wrapper_grows_too(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ class Exemplars:
     def _chosen(self, name: str, rows: Sequence[Row], where: str) -> Sequence[str]:
         if name not in self.rows:
             raise ValueError(
-                f"{where}: exemplars by herding of class '{name}' are not chosen yet: xkd train does it before it trains; in a loop of your"
-                " own give Exemplars(rows={class: ids}), or use by='drawn'"
+                f"{where}: exemplars by herding of class '{name}' are not chosen yet: xkd train does it before it trains (the config in its"
+                " folder has them); in a loop of your own give Exemplars(rows={class: ids}), or use by='drawn'"
             )
         chosen = self.rows[name][: self.per_class]
         if gone := sorted(set(chosen) - {row.id for row in rows}):

@@ -45,6 +45,7 @@ from xkd.engine.broken_rows import BrokenRowsHook
 from xkd.engine.checks import check_together
 from xkd.engine.config import as_plain, load_config, settle
 from xkd.engine.describe import describe, heard, measure_teachers, print_rows
+from xkd.engine.exemplars import drawn_instead, with_exemplars
 from xkd.engine.gradient_log import GradientHook
 from xkd.engine.hooks import SETTINGS, PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints, find_last
 from xkd.engine.interval import IntervalInfoHook
@@ -132,6 +133,8 @@ def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> 
         first = partial(_first, display, run)
         config = with_trained(config, Path(run.store), run.seed, {"amp": run.amp}, first, console.print)
     last = find_last(work_dir, console) if run.resume else None
+    tell = partial(console.print, markup=False)
+    config = drawn_instead(config) if run.smoke else with_exemplars(config, work_dir, last, run.seed, tell)
     if last and not run.smoke:
         config = resumed(config, last, run.amp, console)
     cache = cache_of(config)

@@ -194,7 +194,8 @@ class Checkpoint:
         """The classifier's rows of the file's classes, where it `grows`, to their places among `classes`; new ones stay as they are."""
         if self.grows:
             known, content = self._known_classes(), load_file(find_weights(self.path))
-            state, _ = self._branch(content, self.branch or content["meta"]["xkd"]["student"])
+            run = content["meta"]["xkd"]
+            state, _ = self._branch(content, self.branch or run["student"], run.get("shared", {}))
             if not any(name in state for name in model.state_dict()):
                 model = layers_of(model)
             names = class_rows(model, state, len(known), self.path)
