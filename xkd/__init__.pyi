@@ -5,6 +5,7 @@ from .builder import build as build
 from .changes import Folded as Folded, Rounded as Rounded
 from .data.annotations import Labels as Labels, Masks as Masks
 from .data.augment import Augment as Augment
+from .data.blank import Blank as Blank
 from .data.boxes import Boxes as Boxes
 from .data.cache import TeacherCache as TeacherCache
 from .data.exemplars import Exemplars as Exemplars
@@ -84,17 +85,21 @@ from .losses import (
     SP as SP,
     VID as VID,
     WKD as WKD,
+    Activation as Activation,
     AttentionCosine as AttentionCosine,
     AttentionKL as AttentionKL,
     BinaryCrossEntropy as BinaryCrossEntropy,
     CrossEntropy as CrossEntropy,
     EdgeSmoothL1 as EdgeSmoothL1,
+    EvenClasses as EvenClasses,
     FitNet as FitNet,
     GaussianNLL as GaussianNLL,
     MaskedFeature as MaskedFeature,
     MaskEnergy as MaskEnergy,
     ModalityDiscriminator as ModalityDiscriminator,
     NormalizedDistance as NormalizedDistance,
+    NormStatistics as NormStatistics,
+    OwnClass as OwnClass,
     PixelL1 as PixelL1,
     PODFlat as PODFlat,
     ReviewKD as ReviewKD,
@@ -111,6 +116,7 @@ from .modalities import (
     Depth as Depth,
     LiDAR as LiDAR,
     Multispectral as Multispectral,
+    Noise as Noise,
     Thermal as Thermal,
 )
 from .modality import Modality as Modality, Stack as Stack
@@ -118,6 +124,7 @@ from .networks import (
     DenseDetector as DenseDetector,
     Enlarged as Enlarged,
     Frames as Frames,
+    Generator as Generator,
     Logits as Logits,
     PixelDecoder as PixelDecoder,
     Volume as Volume,

@@ -62,7 +62,7 @@ class Annotation:
     """What a row's target says of `names`, by its kind.
 
     Which one it is ("label"), which of them are there ("labels"), a number of each ("numbers"), where each of them is ("boxes"), which
-    one each pixel shows ("pixels"), or a number of each for every pixel ("quantities").
+    one each pixel shows ("pixels"), or a number of each for every pixel ("quantities"). Of "nothing" there are no names.
     """
 
     kind: str

@@ -104,6 +104,14 @@ class Shrinks(Protocol):
 
 
 @runtime_checkable
+class Makes(Protocol):
+    """A modality that no file holds: every row has it, drawn for each (row, draw)."""
+
+    def make(self, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+        """(H, W, C) of `size`."""
+
+
+@runtime_checkable
 class Portable(Protocol):
     """A sensor whose ordinary files an exported folder's `run.py` can read, without xkd."""
 
@@ -207,6 +215,8 @@ class Stack:
         names = [sensor.name for sensor in self.sensors]
         if len(names) < 2 or len(set(names)) < len(names):
             raise ValueError(f"a stack has two sensors or more, of different names; got {names}")
+        if made := [sensor.name for sensor in self.sensors if isinstance(sensor, Makes)]:
+            raise ValueError(f"a stack is of sensors that have files, and '{made[0]}' has none: give it a view of its own")
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from xkd.geometry import IDENTITY, Matrix
 
 _GEOMETRY: Final = crc32(b"geometry")
 _WINDOW: Final = crc32(b"window")
+_DRAWS: Final = 2**32
 _MOMENT: Final = crc32(b"moment")
 
 
@@ -47,6 +48,10 @@ class Draws:
     def jitter(self, row: Row, draw: int, view: View) -> np.random.Generator | None:
         """For the photometry of a view, None where none is varied."""
         return self._rng(row, draw, crc32(b"view " + view.name.encode())) if draw != NO_DRAW and self.augment.jitter > 0 else None
+
+    def made(self, row: Row, draw: int, view: View) -> np.random.Generator:
+        """For a view that no file holds, without a draw too."""
+        return self._rng(row, draw % _DRAWS, crc32(b"made " + view.name.encode()))
 
     def _rng(self, row: Row, draw: int, stream: int) -> np.random.Generator:
         key = [self.seed, crc32(row.id.encode()), draw, stream]

@@ -18,7 +18,7 @@ def frame_shape(manifest: Manifest, row: Row, readings: dict[str, Any]) -> tuple
     if not manifest.pairs.same_size and manifest.pairs.size is not None:
         width, height = manifest.pairs.size
         return height, width
-    return next(iter(sizes.values()))
+    return next(iter(sizes.values()), (1, 1))  # of a row without files, which has no frame
 
 
 def crop_of(manifest: Manifest, row: Row, shape: tuple[int, ...]) -> Box:

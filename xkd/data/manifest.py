@@ -132,6 +132,12 @@ def data_root(root: str) -> Path:
     return path if path.is_absolute() else Path(os.environ.get("XKD_DATA_ROOT", "data")).absolute() / path
 
 
+def manifest_files(section: Mapping[str, Any]) -> list[Path]:
+    """What says which rows a dataset of a config serves; of one without files, such as `Blank`, there are none."""
+    root = section.get("root")
+    return [data_root(root) / f"manifest.{kind}" for kind in ("csv", "toml")] if isinstance(root, str) else []
+
+
 def find_dataset(name: str) -> str:
     """The root of what a person calls a data set: a folder from where they are, or a name below XKD_DATA_ROOT; else `FileNotFoundError`."""
     folder = Path(name).expanduser()

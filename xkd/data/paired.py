@@ -33,14 +33,14 @@ from xkd.data.region import positive_names, read_codes, region
 from xkd.data.request import check_boxed, check_choice, check_classes, check_draws, check_fractions, check_gaps, check_views, check_windows
 from xkd.data.rows import Row
 from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
-from xkd.data.shots import check_files, has
+from xkd.data.shots import check_files, has, is_made
 from xkd.data.shuffle import Shuffle
 from xkd.data.supervisor import measured_by, nothing_seen, placed, seen_by, supervisor_of, view_named
 from xkd.data.targets import annotation_of, check_target, labelled_by, pixel_target, targets_of, unknown_pixels
 from xkd.data.windows import MIDDLE, Windows
 from xkd.geometry import Box, Matrix
 from xkd.modalities.raster import warp
-from xkd.modality import filled
+from xkd.modality import Makes, filled
 
 
 class PairedDataset(Dataset[Sample]):
@@ -70,7 +70,7 @@ class PairedDataset(Dataset[Sample]):
 
     def __init__(  # noqa: PLR0913  # each is a key of a config; what belongs together is an object
         self,
-        root: str,
+        root: str | Manifest,
         split: str,
         views: Sequence[View],
         augment: Augment,
@@ -91,7 +91,7 @@ class PairedDataset(Dataset[Sample]):
         cache: bool = False,
         on_broken: Literal["stop", "skip"] = "stop",
     ) -> None:
-        self.manifest = Manifest.load(root)
+        self.manifest = root if isinstance(root, Manifest) else Manifest.load(root)
         self.split, self.views, self.augment, self.seed, self.target = split, tuple(views), augment, seed, target
         self.labels, self.masks, self.boxes, self.shuffle, self.windows = labels, masks, boxes, shuffle, windows
         self.gaps, self.cache, self.on_broken, self.part = gaps, cache, on_broken, SplitPart(classes, known, having, exemplars)
@@ -136,7 +136,7 @@ class PairedDataset(Dataset[Sample]):
             check_boxed(self.manifest, rows, self.augment)
         rows = self.masks.kept(self.labels.kept(rows, self.manifest.classes), self.manifest.classes)
         rows, left_out = self.part.left(rows, self.manifest)
-        shown = [view for view in self.views if view.name != view_named(self.target)] or self.views
+        shown = [view for view in self.views if view.name != view_named(self.target) and not is_made(view)] or self.views
         wanted = [view for view in shown if self.shuffle is None or view.name == self.shuffle.anchor]
         usable = [row for row in rows if any(has(row, view) for view in wanted)]
         names = " and no ".join(sorted({view.modality.name for view in wanted}))
@@ -200,7 +200,7 @@ class PairedDataset(Dataset[Sample]):
         teaches = [self._supervisor] if self._supervisor and row.labels is not None else []
         sources = {view.name: self.source(index, view) for view in (*self.views, *teaches)}
         seen = [view for view in self.views if view.name not in self._unread]
-        if not any(has(sources[view.name], view) for view in seen):
+        if not any(has(sources[view.name], view) and not is_made(view) for view in seen):
             seen = list(self.views)  # the frame is known from what is read
         seen += teaches
         # evaluation decodes whole files, as `xkd predict` does
@@ -262,6 +262,8 @@ class PairedDataset(Dataset[Sample]):
     def _sample_view(self, view: View, recordings: Recordings, source: Row, matrix: Matrix, row: Row, draw: int) -> Tensor:
         if not has(source, view):
             return torch.zeros((view.modality.channels, *view.size))
+        if isinstance(made := view.modality, Makes):
+            return as_tensor(made.make(view.size, self._draws.made(row, draw, view)))
         rng = self._draws.jitter(row, draw, view)
         images = []
         for sensor, image in placed(view, recordings, self.manifest, source, matrix):

@@ -13,7 +13,7 @@ from xkd.data.frame import crop_of
 from xkd.data.manifest import Manifest
 from xkd.data.registration import read_registered
 from xkd.data.rows import Row
-from xkd.data.shots import Reader, has, named
+from xkd.data.shots import Reader, has, is_made, named
 from xkd.geometry import Box, Matrix
 from xkd.modalities.clip import Clip
 from xkd.modalities.raster import shrink_of
@@ -55,7 +55,7 @@ class Files:
         read: dict[Key, Recording] = {}
         for view in views:
             row = sources[view.name]
-            for sensor in view.sensors if has(row, view) else ():
+            for sensor in view.sensors if has(row, view) and not is_made(view) else ():
                 key = (sensor, drawn_shot(self.manifest.root, row, sensor, moment))  # two views of one sensor share a read
                 if key not in read:
                     read[key] = self._recording(row, key, shrinks and not self.cache)

@@ -9,6 +9,7 @@ from xkd.data.augment import Augment
 from xkd.data.gaps import Gaps
 from xkd.data.manifest import Manifest
 from xkd.data.rows import ANY, SPLITS, Row
+from xkd.data.shots import is_made
 from xkd.modality import Modality, Scans
 
 
@@ -76,7 +77,7 @@ def check_views(manifest: Manifest, split: str, views: Sequence[View]) -> None:
     if not names or len(set(names)) < len(names):
         raise ValueError(f"views need different names, at least one; got {names}")
     for view in views:
-        if unknown := [sensor.name for sensor in view.sensors if sensor.name not in manifest.modalities]:
+        if unknown := [sensor.name for sensor in view.sensors if sensor.name not in manifest.modalities and not is_made(view)]:
             raise KeyError(f"{manifest.root}: view '{view.name}' wants modality '{unknown[0]}'; it has {sorted(manifest.modalities)}")
 
 

@@ -10,12 +10,17 @@ from typing import Any
 
 from xkd.batch import View
 from xkd.data.rows import Row
-from xkd.modality import Modality, Shot
+from xkd.modality import Makes, Modality, Shot
+
+
+def is_made(view: View) -> bool:
+    """Whether the view is drawn, and no file holds it."""
+    return isinstance(view.modality, Makes)
 
 
 def has(row: Row, view: View) -> bool:
-    """Whether the row has every sensor of the view."""
-    return all(sensor.name in row.files for sensor in view.sensors)
+    """Whether the row has every sensor of the view; what is made, every row has."""
+    return is_made(view) or all(sensor.name in row.files for sensor in view.sensors)
 
 
 def shot_of(root: Path, row: Row, modality: Modality) -> Shot:

@@ -39,7 +39,8 @@ def _check_views(distiller: Distiller, loaders: Mapping[str, Any], by_terms: boo
     for split, branches in (("train", distiller.branches), ("val", judged)):
         views = {view.name: view for view in loaders[split].dataset.views}
         for name, branch in branches.items():
-            if branch.eats.of_view and branch.view != views.get(branch.view.name):
+            # what eats of another branch in training is measured on its view
+            if (branch.eats.of_view or (split == "val" and not by_terms)) and branch.view != views.get(branch.view.name):
                 raise ValueError(f"branch '{name}' takes {branch.view}; the {split} data provides {list(views.values())}")
     first, student = loaders["train"].dataset.views[0], distiller.student.view
     if distiller.task.grid and first.size != student.size:

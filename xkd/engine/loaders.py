@@ -25,6 +25,7 @@ from xkd.data.targets import can_be_mixed
 from xkd.engine.config import as_plain
 from xkd.engine.settings import NO_WORKERS, workers_of
 from xkd.graph.distiller import Distiller
+from xkd.hints import parameters
 
 
 def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] = (), draws: int = 0) -> DataLoader[Any]:
@@ -34,7 +35,7 @@ def build_loader(section: Any, seed: int, steps: int = 0, views: Sequence[View] 
     which labels, masks and sensors are kept and which pairs are shuffled, unless the section names seeds of its own.
     """
     plain = as_plain(section)
-    if plain["dataset"].get("split") == "train":
+    if plain["dataset"].get("split", "train") == "train":
         plain["dataset"] = _seeded(plain["dataset"], seed)
     if views:
         plain["dataset"] = with_views(plain["dataset"], views)
@@ -90,7 +91,8 @@ def _seeded(dataset: Mapping[str, Any], seed: int) -> dict[str, Any]:
     kinds = {"labels": Labels, "masks": Masks}
     kinds |= {name: kind for name, kind in (("gaps", Gaps), ("exemplars", Exemplars)) if dataset.get(name)}
     parts = {name: {"type": kind, "seed": seed, **dataset.get(name, {})} for name, kind in kinds.items()}
-    return {"seed": seed, **dataset, **parts}
+    takes = parameters(dataset["type"])
+    return {"seed": seed, **dataset, **{name: part for name, part in parts.items() if name in takes}}
 
 
 def build_distiller(section: Any, seed: int, smoke: bool = False) -> Distiller:

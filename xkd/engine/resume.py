@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.hooks import EarlyStoppingHook
 from rich.console import Console
 
-from xkd.data.manifest import data_root
+from xkd.data.manifest import data_root, manifest_files
 from xkd.engine.config import as_names, as_plain
 from xkd.engine.panel_hook import PanelHook
 from xkd.engine.sections import SECTIONS
@@ -51,8 +51,7 @@ def _manifests(config: Config) -> dict[str, str]:
     """What marks the content of the manifests that a run reads: labels, splits and numbers may change where no key does."""
     marks = {}
     for name in ("train_dataloader", "val_dataloader"):
-        root = ((config.get(name) or {}).get("dataset") or {}).get("root")
-        files = [data_root(root) / f"manifest.{kind}" for kind in ("csv", "toml")] if isinstance(root, str) else []
+        files = manifest_files((config.get(name) or {}).get("dataset") or {})
         if files and all(file.is_file() for file in files):
             marks[f"{name}.dataset (its manifest)"] = blake2b(b"".join(file.read_bytes() for file in files), digest_size=4).hexdigest()
     return marks

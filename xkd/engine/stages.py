@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 
 import xkd
-from xkd.data.manifest import data_root
+from xkd.data.manifest import manifest_files
 from xkd.engine.config import as_names, as_plain, checked, copied, override
 from xkd.engine.loaders import supervising
 from xkd.engine.outline import Outline
@@ -184,9 +184,8 @@ def fingerprint(config: Config, seed: int, teachers: Sequence[str], settings: Ma
     ours = sorted({"amp": False, "smoke": False, **settings}.items())
     digest = hashlib.sha256(f"{text} {seed} {list(teachers)} {ours} {xkd.__version__}".encode())
     for split in ("train", "val", "test"):
-        folder = data_root(config[f"{split}_dataloader"].dataset.root)
-        for name in ("manifest.csv", "manifest.toml"):
-            digest.update((folder / name).read_bytes())
+        for file in manifest_files(config[f"{split}_dataloader"].dataset):
+            digest.update(file.read_bytes())
     for file in _files_of_weights(sections["distiller"]["branches"]):
         digest.update(_content(file, (of := file.stat()).st_mtime_ns, of.st_size))
     return digest.hexdigest()

@@ -158,7 +158,10 @@ class Eats:
         if eaten is None:
             return Whole().food(view, batch, task, None)
         if (shape := tuple(eaten.reading.shape[1:])) != (wanted := (view.modality.channels, *view.size)):
-            raise ValueError(f"it eats '{self.reading}' {shape}, and images of its view '{view.name}' are {wanted}")
+            raise ValueError(
+                f"it eats '{self.reading}' {shape}, and images of its view '{view.name}' are {wanted}: let the maker make those, such as by"
+                f" Generator(view) with view '{view.name}', or give this branch a view of another size"
+            )
         return Food(those(scaled(eaten.reading, self.gradient), eaten.rows), eaten.rows)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from xkd.graph.branch import Branch
 from xkd.graph.ensemble import Ensemble
 from xkd.graph.explanation import TARGET
-from xkd.graph.inputs import Whole
 from xkd.graph.reading import Reading
 from xkd.graph.term import Term
 from xkd.graph.weights import Checkpoint
@@ -69,7 +68,7 @@ def _check_student(student: str, nodes: Nodes) -> None:
             f"the student '{student}' has a task of its own, {branch.own_task}, and what a run trains, tests and exports answers the run's,"
             f" {nodes.task}: leave its task= out, or name another student, {sorted(set(nodes.branches) - {student})}"
         )
-    if branch.eats != Whole():
+    if branch.eats.several:
         raise ValueError(f"the student '{student}' eats {branch.eats}, and is tested and exported on its whole view: leave its eats= out")
 
 

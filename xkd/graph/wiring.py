@@ -135,6 +135,7 @@ def ordered_branches(branches: Mapping[str, Branch]) -> list[str]:
 
 def check_eaten(branches: Mapping[str, Branch], readings: Readings, task: Task) -> None:
     """`ValueError` where what a branch eats, by the readings of the dry run, is not what its view is like."""
+    _check_one_sensor(branches)
     for name, branch in branches.items():
         if not branch.eats.of_view:
             of = branch.eats.reading
@@ -142,3 +143,17 @@ def check_eaten(branches: Mapping[str, Branch], readings: Readings, task: Task) 
                 branch.eats.food(branch.view, readings.batch, task, Eaten(readings[of], readings.there(of)))
             except ValueError as error:
                 raise ValueError(f"branch '{name}': {error}") from error
+
+
+def _check_one_sensor(branches: Mapping[str, Branch]) -> None:
+    """Whoever eats one reading takes it for images of one sensor."""
+    first: dict[str, str] = {}
+    for name, branch in branches.items():
+        if not branch.eats.of_view:
+            other = first.setdefault(branch.eats.reading, name)
+            ours, theirs = branch.view.modality, branches[other].view.modality
+            if ours != theirs:
+                raise ValueError(
+                    f"'{branch.eats.reading}' is eaten as images of {theirs.name} by '{other}' and of {ours.name} by '{name}': what is made"
+                    " for one sensor says nothing to a network on another; give both branches a view of the same sensor"
+                )

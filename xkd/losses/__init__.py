@@ -4,6 +4,7 @@ A further parameter named `target`, `mask` or `index` asks for that field of the
 given, in float32 or better (half precision is widened, autocast is off). A loss on relations among rows is 0 for a single one.
 """
 
+from xkd.losses.activation import Activation
 from xkd.losses.askd import ASKD
 from xkd.losses.at import AT
 from xkd.losses.attention_cosine import AttentionCosine
@@ -18,6 +19,7 @@ from xkd.losses.dicod import DICOD, SmoothedBoxes
 from xkd.losses.dist import DIST
 from xkd.losses.dkd import DKD
 from xkd.losses.edge_smooth_l1 import EdgeSmoothL1
+from xkd.losses.even_classes import EvenClasses
 from xkd.losses.fcos import FCOS
 from xkd.losses.fitnet import FitNet
 from xkd.losses.fsp import FSP
@@ -31,11 +33,13 @@ from xkd.losses.mgd import MGD
 from xkd.losses.mlkd import MLKD
 from xkd.losses.modality_discriminator import ModalityDiscriminator
 from xkd.losses.nkd import NKD
+from xkd.losses.norm_statistics import NormStatistics
 from xkd.losses.normalized_distance import NormalizedDistance
 from xkd.losses.nst import NST
 from xkd.losses.numbers import L1, MSE, GaussianNLL, SmoothL1, VarianceKD
 from xkd.losses.ofa import OFA
 from xkd.losses.ofd import OFD
+from xkd.losses.own_class import OwnClass
 from xkd.losses.pixel_l1 import PixelL1
 from xkd.losses.pkt import PKT
 from xkd.losses.pod import POD, PODFlat
@@ -79,17 +83,21 @@ __all__ = [
     "SP",
     "VID",
     "WKD",
+    "Activation",
     "AttentionCosine",
     "AttentionKL",
     "BinaryCrossEntropy",
     "CrossEntropy",
     "EdgeSmoothL1",
+    "EvenClasses",
     "FitNet",
     "GaussianNLL",
     "MaskEnergy",
     "MaskedFeature",
     "ModalityDiscriminator",
+    "NormStatistics",
     "NormalizedDistance",
+    "OwnClass",
     "PODFlat",
     "PixelL1",
     "ReviewKD",

@@ -11,11 +11,12 @@ from xkd.modalities.clip import Clip
 from xkd.modalities.depth import Depth
 from xkd.modalities.lidar import LiDAR
 from xkd.modalities.multispectral import Multispectral
+from xkd.modalities.noise import Noise
 from xkd.modalities.rgb import RGB
 from xkd.modalities.thermal import Thermal
 from xkd.modality import Clues, Modality, Sensor, Shot
 
-__all__ = ["RGB", "SENSORS", "Clip", "Depth", "LiDAR", "Multispectral", "Thermal", "clues", "modality"]
+__all__ = ["RGB", "SENSORS", "Clip", "Depth", "LiDAR", "Multispectral", "Noise", "Thermal", "clues", "modality"]
 
 SENSORS: Final[Mapping[str, type[Sensor]]] = {  # as a manifest.toml names them
     "rgb": RGB,

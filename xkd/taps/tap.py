@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-Kind = Literal["features", "attention", "energy", "rollout"]
+Kind = Literal["features", "attention", "energy", "rollout", "norms"]
 Layout = Literal["found", "NCHW", "NHWC", "tokens"]
 Side = Literal["output", "input"]
 Time = Literal["mean", "all"]
@@ -22,7 +22,8 @@ class Tap:
     at `path`: of the class token to every position (B, heads, H, W), or the mean over the positions' queries where there is no class
     token; of windows put together; on the keys' own grid where keys are fewer than queries. Where there is no attention module at all,
     as in a CNN, it is the activation energy. kind "rollout" follows attention through all blocks inside `path` ("blocks", or "" for
-    the whole network), (B, 1, H, W).
+    the whole network), (B, 1, H, W). kind "norms" gives what the batch norm layers inside `path` ("" for all) are given and what they were
+    given in training, (B, layers, 4, C), for `NormStatistics`.
 
     `layout` and `prefix` (class, register and distillation tokens before the positions; the first is the class token) are found from the
     model where they are not stated. `side="input"` reads what the module is given, its first argument, in place of what it gives:

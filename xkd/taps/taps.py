@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from xkd.taps.attention import AttentionProbe, attention_map, attention_modules, rows_sum_to_one, unreadable
 from xkd.taps.layout import fold_time, to_nchw
 from xkd.taps.modules import find_module, is_stage, stage_names, stage_number
+from xkd.taps.norms import NormProbe
 from xkd.taps.rollout import rollout_map
 from xkd.taps.tap import FOUND, Tap
 from xkd.taps.wrappers import num_frames
@@ -34,11 +35,14 @@ class Taps:
         self._maps: dict[int, Tensor] = {}
         self._seen: dict[str, list[tuple[Any, int | None]]] = {}
         self._probes: dict[str, list[AttentionProbe]] = {}  # several for a rollout
+        self._norms: dict[str, NormProbe] = {}
         self._handles: list[Any] = []
         self._checked = False
         for name, tap in self.taps.items():
             attention = self._attention_modules(name, tap)
-            if attention or tap.kind == "rollout":
+            if tap.kind == "norms":
+                self._norms[name] = NormProbe(model, tap.path, name)
+            elif attention or tap.kind == "rollout":
                 self._probes[name] = [AttentionProbe(of, model.get_submodule(path.rpartition(".")[0])) for path, of in attention.items()]
             elif self._is_intermediate(tap):
                 self._stages[name] = stage_number(model, tap.path)
@@ -83,8 +87,8 @@ class Taps:
             handle.remove()
         self._handles, self._probes = [], {}
 
-    def _all_probes(self) -> list[AttentionProbe]:
-        return [probe for probes in self._probes.values() for probe in probes]
+    def _all_probes(self) -> list[AttentionProbe | NormProbe]:
+        return [*(probe for probes in self._probes.values() for probe in probes), *self._norms.values()]
 
     def _is_intermediate(self, tap: Tap) -> bool:
         """Whether a stage's own map is read, for itself or for its energy."""
@@ -123,6 +127,8 @@ class Taps:
     def _reading(self, name: str, maps: Mapping[int, Tensor], seen: Mapping[str, Any], images: torch.Size) -> Tensor:
         """That of every row, or of every step of each row's time, (B T, ...)."""
         tap, frames = self.taps[name], num_frames(self.model)
+        if name in self._norms:
+            return self._norms[name].read()
         if name in self._probes:
             return self._attention(name, torch.Size((images[0] * frames, images[1] // frames, *images[2:])))
         if name in self._stages:

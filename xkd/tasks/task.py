@@ -107,7 +107,7 @@ class Task(Protocol):
     def misfit(self, annotation: Annotation, where: str) -> str:
         """Why rows that are annotated so, in the manifest `where`, cannot be learned from by this task, "" where they can."""
         own = self.annotation
-        if own is None or own == annotation:
+        if own is None or own == annotation or annotation.kind == "nothing":
             return ""
         if own.kind != annotation.kind:
             return f"{where} has {LABELLED[annotation.kind]}; {type(self).__name__} learns from {LABELLED[own.kind]}"
