@@ -93,6 +93,12 @@ def _shared(row: Row) -> tuple[float, float]:
     return max(span.first for span in spans), min(span.last for span in spans)
 
 
+def extent(row: Row, name: str) -> tuple[float, float]:
+    """Of a row's clip of a sensor how many seconds it shares with the row's other clips, and its frames per second."""
+    begin, end = _shared(row)
+    return max(0.0, end - begin), _span(row, name).fps
+
+
 def rates(rows: Sequence[Row], view: View) -> dict[str, float | None]:
     """Of a view of clips `fps`, how many frames each second, and `strip`, how many a file holds: None where rows differ or say nothing."""
     if not isinstance(view.modality, Clip):

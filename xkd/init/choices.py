@@ -21,6 +21,7 @@ _EPOCHS: Final = (6, 200)  # least and most
 _CHECKS: Final = 10  # validations of a run
 BATCH: Final = 64
 _BATCH_OF_PICTURES: Final = 8  # whose answers are pictures
+_BATCH_OF_CLIPS: Final = 16  # of which each is several images
 _FEW_ROWS: Final = 5_000  # labelled ones, below which the smaller networks learn as much
 _FEW_LABELS: Final = 0.5  # share of the rows, below which each step is half of labelled rows
 NETWORKS: Final = {"few": ("resnet18", "resnet10t"), "many": ("resnet34", "resnet18")}  # teacher, student
@@ -177,7 +178,7 @@ def _weights(wishes: Wishes, networks: Sequence[str]) -> Choice[bool]:
 
 def _batch_size(facts: Facts) -> Choice[int]:
     """A power of two, at most a quarter of the rows, so that an epoch is some steps."""
-    rows, most = facts.rows["train"], _BATCH_OF_PICTURES if facts.way.task.pictured else BATCH
+    rows, most = facts.rows["train"], _BATCH_OF_PICTURES if facts.way.task.pictured else _BATCH_OF_CLIPS if facts.clips else BATCH
     size = min(most, 2 ** max(0, (rows // 4).bit_length() - 1))
     return Choice(size, f"{rows:,} training rows" + ("" if size == most else ": a quarter of them or less"))
 

@@ -15,6 +15,7 @@ from xkd.data.rows import SPLITS, Row
 from xkd.data.shots import shot_of
 from xkd.data.targets import labelled_by
 from xkd.data.windows import TYPICAL, Windows
+from xkd.init.clips import Taken, check_clips, taken
 from xkd.init.measured import way_of_sensor
 from xkd.init.ways import Kind, Way, kind_of, other_tasks, way_of
 
@@ -34,7 +35,8 @@ class Facts:
     masked: int
     paired: int
     sizes: Mapping[str, tuple[int, int]]  # (height, width) of what a row shows, by sensor: the median
-    channels: Mapping[str, int]
+    channels: Mapping[str, int]  # of a clip those of a frame
+    clips: Mapping[str, Taken]  # of sensors whose rows hold clips
     clustered: bool  # groups hold more than one row
 
     @property
@@ -67,6 +69,8 @@ def gather(manifest: Manifest, student: str, teachers: Sequence[str], task: str 
     if not paired:
         raise ValueError(f"{manifest.root}: no training row has {student} and {' and '.join(teachers)}, so nothing can be taught")
     groups = {row.group for row in manifest.rows}
+    clips = taken(paired, sorted({student, *teachers, *([target] if target else [])}), str(manifest.root))
+    check_clips(clips, way.task.pictured, kind, str(manifest.root))
     return Facts(
         manifest=manifest,
         task=kind,
@@ -78,6 +82,7 @@ def gather(manifest: Manifest, student: str, teachers: Sequence[str], task: str 
         paired=len(paired),
         sizes={name: shown_size(manifest, paired, name) for name in {student, *teachers}},
         channels={name: manifest.modalities[name].channels for name in {student, *teachers}},
+        clips=clips,
         clustered=len(groups) < len(manifest.rows),
     )
 

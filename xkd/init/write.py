@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xkd.data.supervisor import VIEW
 from xkd.init.choices import Choices, Node
+from xkd.init.clips import written_network, written_view
 from xkd.init.facts import Facts
 from xkd.init.starts import Start, camera_of
 from xkd.init.ways import Way, classes_of
@@ -41,7 +42,8 @@ def render(facts: Facts, choices: Choices, starts: Mapping[str, Start], root: st
         file=file,
         imports=_imports(facts, choices, starts),
         manifest=facts.manifest,
-        network=lambda node: _network(node, way),
+        modality=lambda node: _modality(node, facts),
+        network=lambda node: written_network(_network(node, way), node.network, facts.clips.get(node.column)),
         nodes=nodes,
         others=facts.others,
         root=json.dumps(root, ensure_ascii=False),
@@ -64,7 +66,12 @@ def _imports(facts: Facts, choices: Choices, starts: Mapping[str, Start]) -> lis
     names |= {"Pretrained"} if choices.weights.value else {"Random"}
     names |= {"PretrainedOnPairs"} if any(start.on_pairs for start in starts.values()) else set()
     names |= {"MaskEnergy"} if choices.mask_term.value else set()
+    names |= {"Clip", "Frames"} if facts.clips else set()
     return sorted(names)
+
+
+def _modality(node: Node, facts: Facts) -> str:
+    return written_view(f'dict(type=sensor, root=data, column="{node.column}")', facts.clips.get(node.column))
 
 
 def network_of(node: Node, num_classes: int) -> str:
