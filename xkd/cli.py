@@ -17,6 +17,7 @@ COMMANDS = (
     "test",
     "diagnose",
     "compare",
+    "plan",
     "distill",
     "search",
     "exits",

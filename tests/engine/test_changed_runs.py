@@ -15,9 +15,10 @@ from xkd.changes import Folded, Rounded
 from xkd.changes.rounded import inputs_of, unseen
 from xkd.engine import hooks
 from xkd.engine.describe import describe
+from xkd.engine.fingerprint import fingerprint
 from xkd.engine.hooks import SyncStatisticsHook
 from xkd.engine.loaders import build_distiller
-from xkd.engine.stages import fingerprint, teacher_config
+from xkd.engine.stages import teacher_config
 from xkd.engine.student import load_student
 from xkd.graph.weights import Checkpoint, Trained
 

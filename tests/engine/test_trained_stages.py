@@ -15,8 +15,9 @@ from rich.console import Console
 
 from xkd import cli
 from xkd.engine.config import as_plain
+from xkd.engine.fingerprint import fingerprint
 from xkd.engine.outline import Outline
-from xkd.engine.stages import fingerprint, run_once, teacher_config
+from xkd.engine.stages import run_once, teacher_config
 from xkd.evidence.arms import make_arms
 from xkd.graph.state_dicts import load_file
 from xkd.graph.weights import Checkpoint, Random, Trained
@@ -183,7 +184,7 @@ def slow(config: Any, folder: Path, name: str) -> None:
 
 
 def once(folder: Path) -> None:
-    run_once(None, folder, "run", slow)  # type: ignore[arg-type]  # the trainer here asks nothing of it
+    run_once(None, folder, "run", slow, {})  # type: ignore[arg-type]  # the trainer here asks nothing of it
 
 
 def test_two_that_want_the_same_run_train_it_once(tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ from rich.progress import Progress
 
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
+from xkd.engine.fingerprint import fingerprint
 from xkd.engine.loaders import build_loader
 from xkd.engine.progress import Display
 from xkd.evidence import controls, runs as arm_runs
 from xkd.evidence.answers import check_questions
-from xkd.evidence.arms import Arm, ArmRun, make_arms
-from xkd.evidence.runs import run_arm
+from xkd.evidence.arm import Arm, ArmRun
+from xkd.evidence.arms import make_arms
+from xkd.evidence.runs import read_run, run_arm
 
 SMOKE = {"smoke": True, "amp": False}
 
@@ -36,7 +38,8 @@ def run_all(made: list[Arm], root: Path, settings: dict[str, Any]) -> dict[str, 
     done: dict[str, ArmRun] = {}
     for arm in [arm for arm in made if not arm.control]:
         folders = {name: run.folder for name, run in done.items()}
-        done[arm.name] = run_arm(arm, 0, root, folders, settings, Display(console, Progress(console=console, disable=True)))
+        display = Display(console, Progress(console=console, disable=True))
+        done[arm.name] = read_run(arm, run_arm(arm, 0, root, folders, settings, display))
     return done
 
 
@@ -107,7 +110,7 @@ def test_variants_are_the_distilled_student_with_other_settings(tmp_path: Path) 
     assert made["teacher"].config().pretty_text
     assert as_plain(features.distiller.terms.ce) == as_plain(distilled.distiller.terms.ce)
     assert distilled.train_cfg.max_epochs == heavy.train_cfg.max_epochs == 2
-    marks = {arm_runs.fingerprint(config, 0, ["a"], SMOKE) for config in (distilled, heavy, features)}
+    marks = {fingerprint(config, 0, ["a"], SMOKE) for config in (distilled, heavy, features)}
     assert len(marks) == 3
 
 
@@ -155,24 +158,24 @@ def test_a_fingerprint_changes_with_whatever_a_result_depends_on(student: Path, 
 
     whole = {"amp": False, "smoke": False}
     marks = [
-        arm_runs.fingerprint(load(), 0, ["a"], whole),
-        arm_runs.fingerprint(load(distiller__terms__kd__weight=2.0), 0, ["a"], whole),
-        arm_runs.fingerprint(load(distiller__branches__rgb__model__width=16), 0, ["a"], whole),
-        arm_runs.fingerprint(load(), 1, ["a"], whole),
-        arm_runs.fingerprint(load(), 0, ["b"], whole),
-        arm_runs.fingerprint(load(), 0, ["a"], SMOKE),
-        arm_runs.fingerprint(load(), 0, ["a"], {"amp": True, "smoke": False}),
-        arm_runs.fingerprint(controls.shuffled(load()), 0, ["a"], whole),
+        fingerprint(load(), 0, ["a"], whole),
+        fingerprint(load(distiller__terms__kd__weight=2.0), 0, ["a"], whole),
+        fingerprint(load(distiller__branches__rgb__model__width=16), 0, ["a"], whole),
+        fingerprint(load(), 1, ["a"], whole),
+        fingerprint(load(), 0, ["b"], whole),
+        fingerprint(load(), 0, ["a"], SMOKE),
+        fingerprint(load(), 0, ["a"], {"amp": True, "smoke": False}),
+        fingerprint(controls.shuffled(load()), 0, ["a"], whole),
     ]
     manifest = data_root / "manifest.toml"
     text = manifest.read_text("utf-8")
     manifest.write_text(f"{text}\n# another version\n", "utf-8")
     try:
-        marks.append(arm_runs.fingerprint(load(), 0, ["a"], whole))
+        marks.append(fingerprint(load(), 0, ["a"], whole))
     finally:
         manifest.write_text(text, "utf-8")
     assert len(set(marks)) == len(marks)
-    assert arm_runs.fingerprint(load(), 0, ["a"], whole) == marks[0]
+    assert fingerprint(load(), 0, ["a"], whole) == marks[0]
 
 
 def test_a_teacher_counts_by_its_own_run_and_not_by_the_file_that_the_config_names(tmp_path: Path) -> None:

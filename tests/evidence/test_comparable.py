@@ -12,7 +12,8 @@ import pytest
 from mmengine.config import Config
 
 from xkd.data.manifest import Manifest
-from xkd.evidence.arms import Arm, make_arms
+from xkd.evidence.arm import Arm
+from xkd.evidence.arms import make_arms
 from xkd.evidence.comparable import check_comparable, check_readable, chosen_metric
 from xkd.graph.class_map import ClassMap
 from xkd.tasks import Segmentation

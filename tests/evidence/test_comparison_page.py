@@ -11,7 +11,8 @@ import numpy as np
 from xkd import statistics
 from xkd.data.manifest import Manifest
 from xkd.data.redraw import with_boxes
-from xkd.evidence.arms import ArmRun, make_arms
+from xkd.evidence.arm import ArmRun
+from xkd.evidence.arms import make_arms
 from xkd.evidence.page import write as page
 from xkd.geometry import Box
 

@@ -12,7 +12,8 @@ from core_models import CNN
 from xkd.engine.config import as_names, as_plain, copied
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.evidence import controls
-from xkd.evidence.arms import Arm, make_arms
+from xkd.evidence.arm import Arm
+from xkd.evidence.arms import make_arms
 from xkd.graph.branch import Branch
 from xkd.graph.weights import Shared
 

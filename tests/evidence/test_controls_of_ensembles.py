@@ -10,7 +10,8 @@ import pytest
 
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_distiller
-from xkd.evidence.arms import Arm, make_arms
+from xkd.evidence.arm import Arm
+from xkd.evidence.arms import make_arms
 
 IMPORTS = """
 from xkd.ensembles import Gated, Mean

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xkd import statistics
-from xkd.evidence.arms import ArmRun
+from xkd.evidence.arm import ArmRun
 from xkd.evidence.flips import flips
 from xkd.evidence.page.flips import changes
 from xkd.tasks import Classification, Segmentation

@@ -10,7 +10,8 @@ import numpy as np
 
 from xkd import statistics
 from xkd.data.manifest import Manifest
-from xkd.evidence.arms import Arm, make_arms
+from xkd.evidence.arm import Arm
+from xkd.evidence.arms import make_arms
 from xkd.evidence.page import caveats as page_caveats
 from xkd.tasks import Classification
 

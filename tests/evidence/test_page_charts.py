@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from xkd import statistics
-from xkd.evidence.arms import ArmRun, make_arms
+from xkd.evidence.arm import ArmRun
+from xkd.evidence.arms import make_arms
 from xkd.evidence.page import charts as page_charts
 
 VARIANTS = """

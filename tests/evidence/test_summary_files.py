@@ -11,7 +11,7 @@ import pytest
 from mmengine.config import Config
 
 from xkd import statistics
-from xkd.evidence.arms import Arm, ArmRun
+from xkd.evidence.arm import Arm, ArmRun
 from xkd.evidence.costs import Cost
 from xkd.evidence.flips import Flips
 from xkd.evidence.particulars import Particulars

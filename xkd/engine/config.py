@@ -19,19 +19,28 @@ from xkd.engine.sections import REQUIRED, SECTIONS, check_kind, check_schedule, 
 _MEANT: Final = {"true": True, "false": False, "none": None, "inf": math.inf, "nan": math.nan}
 
 
-def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
-    """The config with `options` ("distiller.terms.kd.weight": 2.0) applied; errors name the file, the key and the legal keys."""
+def load_config(path: str | Path, options: Mapping[str, Any] | None = None, where: str = "") -> Config:
+    """The config with `options` ("distiller.terms.kd.weight": 2.0) applied; errors name the file, the key and the legal keys.
+
+    `where` is what they call it, in place of the file.
+    """
+    where = where or str(path)
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no config {path}")
+        raise FileNotFoundError(f"no config {path}" if where == str(path) else f"{where}: no config {path}")
     try:
         config = Config.fromfile(str(path))
         for name in config:
             as_plain(config[name])  # imports what the file names
     except (SyntaxError, ImportError, NameError, AttributeError, ConfigParsingError) as error:
-        raise ValueError(f"{path}: not a config that can be read: {error}") from error
-    for key, value in (options or {}).items():
-        override(config, key, value, str(path))
-    return checked(config, str(path))
+        raise ValueError(f"{where}: not a config that can be read: {error}") from error
+    return overridden(config, options or {}, where)
+
+
+def overridden(config: Config, options: Mapping[str, Any], where: str) -> Config:
+    """The config itself with `options` applied."""
+    for key, value in options.items():
+        override(config, key, value, where)
+    return checked(config, where)
 
 
 def checked(config: Config, where: str) -> Config:

@@ -32,7 +32,7 @@ _OPEN_KEYS: Final = (
     *(f"{split}_dataloader.{key}" for split in ("train", "val") for key in ("multiprocessing_context", "num_workers")),
     *(f"{split}_dataloader.{key}" for split in ("train", "val") for key in ("persistent_workers", "prefetch_factor")),
 )
-_ABSENT: Final = "<absent>"
+ABSENT: Final = "<absent>"
 _PLAIN: Final = (str, int, float, type(None))
 _SILENT: Final = ("compare", "search", "test_dataloader")  # questions that are asked of a trained student
 
@@ -44,7 +44,7 @@ def settings_of(config: Config, amp: bool) -> dict[str, Any]:
     schedules: list[dict[str, Any]] = sections.get("param_scheduler", [])
     ends = {"end": config.train_cfg.max_epochs}
     sections["param_scheduler"] = [{**ends, **one} if one.get("by_epoch", True) else one for one in schedules]
-    return {"--amp": amp, **_manifests(config), **dict(_flat(as_names(sections)))}
+    return {"--amp": amp, **_manifests(config), **dict(flat(as_names(sections)))}
 
 
 def _manifests(config: Config) -> dict[str, str]:
@@ -62,12 +62,12 @@ def _follows(hook: Mapping[str, Any]) -> bool:
     return isinstance(hook["type"], type) and issubclass(hook["type"], PanelHook | EarlyStoppingHook)
 
 
-def _flat(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+def flat(node: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(node, list | tuple) and all(isinstance(value, _PLAIN) for value in node):
         yield place, list(node)
     elif isinstance(node, Mapping | list | tuple):
         for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
-            yield from _flat(value, f"{place}.{key}" if place else str(key))
+            yield from flat(value, f"{place}.{key}" if place else str(key))
     elif isinstance(node, _PLAIN):
         yield place, node
     else:
@@ -87,13 +87,14 @@ def resumed(config: Config, last: str, amp: bool, console: Console) -> Config:
         return config
     kept = _with_ends_of(config, was)
     now = settings_of(kept, amp)
-    changed = {key: (was.get(key, _ABSENT), now.get(key, _ABSENT)) for key in {**was, **now}}
+    changed = {key: (was.get(key, ABSENT), now.get(key, ABSENT)) for key in {**was, **now}}
     changed = {key: (one, other) for key, (one, other) in changed.items() if one != other}
     closed = {key: both for key, both in changed.items() if not _is_open(key) and not _is_elsewhere(key, *both)}
     if closed:
         raise ValueError(
-            f"{last} was trained with other settings, which a run cannot change on its way: {_told(closed)}. Leave them as they were, or"
-            f" start a new run in another --work-dir, if you like with this one's weights: weights=dict(type=Checkpoint, path='{last}')."
+            f"{last} was trained with other settings, which a run cannot change on its way: {changes_in_words(closed)}. Leave them as"
+            " they were, or start a new run in another --work-dir, if you like with this one's weights:"
+            f" weights=dict(type=Checkpoint, path='{last}')."
             " --resume takes over train_cfg.max_epochs, val_begin and val_interval, what is logged, saved and shown, how rows are read, and"
             " the places of files"
         )
@@ -101,7 +102,7 @@ def resumed(config: Config, last: str, amp: bool, console: Console) -> Config:
     if epochs < epoch:
         raise ValueError(f"train_cfg.max_epochs is {epochs}, and {last} has {epoch} epochs behind it: there is nothing to go on with")
     if changed:
-        console.print(f"changed for the rest of the run: {_told(changed)}")
+        console.print(f"changed for the rest of the run: {changes_in_words(changed)}")
     ends = [one["end"] for one in kept.get("param_scheduler") or [] if one.get("by_epoch", True)]
     if "train_cfg.max_epochs" in changed and ends:
         console.print(
@@ -136,8 +137,8 @@ def _is_elsewhere(key: str, was: Any, now: Any) -> bool:
     return not old.is_file() or (new.is_file() and old.read_bytes() == new.read_bytes())
 
 
-def _told(changed: Mapping[str, tuple[Any, Any]]) -> str:
+def changes_in_words(changed: Mapping[str, tuple[Any, Any]]) -> str:
     def word(value: Any) -> str:
-        return "left out" if value == _ABSENT else repr(value)
+        return "left out" if value == ABSENT else repr(value)
 
     return ", ".join(f"{key} {word(was)} -> {word(now)}" for key, (was, now) in sorted(changed.items()))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,18 +12,15 @@ from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 
-import xkd
-from xkd.data.manifest import manifest_files
 from xkd.engine.config import as_names, as_plain, checked, copied, override
+from xkd.engine.fingerprint import MADE_OF, folder_of, made_of
 from xkd.engine.loaders import supervising
 from xkd.engine.outline import Outline
 from xkd.engine.pairs import pairs_config
-from xkd.engine.panel_hook import PanelHook
-from xkd.engine.sections import SECTIONS
-from xkd.graph.folders import find_weights
+from xkd.files import write_atomically
 from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import Reading
-from xkd.graph.weights import Checkpoint, Pretrained, Random, Trained
+from xkd.graph.weights import Checkpoint, Random, Trained
 
 LABELS: Final = "batch.target"
 STORE: Final = "trained"  # the folder beside a run's, of the runs that it starts from
@@ -115,7 +110,7 @@ def with_trained(config: Config, store: Path, seed: int, settings: Mapping[str, 
     for branch in outline.made_first:
         of, folder, title = first_run(config, branch, store, seed, settings)
         tell(f"{title} {'was trained before' if is_finished(folder) else 'is trained first'}: {folder}")
-        run_once(of, folder, f"{title}, seed {seed}", train)
+        run_once(of, folder, f"{title}, seed {seed}", train, made_of(of, seed, (), settings))
         take(named, branch, folder / "best.pth")
     return named
 
@@ -137,15 +132,17 @@ def take(config: Config, branch: str, checkpoint: Path) -> None:
         weights.path = str(checkpoint)
 
 
-def folder_of(config: Config, parent: Path, seed: int, teachers: Sequence[str], settings: Mapping[str, Any]) -> Path:
-    return parent / f"seed{seed}_{fingerprint(config, seed, teachers, settings)[:8]}"
+def run_once(config: Config, folder: Path, name: str, train: Train, origin: Mapping[str, Any]) -> None:
+    """Train into the folder unless a finished run is there; a second process that wants the same waits for the first.
 
-
-def run_once(config: Config, folder: Path, name: str, train: Train) -> None:
-    """Train into the folder unless a finished run is there; a second process that wants the same waits for the first."""
+    `origin` is kept there: what the folder's fingerprint was made of, for whoever asks why a run is not another one.
+    """
     with _alone(folder):
-        if not is_finished(folder):
-            train(config, folder, name)
+        if is_finished(folder):
+            return
+        if is_main_process():
+            write_atomically(folder / MADE_OF, json.dumps(origin, indent=1).encode())
+        train(config, folder, name)
 
 
 def is_finished(folder: Path) -> bool:
@@ -168,45 +165,3 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def fingerprint(config: Config, seed: int, teachers: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """Changes with anything that a result depends on: config, weights, manifest, seed, teachers, settings (a smoke run), version."""
-    # tests have their own key, a search its candidates; the others change what is shown, not what is learned
-    shown = ("compare", "log_interval", "search", "vis_backends")
-    sections = {name: as_plain(config.get(name)) for name in SECTIONS if name not in shown}
-    sections["custom_hooks"] = [hook for hook in sections["custom_hooks"] or [] if hook.get("type") is not PanelHook]
-    (sections["teacher_cache"] or {}).pop("folder", None)  # where answers are kept changes none
-    for loader in [of for name, of in sections.items() if name.endswith("_dataloader")]:
-        for read in ("multiprocessing_context", "num_workers", "persistent_workers", "prefetch_factor"):
-            loader.pop(read, None)  # rows and draws are the same whoever reads them
-    text = json.dumps(sections, default=_name, sort_keys=True)
-    ours = sorted({"amp": False, "smoke": False, **settings}.items())
-    digest = hashlib.sha256(f"{text} {seed} {list(teachers)} {ours} {xkd.__version__}".encode())
-    for split in ("train", "val", "test"):
-        for file in manifest_files(config[f"{split}_dataloader"].dataset):
-            digest.update(file.read_bytes())
-    for file in _files_of_weights(sections["distiller"]["branches"]):
-        digest.update(_content(file, (of := file.stat()).st_mtime_ns, of.st_size))
-    return digest.hexdigest()
-
-
-def _files_of_weights(node: Any) -> list[Path]:
-    """Those that branches begin with and that are there: another file under the same name makes another run."""
-    if not isinstance(node, Mapping):
-        return []
-    kind = node.get("type")
-    named = {Pretrained: "file", Checkpoint: "path"}.get(kind) if isinstance(kind, type) else None
-    path = node.get(named, "") if named else ""
-    own = [Path(find_weights(path))] if path and Path(path).exists() else []
-    return own + [file for child in node.values() for file in _files_of_weights(child)]
-
-
-@lru_cache
-def _content(file: Path, _changed: int, _size: int) -> bytes:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
-
-
-def _name(value: Any) -> str:
-    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', repr(value))}"

@@ -49,6 +49,7 @@ from xkd.engine.exemplars import drawn_instead, with_exemplars
 from xkd.engine.gradient_log import GradientHook
 from xkd.engine.hooks import SETTINGS, PlainCheckpointHook, StepHook, SyncStatisticsHook, checkpoints, find_last
 from xkd.engine.interval import IntervalInfoHook
+from xkd.engine.links import check_unlinked
 from xkd.engine.loaders import build_distiller, build_loader
 from xkd.engine.memory import keep_freed, peak_bytes, reset_peak
 from xkd.engine.model import DistillerModel, TaskMetric, TermMetric, chosen_by_terms, legal_scores, less_is_better
@@ -123,6 +124,7 @@ def train(  # noqa: PLR0913  # each is an option of the command
 
 def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> TrainResult:
     console = display.console
+    check_unlinked(config)
     environment = as_plain(config.get("env_cfg") or {})
     model_wrapper = launch.prepare(run.launcher, environment.get("dist_cfg", {}))
     if not run.resume and not run.smoke and checkpoints(work_dir):

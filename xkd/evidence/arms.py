@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from xkd.engine.outline import Outline
 from xkd.engine.stages import teacher_config
 from xkd.engine.use import check_answers
 from xkd.evidence import controls
+from xkd.evidence.arm import Arm
 from xkd.evidence.chains import begun, in_order
-from xkd.statistics import TestRun
 from xkd.tasks import checked
 
 COMPARE_KEYS = ("answers", "attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
@@ -37,54 +37,6 @@ RESERVED = (
     "smoothed",
     "teacher",
 )
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to train; `teachers` are the arms that teach it, by branch, `starts` those that what learns begins with.
-
-    A `variant` is the distilled one, changed. A `control` is run where it is asked for. A teacher of other classes is tested `through`
-    another config and one of its branches: that of the student, whose class map says what its classes mean. `run` is the arm whose run
-    this one is too, with another network to answer. `aside` is trained for others, and not compared: it answers another question.
-    """
-
-    name: str
-    title: str
-    config: Callable[[], Config]
-    branch: str
-    teachers: Mapping[str, str] = field(default_factory=dict)
-    variant: bool = False
-    control: bool = False
-    through: tuple[Callable[[], Config], str] | None = None
-    run: str = ""
-    aside: bool = False
-    starts: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def loads(self) -> dict[str, str]:
-        """The arms whose checkpoints it loads, by branch."""
-        return {**self.teachers, **self.starts}
-
-    @property
-    def needs(self) -> list[str]:
-        """The arms that must be done before."""
-        return [*self.loads.values(), *([self.run] if self.run else [])]
-
-    def tested(self) -> tuple[Config, str]:
-        """The config and the branch by which a trained network is tested and shown."""
-        return (self.config(), self.branch) if self.through is None else (self.through[0](), self.through[1])
-
-
-@dataclass(frozen=True)
-class ArmRun:
-    """A finished run: its folder, its checkpoint, its answers on the test split, its best score on val; what its training took."""
-
-    folder: Path
-    checkpoint: Path
-    test: TestRun
-    validation: float
-    seconds: float
-    peak_memory: int = 0  # bytes; 0 where an earlier version, which did not count it, has trained
 
 
 def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:

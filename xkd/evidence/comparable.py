@@ -15,7 +15,7 @@ from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.outline import Outline
 from xkd.evidence.answers import CLUSTER
-from xkd.evidence.arms import Arm
+from xkd.evidence.arm import Arm
 from xkd.graph.class_map import ClassMap
 from xkd.tasks import Task, checked
 

@@ -21,12 +21,12 @@ from xkd.engine.outline import Outline
 from xkd.engine.panels import check_attention
 from xkd.engine.progress import Display, shown_on
 from xkd.evidence.answers import check_questions
-from xkd.evidence.arms import Arm, ArmRun, first_teacher, make_arms
+from xkd.evidence.arm import Arm, ArmRun
+from xkd.evidence.arms import first_teacher, make_arms
 from xkd.evidence.comparable import check_comparable, check_readable, chosen_metric
-from xkd.evidence.jobs import Job, do_all
 from xkd.evidence.page.write import write_page
 from xkd.evidence.particulars import particulars
-from xkd.evidence.runs import read_run, run_arm, run_key
+from xkd.evidence.runs import read_run, run_all, run_key
 from xkd.evidence.summary_files import as_csv, as_json
 from xkd.files import write_atomically
 from xkd.statistics import UNDEFINED, Comparison, Near, Summary, on_common_rows, summarise
@@ -82,7 +82,8 @@ def compare(  # noqa: PLR0913  # each is an option of the command
     metric = checked_metric(compared, metric)
     check_readable(made)
     with shown_on(display, width=150) as screen:
-        folders = run_all(path, options or {}, made, range(seeds), root, {"amp": amp, "smoke": smoke}, jobs, screen)
+        make = partial(make_arms, path, dict(options or {}))
+        folders = run_all(make, made, range(seeds), root, {"amp": amp, "smoke": smoke}, jobs, screen)
         runs = {arm.name: [read_run(arm, folders[run_key(arm.name, seed)]) for seed in range(seeds)] for arm in compared}
         return conclude(load_config(path, options), compared, runs, metric, root, command, smoke, screen.console)
 
@@ -157,45 +158,6 @@ def chosen(arms: list[Arm], names: Sequence[str], controls: bool = False) -> lis
             how = "is of the run of" if absent[0] == arm.run else "is taught by, or begins with,"
             raise ValueError(f"the arm '{arm.name}' {how} '{absent[0]}': name that one too")
     return kept
-
-
-def run_all(
-    path: Path,
-    options: Mapping[str, Any],
-    arms: Sequence[Arm],
-    seeds: Sequence[int],
-    root: Path,
-    settings: Mapping[str, Any],
-    jobs: int,
-    display: Display,
-) -> Mapping[str, Path]:
-    """The folder of each arm and seed, by `run_key`; `RuntimeError` names those that failed when the others are done."""
-    todo = [
-        Job(
-            run_key(arm.name, seed),
-            f"{arm.title}, seed {seed}",
-            partial(run_named, path, dict(options), arm.name, seed, root, dict(settings)),
-            tuple(run_key(other, seed) for other in arm.needs),
-        )
-        for seed in seeds
-        for arm in arms
-    ]
-    return do_all(todo, jobs, display)
-
-
-def run_named(
-    path: Path,
-    options: Mapping[str, Any],
-    name: str,
-    seed: int,
-    root: Path,
-    settings: Mapping[str, Any],
-    display: Display,
-    done: Mapping[str, Path],
-) -> Path:
-    """One arm by its name, as a process of its own must make it anew; its folder."""
-    (arm,) = [arm for arm in make_arms(path, options) if arm.name == name]
-    return run_arm(arm, seed, root, {teacher: done[run_key(teacher, seed)] for teacher in arm.loads.values()}, settings, display).folder
 
 
 def on_same_rows(runs: Mapping[str, list[ArmRun]], console: Console) -> dict[str, list[ArmRun]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from xkd.engine.student import load_student
-from xkd.evidence.arms import Arm, ArmRun
+from xkd.evidence.arm import Arm, ArmRun
 from xkd.graph.branch import Branch
 from xkd.graph.distiller import count_flops
 from xkd.graph.example import example_batch

@@ -21,7 +21,7 @@ from xkd.engine.loaders import build_loader
 from xkd.engine.progress import Display
 from xkd.engine.student import Student, load_student
 from xkd.evidence.answers import CLUSTER
-from xkd.evidence.arms import Arm
+from xkd.evidence.arm import Arm
 from xkd.evidence.comparable import check_measured
 from xkd.evidence.readings import output_and_reading
 from xkd.evidence.runs import train_arm

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +19,11 @@ from xkd.engine.progress import Display, shown_on
 from xkd.engine.student import Student, load_student
 from xkd.engine.use import Prediction, export, predict
 from xkd.evidence.arms import is_teacher, make_arms
-from xkd.evidence.compare import Compared, compare, run_all
+from xkd.evidence.compare import Compared, compare
 from xkd.evidence.data_page import PAGE, check_data
 from xkd.evidence.diagnosis import Diagnosis, as_json, diagnose
 from xkd.evidence.first import first_config
+from xkd.evidence.runs import run_all
 from xkd.files import write_atomically
 from xkd.init.choices import Wishes
 from xkd.init.ways import other_tasks
@@ -185,7 +187,7 @@ def diagnosed(config: Path, runs: Path, jobs: int, display: Display) -> Diagnosi
     """Teachers and the student alone are trained as the comparison needs them, and looked at on val."""
     arms = make_arms(config, {})
     first = [arm for arm in arms if is_teacher(arm) or arm.name == "alone"]
-    run_all(config, {}, first, [0], runs, {"amp": False, "smoke": False}, jobs, display)
+    run_all(partial(make_arms, config, {}), first, [0], runs, {"amp": False, "smoke": False}, jobs, display)
     diagnosis = diagnose(arms, 1.0, runs, display)
     for one in diagnosis.answers:
         display.console.print(f"{one.question} {one.verdict}: {one.reason}", highlight=False)

@@ -20,7 +20,8 @@ from xkd.engine.outline import Outline
 from xkd.engine.progress import shown_on
 from xkd.engine.stages import is_finished
 from xkd.evidence.answers import CLUSTER
-from xkd.evidence.arms import Arm, make_arms
+from xkd.evidence.arm import Arm
+from xkd.evidence.arms import make_arms
 from xkd.evidence.comparable import check_readable
 from xkd.evidence.compare import Compared, checked_metric, chosen, conclude, runs_folder
 from xkd.evidence.runs import arm_folder, ask, read_run, run_key
@@ -135,7 +136,7 @@ def folders_of(arms: Sequence[Arm], seeds: Sequence[int], root: Path, settings: 
     folders: dict[str, Path] = {}
     for seed in seeds:
         for arm in arms:
-            done = {teacher: folders[run_key(teacher, seed)] for teacher in arm.loads.values()}
+            done = {teacher: folders[run_key(teacher, seed)] for teacher in arm.loaded}
             folders[run_key(arm.name, seed)] = arm_folder(arm, seed, root, done, settings)
     if missing := [name for name, folder in folders.items() if not is_finished(folder)]:
         raise FileNotFoundError(

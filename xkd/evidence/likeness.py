@@ -15,7 +15,7 @@ from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
 from xkd.engine.outline import Outline
 from xkd.engine.student import load_student
-from xkd.evidence.arms import Arm, ArmRun
+from xkd.evidence.arm import Arm, ArmRun
 from xkd.graph.reading import Reading
 from xkd.statistics.cka import linear_cka
 

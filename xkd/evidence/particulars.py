@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xkd.evidence.arms import Arm, ArmRun
+from xkd.evidence.arm import Arm, ArmRun
 from xkd.evidence.costs import Cost, cost_of
 from xkd.evidence.flips import Flips, flips
 from xkd.evidence.likeness import likeness

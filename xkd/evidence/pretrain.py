@@ -16,9 +16,10 @@ from xkd.data.check.residual import Residual
 from xkd.data.manifest import Manifest, find_dataset
 from xkd.deploy.backbone import write_backbone
 from xkd.engine.config import load_config
+from xkd.engine.fingerprint import folder_of
 from xkd.engine.loaders import build_distiller
 from xkd.engine.progress import Display, shown_on
-from xkd.engine.stages import folder_of, is_finished
+from xkd.engine.stages import is_finished
 from xkd.engine.student import Student, load_student
 from xkd.engine.train import train
 from xkd.evidence.probe import probe, score

@@ -15,7 +15,8 @@ from xkd.engine.config import as_plain, load_config
 from xkd.engine.outline import Outline
 from xkd.engine.progress import Display
 from xkd.evidence import controls
-from xkd.evidence.arms import Arm, variants
+from xkd.evidence.arm import Arm
+from xkd.evidence.arms import variants
 from xkd.evidence.candidates import Candidate
 from xkd.evidence.halving import Ran, rung_options
 from xkd.evidence.jobs import Job, do_all
@@ -78,7 +79,7 @@ def run_one(
 ) -> Path:
     arm = arm_of(ground, candidate, epochs, alone)
     if tested:
-        return run_arm(arm, ground.seed, ground.root, ground.teachers, ground.settings, display).folder
+        return run_arm(arm, ground.seed, ground.root, ground.teachers, ground.settings, display)
     return train_arm(arm, ground.seed, ground.root, ground.teachers, ground.settings, display)
 
 

@@ -21,14 +21,14 @@ from xkd.engine.outline import Outline
 from xkd.engine.progress import Display, shown_on
 from xkd.engine.use import check_answers, export
 from xkd.evidence.afford import Field, afford
-from xkd.evidence.arms import teacher_arms
+from xkd.evidence.arms import make_arms, teacher_arms
 from xkd.evidence.candidates import candidates_of
-from xkd.evidence.compare import check_room, run_all
+from xkd.evidence.compare import check_room
 from xkd.evidence.found import Finalist, Found, Full, as_json
 from xkd.evidence.halving import Ran, Rung, epochs_of_rungs, halve
 from xkd.evidence.page.search import as_table, sentence, write_search_page
 from xkd.evidence.rungs import Ground, arm_of, read_ran, run_rung
-from xkd.evidence.runs import read_run, run_key
+from xkd.evidence.runs import read_run, run_all, run_key
 from xkd.evidence.timings import Budget
 from xkd.files import write_atomically
 from xkd.statistics import Comparison, TestRun
@@ -134,7 +134,8 @@ def taught(path: Path, options: Mapping[str, Any], root: Path, settings: SearchS
     config = load_config(path, options)
     arms, sources = teacher_arms(path, options, Outline.of(config), as_plain(config.get("compare") or {}))
     run = {"amp": settings.amp, "smoke": settings.smoke}
-    folders = run_all(path, options, arms, [settings.seed], root, run, settings.jobs, display) if arms else {}
+    make = partial(make_arms, path, dict(options))
+    folders = run_all(make, arms, [settings.seed], root, run, settings.jobs, display) if arms else {}
     teachers = {arm.name: folders[run_key(arm.name, settings.seed)] for arm in arms}
     return Ground(path, options, root, settings.seed, run, sources, teachers)
 

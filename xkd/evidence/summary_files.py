@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xkd.evidence.arms import Arm, ArmRun
+from xkd.evidence.arm import Arm, ArmRun
 from xkd.evidence.page.charts import Bins, losses
 from xkd.evidence.particulars import Particulars
 from xkd.statistics import Estimate, Summary
@@ -26,18 +26,18 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
         "finding": summary.finding,
         "metric": summary.metric,
         "seeds": seeds,
-        "gain": _plain(summary.gain),
-        "gain_p": _number(summary.gain_p),
-        **({f"{each.key}_gain": [_plain(change) for change in summary.each_gain]} if (each := summary.measures.each) else {}),
-        "share_of_gap": _plain(summary.share),
-        "shuffled_minus_alone": _plain(summary.control),
-        "shuffled_minus_smoothed": _plain(summary.control_smoothed),
-        "distilled_minus": {name: _plain(difference) for name, difference in summary.beyond.items()},
-        "minus_alone": {name: _plain(difference) for name, difference in summary.minus_alone.items()},
-        "minus_alone_p": {name: _number(p) for name, p in summary.minus_alone_p.items()},
+        "gain": plain(summary.gain),
+        "gain_p": number(summary.gain_p),
+        **({f"{each.key}_gain": [plain(change) for change in summary.each_gain]} if (each := summary.measures.each) else {}),
+        "share_of_gap": plain(summary.share),
+        "shuffled_minus_alone": plain(summary.control),
+        "shuffled_minus_smoothed": plain(summary.control_smoothed),
+        "distilled_minus": {name: plain(difference) for name, difference in summary.beyond.items()},
+        "minus_alone": {name: plain(difference) for name, difference in summary.minus_alone.items()},
+        "minus_alone_p": {name: number(p) for name, p in summary.minus_alone_p.items()},
         # seeds in which each sample flipped, or the change of its score where answers are right by degrees
         "flips": {"gained": details.changed.gained, "lost": details.changed.lost},
-        "cka": {readings: {"alone": _number(alone), "distilled": _number(after)} for readings, (alone, after) in details.likeness.items()},
+        "cka": {readings: {"alone": number(alone), "distilled": number(after)} for readings, (alone, after) in details.likeness.items()},
         "arms": {arm.name: _arm(arm, runs[arm.name], summary, details) for arm in arms},
     }
 
@@ -64,7 +64,7 @@ def _lines(arm: str, summary: Summary) -> Iterator[_Line]:
         by_name[f"{key}_gain"] = summary.each_gain
     if arm in summary.minus_alone:
         yield "minus_alone", summary.minus_alone[arm], math.nan
-        yield "minus_alone_p", _exact(summary.minus_alone_p[arm]), math.nan
+        yield "minus_alone_p", exact(summary.minus_alone_p[arm]), math.nan
     yield from ((name, of, math.nan) for name, of in summary.arms[arm].items())
     yield from ((name, of, undefined[name]) for name, of in scores.items())
     for key, each in by_name.items():
@@ -75,10 +75,10 @@ def _lines(arm: str, summary: Summary) -> Iterator[_Line]:
 def _arm(arm: Arm, runs: list[ArmRun], summary: Summary, details: Particulars) -> dict[str, Any]:
     return {
         "title": arm.title,
-        "metrics": {name: _plain(value) for name, value in summary.arms[arm.name].items()},
-        **({each.key: [_plain(value) for value in summary.each[arm.name]]} if (each := summary.measures.each) else {}),
-        "scores": {name: _plain(value) for name, value in summary.scores[arm.name].items()},
-        "class_scores": {name: [_plain(value) for value in of] for name, of in summary.each_scores.get(arm.name, {}).items()},
+        "metrics": {name: plain(value) for name, value in summary.arms[arm.name].items()},
+        **({each.key: [plain(value) for value in summary.each[arm.name]]} if (each := summary.measures.each) else {}),
+        "scores": {name: plain(value) for name, value in summary.scores[arm.name].items()},
+        "class_scores": {name: [plain(value) for value in of] for name, of in summary.each_scores.get(arm.name, {}).items()},
         "undefined": summary.undefined[arm.name],
         "calibration": calibration(runs, summary.measures.bins) if summary.measures.bins else [],
         "cost": asdict(details.costs[arm.name]),
@@ -96,14 +96,14 @@ def calibration(runs: Sequence[ArmRun], bins_of: Bins) -> list[dict[str, float]]
     return [{"count": count, "confidence": sure / count, "right": right / count} for count, sure, right in bins.tolist() if count]
 
 
-def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else {key: _number(value) for key, value in asdict(estimate).items()}
+def plain(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else {key: number(value) for key, value in asdict(estimate).items()}
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
     """JSON has no word for what is not a number."""
     return None if math.isnan(value) else value
 
 
-def _exact(value: float) -> Estimate:
+def exact(value: float) -> Estimate:
     return Estimate(value, math.nan, math.nan, math.nan, defined=value == value)

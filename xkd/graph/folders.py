@@ -13,6 +13,8 @@ _ENDINGS: Final = (".safetensors", ".pth", ".pt", ".bin")
 
 def find_weights(path: str) -> str:
     """The file itself, or the one of weights in a folder; `FileNotFoundError` or `ValueError` says what the folder has."""
+    if path.startswith("@") and not Path(path).exists():
+        raise ValueError(f"'{path}' names a stage of a plan, whose checkpoint xkd plan puts in its place; here name a file")
     folder = _snapshot(Path(path))
     if not folder.is_dir():
         return path

@@ -1,6 +1,7 @@
 """Evidence: did the teacher help? Arms over seeds, intervals by bootstrap over images, the share of the gap that was recovered."""
 
 from xkd.statistics.bootstrap import Comparison, interval
+from xkd.statistics.continual import Learned, average, backward_transfer, forgetting
 from xkd.statistics.estimate import UNDEFINED, Estimate
 from xkd.statistics.finding import BEYOND, FEW_CLUSTERS, Summary, finding, summarise
 from xkd.statistics.measures import SHARE, Each, Measure, Measures, Near, RowScore, Style
@@ -15,6 +16,7 @@ __all__ = [
     "Comparison",
     "Each",
     "Estimate",
+    "Learned",
     "Measure",
     "Measures",
     "Near",
@@ -25,7 +27,10 @@ __all__ = [
     "Summed",
     "TestRun",
     "Weighted",
+    "average",
+    "backward_transfer",
     "finding",
+    "forgetting",
     "interval",
     "mean_score",
     "on_common_rows",

@@ -56,33 +56,35 @@ class Comparison:
 
     def values(self, arm: str, statistic: Statistic) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The statistic per seed (S,), and per resample averaged over its seeds (R,)."""
-        weights, seeds = self.resamples
-        drawn = np.stack([statistic.drawn(run, weights, self._clusters[1]) for run in self.arms[arm]])
-        return self._per_seed(arm, statistic), np.take_along_axis(drawn.T, seeds, axis=1).mean(1)
+        return self.per_seed(arm, statistic), np.take_along_axis(self.drawn(arm, statistic), self.resamples[1], axis=1).mean(1)
+
+    def drawn(self, arm: str, statistic: Statistic) -> NDArray[np.float64]:
+        """The statistic of each resample of the clusters, of every seed: (R, S)."""
+        return np.stack([statistic.drawn(run, self.resamples[0], self._clusters[1]) for run in self.arms[arm]], axis=1)
 
     def estimate(self, arm: str, statistic: Statistic) -> Estimate:
-        return _in_all_seeds(*self.values(arm, statistic))
+        return in_all_seeds(*self.values(arm, statistic))
 
     def difference(self, arm: str, other: str, statistic: Statistic) -> Estimate:
         (a, a_drawn), (b, b_drawn) = self.values(arm, statistic), self.values(other, statistic)
-        return _in_all_seeds(a - b, a_drawn - b_drawn)
+        return in_all_seeds(a - b, a_drawn - b_drawn)
 
     def paired_test(self, arm: str, other: str, statistic: Statistic) -> float:
         """Two-sided p of a paired t-test over the seeds; not a number for one seed, or where all differences are the same."""
-        a, b = (self._per_seed(name, statistic) for name in (arm, other))
+        a, b = (self.per_seed(name, statistic) for name in (arm, other))
         return float(ttest_rel(a, b).pvalue) if len(a) > 1 and np.ptp(a - b) > ROUNDING else float("nan")
 
     def gap_share(self, alone: str, distilled: str, teacher: str, measure: Measure) -> Estimate:
         """(distilled - alone) / (teacher - alone) of the means; undefined where the teacher is not surely better."""
         names = (alone, distilled, teacher)
         (a, a_drawn), (d, d_drawn), (t, t_drawn) = (self.values(name, measure.statistic) for name in names)
-        if np.isnan(d).any() or not measure.better(_in_all_seeds(t - a, t_drawn - a_drawn)):
+        if np.isnan(d).any() or not measure.better(in_all_seeds(t - a, t_drawn - a_drawn)):
             return UNDEFINED
         with np.errstate(invalid="ignore", divide="ignore"):  # one seed, or one resample, may have no gap
             estimate = interval((d - a) / (t - a), (d_drawn - a_drawn) / (t_drawn - a_drawn))
         return replace(estimate, mean=float((d.mean() - a.mean()) / (t.mean() - a.mean())))
 
-    def _per_seed(self, arm: str, statistic: Statistic) -> NDArray[np.float64]:
+    def per_seed(self, arm: str, statistic: Statistic) -> NDArray[np.float64]:
         return np.array([statistic(run) for run in self.arms[arm]])
 
     @cached_property
@@ -97,7 +99,7 @@ def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return np.array_equal(one, other, equal_nan=one.dtype.kind == other.dtype.kind == "f")
 
 
-def _in_all_seeds(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
+def in_all_seeds(per_seed: NDArray[np.float64], drawn: NDArray[np.float64]) -> Estimate:
     """Undefined where a seed gives no number, as a correlation of answers that are all the same: the interval would be of other seeds."""
     return UNDEFINED if np.isnan(per_seed).any() else interval(per_seed, drawn)
 

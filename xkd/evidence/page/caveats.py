@@ -8,7 +8,7 @@ from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
 from xkd.engine.outline import Outline
 from xkd.evidence import controls
-from xkd.evidence.arms import Arm
+from xkd.evidence.arm import Arm
 from xkd.statistics import Estimate, Summary
 
 CAVEAT_SHUFFLED = (

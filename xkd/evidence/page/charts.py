@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.engine.config import as_plain
-from xkd.evidence.arms import Arm, ArmRun
+from xkd.evidence.arm import Arm, ArmRun
 from xkd.report.charts import Chart
 from xkd.statistics import TestRun
 

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import torch
 
-from xkd.evidence.arms import ArmRun
+from xkd.evidence.arm import ArmRun
 from xkd.evidence.flips import Flips
 from xkd.report import page
 from xkd.statistics import RowScore, TestRun

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from xkd.engine.outline import Outline
 from xkd.evidence.answers import NUM_PROBED
-from xkd.evidence.arms import Arm
+from xkd.evidence.arm import Arm
 from xkd.evidence.costs import Cost
 from xkd.report import page
 from xkd.statistics import SHARE, UNDEFINED, Estimate, Summary

@@ -24,7 +24,8 @@ from xkd.engine.outline import Outline
 from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
 from xkd.engine.student import load_student
 from xkd.evidence.answers import CLUSTER, num_probed
-from xkd.evidence.arms import Arm, ArmRun, first_teacher
+from xkd.evidence.arm import Arm, ArmRun
+from xkd.evidence.arms import first_teacher
 from xkd.evidence.flips import Flips
 from xkd.evidence.page.caveats import CAVEAT_SMOKE, caveats
 from xkd.evidence.page.charts import curves, descent, gradient_shares, reliability
