@@ -23,12 +23,14 @@ from xkd.engine.config import as_plain, load_config
 from xkd.engine.loaders import without_weights
 from xkd.engine.outline import Outline
 from xkd.evidence.arms import make_arms
+from xkd.evidence.plan.stages import read_plan
 from xkd.graph.branch import Branch, Capture
 from xkd.modalities import SENSORS, Clip
 from xkd.tasks import Segmentation
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-SHIPPED = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts)
+PLANS = sorted(CONFIGS.glob("plans/*.py"))
+SHIPPED = sorted(path for path in CONFIGS.rglob("*.py") if "_base_" not in path.parts and path not in PLANS)
 
 SIDE = 72  # pixels
 
@@ -113,6 +115,7 @@ SAME_GRAPH = (
     "digits_special_06",
     "digits_special_2358",
     "digits_special_479",
+    "digits_taught",
     "digits_wide",
     "fir_indoor_reverse",
     "kitti_drive52",
@@ -241,6 +244,17 @@ def test_each_arm_of_a_shipped_comparison_can_be_run(shipped: Path) -> None:
             BUILT.add(graph)
         if arm.name == "alone":  # a run dumps its config, whatever was taken out of it
             ast.parse(config.pretty_text)
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_each_stage_of_a_shipped_plan_can_be_run(path: Path, noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Branch] = {}
+    for arm in read_plan(path).arms:
+        config = arm.config()
+        monkeypatch.setenv("XKD_DATA_ROOT", str(make_data(config, noise)))
+        if (graph := text_of(config.distiller)) not in BUILT:
+            try_graph(config, made)
+            BUILT.add(graph)
 
 
 def parts_of(node: Any) -> Iterator[str]:

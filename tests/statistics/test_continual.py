@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xkd.statistics.continual import Learned, average, backward_transfer, forgetting
+from xkd.statistics.continual import Learned, average_score, backward_transfer, forgetting
 
 NAN = float("nan")
 # three stages, three tests, each learned in its own stage; the first two stages cannot answer what comes later
@@ -14,7 +14,7 @@ AFTER = (0, 1, 2)
 
 
 def test_by_hand() -> None:
-    assert average(SCORES) == pytest.approx((0.6 + 0.85 + 0.5) / 3)
+    assert average_score(SCORES) == pytest.approx((0.6 + 0.85 + 0.5) / 3)
     assert forgetting(SCORES, AFTER) == pytest.approx(((0.9 - 0.6) + (0.8 - 0.85)) / 2)
     assert backward_transfer(SCORES, AFTER) == pytest.approx(((0.6 - 0.9) + (0.85 - 0.8)) / 2)
 
@@ -27,7 +27,7 @@ def test_the_best_earlier_stage_need_not_be_the_one_that_learned_it() -> None:
 
 def test_leading_dimensions_are_kept_and_one_stage_forgets_nothing() -> None:
     many = np.broadcast_to(SCORES, (4, 2, 3, 3))
-    assert forgetting(many, AFTER).shape == average(many).shape == (4, 2)
+    assert forgetting(many, AFTER).shape == average_score(many).shape == (4, 2)
     assert np.isnan(forgetting(SCORES[:1], (0, 0, 0))).all()
     assert np.isnan(backward_transfer(SCORES[:1], (0, 0, 0))).all()
 

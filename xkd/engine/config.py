@@ -50,7 +50,8 @@ def checked(config: Config, where: str) -> Config:
             raise KeyError(f"{where}: unknown section '{name}' (did you mean '{near[0]}'?); the sections are {list(SECTIONS)}")
     missing = [name for name in REQUIRED if config.get(name) is None]
     if missing:
-        raise KeyError(f"{where}: sections {missing} are missing; it has {[name for name in config if name in SECTIONS]}")
+        hint = "; it is a plan: run it by xkd plan" if "stages" in config else ""
+        raise KeyError(f"{where}: sections {missing} are missing; it has {[name for name in config if name in SECTIONS]}{hint}")
     for name, kind in SECTIONS.items():
         check_kind(config.get(name), kind, f"{where}: {name}")
     if isinstance(config.get("param_scheduler"), Mapping):

@@ -1,7 +1,7 @@
 """Evidence: did the teacher help? Arms over seeds, intervals by bootstrap over images, the share of the gap that was recovered."""
 
 from xkd.statistics.bootstrap import Comparison, interval
-from xkd.statistics.continual import Learned, average, backward_transfer, forgetting
+from xkd.statistics.continual import Learned, average_score, backward_transfer, forgetting
 from xkd.statistics.estimate import UNDEFINED, Estimate
 from xkd.statistics.finding import BEYOND, FEW_CLUSTERS, Summary, finding, summarise
 from xkd.statistics.measures import SHARE, Each, Measure, Measures, Near, RowScore, Style
@@ -27,7 +27,7 @@ __all__ = [
     "Summed",
     "TestRun",
     "Weighted",
-    "average",
+    "average_score",
     "backward_transfer",
     "finding",
     "forgetting",

@@ -15,7 +15,7 @@ from xkd.statistics.estimate import UNDEFINED, Estimate
 Scores = NDArray[np.float64]  # (..., T stages, N tests), not a number where a stage cannot answer; higher is better
 
 
-def average(scores: Scores) -> NDArray[np.float64]:
+def average_score(scores: Scores) -> NDArray[np.float64]:
     """The mean over tests after the last stage, (...): ACC of Lopez-Paz & Ranzato."""
     mean: NDArray[np.float64] = scores[..., -1, :].mean(-1)
     return mean
@@ -73,7 +73,7 @@ class Learned:
     seed: int = 0
 
     def average(self) -> Estimate:
-        return self._estimate(average(self.per_seed), average(self.drawn))
+        return self._estimate(average_score(self.per_seed), average_score(self.drawn))
 
     def forgetting(self) -> Estimate:
         """Above 0 where something was lost, whichever way the measure is better."""
@@ -89,10 +89,10 @@ class Learned:
 
     def minus(self, other: Learned) -> tuple[Estimate, float]:
         """The difference of the averages, paired over seeds, and the p of a paired t-test over them, not a number for one seed."""
-        ours, theirs = average(self.per_seed), average(other.per_seed)
+        ours, theirs = average_score(self.per_seed), average_score(other.per_seed)
         change = ours - theirs
         p = float(ttest_rel(ours, theirs).pvalue) if len(change) > 1 and np.ptp(change) > ROUNDING else float("nan")
-        return self._estimate(change, average(self.drawn) - average(other.drawn)), p
+        return self._estimate(change, average_score(self.drawn) - average_score(other.drawn)), p
 
     def _better(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         return scores if self.higher else -scores

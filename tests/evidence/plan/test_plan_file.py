@@ -121,6 +121,11 @@ def test_mistakes(text: str, kind: type[Exception], message: str, folder: Path) 
         plan_of(folder, text)
 
 
+def test_a_plan_is_no_config(folder: Path) -> None:
+    with pytest.raises(KeyError, match="it is a plan: run it by xkd plan"):
+        load_config(runs.write(folder, plan=HEAD + TWO))
+
+
 def test_a_config_that_names_a_stage_is_run_by_its_plan(folder: Path) -> None:
     config = load_config(folder / "student.py", {"distiller.branches.thermal.weights.path": "@teacher"})
     with pytest.raises(ValueError, match=r"distiller\.branches\.thermal\.weights\.path names '@teacher', a stage of a plan"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from xkd.engine.progress import Display
 from xkd.evidence import runs as arm_runs
 from xkd.evidence.plan.outlook import difference
 from xkd.evidence.plan.run import Planned, plan
+from xkd.evidence.plan.stages import arms_of
 
 STAGES = """
 from xkd import Checkpoint
@@ -165,8 +168,27 @@ def test_chains_say_what_they_have_kept(run: Run, trained: list[tuple[str, Confi
         run(CHAINS, metric="mean_iou")
 
 
+def test_a_stage_that_knows_nothing_to_be_tested_on(run: Run, trained: list[tuple[str, Config]]) -> None:
+    silent = 'options={"distiller.task": dict(type=Features)}'
+    text = f'from xkd import Features\nstages = dict(pairs=dict(config="plain.py", {silent}))\ntests = dict(a=dict())\n'
+    done, _ = run(text)
+    assert done.content["stages"]["pairs"]["test"] is None
+    assert done.content["chains"] == {}
+    assert len(trained) == 1
+    assert not done.report.exists()
+
+
+def test_a_process_of_its_own_makes_the_stages_anew(tmp_path: Path) -> None:
+    runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT)
+    make = partial(arms_of, runs.write(tmp_path, plan=STAGES), {"train_cfg.max_epochs": 2})
+    sent = pickle.loads(pickle.dumps(arm_runs.Arms(make, make())))
+    assert not sent.made
+    assert sent.named("student").config().train_cfg.max_epochs == 2
+
+
 def test_a_plan_of_two_runs_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT, plan=STAGES)
+    tests = 'tests = dict(two=dict(options={"test_dataloader.dataset.classes": ("disc", "bar")}))\n'
+    file = runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT, plan=STAGES + tests)
     call = [str(file), "--smoke", "--jobs", "1", "--work-dir", str(tmp_path / "work")]
     assert cli.run("plan", [*call, "--dry-run"]) == 0
     assert not (tmp_path / "work").exists()
@@ -176,6 +198,7 @@ def test_a_plan_of_two_runs_from_the_command_line(tmp_path: Path, capsys: pytest
     assert content["smoke"]
     assert content["stages"]["student"]["loads"] == ["teacher"]
     assert content["stages"]["student"]["test"]["rows"] == [12]
+    assert content["stages"]["student"]["tests"]["two"]["rows"] == [8]
     assert "A smoke run" in (tmp_path / "work" / "report.html").read_text("utf-8")
     assert xkd.plan is plan
     assert cli.run("plan", [str(file), "--seeds", "0"]) == 2

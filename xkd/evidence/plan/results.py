@@ -35,8 +35,9 @@ class StageResult:
     data: str
     tests: Mapping[str, Sequence[TestRun]]
 
-    def comparison(self, test: str) -> Comparison:
-        return Comparison({test: self.tests[test]})
+    @cached_property
+    def comparisons(self) -> Mapping[str, Comparison]:
+        return {test: Comparison({test: runs}) for test, runs in self.tests.items()}
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -45,8 +46,10 @@ class StageResult:
     @cached_property
     def estimates(self) -> Mapping[str, Mapping[str, Estimate]]:
         """Of every test, by the measure's name."""
-        compared = {test: self.comparison(test) for test in self.tests}
-        return {test: {measure.name: of.estimate(test, measure.statistic) for measure in self.measures} for test, of in compared.items()}
+        return {
+            test: {measure.name: compared.estimate(test, measure.statistic) for measure in self.measures}
+            for test, compared in self.comparisons.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def _chain(name: str, stages: Sequence[Stage], tests: Sequence[str], results: Ma
         return None
     measure = next(of for of in results[tested[-1].name].measures if of.name == metric)
     cells = {(stage.name, test): results[stage.name] for stage in tested for test in asked if test in stage.arm.tests}
-    compared = {(stage, test): of.comparison(test) for (stage, test), of in cells.items()}
+    compared = {(stage, test): of.comparisons[test] for (stage, test), of in cells.items()}
     names = [stage.name for stage in tested]
     # clusters of stages that answered the same rows are drawn alike
     learned = Learned(

@@ -20,7 +20,7 @@ from xkd.evidence.compare import check_room
 from xkd.evidence.plan.files import as_csv, as_json
 from xkd.evidence.plan.outlook import Ahead, outlook, show
 from xkd.evidence.plan.page import write_plan_page
-from xkd.evidence.plan.results import Results, chosen_metric, gathered
+from xkd.evidence.plan.results import OWN, Results, chosen_metric, gathered
 from xkd.evidence.plan.show import listings
 from xkd.evidence.plan.stages import Plan, arms_of, read_plan
 from xkd.evidence.runs import run_all
@@ -76,12 +76,13 @@ def plan(  # noqa: PLR0913  # each is an option of the command
     check_room(root, smoke, NUMBERS, "plan")
     made = read_plan(path, options)
     metric = chosen_metric(made, metric)
-    check_data(made)
+    check_tests(made)
     with shown_on(display, width=150) as screen:
         ahead = outlook(made.arms, range(seeds), root, settings)
         show(ahead, screen.console)
         if dry_run:
             return Planned(root, root / "report.html", ahead, {})
+        check_readable([arm for arm in made.arms if not arm.silent])
         folders = run_all(partial(arms_of, path, dict(options or {})), made.arms, range(seeds), root, settings, jobs, screen)
         results = gathered(made, folders, ahead, range(seeds), metric)
         content = written(made, results, root, smoke, command)
@@ -91,15 +92,14 @@ def plan(  # noqa: PLR0913  # each is an option of the command
         return Planned(root, root / "report.html", ahead, content)
 
 
-def check_data(made: Plan) -> None:
-    """What is wrong with test rows is said before anything is trained."""
+def check_tests(made: Plan) -> None:
+    """What is wrong with the tests is said before anything is trained."""
     asked: set[str] = set()
     for arm in made.arms:
         for test in arm.asked:
-            if test == "" or test not in asked:
+            if test == OWN or test not in asked:
                 check_questions(arm.tested(test)[0])
                 asked.add(test)
-    check_readable([arm for arm in made.arms if not arm.silent])
 
 
 def written(made: Plan, results: Results, root: Path, smoke: bool, command: str) -> dict[str, Any]:
