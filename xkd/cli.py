@@ -23,6 +23,7 @@ COMMANDS = (
     "exits",
     "visualize",
     "predict",
+    "synthesize",
     "export",
     "inspect-taps",
 )
