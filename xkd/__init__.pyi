@@ -127,6 +127,7 @@ from .networks import (
     Frames as Frames,
     Generator as Generator,
     Logits as Logits,
+    NoiseImages as NoiseImages,
     PixelDecoder as PixelDecoder,
     Volume as Volume,
 )

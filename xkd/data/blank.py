@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from xkd.batch import Annotation, View
+from xkd.batch import View
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest
 from xkd.data.paired import PairedDataset
 from xkd.data.rows import Pairs, Row
 from xkd.data.shots import is_made
+from xkd.data.targets import NOTHING
 
 _NAME: Final = "blank rows"
 
@@ -30,12 +31,7 @@ class Blank(PairedDataset):
                 f"Blank has no files, so it cannot provide view '{recorded[0].name}' of {recorded[0].modality.name}: only what is made,"
                 " such as Noise; with real rows too use PairedDataset"
             )
-        super().__init__(_manifest(rows), "train", views, Augment(flip=0.0, jitter=0.0), seed=seed)
-
-    @property
-    def annotation(self) -> Annotation:
-        """Nothing is said of these rows, which suits every task."""
-        return Annotation("nothing", ())
+        super().__init__(_manifest(rows), "train", views, Augment(flip=0.0, jitter=0.0), seed=seed, target=NOTHING)
 
 
 def _manifest(rows: int) -> Manifest:

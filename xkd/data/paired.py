@@ -36,7 +36,7 @@ from xkd.data.sample import NO_DRAW, Sample, as_tensor, unread
 from xkd.data.shots import check_files, has, is_made
 from xkd.data.shuffle import Shuffle
 from xkd.data.supervisor import measured_by, nothing_seen, placed, seen_by, supervisor_of, view_named
-from xkd.data.targets import annotation_of, check_target, labelled_by, pixel_target, targets_of, unknown_pixels
+from xkd.data.targets import NOTHING, annotation_of, check_target, labelled_by, pixel_target, targets_of, unknown_pixels
 from xkd.data.windows import MIDDLE, Windows
 from xkd.geometry import Box, Matrix
 from xkd.modalities.raster import warp
@@ -55,11 +55,12 @@ class PairedDataset(Dataset[Sample]):
     `gaps` which rows lack a sensor that they have.
     `target="mask"` makes the mask's classes the target, (H, W) at the first view's size, -1 where nobody knows; `target="boxes"` the boxes
     and their classes, (M, 5), as `boxes` says; `target="view:NAME"` what that view saw, without jitter, (C, H, W) in its units at the first
-    view's size, NaN where it saw nothing. A row that has no such thing is unlabelled. `windows` puts windows of the frames, without labels,
-    in the place of the rows. Where classes come in stages, `classes` leaves rows of those labels alone (hidden labels count, rows that
-    nobody labelled are left out), beside `exemplars` of earlier ones; targets count the classes that are `known` so far, in that order (by
-    default the manifest's), and rows of all of these are left where `classes` names none. `having` leaves rows that have all of these
-    sensors. `subset` > 0 keeps that many rows, every class among them. `cache` keeps what was read in memory,
+    view's size, NaN where it saw nothing; `target="nothing"` none, for images whose labels are of other classes. A row that has no such
+    thing is unlabelled. `windows` puts windows of the frames, without labels, in the place of the rows. Where classes come in stages,
+    `classes` leaves rows of those labels alone (hidden labels count, rows that nobody labelled are left out), beside `exemplars` of earlier
+    ones; targets count the classes that are `known` so far, in that order (by default the manifest's), and rows of all of these are left
+    where `classes` names none. `having` leaves rows that have all of these sensors. `subset` > 0 keeps that many rows, every class among
+    them. `cache` keeps what was read in memory,
     once per process (for small data sets, and where rows are crops of shared images); without it a photograph is decoded at a fraction of
     its size where a draw sees no more of it, which rounds pixels otherwise. A row that cannot be read is an error, or with
     `on_broken="skip"` has no view, no label and no mask and says why.
@@ -185,7 +186,7 @@ class PairedDataset(Dataset[Sample]):
 
     def _unknown(self, index: int) -> Tensor:
         """The target of a row that cannot be read: its label stays known."""
-        if self.target == "label":
+        if self.target in ("label", NOTHING):
             return torch.from_numpy(self.targets[index : index + 1])[0]
         if self._supervisor is not None:
             return nothing_seen(self._supervisor)

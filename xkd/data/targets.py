@@ -23,6 +23,7 @@ from xkd.data.supervisor import VIEW, quantities
 from xkd.geometry import Box, Matrix
 from xkd.modalities.raster import warp
 
+NOTHING: Final = "nothing"  # the target of images whose labels are not the run's, and the kind of annotation that they have
 UNKNOWN: Final = -1  # target of what nobody labelled, numbers and pixels too
 _MIXED: Final = ("label", "labels")  # kinds of annotation of which a share of one and a share of another is a target
 
@@ -32,6 +33,8 @@ def annotation_of(manifest: Manifest, target: str, supervisor: View | None = Non
     if supervisor is not None:
         numbers = quantities(supervisor)
         return Annotation("quantities", tuple(number.name for number in numbers), numbers)
+    if target == NOTHING:
+        return Annotation(NOTHING, ())
     if target == "boxes":
         return Annotation("boxes", manifest.classes)
     return Annotation("pixels", manifest.mask.classes) if target == "mask" and manifest.mask else manifest.annotation
@@ -42,6 +45,8 @@ def labelled_by(rows: Sequence[Row], target: str) -> list[Row]:
 
     Boxes that a detector drew are no labels.
     """
+    if target == NOTHING:
+        return [replace(row, labels=None, numbers=()) for row in rows]
     if target == "mask":
         return [replace(row, labels=() if row.mask else None, numbers=()) for row in rows]
     if target == "boxes":
@@ -66,7 +71,7 @@ def targets_of(rows: Sequence[Row], annotation: Annotation) -> NDArray[Any]:
 def check_target(manifest: Manifest, target: str, masks: Masks) -> None:
     """`ValueError` for a target that the data set does not have, or not with these masks."""
     if not target.startswith(VIEW):
-        check_choice("target", target, ("label", "mask", "boxes", f"{VIEW}NAME"))
+        check_choice("target", target, ("label", "mask", "boxes", NOTHING, f"{VIEW}NAME"))
     if target == "mask" and (manifest.mask is None or masks.source != "mask" or masks.fraction < 1):
         raise ValueError(
             f"{manifest.root}: target='mask' needs [mask] in manifest.toml, masks.source='mask' and masks.fraction=1 here;"

@@ -13,6 +13,7 @@ from xkd.graph.gates import READING_KEYS
 from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import BATCH, Reading, readings_of
 from xkd.graph.weights import Checkpoint, Trained
+from xkd.modality import Makes
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,9 @@ class Outline:
 
     @property
     def has_pairs(self) -> bool:
-        """Whether there is anything to shuffle: branches on several views."""
+        """Whether there is anything to shuffle: branches on several views that files hold."""
         branches = [*self.branches.values(), *(self.branches[name]["weights"]["teacher"] for name in self.on_pairs)]
-        return len({branch["view"]["name"] for branch in branches}) > 1
+        return len({branch["view"]["name"] for branch in branches if not _is_made(branch["view"])}) > 1
 
     def taught_by(self, branch: str) -> bool:
         """Whether anybody learns from this branch."""
@@ -121,6 +122,12 @@ class Outline:
 
     def taps(self, branch: str) -> list[str]:
         return list(self.branches[branch].get("taps") or {})
+
+
+def _is_made(view: Mapping[str, Any]) -> bool:
+    """Whether no file holds it."""
+    kind = view["modality"].get("type")
+    return isinstance(kind, type) and issubclass(kind, Makes)
 
 
 def _maker_of(branch: Mapping[str, Any]) -> str | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -17,17 +16,15 @@ from xkd.batch import Annotation, View
 from xkd.builder import build
 from xkd.data.blank import Blank
 from xkd.data.loader import collate
-from xkd.data.prepare.toml import to_toml
+from xkd.data.made import write_made
 from xkd.data.shots import is_made
-from xkd.data.write import new_dataset, write_rows
+from xkd.data.write import new_dataset
 from xkd.engine.config import as_plain
 from xkd.engine.student import Student, load_student
 from xkd.graph.inputs import Eats
 from xkd.graph.reading import Reading
 from xkd.graph.state_dicts import load_file
 from xkd.graph.weights import Shared
-from xkd.modalities import RGB, SENSORS
-from xkd.modality import Shot
 from xkd.tasks import Reply
 from xkd.visualise.panels import Panel, PanelRow, draw_rows
 
@@ -77,8 +74,9 @@ def synthesize(config: Config, checkpoint: str, out: str | Path, *, num: int = 1
         )
     names = judge.student.task.names if judge and judge.student.task.of_classes else ()
     images = [image for start in range(0, num, _ROWS) for image in _made(maker, judge, range(start, min(start + _ROWS, num)), seed)]
+    header = _header(view, judge, names, f"branch '{name}' of {checkpoint}, seed {seed}")
     with new_dataset(Path(out)) as draft:
-        _write(draft, view, images, names, f"branch '{name}' of {checkpoint}, seed {seed}", judge)
+        write_made(draft, view, [image.pixels for image in images], [_columns(image, judge, names) for image in images], header)
         draw_rows(_sheet(images, view, names), draft / SHEET)
     return Path(out) / SHEET
 
@@ -132,48 +130,20 @@ def _made(maker: Student, judge: Judge | None, numbers: range, seed: int) -> lis
     return [Image(pixels[at], names[asked[at]] if asked else "", replies[at]) for at in range(len(numbers))]
 
 
-def _write(draft: Path, view: View, images: Sequence[Image], names: Sequence[str], source: str, judge: Judge | None) -> None:
-    if len(view.sensors) != 1:
-        raise ValueError(f"view '{view.name}' is a stack of {view.modality.name}, whose images no one file holds")
-    [sensor] = view.sensors
-    kinds = {kind: of for kind, of in SENSORS.items() if type(sensor) is of}
-    if not kinds:
-        raise ValueError(f"images of {type(sensor).__name__} cannot be written as a data set; sensors of manifests are {sorted(SENSORS)}")
-    [kind] = kinds
-    suffix, rows = ".png" if isinstance(sensor, RGB) else ".tiff", []
-    (draft / sensor.name).mkdir()
-    for number, image in enumerate(images):
-        path = Path(sensor.name) / f"{number:05}{suffix}"
-        written = np.round(image.pixels).clip(0, 255).astype(np.uint8)[..., ::-1] if suffix == ".png" else image.pixels
-        if not cv2.imwrite(str(draft / path), written):
-            raise OSError(f"{draft / path} cannot be written")
-        if not number:
-            _check_read(sensor, draft / path, image.pixels)
-        answers = dict(zip(judge.student.task.columns, image.reply.cells, strict=True)) if judge and image.reply else {}
-        row = {"id": f"{number:05}", "split": "train", "group": f"{number:05}", sensor.name: path.as_posix(), "label": image.label}
-        rows.append({**row, "asked": image.asked, **{f"p_{key}" if key in names else key: value for key, value in answers.items()}})
-    write_rows(draft, rows)
-    settings = {of.name: getattr(sensor, of.name) for of in fields(type(sensor)) if of.name != "name"}
-    stated = {key: value for key, value in settings.items() if value is not None and value != getattr(type(sensor), key, None)}
-    table = {
-        "name": f"made by a generator for {sensor.name}",
+def _columns(image: Image, judge: Judge | None, names: Sequence[str]) -> dict[str, str]:
+    answers = dict(zip(judge.student.task.columns, image.reply.cells, strict=True)) if judge and image.reply else {}
+    return {"label": image.label, "asked": image.asked, **{f"p_{key}" if key in names else key: value for key, value in answers.items()}}
+
+
+def _header(view: View, judge: Judge | None, names: Sequence[str], source: str) -> dict[str, Any]:
+    several = judge is not None and judge.student.task.annotation == Annotation("labels", tuple(names))
+    return {
+        "name": f"made by a generator for {view.modality.name}",
         "source": source,
         "licence": "that of the data that the judge has learned from",
-        "labels": "multi" if judge and judge.student.task.annotation == Annotation("labels", tuple(names)) else "single",
+        "labels": "multi" if several else "single",
         "classes": list(names),
-        "modalities": {sensor.name: {"sensor": kind, **stated}},
     }
-    (draft / "manifest.toml").write_text(to_toml(table, {}), "utf-8")
-
-
-def _check_read(sensor: Any, path: Path, pixels: NDArray[np.float32]) -> None:
-    """What is written is what the sensor reads of it, but for rounding to counts."""
-    read = np.asarray(sensor.read(Shot((path,))), np.float32)
-    if read.shape != pixels.shape or not np.allclose(read, pixels, atol=0.51 if path.suffix == ".png" else 1e-3):
-        raise ValueError(
-            f"images of {type(sensor).__name__} '{sensor.name}' with these settings are not read as they were written ({path.suffix}): its"
-            " files hold something else, such as counts; RGB of 8 bits, and sensors that read numbers in their unit, can be written"
-        )
 
 
 def _sheet(images: Sequence[Image], view: View, names: Sequence[str]) -> list[PanelRow]:

@@ -3,9 +3,9 @@
 from xkd.networks.dense_detector import DenseDetector
 from xkd.networks.enlarged import Enlarged
 from xkd.networks.frames import Frames
-from xkd.networks.generator import Generator
+from xkd.networks.generator import Generator, NoiseImages
 from xkd.networks.logits import Logits
 from xkd.networks.pixel_decoder import PixelDecoder
 from xkd.networks.volume import Volume
 
-__all__ = ["DenseDetector", "Enlarged", "Frames", "Generator", "Logits", "PixelDecoder", "Volume"]
+__all__ = ["DenseDetector", "Enlarged", "Frames", "Generator", "Logits", "NoiseImages", "PixelDecoder", "Volume"]

@@ -66,6 +66,22 @@ class Generator(nn.Module):
         return self.low + self.span * shares
 
 
+class NoiseImages(nn.Module):
+    """Noise (B, C, H, W) as images of `view`, each value by itself within the sensor's range: a control of what a generator is worth."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        for name, ends in zip(("low", "high"), zip(*_ranges(view), strict=True), strict=True):
+            self.register_buffer(name, torch.tensor(ends).reshape(1, -1, 1, 1), persistent=False)
+
+    def forward(self, noise: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        shares = (0.5 + noise / 4).clamp(0, 1)  # two standard deviations reach the ends
+        return self.low + (self.high - self.low) * shares
+
+
 class _Largest(nn.Module):
     """One-hot of the largest number of each row."""
 
