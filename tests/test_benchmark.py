@@ -49,6 +49,17 @@ def test_losses_are_timed_beside_torchdistills() -> None:
 
 
 @pytest.mark.slow
+def test_a_detectors_step_is_that_of_torchvisions_losses() -> None:
+    small = ["--backbone", "resnet10t", "--size", "64", "96", "--batch", "2", "--turns", "2", "--warm", "1"]
+    command = [sys.executable, "tools/benchmark.py", "detector", *small]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.startswith("│")]
+    assert [row[0].strip() for row in rows] == ["by hand", "xkd"]
+    assert float(rows[0][3]) == pytest.approx(float(rows[1][3]), rel=1e-4)
+
+
+@pytest.mark.slow
 def test_a_training_step_is_timed_beside_the_others(tmp_path: Path) -> None:
     peer = tmp_path / "peer.py"
     peer.write_text(
