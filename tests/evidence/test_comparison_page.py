@@ -9,12 +9,16 @@ import engine_runs as runs
 import numpy as np
 
 from xkd import statistics
+from xkd.batch import View
+from xkd.data.blank import Blank
 from xkd.data.manifest import Manifest
 from xkd.data.redraw import with_boxes
+from xkd.engine.config import load_config
 from xkd.evidence.arm import ArmRun
 from xkd.evidence.arms import make_arms
 from xkd.evidence.page import write as page
 from xkd.geometry import Box
+from xkd.modalities import Noise
 
 
 def test_the_unit_that_the_interval_is_over(tmp_path: Path) -> None:
@@ -42,6 +46,11 @@ def test_whether_the_arms_learn_from_the_same_labels(data_root: Path, tmp_path: 
     half = make_arms(path, {"train_dataloader.dataset.labels.fraction": 0.5})
     others = "teacher on thermal (100 %), student alone, all labels (100 %)"
     assert page.labels_note(half) == same.replace("100", "50").replace(".", f", except that these have others: {others}.")
+    noise = {"type": View, "name": "noise", "modality": {"type": Noise}, "size": (1, 1)}
+    without = load_config(path, {"train_dataloader.dataset": {"type": Blank, "rows": 6, "views": [noise]}})
+    assert page.labels_note([*make_arms(path, {}), replace(make_arms(path, {})[-1], title="made", config=lambda: without)]) == same.replace(
+        ".", ", except that these have others: made (0 %)."
+    )
 
 
 def test_what_the_data_are_like_where_training_reads_boxes_that_a_detector_drew(data_root: Path, tmp_path: Path) -> None:

@@ -57,7 +57,10 @@ def alone(config: Config, targets: Sequence[str] = LABELS) -> Config:
             config.distiller.terms[name].pop("gate")  # it asks a teacher
     _prune(config)
     if not any(term["teacher"] in LABELS for term in as_plain(config.distiller.terms).values()):
-        raise ValueError(f"the student '{student}' has no term with 'batch.target', so it cannot be trained alone")
+        raise ValueError(
+            f"the student '{student}' has no term with 'batch.target', so it cannot be trained alone: add one; a run without real images is"
+            " compared as a variant (compare.variants) of a config that has them"
+        )
     return config
 
 

@@ -17,8 +17,9 @@ from rich.console import Console
 import xkd
 from xkd.builder import build
 from xkd.data.check.brief import brief
-from xkd.data.manifest import Manifest
+from xkd.data.manifest import Manifest, manifest_files
 from xkd.data.rows import SPLITS
+from xkd.data.targets import NOTHING
 from xkd.engine.config import as_plain
 from xkd.engine.outline import Outline
 from xkd.engine.panels import Looker, named_samples, panel_rows, picture_method, test_samples
@@ -210,8 +211,10 @@ def labels_note(arms: list[Arm]) -> str:
         dataset = arm.config().train_dataloader.dataset
         labels = dataset.get("labels", {})
         # boxes that a detector drew make another data set, not other labels
-        known = frozenset((row.id, row.labels, row.numbers) for row in Manifest.load(dataset.root).rows if row.split == "train")
-        shares[arm.title] = (float(labels.get("fraction", 1.0)), int(labels.get("seed", 0)), known)
+        unlabelled = not manifest_files(dataset) or dataset.get("target") == NOTHING
+        rows = () if unlabelled else Manifest.load(dataset.root).rows
+        known = frozenset((row.id, row.labels, row.numbers) for row in rows if row.split == "train")
+        shares[arm.title] = (0.0 if unlabelled else float(labels.get("fraction", 1.0)), int(labels.get("seed", 0)), known)
     usual = Counter(shares.values()).most_common(1)[0][0]
     others = [f"{title} ({100 * of[0]:.0f} %)" for title, of in shares.items() if of != usual]
     same = f"All arms have the same labels, {100 * usual[0]:.0f} % of those of the training rows"
