@@ -13,12 +13,15 @@ with read_base():
 taught = "../digits/digits_taught.py"
 teacher = "distiller.branches.teacher"
 stages = dict(
-    large=dict(config="../digits/digits_wide.py"),
-    assistant=dict(config=taught, options={f"{teacher}.weights.path": "@large", "distiller.branches.rgb.model": network}),
-    small=dict(config=taught, options={f"{teacher}.weights.path": "@assistant", f"{teacher}.model": network}),
-    direct=dict(config=taught, options={f"{teacher}.weights.path": "@large"}),
+    large=dict(config="../digits/digits_wide.py", chain=("assistant", "direct")),
+    assistant=dict(
+        config=taught, options={f"{teacher}.weights.path": "@large", "distiller.branches.rgb.model": network}, chain="assistant"
+    ),
+    small=dict(config=taught, options={f"{teacher}.weights.path": "@assistant", f"{teacher}.model": network}, chain="assistant"),
+    direct=dict(config=taught, options={f"{teacher}.weights.path": "@large"}, chain="direct"),
     alone=dict(
         config=taught,
         options={"distiller.branches": dict(rgb=dict(learns, model=small)), "distiller.terms": dict(ce=distiller.terms.ce)},
+        chain="alone",
     ),
 )

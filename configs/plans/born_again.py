@@ -14,9 +14,11 @@ with read_base():
 
 config = "../rgb_rgb/leafsim_born_again.py"
 parent = "distiller.branches.parent.weights"
+alone = {"distiller.branches": dict(rgb=resnet10), "distiller.terms": dict(ce=distiller.terms.ce)}
+# each is a chain of its own, so that they are compared
 stages = dict(
-    labels=dict(config=config, options={"distiller.branches": dict(rgb=resnet10), "distiller.terms": dict(ce=distiller.terms.ce)}),
-    first=dict(config=config, options={parent: dict(type=Checkpoint, path="@labels")}),
-    second=dict(config=config, options={parent: dict(type=Checkpoint, path="@first")}),
-    third=dict(config=config, options={parent: dict(type=Checkpoint, path="@second")}),
+    labels=dict(config=config, options=alone, chain="labels"),
+    first=dict(config=config, options={parent: dict(type=Checkpoint, path="@labels")}, chain="first"),
+    second=dict(config=config, options={parent: dict(type=Checkpoint, path="@first")}, chain="second"),
+    third=dict(config=config, options={parent: dict(type=Checkpoint, path="@second")}, chain="third"),
 )

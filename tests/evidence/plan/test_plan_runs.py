@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import pickle
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -161,6 +162,9 @@ def test_chains_say_what_they_have_kept(run: Run, trained: list[tuple[str, Confi
     for part in ("Chain forgets", "Chains compared", "keeps - forgets", "<svg", "after"):
         assert part in page, part
     assert "Chain keeps" in shown
+    own, _ = run(re.sub(r', learns=("[ab]"|\(.*?\))', "", CHAINS.split("tests =")[0]), seeds=2)
+    assert own.content["chains"]["forgets"]["tests"] == [""]
+    assert {(of["of"], of["minus"]): of["average"]["mean"] for of in own.content["differences"]}["keeps", "forgets"] == 0.0
     trained.clear()
     run(CHAINS.replace('"test_dataloader.batch_size": 3', '"test_dataloader.batch_size": 4'))
     assert not trained, "another test trains nothing"

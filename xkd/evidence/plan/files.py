@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from xkd.evidence.plan.results import OWN, ChainResult, Results, StageResult
+from xkd.evidence.plan.results import ChainResult, Results, StageResult
+from xkd.evidence.plan.stages import OWN
 from xkd.evidence.summary_files import exact, number, plain
 from xkd.statistics import Estimate
 

@@ -9,9 +9,9 @@ from typing import Final
 from xkd.data.manifest import Manifest
 from xkd.evidence.page.caveats import CAVEAT_SMOKE
 from xkd.evidence.page.write import made
-from xkd.evidence.plan.results import OWN, ChainResult, Results
-from xkd.evidence.plan.show import in_words, listings
-from xkd.evidence.plan.stages import Plan
+from xkd.evidence.plan.results import ChainResult, Results
+from xkd.evidence.plan.show import in_words, listings, title
+from xkd.evidence.plan.stages import OWN, Plan
 from xkd.report import page
 from xkd.report.charts import Chart
 
@@ -52,8 +52,8 @@ def sentence(results: Results) -> str:
 
 
 def _chart(chain: ChainResult, metric: str) -> Chart:
-    lines = {
-        test: [(float(at), chain.cells[stage, test].mean) for at, stage in enumerate(chain.stages, 1) if (stage, test) in chain.cells]
-        for test in chain.tests
-    }
+    def line(test: str) -> list[tuple[float, float]]:
+        return [(float(at), chain.cells[stage, test].mean) for at, stage in enumerate(chain.stages, 1) if (stage, test) in chain.cells]
+
+    lines = {title(test): line(test) for test in chain.tests}
     return Chart(f"Chain {chain.name}", "stages done", metric, lines)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from xkd.evidence.plan.stages import Plan, Stage
 from xkd.evidence.runs import read_answers, run_key
 from xkd.statistics import Comparison, Estimate, Learned, Measure, TestRun
 
-OWN: Final = ""  # the test by a stage's own config
 Numbers = NDArray[np.float64]
 
 
@@ -81,7 +80,7 @@ def chosen_metric(plan: Plan, metric: str) -> str:
     if metric and metric not in every:
         raise ValueError(f"no stage is judged by --metric {metric}; there are {every}")
     metric = metric or (known[measured[-1].name][0] if measured else "")
-    for name, stages in plan.chains.items() if plan.tests else ():
+    for name, stages in plan.chains.items() if plan.compared else ():
         if lacking := [stage.name for stage in stages if metric not in known.get(stage.name, [metric])]:
             raise ValueError(f"stages {lacking} of chain '{name}' are not judged by {metric}, so its tests make no matrix; name --metric")
     return metric
@@ -104,7 +103,7 @@ def gathered(plan: Plan, folders: Mapping[str, Path], ahead: Sequence[Ahead], se
             str(stage.arm.config().test_dataloader.dataset.get("root", "")),
             {test: [read_answers(stage.arm, folders[key], test) for key in keys] for test in stage.arm.asked},
         )
-    chains = {name: made for name, of in plan.chains.items() if (made := _chain(name, of, plan.tests, stages, metric))}
+    chains = {name: made for name, of in plan.chains.items() if (made := _chain(name, of, plan.compared, stages, metric))}
     pairs = [(one, other) for one, other in combinations(chains, 2) if set(chains[one].tests) == set(chains[other].tests)]
     return Results(stages, metric, chains, {(one, other): chains[other].learned.minus(chains[one].learned) for one, other in pairs})
 
@@ -113,11 +112,11 @@ def _chain(name: str, stages: Sequence[Stage], tests: Sequence[str], results: Ma
     """None where there is nothing that its last stage could be tested on."""
     tested = [stage for stage in stages if not stage.arm.silent]
     after = {test: at for at, stage in reversed(list(enumerate(tested))) for test in stage.learns}
-    asked = [test for test in tests if (test in after if after else tested and test in tested[-1].arm.tests)]
+    asked = [test for test in tests if (test in after if after else tested and test in tested[-1].arm.asked)]
     if not asked:
         return None
     measure = next(of for of in results[tested[-1].name].measures if of.name == metric)
-    cells = {(stage.name, test): results[stage.name] for stage in tested for test in asked if test in stage.arm.tests}
+    cells = {(stage.name, test): results[stage.name] for stage in tested for test in asked if test in stage.arm.asked}
     compared = {(stage, test): of.comparisons[test] for (stage, test), of in cells.items()}
     names = [stage.name for stage in tested]
     # clusters of stages that answered the same rows are drawn alike

@@ -20,9 +20,9 @@ from xkd.evidence.compare import check_room
 from xkd.evidence.plan.files import as_csv, as_json
 from xkd.evidence.plan.outlook import Ahead, outlook, show
 from xkd.evidence.plan.page import write_plan_page
-from xkd.evidence.plan.results import OWN, Results, chosen_metric, gathered
+from xkd.evidence.plan.results import Results, chosen_metric, gathered
 from xkd.evidence.plan.show import listings
-from xkd.evidence.plan.stages import Plan, arms_of, read_plan
+from xkd.evidence.plan.stages import OWN, Plan, arms_of, read_plan
 from xkd.evidence.runs import run_all
 from xkd.files import write_atomically
 from xkd.report.page import Listing

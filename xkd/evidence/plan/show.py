@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from xkd.evidence.plan.results import OWN, ChainResult, Results, StageResult
+from xkd.evidence.plan.results import ChainResult, Results, StageResult
+from xkd.evidence.plan.stages import OWN
 from xkd.report.page import Listing
 
 _NONE = "-"
@@ -39,7 +40,13 @@ def _matrix(chain: ChainResult, metric: str) -> Listing:
     """Stages down, tests across; below them what was kept."""
     rows = [(stage, *(str(chain.cells.get((stage, test), _NONE)) for test in chain.tests)) for stage in chain.stages]
     kept = in_words(chain)
-    return Listing(f"Chain {chain.name}", f"{metric} on each test after each stage; {kept}", ("after", *chain.tests), tuple(rows))
+    return Listing(
+        f"Chain {chain.name}", f"{metric} on each test after each stage; {kept}", ("after", *map(title, chain.tests)), tuple(rows)
+    )
+
+
+def title(test: str) -> str:
+    return "its own test" if test == OWN else test
 
 
 def in_words(chain: ChainResult) -> str:

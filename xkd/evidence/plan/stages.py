@@ -29,6 +29,9 @@ _TESTED: Final = "test_dataloader"  # what a test may change
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
+OWN: Final = ""  # the test by a stage's own config
+
+
 @dataclass(frozen=True)
 class Stage:
     """A run of a plan: `chains` are the sequences that it belongs to, `learns` the tests whose content it is trained on."""
@@ -61,6 +64,11 @@ class Plan:
         names = list(dict.fromkeys(name for stage in self.stages for name in stage.chains))
         chains = {name: [stage for stage in self.stages if name in stage.chains] for name in names}
         return chains or {"plan": list(self.stages)}
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The tests of chains: the plan's, or each stage's own where chains are named and tests are not."""
+        return self.tests or ((OWN,) if any(stage.chains for stage in self.stages) else ())
 
 
 def read_plan(path: str | Path, options: Mapping[str, Any] | None = None) -> Plan:
