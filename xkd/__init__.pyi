@@ -33,7 +33,7 @@ from .ensembles import (
 )
 from .evidence.compare import compare as compare
 from .evidence.distill import Distilled as Distilled, distill as distill
-from .evidence.plan.run import Planned as Planned, plan as plan
+from .evidence.plan.run import Planned as Planned, PlanSettings as PlanSettings, plan as plan
 from .evidence.pretrain import PretrainedPairs as PretrainedPairs, pretrain as pretrain
 from .evidence.search import SearchSettings as SearchSettings, search as search
 from .evidence.timings import Budget as Budget

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from xkd.engine.config import parse_options
-from xkd.evidence.plan.run import plan
+from xkd.evidence.plan.run import PlanSettings, plan
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,14 +24,9 @@ def main(arguments: Sequence[str]) -> int:
     a = parser.parse_args(arguments)
     plan(
         a.file,
-        seeds=a.seeds,
+        PlanSettings(seeds=a.seeds, metric=a.metric or "", dry_run=a.dry_run, jobs=a.jobs, amp=a.amp, smoke=a.smoke),
         work_dir=a.work_dir or "",
-        metric=a.metric or "",
         options=parse_options(a.cfg_options),
-        amp=a.amp,
-        smoke=a.smoke,
-        dry_run=a.dry_run,
-        jobs=a.jobs,
         command=shlex.join(["xkd", "plan", *arguments]),
     )
     return 0

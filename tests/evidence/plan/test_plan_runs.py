@@ -24,7 +24,7 @@ from xkd import cli, statistics
 from xkd.engine.progress import Display
 from xkd.evidence import runs as arm_runs
 from xkd.evidence.plan.outlook import difference
-from xkd.evidence.plan.run import Planned, plan
+from xkd.evidence.plan.run import Planned, PlanSettings, plan
 from xkd.evidence.plan.stages import arms_of
 
 STAGES = """
@@ -83,7 +83,7 @@ def run(tmp_path: Path) -> Run:
     def of(text: str, **settings: Any) -> tuple[Planned, str]:
         console = Console(file=io.StringIO(), width=200)
         display = Display(console, Progress(console=console, disable=True))
-        done = plan(runs.write(tmp_path, plan=text), work_dir=tmp_path / "work", jobs=1, display=display, **settings)
+        done = plan(runs.write(tmp_path, plan=text), PlanSettings(jobs=1, **settings), work_dir=tmp_path / "work", display=display)
         assert isinstance(console.file, io.StringIO)
         return done, console.file.getvalue()
 

@@ -47,44 +47,55 @@ class Planned:
         return folders[stage, seed] / BEST
 
 
-def plan(  # noqa: PLR0913  # each is an option of the command
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """`metric` is what a plan's tests are measured by, the first of the last stage's task without one; `dry_run` trains nothing.
+
+    `jobs` runs are beside each other, 0: as many as cores and memory allow.
+    """
+
+    seeds: int = 1
+    metric: str = ""
+    dry_run: bool = False
+    jobs: int = 0
+    amp: bool = False
+    smoke: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("seeds", self.seeds, 1), ("jobs", self.jobs, 0)):
+            if value < least:
+                raise ValueError(f"--{name} must be at least {least}, got {value}")
+
+
+def plan(
     file: str | Path,
+    settings: PlanSettings | None = None,
     *,
-    seeds: int = 1,
     work_dir: str | Path = "",
-    metric: str = "",
     options: Mapping[str, Any] | None = None,
-    amp: bool = False,
-    smoke: bool = False,
-    dry_run: bool = False,
-    jobs: int = 0,
     display: Display | None = None,
     command: str = "",
 ) -> Planned:
     """Train and test the stages of a plan's file over seeds, and write numbers and page below `work_dir` (work_dirs/plan_NAME without one).
 
-    First it says of every stage whether its run is reused, resumed or new, and why; `dry_run` stops there. `options` override the config
-    of every stage. `metric` is what the tests of a plan are measured by, the first of the last stage's task without one. `jobs` runs are
-    beside each other (0: as many as cores and memory allow). In a script, call it below `if __name__ == "__main__":`, since runs are
-    processes.
+    First it says of every stage whether its run is reused, resumed or new, and why; a dry run stops there. `options` override the config
+    of every stage. In a script, call it below `if __name__ == "__main__":`, since runs are processes.
     """
-    for name, value, least in (("seeds", seeds, 1), ("jobs", jobs, 0)):
-        if value < least:
-            raise ValueError(f"--{name} must be at least {least}, got {value}")
-    path, settings = Path(file), {"amp": amp, "smoke": smoke}
+    path, settings = Path(file), settings or PlanSettings()
+    smoke, seeds, run = settings.smoke, range(settings.seeds), {"amp": settings.amp, "smoke": settings.smoke}
     root = Path(work_dir or f"work_dirs/plan_{path.stem}" + ("_smoke" if smoke else ""))
     check_room(root, smoke, NUMBERS, "plan")
     made = read_plan(path, options)
-    metric = chosen_metric(made, metric)
+    metric = chosen_metric(made, settings.metric)
     check_tests(made)
     with shown_on(display, width=150) as screen:
-        ahead = outlook(made.arms, range(seeds), root, settings)
+        ahead = outlook(made.arms, seeds, root, run)
         show(ahead, screen.console)
-        if dry_run:
+        if settings.dry_run:
             return Planned(root, root / "report.html", ahead, {})
         check_readable([arm for arm in made.arms if not arm.silent])
-        folders = run_all(partial(arms_of, path, dict(options or {})), made.arms, range(seeds), root, settings, jobs, screen)
-        results = gathered(made, folders, ahead, range(seeds), metric)
+        folders = run_all(partial(arms_of, path, dict(options or {})), made.arms, seeds, root, run, settings.jobs, screen)
+        results = gathered(made, folders, ahead, seeds, metric)
         content = written(made, results, root, smoke, command)
         for listing in listings(results):
             screen.console.print(as_table(listing))
