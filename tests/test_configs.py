@@ -109,6 +109,7 @@ SAME_LOSSES = ("coffee_losses", "coffee_losses_vit", "kitti_drive52_pairs_losses
 # another config once more: with fewer labels, fewer epochs, smaller images, other classes, other sensors of those that are trained
 SAME_GRAPH = (
     "coffee_steered",
+    "coffee_step",
     "cwfid",
     "cwfid_few",
     "cwfid_pairs",
@@ -122,6 +123,7 @@ SAME_GRAPH = (
     "kitti_drive52",
     "leafsim_born_again_2",
     "leafsim_demo",
+    "leafsim_fields",
     "leafsim_lidar",
     "leafsim_low_eighth",
     "leafsim_low_half",
@@ -147,8 +149,8 @@ TEACHERS = (
     "roadscene_crops_thermal",
 )
 
-# one network and no teacher, or no real image to be alone with: nothing to compare
-ALONE = ("coffee_detector", "cwfid_ndvi", "digits_dafl")
+# one network and no teacher, no real image to be alone with, or a stage of a plan: nothing to compare
+ALONE = ("coffee_detector", "coffee_step", "cwfid_ndvi", "digits_dafl", "digits_step", "leafsim_fields")
 
 
 def shipped_but(*slow: str, without: Sequence[str] = ()) -> list[Any]:

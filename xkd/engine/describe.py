@@ -42,7 +42,10 @@ def print_rows(loaders: Mapping[str, Any], console: Console) -> None:
         masks = f", {dataset.num_masked} with a mask (masks.fraction {dataset.masks.fraction:g})" if dataset.masks.fraction < 1 else ""
         windows = f", {dataset.windows.per_frame} windows of each frame" if dataset.windows else ""
         gaps = f", {dataset.gaps.fraction:.0%} without one of {list(dataset.gaps.sensors)} (gaps)" if dataset.gaps else ""
-        console.print(f"{split}: {len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}{masks}{windows}{gaps}")
+        kept = dataset.part.exemplars
+        earlier = f", at most {kept.per_class} of each of {list(kept.classes)} (exemplars)" if kept else ""
+        known = f"{len(dataset)} rows, {int((dataset.strata >= 0).sum())} of them labelled{share}{masks}{windows}{gaps}{earlier}"
+        console.print(f"{split}: {known}", markup=False)
         for reason, count in dataset.left_out.items():
             console.print(f"{split}: {count} rows left out ({reason})")
         if dataset.augment.flip > 0 and not dataset.manifest.flips and split == "train" and has_clips(dataset.views):
