@@ -249,7 +249,10 @@ def test_each_arm_of_a_shipped_comparison_can_be_run(shipped: Path) -> None:
             ast.parse(config.pretty_text)
 
 
-@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+# the stages of the digits are made as those of coffee leaves are
+@pytest.mark.parametrize(
+    "path", [pytest.param(one, marks=[pytest.mark.slow] * (one.stem == "digits_lifelong"), id=one.stem) for one in PLANS]
+)
 def test_each_stage_of_a_shipped_plan_can_be_run(path: Path, noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, Branch] = {}
     for arm in read_plan(path).arms:
