@@ -19,6 +19,7 @@ from torch import nn
 
 from xkd.engine.describe import heard
 from xkd.engine.loaders import build_distiller, check_pretrained
+from xkd.engine.screen import Screen
 from xkd.graph.weights import Checkpoint, Pretrained, Random
 
 
@@ -99,7 +100,7 @@ def test_a_learning_branch_is_not_judged(tmp_path: Path) -> None:
 
 
 def test_what_is_logged_elsewhere_is_not_printed() -> None:
-    console = Console(file=io.StringIO())
+    console = Screen(file=io.StringIO())
     with heard(console):
         logging.getLogger("xkd").info("of [weights]")
         logging.getLogger("other").warning("of something else")
