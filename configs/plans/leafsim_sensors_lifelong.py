@@ -6,7 +6,7 @@
 - `only_ndvi`: the second field alone, from random weights; `only_thermal` is what `first` knows.
 - `both`: all rows of both fields at once, each taught by the teacher whose sensor it has: what can be reached.
 
-What the thermal teacher can tell better than NDVI stands in its own tests.
+What either teacher tells better than the other stands in plan.json, in the tests of its stage.
 """
 
 from mmengine.config import read_base
@@ -34,7 +34,6 @@ def network(name, view, branch):
             "train_dataloader.sampler.labelled_share": 1.0,
             "optim_wrapper.optimizer.lr": 1e-3,
         },
-        chain=name,
     )
 
 
