@@ -7,7 +7,7 @@ import pytest
 
 from xkd import statistics
 from xkd.evidence.page import write as page
-from xkd.evidence.page.tables import flat_maps, tables
+from xkd.evidence.page.tables import LIFT_CHANGE, TIMES_ALONE, flat_maps, tables
 from xkd.tasks import Classification
 
 CLASSES = ("blank", "disc", "bar")
@@ -38,7 +38,7 @@ def test_a_check_that_has_no_answer_is_shown_and_one_that_was_not_asked_is_not()
     summary = summary_of(epg=0.5, epg_lift=2.0, iou=nan, randomised=nan, insertion=nan)
     made = {table.title: table for table in tables(summary, "rows", "teacher")}
     assert [metric.key for metric in made["Whether the maps can be trusted"].metrics] == ["randomised"]
-    assert [metric.key for metric in made["Where it looks"].metrics] == ["epg", "epg_lift", "iou"]
+    assert [metric.key for metric in made["Where it looks"].metrics] == ["epg", "epg_lift", TIMES_ALONE, LIFT_CHANGE, "iou"]
     unmasked = tables(summary_of(epg=nan, iou=nan, randomised=0.1), "rows", "teacher")
     assert "Where it looks" not in {table.title for table in unmasked}
     plain = {table.title for table in tables(summary_of(), "rows", "teacher")}
@@ -55,3 +55,25 @@ def test_how_many_maps_are_flat() -> None:
 @pytest.mark.parametrize(("shuffled", "verdict"), [((20, 21, 22), "gain"), ((45, 46, 44), "none")], ids=["no gain", "a gain too"])
 def test_a_control_takes_the_colour_away(shuffled: tuple[int, int, int], verdict: str) -> None:
     assert page.headline(summary_of(shuffled)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("lifts", "right", "verdict"),
+    [
+        ((2.0, 6.0, 3.0), 30, "gain"),
+        ((2.0, 6.0, 6.0), 30, "none"),
+        ((2.0, 2.0, 2.0), 30, "none"),
+        ((6.0, 2.0, 2.0), 30, "loss"),
+        ((2.0, 6.0, 3.0), 5, "loss"),
+    ],
+    ids=["more", "no more than by masks of other rows", "no more", "less", "more, and worse answers"],
+)
+def test_the_colour_of_a_run_that_steers(lifts: tuple[float, float, float], right: int, verdict: str) -> None:
+    named = dict(zip(("alone", "distilled", "shuffled_masks"), zip((30, right, 30), lifts, strict=True), strict=True))
+    arms = {name: [answered(number, seed, epg_lift=lift) for seed in (0, 1)] for name, (number, lift) in named.items()}
+    measures = statistics.Measures(main=Classification(CLASSES).measures().main[:1])
+    purpose = statistics.Purpose("attention", "steered")
+    summary = statistics.summarise(statistics.Comparison(arms), measures, measures.main[0].name, "", has_pairs=False, purpose=purpose)
+    headline = page.headline(summary, taught=False)
+    assert headline.verdict == verdict
+    assert {control.note.split(" against")[0] for control in headline.controls} == {"steered"}

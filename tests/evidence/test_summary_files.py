@@ -27,6 +27,7 @@ def run(folder: Path, right: int, randomised: float) -> ArmRun:
     rows, target = np.arange(12).astype(str), np.arange(12) % 2
     answers = np.where(np.arange(12) < right, target, 2)
     scores = {"epg": np.where(np.arange(12) < 6, 0.25, np.nan), "randomised": np.full(12, randomised)}
+    scores["epg_lift"] = right * scores["epg"]
     tested = statistics.TestRun(rows, 0.9 * np.eye(3, dtype=np.float32)[answers] + 0.03, target, rows, scores)
     return ArmRun(folder, folder / "best.pth", tested, 0.5, 60.0, 2**20)
 
@@ -51,6 +52,9 @@ def test_a_line_for_each_arm_and_number(summary: statistics.Summary) -> None:
     assert float(lines["distilled", "minus_alone_p"]["mean"]) == pytest.approx(summary.gain_p, rel=1e-5)
     assert lines["teacher", "minus_alone_p"]["mean"] == "", "the same change in both seeds"
     assert ("alone", "minus_alone") not in lines
+    assert float(lines["distilled", "epg_lift_times_alone"]["mean"]) == pytest.approx(9.5 / 5.5, rel=1e-5)
+    assert float(lines["distilled", "epg_lift_minus_alone"]["mean"]) == pytest.approx(1, rel=1e-5)
+    assert lines["distilled", "epg_lift_times_alone_p"]["mean"]
     assert float(lines["alone", "recall disc"]["mean"]) == pytest.approx(summary.each["alone"][1].mean, rel=1e-5)
     assert lines["distilled", "recall_gain blank"]["mean"]
     assert lines["distilled", "epg blank"]["mean"] == "0.25"
@@ -68,6 +72,13 @@ def test_everything_that_is_known_is_plain_data(summary: statistics.Summary, run
     )
     arms = [Arm(name, name, Config, "rgb") for name in runs]
     content = json.loads(json.dumps(as_json(arms, runs, summary, details, 2), allow_nan=False))
+    assert content["about"] == "gain"
+    looks = content["attention"]
+    assert (looks["score"], looks["distilled_times"]) == ("epg_lift", {})
+    assert looks["arms"]["distilled"]["times_alone"]["mean"] == pytest.approx(
+        looks["arms"]["distilled"]["value"]["mean"] / looks["alone"]["mean"]
+    )
+    assert set(looks["arms"]) == {"teacher", "distilled"}
     assert content["flips"] == {"gained": {"7": 2}, "lost": {"3": 1}}
     assert content["cka"] == {"rgb.deep and thermal.deep": {"alone": 0.25, "distilled": None}}
     distilled = content["arms"]["distilled"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from mmengine.config import Config
 
@@ -14,6 +14,8 @@ from xkd.graph.pairs import PretrainedOnPairs
 from xkd.graph.reading import BATCH, Reading, readings_of
 from xkd.graph.weights import Checkpoint, Trained
 from xkd.modality import Makes
+
+MASK: Final = Reading(BATCH, "mask")
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,13 @@ class Outline:
     def distils(self) -> bool:
         """Whether anything but labels and masks teaches anybody: peers, an exit's own deeper layers."""
         return any(self.owners(*edge.teacher) - {BATCH} for edge in self.edges.values())
+
+    @property
+    def steers(self) -> bool:
+        """Whether masks are all that a comparison adds to the labels: no teacher, no peer, nothing that pairs have taught."""
+        if self.teachers or self.distils or self.student in self.on_pairs:
+            return False
+        return any(MASK in edge.teacher and self.student in self.owners(*edge.student) for edge in self.edges.values())
 
     def view_of(self, node: str) -> Mapping[str, Any]:
         """What a branch sees, or the first of the networks that an ensemble is made of."""

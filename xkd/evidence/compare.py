@@ -26,11 +26,14 @@ from xkd.evidence.arms import first_teacher, make_arms
 from xkd.evidence.comparable import check_comparable, check_readable, chosen_metric
 from xkd.evidence.page.write import write_page
 from xkd.evidence.particulars import particulars
+from xkd.evidence.purpose import purpose_of
 from xkd.evidence.runs import read_run, run_all, run_key
 from xkd.evidence.summary_files import as_csv, as_json
 from xkd.files import write_atomically
 from xkd.statistics import UNDEFINED, Comparison, Near, Summary, on_common_rows, summarise
 from xkd.tasks import Task
+
+LOOKS_WORDS = "attention over chance"
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ def conclude(
     measures = task.measures()
     runs = with_fidelity(runs, teacher.name, measures.near) if teacher and measures.near else runs
     comparison = Comparison({name: [run.test for run in arm] for name, arm in runs.items()})
-    summary = summarise(comparison, measures, metric, teacher.name if teacher else "", Outline.of(config).has_pairs)
+    has_pairs = Outline.of(config).has_pairs
+    summary = summarise(comparison, measures, metric, teacher.name if teacher else "", has_pairs, purpose_of(config))
     console.print(as_table(arms, runs, summary))
     console.print(summary.finding)
     details = particulars(arms, runs, measures)
@@ -197,4 +201,10 @@ def as_table(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary
     for name, difference in differences + [(f"{arm.name} - alone", summary.minus_alone[arm.name]) for arm in arms if arm.variant]:
         if difference is not None:
             table.add_row(name, summary.measure.heading, str(difference))
+    if summary.attention is not None and summary.attention.measured:
+        for name, change in (
+            ("distilled / alone", summary.attention.moved.ratio),
+            ("distilled - alone", summary.attention.moved.difference),
+        ):
+            table.add_row(name, LOOKS_WORDS, str(change))
     return table

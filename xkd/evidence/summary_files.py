@@ -14,7 +14,7 @@ import numpy as np
 from xkd.evidence.arm import Arm, ArmRun
 from xkd.evidence.page.charts import Bins, losses
 from xkd.evidence.particulars import Particulars
-from xkd.statistics import Estimate, Summary
+from xkd.statistics import LIFT, Attention, Estimate, Summary
 
 COLUMNS = ("arm", "number", "mean", "std", "low", "high", "undefined")
 _Line = tuple[str, Estimate, float]  # a number's name, its estimate, the share of rows without it
@@ -38,6 +38,8 @@ def as_json(arms: list[Arm], runs: Mapping[str, list[ArmRun]], summary: Summary,
         # seeds in which each sample flipped, or the change of its score where answers are right by degrees
         "flips": {"gained": details.changed.gained, "lost": details.changed.lost},
         "cka": {readings: {"alone": number(alone), "distilled": number(after)} for readings, (alone, after) in details.likeness.items()},
+        "about": summary.purpose.about,
+        "attention": _attention(summary.attention),
         "arms": {arm.name: _arm(arm, runs[arm.name], summary, details) for arm in arms},
     }
 
@@ -65,6 +67,11 @@ def _lines(arm: str, summary: Summary) -> Iterator[_Line]:
     if arm in summary.minus_alone:
         yield "minus_alone", summary.minus_alone[arm], math.nan
         yield "minus_alone_p", exact(summary.minus_alone_p[arm]), math.nan
+    if summary.attention and (moved := summary.attention.arms.get(arm)):
+        yield f"{LIFT}_minus_alone", moved.difference, math.nan
+        yield f"{LIFT}_minus_alone_p", exact(moved.difference_p), math.nan
+        yield f"{LIFT}_times_alone", moved.ratio, math.nan
+        yield f"{LIFT}_times_alone_p", exact(moved.ratio_p), math.nan
     yield from ((name, of, math.nan) for name, of in summary.arms[arm].items())
     yield from ((name, of, undefined[name]) for name, of in scores.items())
     for key, each in by_name.items():
@@ -87,6 +94,27 @@ def _arm(arm: Arm, runs: list[ArmRun], summary: Summary, details: Particulars) -
         "seconds": [run.seconds for run in runs],
         "peak_memory": [run.peak_memory for run in runs],
         "checkpoints": [str(run.checkpoint) for run in runs],
+    }
+
+
+def _attention(attention: Attention | None) -> dict[str, Any] | None:
+    """Of every arm that was asked where it looks, against the student alone; None where nobody was."""
+    if attention is None:
+        return None
+    return {
+        "score": LIFT,
+        "alone": plain(attention.alone),
+        "arms": {
+            arm: {
+                "value": plain(moved.value),
+                "minus_alone": plain(moved.difference),
+                "minus_alone_p": number(moved.difference_p),
+                "times_alone": plain(moved.ratio),
+                "times_alone_p": number(moved.ratio_p),
+            }
+            for arm, moved in attention.arms.items()
+        },
+        "distilled_times": {arm: plain(ratio) for arm, ratio in attention.beyond.items()},
     }
 
 

@@ -14,7 +14,7 @@ import jinja2
 
 from xkd.files import write_atomically
 from xkd.report.charts import Chart, Span, Tick, draw_lines, draw_spans, ink, is_known
-from xkd.statistics import Estimate, Measure, Style
+from xkd.statistics import Attention, Estimate, Measure, Purpose, Style
 
 Verdict = Literal["gain", "none", "loss"]
 
@@ -40,14 +40,24 @@ class Headline:
     controls: tuple[Control, ...] = ()
     gain_p: float = math.nan  # of a paired test over seeds; not a number for one
     taken_back: bool = False  # by a control, as the sentence says
+    looks: Attention | None = None  # against the student alone's; None where nobody has measured it
+    purpose: Purpose = field(default_factory=Purpose)
 
     @property
     def verdict(self) -> Verdict:
+        if self.looks is not None and self.purpose.about == "attention":
+            return self._steered(self.looks)
         if self.gain is None or not is_known(self.gain) or self.gain.low <= 0 <= self.gain.high:
             return "none"
         if self.measure.worse(self.gain):
             return "loss"
         return "none" if self.taken_back else "gain"
+
+    def _steered(self, looks: Attention) -> Verdict:
+        """Attention on the region is a gain where it costs nothing and is what the masks show."""
+        if looks.moved.away or (self.gain is not None and self.measure.worse(self.gain)):
+            return "loss"
+        return "gain" if looks.moved.toward and not looks.objections else "none"
 
 
 @dataclass(frozen=True)

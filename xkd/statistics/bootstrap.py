@@ -71,8 +71,19 @@ class Comparison:
 
     def paired_test(self, arm: str, other: str, statistic: Statistic) -> float:
         """Two-sided p of a paired t-test over the seeds; not a number for one seed, or where all differences are the same."""
+        return _paired_t(*(self.per_seed(name, statistic) for name in (arm, other)))
+
+    def ratio(self, arm: str, other: str, statistic: Statistic) -> Estimate:
+        """Of the means over seeds; undefined where the other may be nothing, in a seed or in a resample: the ratio has no end there."""
+        (a, a_drawn), (b, b_drawn) = self.values(arm, statistic), self.values(other, statistic)
+        if np.isnan(a).any() or not (b > 0).all() or (b_drawn <= 0).any():
+            return UNDEFINED
+        return replace(interval(a / b, a_drawn / b_drawn), mean=float(a.mean() / b.mean()))
+
+    def ratio_test(self, arm: str, other: str, statistic: Statistic) -> float:
+        """The paired test of the logarithms, which is that of the ratio; not a number where one of the two is nothing in some seed."""
         a, b = (self.per_seed(name, statistic) for name in (arm, other))
-        return float(ttest_rel(a, b).pvalue) if len(a) > 1 and np.ptp(a - b) > ROUNDING else float("nan")
+        return _paired_t(np.log(a), np.log(b)) if (a > 0).all() and (b > 0).all() else float("nan")
 
     def gap_share(self, alone: str, distilled: str, teacher: str, measure: Measure) -> Estimate:
         """(distilled - alone) / (teacher - alone) of the means; undefined where the teacher is not surely better."""
@@ -92,6 +103,10 @@ class Comparison:
         """Their names, and which of them each row is of."""
         names, rows = np.unique(next(iter(self.arms.values()))[0].clusters, return_inverse=True)
         return names, rows
+
+
+def _paired_t(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return float(ttest_rel(a, b).pvalue) if len(a) > 1 and np.ptp(a - b) > ROUNDING else float("nan")
 
 
 def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:

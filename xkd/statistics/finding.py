@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 
+from xkd.statistics.attention import UNMEASURED, Attention, attention, sentence
 from xkd.statistics.bootstrap import Comparison
 from xkd.statistics.estimate import UNDEFINED, Estimate
 from xkd.statistics.measures import Each, Measure, Measures
@@ -18,6 +20,7 @@ FEW_CLUSTERS = 10  # a bootstrap of fewer draws little but the same ones again: 
 BEYOND: Mapping[str, str] = {
     "shuffled": "beyond shuffled pairs it is {}: not shown to be the pairing's",
     "shuffled_within": "",
+    "shuffled_masks": "beyond masks of other rows it is {}: not shown to be what the masks show",
     "masks": "beyond what masks alone bring it is {}: not shown to be the teacher's",
     "same_sensor": "beyond the same teacher on the student's own sensor it is {}: not shown to be the second sensor's",
     "self_taught": "beyond a student that is its own teacher it is {}: not shown to be more than regularisation",
@@ -25,6 +28,17 @@ BEYOND: Mapping[str, str] = {
     "scratch": "beyond the student from scratch it is {}: not shown that it needs any weights",
     "longer": "beyond the student alone with as many steps it is {}: not shown to be the pairs'",
 }
+
+About = Literal["gain", "attention"]
+ABOUT: Final[tuple[About, ...]] = ("gain", "attention")
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a comparison's first sentence is about, and what its student is called."""
+
+    about: About = "gain"
+    student: str = "distilled"
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,8 @@ class Summary:
     minus_alone: Mapping[str, Estimate]  # every other arm
     minus_alone_p: Mapping[str, float]  # of a paired t-test over seeds; not a number for one
     objections: tuple[str, ...]  # what the controls say against the gain
+    attention: Attention | None  # None where nobody asked where the networks look
+    purpose: Purpose
     finding: str
 
     @property
@@ -66,7 +82,9 @@ class Summary:
         return self.measures.each.names if self.measures.each else ()
 
 
-def summarise(comparison: Comparison, measures: Measures, metric: str, teacher: str, has_pairs: bool = True) -> Summary:
+def summarise(
+    comparison: Comparison, measures: Measures, metric: str, teacher: str, has_pairs: bool = True, purpose: Purpose = Purpose()
+) -> Summary:
     """`KeyError` for a metric or an arm that is not there; without pairs there is nothing to shuffle, and nobody misses it.
 
     `teacher` is the arm whose gap is closed, "" where none is trained for the task: what is learned from pairs alone has none.
@@ -82,6 +100,9 @@ def summarise(comparison: Comparison, measures: Measures, metric: str, teacher: 
     share = comparison.gap_share(alone, distilled, teacher, measure) if teacher else UNDEFINED
     against = objections(measure, control, control_smoothed, beyond)
     missing = doubts(comparison, has_pairs and (control is None or not control.defined), minus_alone_p[distilled])
+    gain, looks = minus_alone[distilled], attention(comparison)
+    gap = no_gap(measure, minus_alone[teacher], beyond.get("shuffled"), purpose.student) if teacher else ""
+    gains = f"{finding(measure, gain, share, against, missing, purpose.student)} {gap}".strip()
     scores = {arm: list(runs[0].scores) for arm, runs in arms.items()}
     each = [measures.each.measure(k).statistic for k in range(len(measures.each.names))] if measures.each else []
     return Summary(
@@ -94,7 +115,7 @@ def summarise(comparison: Comparison, measures: Measures, metric: str, teacher: 
         undefined={
             arm: {name: float(np.mean([undefined_rate(name)(run) for run in arms[arm]])) for name in names} for arm, names in scores.items()
         },
-        gain=minus_alone[distilled],
+        gain=gain,
         each_gain=tuple(comparison.difference(distilled, alone, of) for of in each),
         share=share,
         control=control,
@@ -103,7 +124,9 @@ def summarise(comparison: Comparison, measures: Measures, metric: str, teacher: 
         minus_alone=minus_alone,
         minus_alone_p=minus_alone_p,
         objections=against,
-        finding=finding(measure, minus_alone[distilled], share, against, missing),
+        attention=looks,
+        purpose=purpose,
+        finding=in_order(purpose.about, gains, beside(measure, gain, minus_alone_p[distilled], against), gap, looks, comparison),
     )
 
 
@@ -122,21 +145,60 @@ def _each_scores(
     return {arm: {name: one_by_one(arm, name) for name in names} for arm, names in scores.items()}
 
 
-def finding(measure: Measure, gain: Estimate, share: Estimate, against: Sequence[str], missing: Sequence[str]) -> str:
+def in_order(about: About, gains: str, aside: str, gap: str, looks: Attention | None, comparison: Comparison) -> str:
+    """The whole finding: what it is about comes first; a gain that it is not about stands `aside`, in the sentence on attention."""
+    if looks is None or not looks.measured:
+        return f"{UNMEASURED} {gains}" if about == "attention" else gains
+    sure = looks.moved.toward or looks.moved.away
+    missing = doubts(comparison, False, looks.moved.p) if sure else []
+    rest = [*(f"But {one}." for one in looks.objections), *([suggestive(missing)] if missing else [])]
+    if about == "gain":
+        return " ".join([gains, f"{sentence(looks)}.", *rest])
+    return " ".join([f"{sentence(looks)}, {aside}", *rest, *([gap] if gap else [])])
+
+
+def beside(measure: Measure, gain: Estimate, p: float, against: Sequence[str]) -> str:
+    """What else the student's steering has changed: "and accuracy changes by +4.9 points [-1.4, +11.7], p = 0.19."."""
+    if not gain.defined:
+        return f"and {measure.words} is not a number in some seed."
+    size = f"{measure.change(gain)} {measure.span(gain)}" + (f", p = {p:.2g}" if p == p else "")
+    size += "" if measure.higher else ", of which less is better"
+    if measure.worse(gain):
+        return f"but {measure.words} is worse: {size}."
+    if measure.better(gain):
+        return " ".join([f"and {measure.words} is better: {size}.", *(f"But {one}." for one in against)])
+    return f"and {measure.words} changes by {size}."
+
+
+def no_gap(measure: Measure, gap: Estimate, beyond_shuffled: Estimate | None, student: str = "distilled") -> str:
+    """Of a teacher that is no better than the student alone, and what is left to go by; "" for any other."""
+    if not gap.defined or measure.better(gap):
+        return ""
+    how = "worse" if measure.worse(gap) else "not clearly better"
+    left = "the gain"
+    if beyond_shuffled is not None and beyond_shuffled.defined:
+        left += f", and {student} minus shuffled pairs, {measure.change(beyond_shuffled)} {measure.span(beyond_shuffled)}"
+    size = f"{measure.change(gap)} {measure.span(gap)}"
+    return f"The teacher is {how} than the student alone ({size}), so there is no gap to share; what is left to go by is {left}."
+
+
+def finding(
+    measure: Measure, gain: Estimate, share: Estimate, against: Sequence[str], missing: Sequence[str], student: str = "distilled"
+) -> str:
     """One sentence for the top of a report, and more where a control takes it back or is missing."""
     if not gain.defined:
-        return f"No evidence of a gain: {measure.words} of the student alone or of the distilled one is not a number in some seed."
+        return f"No evidence of a gain: {measure.words} of the student alone or of the {student} one is not a number in some seed."
     size = f"{measure.change(gain)} of {measure.words} {measure.span(gain)}"
     if gain.low <= 0 <= gain.high:
-        return f"No evidence of a gain: distilled against the student alone is {size}, and the interval covers zero."
+        return f"No evidence of a gain: {student} against the student alone is {size}, and the interval covers zero."
     by = f" by {size}" if measure.higher else f": {size}, of which less is better"
     if measure.worse(gain):
-        return f"The distilled student is worse than the student alone{by}."
+        return f"The {student} student is worse than the student alone{by}."
     gap = f"{100 * share.mean:.0f} % of the gap to the teacher recovered" if share.mean <= 1 else "more than the gap to the teacher"
     rest = f", {gap}" if share.defined else ""
-    sentence = f"The distilled student is better than the student alone{by}{rest}."
-    sentence = " ".join([sentence, *(f"But {one}." for one in against)])
-    return f"{sentence} ({_listed(missing)}: suggestive, not conclusive.)" if missing else sentence
+    text = f"The {student} student is better than the student alone{by}{rest}."
+    text = " ".join([text, *(f"But {one}." for one in against)])
+    return f"{text} {suggestive(missing)}" if missing else text
 
 
 def objections(
@@ -169,6 +231,6 @@ def doubts(comparison: Comparison, unshuffled: bool, gain_p: float) -> list[str]
     return reasons + [f"p = {gain_p:.2g} over the seeds"] * (gain_p >= SIGNIFICANT)
 
 
-def _listed(reasons: Sequence[str]) -> str:
+def suggestive(reasons: Sequence[str]) -> str:
     text = " and ".join(reasons)
-    return text[0].upper() + text[1:]
+    return f"({text[0].upper()}{text[1:]}: suggestive, not conclusive.)"

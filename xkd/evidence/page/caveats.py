@@ -14,6 +14,10 @@ from xkd.statistics import Estimate, Summary
 CAVEAT_SHUFFLED = (
     "The control with shuffled pairs was not run, so nothing here shows that the gain comes from the pairs. Add its arm: shuffled."
 )
+CAVEAT_STRANGE_MASKS = (
+    "The control with masks of other rows was not run, so nothing here shows that it is the masks' places that help. Add its arm:"
+    " shuffled_masks."
+)
 CAVEAT_MASKS = (
     "The distilled student was also shown the masks of labelled rows, the student alone was not: the gain belongs to teacher and masks"
     " together. The arm 'masks' tells them apart."
@@ -39,9 +43,13 @@ def caveats(manifest: Manifest, seeds: int, arms: list[Arm], summary: Summary | 
     distilled = named["distilled"].config()
     note = (distilled.get("compare") or {}).get("note")  # what whoever wrote the config wants read first
     lines = [*([note] if note else []), *([CAVEAT_SEEDS] if seeds == 1 else [])]
-    if "masks" not in named and controls.alone(distilled, controls.MASKS).distiller.terms != named["alone"].config().distiller.terms:
+    outline = Outline.of(named["distilled"].config())
+    masked = controls.alone(distilled, controls.MASKS).distiller.terms != named["alone"].config().distiller.terms
+    if masked and not outline.steers and "masks" not in named:
         lines.append(CAVEAT_MASKS)
-    if "shuffled" not in named and Outline.of(named["distilled"].config()).has_pairs:
+    if outline.steers and "shuffled_masks" not in named:
+        lines.append(CAVEAT_STRANGE_MASKS)
+    if "shuffled" not in named and outline.has_pairs:
         lines.append(CAVEAT_SHUFFLED)
     teachers = [arm for arm in arms if arm.name.startswith("teacher")]
     if len(teachers) > 1:

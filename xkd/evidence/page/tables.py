@@ -9,7 +9,7 @@ from xkd.evidence.answers import NUM_PROBED
 from xkd.evidence.arm import Arm
 from xkd.evidence.costs import Cost
 from xkd.report import page
-from xkd.statistics import SHARE, UNDEFINED, Estimate, Summary
+from xkd.statistics import LIFT, SHARE, UNDEFINED, Estimate, Summary
 
 LOOKS = (
     page.Metric("epg", "attention inside the mask"),
@@ -24,7 +24,7 @@ FAITH = (
     page.Metric("deletion", "deletion (lower is better)"),
     page.Metric("randomised", "correlation with the map of random weights", "number"),
 )
-MINUS_ALONE = "minus_alone"
+MINUS_ALONE, TIMES_ALONE, LIFT_CHANGE = "minus_alone", "lift_times_alone", "lift_minus_alone"
 CALIBRATION_NOTE = "expected calibration error, 15 bins"
 TRUST_NOTE = (
     "on {} test images at most: {}how much of a map is left when the weights are thrown away (near 1: it shows the image, not the network;"
@@ -46,6 +46,10 @@ def report_arm(arm: Arm, cost: Cost, summary: Summary) -> page.ArmRow:
         metrics[MINUS_ALONE] = summary.minus_alone[arm.name]
         p = summary.minus_alone_p[arm.name]
         asides |= {MINUS_ALONE: f"p {p:.2g}"} if p == p else {}
+    if summary.attention and (moved := summary.attention.arms.get(arm.name)):
+        for key, change, p in ((TIMES_ALONE, moved.ratio, moved.ratio_p), (LIFT_CHANGE, moved.difference, moved.difference_p)):
+            metrics[key] = change
+            asides |= {key: f"p {p:.2g}"} if p == p else {}
     return page.ArmRow(arm.title, f"sees {view}", metrics, facts(cost), asides)
 
 
@@ -66,7 +70,7 @@ def _by_name(key: str, summary: Summary, each: Sequence[Estimate]) -> dict[str, 
 def each_gain(summary: Summary) -> page.ArmRow:
     """A row of the table of single names: what distillation changed for each class, or for each number."""
     changes = _by_name(summary.measures.each.key, summary, summary.each_gain) if summary.measures.each else {}
-    return page.ArmRow("distilled minus alone", "paired", changes)
+    return page.ArmRow(f"{summary.purpose.student} minus alone", "paired", changes)
 
 
 def facts(cost: Cost) -> dict[str, str]:
@@ -108,7 +112,7 @@ def _of_attention(summary: Summary, probed: int) -> list[page.Table]:
     made = []
     looks, faith = (tuple(one for one in of if _asked(summary, one.key)) for of in (LOOKS, FAITH))
     if looks:
-        made.append(page.Table("Where it looks", _undefined(summary), looks))
+        made.append(page.Table("Where it looks", _undefined(summary), _against_alone(looks, summary)))
         lift = "lift_within" if any(one.key == "lift_within" for one in looks) else "epg_lift"
         title = next(one.title for one in looks if one.key == lift)
         per_class = tuple(page.Metric(f"{lift} {name}", name, "times") for name in summary.names)
@@ -118,6 +122,14 @@ def _of_attention(summary: Summary, probed: int) -> list[page.Table]:
         followed = any(one.key == "insertion" for one in faith)
         made.append(page.Table("Whether the maps can be trusted", TRUST_NOTE.format(probed, FOLLOWED_NOTE if followed else ""), faith))
     return made
+
+
+def _against_alone(looks: Sequence[page.Metric], summary: Summary) -> tuple[page.Metric, ...]:
+    """The columns, with two more beside attention over chance: against that of the student alone."""
+    if summary.attention is None or not summary.attention.measured:
+        return tuple(looks)
+    more = (page.Metric(TIMES_ALONE, "lift, times student alone", "times"), page.Metric(LIFT_CHANGE, "lift minus student alone", "change"))
+    return tuple(one for metric in looks for one in ((metric, *more) if metric.key == LIFT else (metric,)))
 
 
 def _undefined(summary: Summary) -> str:

@@ -35,26 +35,28 @@ from xkd.evidence.page.tables import each_gain, report_arm, tables
 from xkd.evidence.particulars import Particulars
 from xkd.report import page
 from xkd.report.charts import Chart
-from xkd.statistics import BEYOND, Estimate, Summary
+from xkd.statistics import BEYOND, Summary
 from xkd.tasks import Task
 from xkd.visualise import draw_folder
 
 NUM_PANELS, NUM_FLIPS = 8, 6
 PICTURE_NOTE = "Student's input, teacher's sensor, then where each network looks, or what it says of each pixel; the outline is the mask."
 INTRODUCTION = "Every arm is measured on the same test images, each network on its own sensor alone."
+# arm -> a title, and what the distilled student is held against
 TILES: Mapping[str, tuple[str, str]] = {
-    "shuffled": ("Effect of pairing", "distilled against the student on shuffled pairs"),
+    "shuffled": ("Effect of pairing", "the student on shuffled pairs"),
     "shuffled_within": (
         "Effect of exact pairing within a label",
-        "distilled against pairs shuffled among rows of like labels: what pairs tell beyond these",
+        "pairs shuffled among rows of like labels: what pairs tell beyond these",
     ),
-    "shuffled_frames": ("Effect of motion", "distilled against the student that sees its frames in random order"),
-    "masks": ("The teacher's part", "distilled against the student alone with the same masks"),
-    "same_sensor": ("The second sensor's part", "distilled against the student taught by its own sensor"),
-    "scratch": ("Beyond no weights", "distilled against the student alone from random weights"),
-    "longer": ("Beyond more steps", "distilled against the student alone with as many steps"),
-    "self_taught": ("Beyond its own teacher", "distilled against the student that is its own teacher"),
-    "smoothed": ("Beyond smoothed labels", "distilled against the student alone with smoothed labels"),
+    "shuffled_frames": ("Effect of motion", "the student that sees its frames in random order"),
+    "shuffled_masks": ("Effect of the masks' places", "the student that masks of other rows steer"),
+    "masks": ("The teacher's part", "the student alone with the same masks"),
+    "same_sensor": ("The second sensor's part", "the student taught by its own sensor"),
+    "scratch": ("Beyond no weights", "the student alone from random weights"),
+    "longer": ("Beyond more steps", "the student alone with as many steps"),
+    "self_taught": ("Beyond its own teacher", "the student that is its own teacher"),
+    "smoothed": ("Beyond smoothed labels", "the student alone with smoothed labels"),
 }
 
 
@@ -126,7 +128,7 @@ def headline(summary: Summary, taught: bool = True) -> page.Headline:
                 else "pairs mixed up must not help"
             )
             controls.append(page.Control(f"Shuffled pairs against {baseline}", control, helps))
-    controls += [page.Control(*_tile(arm, summary.beyond[arm])) for arm in BEYOND if arm in summary.beyond]
+    controls += [_tile(arm, summary) for arm in BEYOND if arm in summary.beyond]
     return page.Headline(
         summary.finding,
         summary.measure,
@@ -136,18 +138,22 @@ def headline(summary: Summary, taught: bool = True) -> page.Headline:
         tuple(controls),
         summary.gain_p,
         bool(summary.objections),
+        summary.attention if summary.attention and summary.attention.measured else None,
+        summary.purpose,
     )
 
 
-def _tile(arm: str, difference: Estimate) -> tuple[str, Estimate, str]:
-    title, note = TILES[arm]
-    return title, difference, note
+def _tile(arm: str, summary: Summary) -> page.Control:
+    title, against = TILES[arm]
+    return page.Control(title, summary.beyond[arm], f"{summary.purpose.student} against {against}")
 
 
 def _question(config: Config, teacher: Arm | None) -> str:
     if teacher:
         return "does the teacher help?"
-    return "do pairs without labels help?" if Outline.of(config).on_pairs else "does distillation help?"
+    if (outline := Outline.of(config)).steers:
+        return "do masks steer where it looks?"
+    return "do pairs without labels help?" if outline.on_pairs else "does distillation help?"
 
 
 def pictures(folder: Path, config: Config, arms: list[Arm], runs: Mapping[str, list[ArmRun]], changed: Flips) -> list[page.Picture]:
