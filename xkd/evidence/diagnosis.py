@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +12,16 @@ import torch
 from mmengine.config import Config
 from numpy.typing import NDArray
 
+from xkd.batch import View
 from xkd.builder import build
 from xkd.data.check.brief import brief
 from xkd.data.check.residual import MAX_RESIDUAL, residual_findings
 from xkd.data.manifest import Manifest
+from xkd.data.paired import PairedDataset
+from xkd.data.shots import has
 from xkd.engine.config import as_plain
 from xkd.engine.loaders import build_loader
+from xkd.engine.outline import Outline
 from xkd.engine.progress import Display
 from xkd.engine.student import Student, load_student
 from xkd.evidence.answers import CLUSTER
@@ -25,6 +29,7 @@ from xkd.evidence.arm import Arm
 from xkd.evidence.comparable import check_measured
 from xkd.evidence.readings import output_and_reading
 from xkd.evidence.runs import train_arm
+from xkd.modalities import RGB
 from xkd.statistics import FEW_CLUSTERS, Comparison, Estimate, Measures, TestRun
 from xkd.statistics.dependence import Dependence, dependence_within
 from xkd.tasks import Task
@@ -86,9 +91,14 @@ def diagnose(arms: list[Arm], share: float, root: Path, display: Display) -> Dia
         ours, theirs = both_on_val(config, student, teacher)
         answers += [
             _pairs(config, branch),
-            _better(branch, ours.run, theirs.run, student.task.measures()),
+            (better := _better(branch, ours.run, theirs.run, student.task.measures())),
             _tells(branch, ours, theirs, unlabelled, student.task),
         ]
+        views = [of.branch.view for of in (student, teacher)]
+        sensors = [{one.name for one in view.sensors} for view in views]
+        if better.verdict != "for" and sensors[0] != sensors[1] and not Outline.of(config).on_pairs:
+            alike = alignment(ours, theirs) if student.task.one_class else None
+            answers.append(_features(pairs, views, branch, alike))
     return Diagnosis(tuple(answers))
 
 
@@ -190,6 +200,31 @@ def _tells(branch: str, student: Seen, teacher: Seen, unlabelled: tuple[int, int
         )
     blind = f"; without holding it {in_words(free)}" if np.isfinite(free.p) else ""
     return Answer(question, "unclear", f"{alignment}; {few}, but the student's sensor shows no sign of what the teacher says{blind}")
+
+
+def _features(pairs: PairedDataset, views: Sequence[View], branch: str, alike: Dependence | None) -> Answer:
+    """Where the teacher's answers close no gap: may pairs teach by features, which need no label and no better teacher?
+
+    `views` are the student's and the teacher's, `alike` how far their last stages agree. What pairs teach shows in a run alone: open.
+    """
+    both = [row for row in pairs.rows if all(has(row, view) for view in views)]
+    few = sum(row.labels is None for row in both)
+    seen = f"{few} of {len(both)} training pairs carry no label" if few else f"all {len(both)} training pairs carry a label"
+    if alike is not None and np.isfinite(alike.p):
+        seen += f"; what the two networks see on val is {'alike' if alike.p < SIGNIFICANT else 'not shown to be alike'}, {in_words(alike)}"
+    # pretrained weights are the camera's; it teaches whichever network sees something else
+    camera = 0 if any(isinstance(one, RGB) for one in views[0].sensors) else 1
+    source, target = (views[at].sensors[0].name for at in (camera, 1 - camera))
+    whose = "the teacher" if camera == 0 else "the student"
+    way = f"xkd pretrain {pairs.manifest.root} --from {source} --to {target}, in a config PretrainedOnPairs as the start of {whose}"
+    return Answer(f"May pairs of {branch} without labels still teach?", "unclear", f"{seen}; only a run shows: {way}")
+
+
+def alignment(student: Seen, teacher: Seen) -> Dependence:
+    """Of the last stages, group by group, whatever the class."""
+    ours, theirs, _ = by_group(student.run, student.deep, teacher.deep)
+    chosen = np.random.default_rng(0).permutation(len(ours))[:NUM_ROWS]
+    return dependence_within(ours[chosen], theirs[chosen], np.zeros(len(chosen), np.int64))
 
 
 def in_words(dependence: Dependence) -> str:
