@@ -108,6 +108,7 @@ def write_data(config: Config, root: Path, classes: Sequence[str], columns: list
 SAME_LOSSES = ("coffee_losses", "coffee_losses_vit", "kitti_drive52_pairs_losses", "roadscene_few_losses_vit")
 # another config once more: with fewer labels, fewer epochs, smaller images, other classes, other sensors of those that are trained
 SAME_GRAPH = (
+    "coffee_masks",
     "coffee_steered",
     "coffee_step",
     "cwfid",

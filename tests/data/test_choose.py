@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -78,6 +79,29 @@ def test_shuffled_pairs_leave_the_named_view_with_its_label(tiny_dataset: Path) 
     assert shuffled.left_out == {"no rgb": 2}
     assert sorted(shuffle.derangement(50, 3)) == list(range(50))
     assert (shuffle.derangement(50, 3) != np.arange(50)).all()
+
+
+@pytest.mark.parametrize("source", ["mask", "boxes"])
+def test_shuffled_masks_are_those_of_other_rows_and_all_else_is_the_rows_own(source: Literal["mask", "boxes"], tiny_dataset: Path) -> None:
+    plain, shuffled = (make(tiny_dataset, "rgb", split="train", masks=Masks(source, shuffled=of)) for of in (False, True))
+    given = {row.id: shuffled.rows[at].id for row, at in zip(shuffled.rows, shuffled._regions, strict=True)}
+    having = [row.id for row in plain.rows if plain.masks.shows(row)]
+    assert sorted(given[row] for row in having) == sorted(having), "every mask is used once"
+    assert not [row for row in having if given[row] == row]
+    place = {row.id: index for index, row in enumerate(plain.rows)}
+    for index, row in enumerate(shuffled.rows):
+        one, other = plain[index], shuffled[index]
+        assert torch.equal(one.views["rgb"], other.views["rgb"])
+        assert torch.equal(one.target, other.target)
+        assert one.masked == other.masked == (row.id in having), "the same rows are steered"
+        assert torch.equal(other.mask, plain[place[given[row.id]]].mask), "a stranger's mask comes with its own crop"
+
+
+def test_masks_that_cannot_be_shuffled_are_an_error(tiny_dataset: Path) -> None:
+    with pytest.raises(ValueError, match=r"masks\.shuffled is for split 'train', .*; got it in 'val'"):
+        make(tiny_dataset, masks=Masks(shuffled=True))
+    with pytest.raises(ValueError, match="shuffling needs at least two rows with a mask, got 0"):
+        make(tiny_dataset, split="train", masks=Masks("none", shuffled=True))
 
 
 def test_pairs_may_be_shuffled_within_their_class_whoever_is_told_of_it(copy: Path) -> None:

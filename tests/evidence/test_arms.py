@@ -142,7 +142,8 @@ def test_a_config_that_compares_nothing_says_what_it_needs(tmp_path: Path) -> No
     with pytest.raises(KeyError, match=message):
         make_arms(absent, {})
     with pytest.raises(
-        KeyError, match=r"compare has no key 'clusters'; it takes \['answers', 'attention', 'cluster', 'note', 'object', 'probed', "
+        KeyError,
+        match=r"compare has no key 'clusters'; it takes \['about', 'answers', 'attention', 'cluster', 'note', 'object', ",
     ):
         make_arms(runs.write(tmp_path, student=runs.STUDENT), {"compare.clusters": "frame"})
 

@@ -48,7 +48,6 @@ compare = dict(
     answers=dict(apart="team"),
 )
 """
-ALONE = runs.PLAIN + '\ncompare = dict(cluster="frame")\n'
 
 
 def test_the_plain_average_of_two_trained_apart_is_an_arm(tmp_path: Path) -> None:
@@ -127,8 +126,3 @@ def test_an_arm_of_its_own_is_not_hidden_by_who_answers(tmp_path: Path) -> None:
     twice = PEERS.replace("variants=dict(apart=", "variants=dict(apart_wide={}, apart=").replace('apart="team"', 'apart=["wide"]')
     with pytest.raises(ValueError, match=r"compare.answers.apart makes an arm 'apart_wide', and there is one of that name"):
         make_arms(runs.write(tmp_path, peers=twice), {})
-
-
-def test_a_student_that_nobody_teaches_is_not_compared(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no teacher to compare with, and no peer"):
-        make_arms(runs.write(tmp_path, alone=ALONE), {})

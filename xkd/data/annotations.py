@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xkd.data import choose
 from xkd.data.request import check_choice
 from xkd.data.rows import Row
+from xkd.data.shuffle import derangement
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,15 @@ class Masks:
     """What the region of interest is made of: the files of the column `mask`, or the `boxes`; with "none" no row has a region.
 
     Training keeps the masks and boxes of `fraction` (above 0, at most 1) of the rows that have a region, classes in turn, chosen by
-    `seed`. `positive` are the names of the codes that make the region of a mask file, if not those that the manifest says.
+    `seed`. `positive` are the names of the codes that make the region of a mask file, if not those that the manifest says. `shuffled` is
+    the negative control: every row of training that has a region is given that of another one, always the same.
     """
 
     source: Literal["mask", "boxes", "none"] = "mask"
     fraction: float = 1.0
     seed: int = 0
     positive: Sequence[str] = ()
+    shuffled: bool = False
 
     def __post_init__(self) -> None:
         check_choice("source", self.source, ("mask", "boxes", "none"))
@@ -62,6 +68,16 @@ class Masks:
             return list(rows)
         ids = choose.shown_share([row for row in rows if self.shows(row)], classes, self.fraction, self.seed)
         return [row if row.id in ids else replace(row, mask="", boxes=None) for row in rows]
+
+    def places(self, rows: Sequence[Row], split: str, seed: int) -> NDArray[np.int64]:
+        """(N,) whose region each of the rows is given: its own, or another row's."""
+        places = np.arange(len(rows))
+        if self.shuffled and split != "train":
+            raise ValueError(f"masks.shuffled is for split 'train', since rows that are tested keep their own; got it in '{split}'")
+        if self.shuffled:
+            having = np.flatnonzero([self.shows(row) for row in rows])
+            places[having] = having[derangement(len(having), seed, "rows with a mask")]
+        return places
 
 
 def _check_fraction(fraction: float) -> None:

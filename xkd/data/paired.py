@@ -60,10 +60,9 @@ class PairedDataset(Dataset[Sample]):
     `classes` leaves rows of those labels alone (hidden labels count, rows that nobody labelled are left out), beside `exemplars` of earlier
     ones; targets count the classes that are `known` so far, in that order (by default the manifest's), and rows of all of these are left
     where `classes` names none. `having` leaves rows that have all of these sensors. `subset` > 0 keeps that many rows, every class among
-    them. `cache` keeps what was read in memory,
-    once per process (for small data sets, and where rows are crops of shared images); without it a photograph is decoded at a fraction of
-    its size where a draw sees no more of it, which rounds pixels otherwise. A row that cannot be read is an error, or with
-    `on_broken="skip"` has no view, no label and no mask and says why.
+    them. `cache` keeps what was read in memory, once per process (for small data sets, and where rows are crops of shared images); without
+    it a photograph is decoded at a fraction of its size where a draw sees no more of it, which rounds pixels otherwise. A row that cannot
+    be read is an error, or with `on_broken="skip"` has no view, no label and no mask and says why.
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
@@ -109,7 +108,7 @@ class PairedDataset(Dataset[Sample]):
         self.targets = targets_of(self.rows, self.annotation)
         own = np.arange(len(self.rows))
         self._strangers = shuffle.strangers(self.rows, self.manifest, seed, framed=windows is not None) if shuffle else own
-        self._files = Files(self.manifest, cache)
+        self._files, self._regions = Files(self.manifest, cache), masks.places(self.rows, split, seed)
         self._shards: Sequence[Shards] = ()
         self._unread: frozenset[str] = frozenset()  # views whose pixels nobody needs
 
@@ -213,7 +212,7 @@ class PairedDataset(Dataset[Sample]):
         crop = crop_of(self.manifest, row, shape)
         matrix = self._draws.geometry(row, draw, (crop.x2 - crop.x1) / (crop.y2 - crop.y1))
         recordings = self._files.decoded(recordings, sources, seen, matrix)
-        mask, masked = self._region(row, shape, matrix)
+        mask, masked = self._region(index, row, shape, matrix)
         boxes, ignored = (np.array(those, np.float64).reshape(-1, 4) for those in ([box for box, _ in row.boxes or ()], row.ignored))
         return Sample(
             views={
@@ -237,9 +236,11 @@ class PairedDataset(Dataset[Sample]):
     def frame(self, index: int) -> Box:
         """What a row's views show where nothing is drawn: its crop or window, or the whole, in pixels of the full image. Reads the row."""
         row = self.rows[index]
+        return self.windows.box(MIDDLE, self._shape(row)) if self.windows else crop_of(self.manifest, row, self._shape(row))
+
+    def _shape(self, row: Row) -> tuple[int, int]:
         recordings = self._files.read({view.name: row for view in self.views}, self.views, self._draws.moment(row, NO_DRAW))
-        shape = frame_shape(self.manifest, row, {sensor: held for (_, sensor), held in recordings.items()})
-        return self.windows.box(MIDDLE, shape) if self.windows else crop_of(self.manifest, row, shape)
+        return frame_shape(self.manifest, row, {sensor: held for (_, sensor), held in recordings.items()})
 
     def _target(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix, recordings: Recordings) -> Tensor:
         """The row's own; of pixels the class with the largest share, -1 where less than half of the pixel is known."""
@@ -273,11 +274,12 @@ class PairedDataset(Dataset[Sample]):
             images.append(as_tensor(filled(image, sensor)))
         return images[0] if len(images) == 1 else torch.cat([image.float() for image in images])
 
-    def _region(self, row: Row, shape: tuple[int, int], matrix: Matrix) -> tuple[NDArray[np.float32], bool]:
+    def _region(self, index: int, row: Row, shape: tuple[int, int], matrix: Matrix) -> tuple[NDArray[np.float32], bool]:
         """The region of interest as area shares (H, W, 1), and whether the row says where it is."""
-        size = self.views[0].size
+        size, stranger = self.views[0].size, self.rows[int(self._regions[index])]
         if not self.masks.shows(row):
             return np.zeros((*size, 1), np.float32), False
+        row, shape = (row, shape) if stranger.id == row.id else (stranger, self._shape(stranger))
         if self.masks.source == "boxes":
             boxes = np.array([box for box, _ in row.boxes or ()], np.float64).reshape(-1, 4)
             return draw_boxes(boxes, matrix, crop_of(self.manifest, row, shape), size, row.scores), True

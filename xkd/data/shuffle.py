@@ -51,7 +51,7 @@ class Shuffle:
 def derangement(count: int, seed: int, of: str = "rows") -> NDArray[np.int64]:
     """A random permutation of `count` places that leaves none in place: one cycle (Sattolo 1986)."""
     if count < 2:
-        raise ValueError(f"shuffled pairs need at least two {of}, got {count}")
+        raise ValueError(f"shuffling needs at least two {of}, got {count}")
     return _cycle(np.arange(count), np.random.default_rng([seed, 0x5A77]))
 
 

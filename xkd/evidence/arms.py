@@ -19,35 +19,17 @@ from xkd.engine.use import check_answers
 from xkd.evidence import controls
 from xkd.evidence.arm import Arm
 from xkd.evidence.chains import begun, in_order
+from xkd.evidence.purpose import purpose_of
 from xkd.tasks import checked
 
-COMPARE_KEYS = ("answers", "attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
-RESERVED = (
-    "all_labels",
-    "alone",
-    "distilled",
-    "longer",
-    "masks",
-    "same_sensor",
-    "scratch",
-    "self_taught",
-    "shuffled",
-    "shuffled_frames",
-    "shuffled_within",
-    "smoothed",
-    "teacher",
-)
+COMPARE_KEYS = ("about", "answers", "attention", "cluster", "note", "object", "probed", "same_sensor", "teachers", "variants")
 
 
 def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     """Every arm in the order to be run: teachers, the student alone, alone with masks, distilled, on shuffled pairs, controls, variants."""
     config = load_config(path, options)
     check_answers(config, "compared")
-    section = as_plain(config.get("compare") or {})
-    unknown = [key for key in section if key not in COMPARE_KEYS]
-    if unknown:
-        raise KeyError(f"{path}: compare has no key '{unknown[0]}'; it takes {list(COMPARE_KEYS)}")
-    outline = Outline.of(config)
+    section, outline = _section(path, config), Outline.of(config)
     student = outline.student
     arms, sources = teacher_arms(path, options, outline, section)
 
@@ -55,8 +37,8 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
         return Arm(name, title, lambda: change(copied(config)), student, taught_by, control=control)
 
     def differs(arm: Arm) -> bool:
-        of = arm.config()
-        return any(as_plain(of[section]) != as_plain(plain[section]) for section in ("distiller", "train_cfg", "train_dataloader"))
+        of, sections = arm.config(), ("distiller", "train_cfg", "train_dataloader")
+        return all(any(as_plain(of[key]) != as_plain(other[key]) for key in sections) for other in (plain, config))
 
     arms.append(derived("alone", "student alone", controls.alone, {}))
     plain = arms[-1].config()
@@ -72,7 +54,11 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
             derived("longer", "student alone, as many steps", controls.longer, {}, control=True),
         ]
     arms += [arm for arm in without_teacher if differs(arm)]
-    arms.append(derived("distilled", "student distilled", lambda config: config, sources))
+    arms.append(
+        derived("distilled", "student, steered by masks" if outline.steers else "student distilled", lambda config: config, sources)
+    )
+    if outline.steers:
+        arms.append(derived("shuffled_masks", "student, masks of other rows", controls.shuffled_masks, {}))
     if outline.has_pairs:
         arms.append(derived("shuffled", "student, shuffled pairs", controls.shuffled, sources))
         if _are_labelled(config):
@@ -87,6 +73,15 @@ def make_arms(path: Path, options: Mapping[str, Any]) -> list[Arm]:
     same_sensor = _same_sensor(path, options, section, outline)
     every = [*arms, *same_sensor, *variants(path, options, section.get("variants", {}), student, sources)]
     return with_answerers(path, with_starts(every, outline, sources), section.get("answers", {}))
+
+
+def _section(path: Path, config: Config) -> dict[str, Any]:
+    """What the config asks of its comparison; wrong keys and a wrong purpose are told before anything is trained."""
+    section: dict[str, Any] = as_plain(config.get("compare") or {})
+    if unknown := [key for key in section if key not in COMPARE_KEYS]:
+        raise KeyError(f"{path}: compare has no key '{unknown[0]}'; it takes {list(COMPARE_KEYS)}")
+    purpose_of(config)
+    return section
 
 
 def with_starts(arms: Sequence[Arm], outline: Outline, sources: Mapping[str, str]) -> list[Arm]:
@@ -121,10 +116,10 @@ def teacher_arms(path: Path, options: Mapping[str, Any], outline: Outline, secti
             f"{path}: compare.teachers must name the config that trains each branch with weights=Checkpoint(...), {named}; it names"
             f" {list(files)}"
         )
-    if not outline.teachers and outline.student not in outline.on_pairs and not outline.distils:
+    if not (outline.teachers or outline.student in outline.on_pairs or outline.distils or outline.steers):
         raise ValueError(
             f"{path}: none of the branches {list(outline.branches)} is frozen with weights=Trained() or Checkpoint(...): no teacher to"
-            " compare with, and no peer"
+            f" compare with, and no peer; and no term draws '{outline.student}' to 'batch.mask'"
         )
     arms = {}
     sources = {branch: "teacher" if len(outline.teachers) == 1 else f"teacher_{branch}" for branch in outline.teachers}
@@ -194,7 +189,7 @@ def variants(
     """The distilled student with other losses, weights or taps; each change is a mapping of dotted keys, as `--cfg-options` takes them."""
     arms = []
     for name, change in changes.items():
-        if name in RESERVED or name.startswith(("teacher_", "same_sensor_")):
+        if name in controls.ARMS or name.startswith(("teacher_", "same_sensor_")):
             raise ValueError(f"{path}: compare.variants cannot have '{name}', the name of an arm of every comparison")
 
         def config(change: Mapping[str, Any] = as_names(change)) -> Config:

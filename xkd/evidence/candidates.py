@@ -18,7 +18,7 @@ from xkd.engine.config import as_names, as_plain
 from xkd.engine.loaders import build_distiller
 from xkd.engine.outline import Outline
 from xkd.engine.sections import check_keys
-from xkd.evidence.arms import RESERVED
+from xkd.evidence.controls import ARMS
 from xkd.graph.distiller import Distiller
 from xkd.tasks import Task
 
@@ -82,7 +82,7 @@ def candidates_of(config: Config) -> list[Candidate]:
     for entry in section.get("candidates", DEFAULT):
         for size in _sizes(entry, section.get("sizes", (own,))):
             made.append(_candidate(config, outline, place, network, entry, size))
-            if made[-1].name in RESERVED or made[-1].name.startswith(("teacher_", "same_sensor_")):
+            if made[-1].name in ARMS or made[-1].name.startswith(("teacher_", "same_sensor_")):
                 raise ValueError(f"search.candidates cannot have '{made[-1].name}', the name of an arm of comparisons: give it another")
             if made[-1].name in [one.name for one in made[:-1]]:
                 raise ValueError(f"search.candidates names {made[-1].name} twice")

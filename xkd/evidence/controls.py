@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from xkd.builder import build
+from xkd.data.annotations import Masks
 from xkd.data.shuffle import Shuffle
 from xkd.engine.config import as_names, as_plain
 from xkd.engine.outline import Outline
@@ -24,6 +25,23 @@ from xkd.modalities import Clip
 LABELS = ("batch.target",)
 MASKS = (*LABELS, "batch.mask")
 SMOOTHING = 0.1  # Szegedy et al., CVPR 2016, arXiv:1512.00567, section 7
+# the names of the arms of every comparison
+ARMS = (
+    "all_labels",
+    "alone",
+    "distilled",
+    "longer",
+    "masks",
+    "same_sensor",
+    "scratch",
+    "self_taught",
+    "shuffled",
+    "shuffled_frames",
+    "shuffled_masks",
+    "shuffled_within",
+    "smoothed",
+    "teacher",
+)
 SELF = "own"  # the branch of a student that is its own teacher
 CHANNELS = "in_chans"  # by which timm's networks, and those made like them, are told how many channels they see
 _OF_A_NETWORK = ("model", "view", "class_map", "channels_last")
@@ -96,6 +114,13 @@ def shuffled(config: Config) -> Config:
 def shuffled_within(config: Config) -> Config:
     """The same within each class: what is lost is the very pair, and nothing of its class."""
     shuffled(config).train_dataloader.dataset.shuffle.within = "class"
+    return config
+
+
+def shuffled_masks(config: Config) -> Config:
+    """The negative control of steering: every mask comes from another row that has one."""
+    dataset = config.train_dataloader.dataset
+    dataset.masks = as_names({"type": Masks, **as_plain(dataset.get("masks", {})), "shuffled": True})
     return config
 
 

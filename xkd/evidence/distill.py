@@ -29,7 +29,7 @@ from xkd.init.choices import Wishes
 from xkd.init.ways import other_tasks
 from xkd.statistics import Summary
 
-ARMS: Final = ("alone", "distilled", "shuffled")  # beside the teachers: what the first answer rests on
+ARMS: Final = ("alone", "distilled", "shuffled", "shuffled_masks")  # beside the teachers: what the first answer rests on
 _SAMPLED: Final = 100  # rows whose pixels the check reads
 
 
