@@ -172,7 +172,7 @@ def test_too_many_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_policy_that_is_none() -> None:
     with pytest.raises(ValueError, match="not_finite is 'stop' or 'skip' and most 1 or more; got 'ignore' and 3"):
-        IntervalInfoHook("ignore", 3)  # type: ignore[arg-type]  # what is tested
+        IntervalInfoHook("ignore", 3)  # what is tested
 
 
 def test_a_score_that_is_never_a_number_chooses_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,7 @@ def test_another_number_of_rows_is_refused(begun: Path, tmp_path: Path) -> None:
         runs.run_training(config_of(begun, {"train_cfg.max_epochs": 3}), tmp_path / "run", resume=True)
 
 
-class Averaged(EMAHook):  # type: ignore[misc]  # mmengine is untyped
+class Averaged(EMAHook):
     """A child of mmengine's."""
 
 

@@ -184,7 +184,7 @@ def slow(config: Any, folder: Path, name: str) -> None:
 
 
 def once(folder: Path) -> None:
-    run_once(None, folder, "run", slow, {})  # type: ignore[arg-type]  # the trainer here asks nothing of it
+    run_once(None, folder, "run", slow, {})  # the trainer here asks nothing of it
 
 
 def test_two_that_want_the_same_run_train_it_once(tmp_path: Path) -> None:

@@ -122,4 +122,4 @@ def test_a_network_without_norm_layers_has_none_of_its_own() -> None:
     with pytest.raises(ValueError, match=r"branch 'two' asks for norm layers of its own, and its Sequential has none: leave out norms="):
         Distiller({"one": branch(Random()), "two": branch(Shared("one", "own"))}, terms, "one", TASK)
     with pytest.raises(ValueError, match="norms is 'shared' or 'own', got 'mine'"):
-        Shared("one", "mine")  # type: ignore[arg-type]
+        Shared("one", "mine")
