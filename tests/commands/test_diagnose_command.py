@@ -17,7 +17,7 @@ def test_questions_reasons_and_advice(trained: Path, tmp_path: Path, capsys: pyt
         assert part in shown
     diagnosis = json.loads((tmp_path / "diagnosis.json").read_text("utf-8"))
     assert diagnosis["advice"] in ("for", "against", "unclear")
-    assert len(diagnosis["answers"]) == 3
+    assert len(diagnosis["answers"]) in (3, 4), "one more where the teacher is no better than the student"
 
 
 def test_a_share_that_is_none(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def test_wrong_arguments(tiny_dataset: Path) -> None:
         make(tiny_dataset, split="tset")
     with pytest.raises(ValueError, match=r"source must be one of \['mask', 'boxes', 'none'\], got 'lesion'"):
         Masks("lesion")
-    with pytest.raises(ValueError, match=r"target must be one of \['label', 'mask', 'boxes', 'view:NAME'\], got 'masks'"):
+    with pytest.raises(ValueError, match=r"target must be one of \['label', 'mask', 'boxes', 'nothing', 'view:NAME'\], got 'masks'"):
         make(tiny_dataset, target="masks")
     with pytest.raises(ValueError, match=r"^within must be one of \['all', 'class'\], got 'classes'"):
         Shuffle("rgb", within="classes")

@@ -178,7 +178,7 @@ def test_what_is_refused(copy: Path) -> None:
         make(copy, target="view:")
     with pytest.raises(KeyError, match=r"target='view:lidar' names none of the dataset's views; there are \['rgb', 'thermal'\]"):
         make(copy, target="view:lidar")
-    with pytest.raises(ValueError, match=r"target must be one of \['label', 'mask', 'boxes', 'view:NAME'\], got 'thermal'"):
+    with pytest.raises(ValueError, match=r"target must be one of \['label', 'mask', 'boxes', 'nothing', 'view:NAME'\], got 'thermal'"):
         make(copy, target="thermal")
     rewrite(copy, lambda row: row.update(thermal="" if row["rgb"] else row["thermal"]))
     rewrite(copy, lambda row: row.update(split="train") if not row["rgb"] else None)

@@ -107,4 +107,4 @@ def test_the_command_hands_on_what_it_was_told(tiny_dataset: Path, tmp_path: Pat
     ((data,), options) = calls[0]
     assert data == str(tiny_dataset)
     assert (options["teacher"], options["student"], options["quick"], options["seeds"]) == (("thermal",), "rgb", True, 2)
-    assert module.ARMS == ("alone", "distilled", "shuffled")
+    assert module.ARMS == ("alone", "distilled", "shuffled", "shuffled_masks")

@@ -69,7 +69,7 @@ def test_without_them_the_data_sets_are_taken_and_a_warning_says_what_to_do(outs
 
 
 def test_statistics_of_another_number_of_channels_are_refused_and_spread_where_channels_are(outside: str) -> None:
-    with pytest.raises(ValueError, match=r"the weights normalise 3 channels, the sensor of view 'thermal' has 1"):
+    with pytest.raises(ValueError, match=r"the weights normalise 3 channels, view 'thermal' has 1"):
         Branch(CNN(1), THERMAL_VIEW, Checkpoint(one_channel(outside), mean=(1.0, 2.0, 3.0), std=(1.0,) * 3))
     mean, _ = Checkpoint(outside, mean=(1.0, 2.0, 3.0), std=(1.0,) * 3, channels="average").load(CNN(1), THERMAL_VIEW)
     assert mean == (2.0,)

@@ -219,5 +219,5 @@ def test_an_unknown_kind_of_task_is_refused_with_what_it_lacks() -> None:
         classes = ("a",)
 
     stranger: Any = Mine()
-    with pytest.raises(TypeError, match=r"is no task: it lacks \['alike', 'annotation', .*'measures'.*Inherit from xkd.tasks.Task"):
+    with pytest.raises(TypeError, match=r"it lacks \['alike', 'among', 'annotation', .*'measures'.*Inherit from xkd.tasks.Task"):
         Distiller({"rgb": rgb_branch()}, {"ce": Term(CrossEntropy(), "rgb.output", "batch.target")}, "rgb", stranger)

@@ -90,7 +90,7 @@ class Branch(nn.Module):
         statistics = load_changed(model, view, weights, self.changes, self.eats.size_of(view))
         for name, values in zip(("mean", "std"), statistics, strict=True):
             if len(values) != view.modality.channels:  # would broadcast
-                raise ValueError(f"the weights normalise {len(values)} channels, that of view '{view.name}' has {view.modality.channels}")
+                raise ValueError(f"the weights normalise {len(values)} channels, view '{view.name}' has {view.modality.channels}")
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(1, -1, 1, 1))
         self.class_map = class_map  # of a network that knows other classes than the task
         self.taps = Taps(model, taps or {})
