@@ -9,8 +9,8 @@ import cv2
 import engine_runs as runs
 import pytest
 import torch
+from broken_off_runs import interrupted, same_runs
 from core_models import CNN
-from test_resume import interrupted, same_runs
 
 from xkd.batch import View
 from xkd.cli import run
@@ -106,3 +106,11 @@ def test_who_makes_the_images_is_found_or_named() -> None:
             maker_of(eats, named)
     with pytest.raises(ValueError, match=r"no branch of \['plain'\] eats another one's output, so nobody makes images here"):
         maker_of({"plain": {}})
+
+
+def test_a_term_on_labels_where_nothing_has_a_label_is_refused(config: Any, tmp_path: Path) -> None:
+    labels = 'ce=dict(type=Term, loss=dict(type=CrossEntropy), student="rgb.output", teacher="batch.target"),'
+    config()
+    text = FREE.replace("FOLDER", str(tmp_path)).replace("terms=dict(", f"terms=dict({labels}", 1)
+    with pytest.raises(ValueError, match=r"blank rows: term 'ce' learns from labels, and none of the 12 training rows has one"):
+        runs.run_training(runs.config_of(tmp_path, text), tmp_path / "run")

@@ -20,6 +20,7 @@ def check_together(distiller: Distiller, loaders: Mapping[str, Any], save_best: 
     check_annotation(distiller.task, loaders)
     _check_save_best(distiller, save_best)
     _check_views(distiller, loaders, chosen_by_terms(save_best))
+    _check_labels(distiller, loaders["train"].dataset)
     _check_ensembles(distiller, loaders["train"].dataset)
     if chosen_by_terms(save_best):
         _check_pairs(distiller, loaders)
@@ -96,6 +97,16 @@ def _holds(distiller: Distiller, row: Row, reading: str) -> bool:
     return enough(_holds(distiller, row, source) for source in ensemble.of) and all(
         _holds(distiller, row, asked) for asked in ensemble.asked
     )
+
+
+def _check_labels(distiller: Distiller, data: PairedDataset) -> None:
+    """A term that learns from labels has some: without any it would be zero in every step."""
+    learns = [name for name, term in distiller.terms.items() if term.needs("target")]
+    if learns and (data.strata < 0).all():
+        raise ValueError(
+            f"{data.manifest.root}: term '{learns[0]}' learns from labels, and none of the {len(data)} training rows has one: leave the"
+            " term out, or name data with labels"
+        )
 
 
 def _check_ensembles(distiller: Distiller, data: PairedDataset) -> None:
