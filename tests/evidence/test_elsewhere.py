@@ -67,6 +67,9 @@ def test_what_cannot_be_tested_there_is_refused(student: Path, trained: Compared
     with pytest.raises(FileNotFoundError, match=r"no finished run of teacher, seed 1, alone, seed 1, distilled, seed 1"):
         compare_on(str(field), student, Finished(2, trained.folder, ARMS, smoke=True), split="train")
     toml = (field / "manifest.toml").read_text()
+    (field / "manifest.toml").write_text(toml.replace('"blank", "disc"', '"disc", "blank"'))
+    with pytest.raises(ValueError, match=r"classes \['blank', 'disc', 'bar'\] are not those of the train data's manifest .*field"):
+        compare_on(str(field), student, Finished(1, trained.folder, ARMS, smoke=True), split="train")
     (field / "manifest.toml").write_text(toml.replace("modalities.rgb", "modalities.colour"))
     lines = (field / "manifest.csv").read_text().splitlines()
     (field / "manifest.csv").write_text("\n".join([lines[0].replace("rgb", "colour"), *lines[1:]]) + "\n")

@@ -15,7 +15,9 @@ from xkd.builder import build
 from xkd.data.annotations import Masks
 from xkd.data.manifest import Manifest, find_dataset, sensor
 from xkd.data.rows import SPLITS
+from xkd.engine.checks import check_annotation
 from xkd.engine.config import as_names, as_plain, copied, load_config
+from xkd.engine.loaders import build_loader
 from xkd.engine.outline import Outline
 from xkd.engine.progress import shown_on
 from xkd.engine.stages import is_finished
@@ -75,7 +77,10 @@ class Elsewhere:
         return [self._sensors(of) for of in node] if isinstance(node, list | tuple) else node
 
     def arms(self, arms: Sequence[Arm]) -> tuple[list[Arm], list[str]]:
-        """Those whose sensor is there, tested on these rows, and why others are left out; `ValueError` where the student's is missing."""
+        """Those whose sensor is there, tested on these rows, and why others are left out.
+
+        `ValueError` where the student's sensor is missing, or the rows have other classes.
+        """
         kept, why = [], []
         for arm in arms:
             config, branch = arm.tested()
@@ -83,12 +88,19 @@ class Elsewhere:
             missing = [one.name for one in view.sensors if one.name not in self.manifest.modalities]
             if not missing:
                 kept.append(replace(arm, through=(partial(self._through, arm), branch)))
+                self._check_annotated(self.config(config), branch)
                 continue
             lacks = f"{self.manifest.root} has no sensor '{missing[0]}', it has {list(self.manifest.modalities)}"
             if arm.name in ("alone", "distilled"):
                 raise ValueError(f"{lacks}: the student cannot be tested on it")
             why.append(f"{arm.title} is left out: {lacks}")
         return kept, why
+
+    def _check_annotated(self, config: Config, branch: str) -> None:
+        """`ValueError` where the rows are annotated with other classes, or in another order, than the network answers in."""
+        view: View = build(Outline.of(config).view_of(branch), f"distiller.branches.{branch}.view")
+        loader = build_loader(config.test_dataloader, 0, views=[view])
+        check_annotation(build(as_plain(config.distiller.task), "distiller.task"), {self.split: loader})
 
     def _through(self, arm: Arm) -> Config:
         return self.config(arm.tested()[0])
