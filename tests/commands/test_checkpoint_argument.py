@@ -40,6 +40,11 @@ def test_what_is_not_there_is_named_with_what_is(comparison: Path, tmp_path: Pat
     with pytest.raises(FileNotFoundError, match="empty holds no finished run"):
         checkpoint_of(asked(tmp_path / "empty"))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "work_dirs" / "compare_student").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint gone\.pth; there are the folders work_dirs/compare_student"):
+    broken_off, finished = (tmp_path / "work_dirs" / name for name in ("student", "compare_student"))
+    for file in (broken_off / "epoch_3.pth", finished / "alone" / "seed0_a1" / "best.pth"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    with pytest.raises(FileNotFoundError, match=r"student holds no finished run.*; a run that is not finished has left .*epoch_3\.pth"):
+        checkpoint_of(asked(broken_off))
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint gone\.pth; there are the folders work_dirs/compare_student, which"):
         checkpoint_of(asked(Path("gone.pth")))

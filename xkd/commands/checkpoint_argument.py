@@ -17,7 +17,7 @@ def checkpoint_of(a: argparse.Namespace) -> str:
     if place.is_file():
         return str(place)
     if not place.is_dir():
-        own = sorted(Path("work_dirs").glob(f"*{Path(a.config).stem}*/"))
+        own = [of for of in sorted(Path("work_dirs").glob(f"*{Path(a.config).stem}*/")) if next(of.rglob("best.pth"), None)]
         there = f"; there are the folders {', '.join(map(str, own))}, which may stand in its place" if own else ""
         raise FileNotFoundError(f"no checkpoint {place}{there}")
     if not a.arm and (place / "best.pth").is_file():
@@ -25,7 +25,9 @@ def checkpoint_of(a: argparse.Namespace) -> str:
     runs = [run for root in (place, place / "runs") for run in sorted(root.glob("*/seed*_*/best.pth"))]
     named = sorted({f"--arm {run.parent.parent.name} --seed {run.parent.name.removeprefix('seed').split('_')[0]}" for run in runs})
     if not named:
-        raise FileNotFoundError(f"{place} holds no finished run: no best.pth, and no arms of a comparison")
+        last = sorted(place.glob("epoch_*.pth"), key=lambda file: file.stat().st_mtime)
+        there = f"; a run that is not finished has left {last[-1]}" if last else ""
+        raise FileNotFoundError(f"{place} holds no finished run: no best.pth, and no arms of a comparison{there}")
     found = [run for run in runs if run.parent.parent.name == a.arm and run.parent.name.startswith(f"seed{a.seed}_")]
     if not found:
         raise ValueError(f"{place} holds the runs of a comparison: name one of {', '.join(named)}")
