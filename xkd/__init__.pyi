@@ -42,7 +42,7 @@ from .graph.class_map import ClassMap as ClassMap
 from .graph.distiller import Distiller as Distiller, Step as Step
 from .graph.ensemble import Ensemble as Ensemble
 from .graph.explanation import GradCAM as GradCAM
-from .graph.gates import Confident as Confident, Dropped as Dropped, Right as Right
+from .graph.gates import Confident as Confident, Dropped as Dropped, Right as Right, SameOrder as SameOrder
 from .graph.inputs import Crops as Crops, Eats as Eats, Whole as Whole
 from .graph.pairs import PretrainedOnPairs as PretrainedOnPairs
 from .graph.schedules import Cosine as Cosine, Ramp as Ramp, StopAt as StopAt
@@ -94,6 +94,7 @@ from .losses import (
     EdgeSmoothL1 as EdgeSmoothL1,
     EvenClasses as EvenClasses,
     FitNet as FitNet,
+    FrequencySplit as FrequencySplit,
     GaussianNLL as GaussianNLL,
     MaskedFeature as MaskedFeature,
     MaskEnergy as MaskEnergy,

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 from core_models import TASK, make_batch, rgb_branch, thermal_branch, unchecked
+from scipy.stats import kendalltau
 from torch import Tensor
 from torch.nn import functional as F
 
 from xkd.batch import Batch
 from xkd.graph.distiller import Distiller
-from xkd.graph.gates import Confident, Dropped, Right
+from xkd.graph.gates import Confident, Dropped, Right, SameOrder
 from xkd.graph.reading import Readings
 from xkd.graph.term import Term
 from xkd.losses import KD, FitNet
@@ -194,3 +195,53 @@ class TestDropped:
         readings = of_three(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(2, 3))
         with unchecked(), pytest.raises(ValueError, match=r"Dropped compares logits \(B, K\) of whole images, 'lidar.output' is \(2, 4\)"):
             dropped(0, 0.5).opened(readings, readings.batch)
+
+
+class TestSameOrder:
+    READINGS = ("rgb.output", "thermal.output")
+
+    def term(self, threshold: float = 0.0) -> Term:
+        return Term(KD(), *self.READINGS, gate=SameOrder(self.READINGS, threshold))
+
+    @pytest.mark.parametrize("threshold", [-1.0, -0.2, 0.0, 0.5])
+    def test_rows_whose_order_agrees_by_scipys_kendalltau(self, threshold: float) -> None:
+        # whole numbers, so that scores tie within a row; the last row of either side has no order at all
+        student, teacher = (torch.randint(0, 5, (40, 6), generator=torch.Generator().manual_seed(seed)).double() for seed in (1, 2))
+        student[-1], teacher[-2] = 3.0, 0.0
+        expected = [kendalltau(s, t).statistic > threshold for s, t in zip(student.numpy(), teacher.numpy(), strict=True)]
+        opened = SameOrder(self.READINGS, threshold)((student, teacher))
+        assert opened.tolist() == expected
+        assert 0 < sum(expected) < 40
+        assert not opened[-2:].any()
+
+    def test_a_gated_term_is_that_of_the_rows_that_agree(self) -> None:
+        batch = make_batch(3)
+        batch.labelled[:] = False  # it needs no label
+        student = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0]], requires_grad=True)
+        teacher = torch.tensor([[9.0, 1.0, 0.0], [0.0, 1.0, 9.0], [2.0, 9.0, 1.0]])
+        readings = Readings({"rgb": {"output": student}, "thermal": {"output": teacher}}, batch, VIEWS)
+        assert self.term(0.5).opened(readings, batch).tolist() == [True, False, False], "the last agrees in two pairs of three, 1/3"
+        value = self.term()(readings, batch)
+        assert value.item() == pytest.approx(KD()(student[[0, 2]], teacher[[0, 2]]).item())
+        value.backward()
+        assert student.grad is not None
+        assert student.grad.abs().sum(1).gt(0).tolist() == [True, False, True]
+
+    def test_broken_scores_are_not_kept_out_of_sight(self) -> None:
+        scores = torch.tensor([[0.0, 1.0, 2.0], [torch.nan, 1.0, 2.0], [0.0, torch.inf, torch.inf]])
+        opposite = torch.tensor([[2.0, 1.0, 0.0]]).expand(3, 3)
+        for pair in ((scores, opposite), (opposite, scores)):
+            assert SameOrder(self.READINGS)(pair).tolist() == [False, True, True]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ((("rgb.output", "rgb.output"),), "compares two readings, such as"),
+            ((READINGS, 1.0), "threshold is a rank correlation, -1 or more and below 1, got 1.0"),
+        ],
+    )
+    def test_mistakes(self, arguments: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            SameOrder(*arguments)
+        with unchecked(), pytest.raises(ValueError, match=r"SameOrder compares logits .*, 'thermal.output' is \(2, 4\)"):
+            SameOrder(self.READINGS)((torch.zeros(2, 3), torch.zeros(2, 4)))

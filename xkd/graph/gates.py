@@ -62,6 +62,41 @@ class Confident:
 
 
 @dataclass(frozen=True)
+class SameOrder:
+    """Open where two networks order the classes alike: Kendall's rank correlation tau-b of their scores, -1..1, is above `threshold`.
+
+    Huo et al., "C2KD: Bridging the Modality Gap for Cross-Modal Knowledge Distillation", CVPR 2024, whose threshold is 0; there the two
+    are proxies, heads on the last features. It needs no label. A row of equal scores has no order, and is closed. A term is the
+    mean over the rows that are open; the authors' code divides by all rows of the batch. Takes memory for K^2 / 2 pairs a row.
+    """
+
+    reading: tuple[str, str]
+    threshold: float = 0.0
+    of_classes = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reading", tuple(self.reading))
+        if len(set(self.reading)) != 2 or len(self.reading) != 2:
+            raise ValueError(f"SameOrder compares two readings, such as ('rgb.output', 'thermal.output'), got {self.reading}")
+        if not -1 <= self.threshold < 1:
+            raise ValueError(f"SameOrder's threshold is a rank correlation, -1 or more and below 1, got {self.threshold}")
+
+    def __call__(self, outputs: tuple[Float[Tensor, "b k"], ...]) -> Bool[Tensor, " b"]:
+        one, other = outputs
+        for name, output in zip(self.reading, outputs, strict=True):
+            if output.ndim != 2 or output.shape != one.shape:
+                raise ValueError(f"SameOrder compares logits (B, K) of whole images, '{name}' is {tuple(output.shape)}")
+        return (_rank_correlation(one, other) > self.threshold) | _broken(one) | _broken(other)
+
+
+def _rank_correlation(one: Float[Tensor, "b k"], other: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+    """Kendall's tau-b of each row; NaN where all scores of a side are equal."""
+    first, second = torch.triu_indices(one.shape[1], one.shape[1], 1, device=one.device)
+    ups, others = ((scores[:, first] - scores[:, second]).sign().float() for scores in (one, other))
+    return (ups * others).sum(1) / (ups.abs().sum(1) * others.abs().sum(1)).sqrt()
+
+
+@dataclass(frozen=True)
 class Dropped:
     """UNIC's teacher dropping, for the term of the teacher at place `of` in `teachers`; each teacher's term has such a gate.
 

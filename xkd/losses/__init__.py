@@ -22,6 +22,7 @@ from xkd.losses.edge_smooth_l1 import EdgeSmoothL1
 from xkd.losses.even_classes import EvenClasses
 from xkd.losses.fcos import FCOS
 from xkd.losses.fitnet import FitNet
+from xkd.losses.frequency_split import FrequencySplit
 from xkd.losses.fsp import FSP
 from xkd.losses.hkd import HKD
 from xkd.losses.ickd import ICKD
@@ -91,6 +92,7 @@ __all__ = [
     "EdgeSmoothL1",
     "EvenClasses",
     "FitNet",
+    "FrequencySplit",
     "GaussianNLL",
     "MaskEnergy",
     "MaskedFeature",

@@ -23,8 +23,8 @@ def as_vectors(
     return student.flatten(1), teacher.flatten(1)
 
 
-def of_length_one(vectors: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """Divided by their Euclidean lengths; empty ones stay so."""
+def of_length_one(vectors: Float[Tensor, "b n *grid"]) -> Float[Tensor, "b n *grid"]:
+    """Divided by their Euclidean lengths, at each position; empty ones stay so."""
     # F.cosine_similarity would take those of less than 1e-8, such as an untrained network's Grad-CAM, for empty
     length = vectors.norm(dim=1, keepdim=True)
     scaled: Tensor = vectors / length.where(length > _EMPTY, 1.0)
