@@ -114,14 +114,20 @@ def test_variants_are_the_distilled_student_with_other_settings(tmp_path: Path) 
     assert len(marks) == 3
 
 
-def test_a_variant_in_which_the_teacher_learns_too_loads_none(tmp_path: Path) -> None:
-    learns = """
-compare["variants"] = dict(beside={
-    "distiller.branches.thermal": dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Random)),
-})
+def test_a_variant_with_a_teacher_of_its_own_loads_none_of_the_comparisons(tmp_path: Path) -> None:
+    own = """
+from xkd.graph.weights import Trained
+beside = dict(type=Branch, model=dict(type=CNN, channels=1), view=thermal, weights=dict(type=Random))
+compare["variants"] = dict(
+    beside={"distiller.branches.thermal": beside},
+    shorter={"distiller.branches.thermal.weights": dict(type=Trained, epochs=1)},
+    other={"distiller.branches.thermal.weights.path": "other.pth"},
+)
 """
-    made = {arm.name: arm for arm in make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT + learns), {})}
-    assert made["beside"].teachers == {}
+    made = {arm.name: arm for arm in make_arms(runs.write(tmp_path, teacher=runs.TEACHER, student=runs.STUDENT + own), {})}
+    assert [made[name].teachers for name in ("beside", "shorter", "other")] == [{}, {}, {}]
+    assert made["shorter"].config().distiller.branches.thermal.weights.epochs == 1
+    assert made["other"].config().distiller.branches.thermal.weights.path == "other.pth"
     assert made["distilled"].teachers == {"thermal": "teacher"}
 
 

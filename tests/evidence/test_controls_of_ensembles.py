@@ -16,7 +16,7 @@ from xkd.evidence.arms import make_arms
 IMPORTS = """
 from xkd.ensembles import Gated, Mean
 from xkd.graph.ensemble import Ensemble
-from xkd.graph.gates import Dropped, Right
+from xkd.graph.gates import Dropped, Right, SameOrder
 from xkd.graph.weights import Trained
 """
 TEAM = f"""{runs.HEAD}{IMPORTS}
@@ -42,6 +42,8 @@ distiller = dict(
             gate=dict(type=Right, reading="team.output")),
         dropped=dict(type=Term, loss=dict(type=KD), student="rgb.output", teacher="wide.output",
             gate=dict(type=Dropped, student="rgb.output", teachers=("thermal.output", "wide.output"), of=1)),
+        alike=dict(type=Term, loss=dict(type=KD), student="rgb.output", teacher="wide.output",
+            gate=dict(type=SameOrder, reading=("rgb.output", "wide.output"))),
     ),
 )
 compare = dict(cluster="frame")
@@ -76,7 +78,8 @@ def test_its_own_teacher_takes_the_place_of_the_team(arms: dict[str, Arm]) -> No
     assert terms["kd"]["teacher"] == "own.output"
     assert terms["right"]["gate"]["reading"] == "own.output"
     assert "gate" not in terms["dropped"], "it chooses among teachers, and there is one"
-    assert list(terms) == ["ce", "ce_native", "kd", "right", "dropped"]
+    assert terms["alike"]["gate"]["reading"] == ("rgb.output", "own.output")
+    assert list(terms) == ["ce", "ce_native", "kd", "right", "dropped", "alike"]
     assert list(config.distiller.ensembles) == ["native"]
     build_distiller(config.distiller, 0, smoke=True)
 

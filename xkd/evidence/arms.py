@@ -186,8 +186,11 @@ def variants(
     student: str,
     sources: Mapping[str, str],
 ) -> list[Arm]:
-    """The distilled student with other losses, weights or taps; each change is a mapping of dotted keys, as `--cfg-options` takes them."""
-    arms = []
+    """The distilled student with other losses, weights or taps; each change is a mapping of dotted keys, as `--cfg-options` takes them.
+
+    A teacher is that of the comparison, unless a variant gives it other `weights`: those are loaded, or `Trained` first.
+    """
+    arms, given = [], Outline.of(load_config(path, options)).branches
     for name, change in changes.items():
         if name in controls.ARMS or name.startswith(("teacher_", "same_sensor_")):
             raise ValueError(f"{path}: compare.variants cannot have '{name}', the name of an arm of every comparison")
@@ -196,8 +199,9 @@ def variants(
             return load_config(path, {**options, **change})
 
         # a wrong key is told before anything is trained; what is a teacher may learn here, or have been trained first
-        teachers = Outline.of(config()).teachers
-        taught_by = {branch: arm for branch, arm in sources.items() if branch in teachers}
+        outline = Outline.of(config())
+        same = [of for of in outline.teachers if of in given and outline.branches[of]["weights"] == given[of]["weights"]]
+        taught_by = {branch: arm for branch, arm in sources.items() if branch in same}
         arms.append(Arm(name, f"student, {name}", config, student, taught_by, variant=True))
     return arms
 

@@ -192,8 +192,8 @@ def self_taught(config: Config) -> Config:
             continue
         for key, of in taught.items():
             config.distiller.terms[name][key] = str(of[0]) if len(of) == 1 else tuple(map(str, of))
-        if len(gate) == 1:
-            config.distiller.terms[name].gate.reading = str(gate[0])
+        if gate and len(gate) == len(edge.gate) and "reading" in config.distiller.terms[name].gate:
+            config.distiller.terms[name].gate.reading = str(gate[0]) if len(gate) == 1 else tuple(map(str, gate))
         elif gate:
             config.distiller.terms[name].pop("gate")  # it chooses among teachers, and there is one
     _prune(config)
