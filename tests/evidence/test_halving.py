@@ -16,7 +16,7 @@ from xkd.evidence.halving import Ran, Rung, epochs_of_rungs, front, halve, kenda
 
 
 def ran(score: float, seconds: float = 1.0, filling: float = 0.0) -> Ran:
-    return Ran(Path(), score, seconds, filling)
+    return Ran(Path(), score, seconds, filling, "term ce is not finite" if math.isnan(score) else "")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,16 @@ def test_the_front_has_what_no_cheaper_one_beats() -> None:
     }
     assert front(points, higher=True) == ["fast", "mid", "slow"]
     assert front(points, higher=False) == ["same"]
+
+
+def test_the_next_takes_the_place_of_what_diverges_until_nobody_is_left() -> None:
+    scores = {2: {"a": math.nan, "b": 0.1, "c": 0.3, "d": 0.2}, 8: {"c": math.nan, "d": 0.4}}
+    first, last = halve("abcd", (2, 8), 3, True, lambda names, epochs: {name: ran(scores[epochs][name]) for name in names})
+    assert (list(first.runs), list(last.runs)) == (["c", "d", "b", "a"], ["d", "c"])
+    scores[8] = dict.fromkeys("abcd", math.nan)
+    with pytest.raises(FloatingPointError, match=r"rung of 8 epochs training diverged in all: c: term ce is not finite; d: .*; b: "):
+        halve("abcd", (2, 8), 3, True, lambda names, epochs: {name: ran(scores[epochs][name]) for name in names})
+    assert halving.spent_to_the_end([first, last]) == 4 * 1.0 + 1.0 + 1.0 + 1.0, "what diverged would end as early again"
 
 
 def test_costs_leave_the_teachers_answers_out_of_what_each_would_pay_again() -> None:

@@ -24,7 +24,7 @@ from xkd.engine import memory
 from xkd.engine.progress import Display
 from xkd.evidence import jobs as jobs_module
 from xkd.evidence.compare import compare
-from xkd.evidence.jobs import MEMORY_OF_ONE, Done, Job, default_jobs, run_jobs
+from xkd.evidence.jobs import MEMORY_OF_ONE, Done, Job, default_jobs, do_all, run_jobs
 
 
 @pytest.fixture
@@ -50,6 +50,10 @@ def place(screen: Display, done: Mapping[str, Path]) -> Path:
 
 def fail(screen: Display, done: Mapping[str, Path]) -> Path:
     raise ValueError("no such thing")
+
+
+def diverge(screen: Display, done: Mapping[str, Path]) -> Path:
+    raise FloatingPointError("term ce is not finite")
 
 
 def die(screen: Display, done: Mapping[str, Path]) -> Path:
@@ -85,6 +89,20 @@ def test_a_failure_is_named_the_others_go_on_and_what_needs_it_is_left_out(tmp_p
     assert "SIGKILL: is the memory full?" in done.failures["killed"]
     assert done.failures["after"] == "it needs bad, which failed"
     assert not (tmp_path / "after").exists()
+
+
+@pytest.mark.parametrize("beside", [1, 2])
+def test_one_that_diverges_does_not_end_the_others(beside: int, tmp_path: Path, display: Display) -> None:
+    todo = [
+        Job("bad", "the bad one", diverge),
+        Job("after", "the one after", partial(note, tmp_path, "after"), ("bad",)),
+        Job("last", "the last", partial(note, tmp_path, "last")),
+    ]
+    why = "2 of 3 runs failed, the others are finished and kept: bad: term ce is not finite; after: it needs bad, which failed"
+    with pytest.raises(FloatingPointError, match=why):  # a short message of the command, without a traceback
+        do_all(todo, beside, display)
+    assert "the bad one: failed: term ce is not finite" in output_of(display)
+    assert [file.name for file in tmp_path.iterdir()] == ["last"]
 
 
 def test_as_many_as_cores_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:

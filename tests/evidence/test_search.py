@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,7 +60,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_a_search_with_all_of_it(student: Path, on: Path, tmp_path: Path, exported: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    console = Console(quiet=True)
+    console = Console(record=True, width=150, file=io.StringIO())
     display = Display(console, Progress(console=console, disable=True))
     kept: list[Found] = []
     monkeypatch.setattr(searches, "as_json", lambda found, budget: kept.append(found) or as_json(found, budget))
@@ -91,6 +93,26 @@ def test_a_search_with_all_of_it(student: Path, on: Path, tmp_path: Path, export
     monkeypatch.setattr("xkd.evidence.runs.train", lambda *_, **__: pytest.fail("it was trained before"))
     again = search(student, Budget(5, on=on), SETTINGS, work_dir=tmp_path / "work", display=display)
     assert again.content == done.content
+    with_one_that_diverges(student, on, tmp_path / "work", display, monkeypatch)
+    assert "test_efficientnet, 2 epochs: its training diverged, it is dropped: term ce is not finite" in console.export_text()
+
+
+def with_one_that_diverges(student: Path, on: Path, root: Path, display: Display, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search once more, where the runs of one candidate are gone and fail."""
+
+    def diverges(*_: object, **__: object) -> None:
+        raise FloatingPointError("term ce is not finite")
+
+    for folder in root.glob("test_efficientnet/*"):
+        shutil.rmtree(folder)
+    monkeypatch.setattr("xkd.evidence.runs.train", diverges)
+    less = search(student, Budget(5, on=on), SETTINGS, work_dir=root, display=display)
+    assert less.chosen == "test_resnet"
+    assert [list(rung["runs"]) for rung in less.content["rungs"]] == [["test_resnet", "test_efficientnet"], ["test_resnet"]]
+    assert list(less.content["diverged"]) == ["test_efficientnet, 2 epochs", "test_efficientnet, 3 epochs"]
+    page = less.report.read_text("utf-8")
+    assert "training diverged: term ce is not finite" in page
+    assert page.count(">diverged<") == 2, "after 2 epochs, and to the end"
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

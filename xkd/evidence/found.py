@@ -24,7 +24,10 @@ class Finalist:
 
 @dataclass(frozen=True)
 class Full:
-    """All candidates that fit, trained for the whole schedule: by name what came of each on val, and on test in its measure."""
+    """All candidates that fit, trained for the whole schedule: by name what came of each on val, and on test in its measure.
+
+    Those that diverged have no `test`.
+    """
 
     runs: Mapping[str, Ran]
     test: Mapping[str, float]
@@ -32,7 +35,10 @@ class Full:
 
 @dataclass(frozen=True)
 class Found:
-    """`rungs` is the search, `by_labels` the same by cross-entropy alone, () where nobody asked; `tests` are the finals' by title."""
+    """`rungs` is the search, `by_labels` the same by cross-entropy alone, () where nobody asked; `tests` are the finals' by title.
+
+    `dropped` says why a control that was asked for is none of the finals: its training diverged.
+    """
 
     candidates: Sequence[Candidate]
     parameters: Mapping[str, int]
@@ -47,7 +53,16 @@ class Found:
     higher: bool  # is better, of save_best
     teachers: Mapping[str, float]  # seconds of each
     full: Full | None = None
+    dropped: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def diverged(self) -> dict[str, str]:
+        """Why, by candidate and run, and by control."""
+        rungs = [*((rung, "") for rung in self.rungs), *((rung, ", labels alone") for rung in self.by_labels)]
+        rungs += [(Rung(self.rungs[-1].epochs, self.full.runs), "")] if self.full else []
+        whys = {f"{name}, {rung.epochs} epochs{how}": ran.diverged for rung, how in rungs for name, ran in rung.runs.items()}
+        return {name: f"training diverged: {why}" for name, why in {**whys, **self.dropped}.items() if why}
 
     @property
     def chosen(self) -> str:
@@ -94,6 +109,7 @@ def as_json(found: Found, budget: Budget) -> dict[str, Any]:
         "candidates": {one.name: _candidate(one, found) for one in found.candidates},
         "rungs": [_rung(rung) for rung in found.rungs],
         "by_labels": [_rung(rung) for rung in found.by_labels],
+        **({"diverged": found.diverged} if found.diverged else {}),
         "finals": {of.title: _final(of, found) for of in found.finals},
         "measure": found.measure.name,
         "cost": found.cost,
@@ -127,7 +143,10 @@ def _full(full: Full, found: Found) -> dict[str, Any]:
         found.regret(scores, higher) for scores, higher in ((val, found.higher), (full.test, found.measure.higher))
     )
     return {
-        "runs": {name: {"val": _number(val[name]), "test": _number(full.test[name]), "seconds": full.runs[name].seconds} for name in val},
+        "runs": {
+            name: {"val": _number(val[name]), "test": _number(full.test.get(name, math.nan)), "seconds": full.runs[name].seconds}
+            for name in val
+        },
         "regret_val": {"best": best_val, "regret": _number(regret_val)},
         "regret_test": {"best": best_test, "regret": _number(regret_test)},
         "kendall": [

@@ -22,12 +22,16 @@ _PLACES: Final = ("begin", "end", "T_max", "step_size", "total_steps")  # of sch
 
 @dataclass(frozen=True)
 class Ran:
-    """A candidate's run of a rung: its best `score` on val, the `seconds` it took, those that filled the teacher cache among them."""
+    """A candidate's run of a rung: its best `score` on val, the `seconds` it took, those that filled the teacher cache among them.
+
+    `diverged` says why training ended early, where it did; the score is then not a number.
+    """
 
     folder: Path
     score: float
     seconds: float
     filling: float = 0.0
+    diverged: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,24 @@ def epochs_of_rungs(candidates: int, epochs: int, eta: int, given: Sequence[int]
 
 
 def halve(names: Sequence[str], rungs: Sequence[int], eta: int, higher: bool, run: Run) -> tuple[Rung, ...]:
-    """The rungs; the best of the last is what was searched for. In every rung the one that `names` has first goes on of equal scores."""
-    left, made = list(names), list[Rung]()
+    """The rungs; the best of the last is what was searched for. In every rung the one that `names` has first goes on of equal scores.
+
+    One whose training diverges goes on no more; where all of a rung do, the next of the rung before takes their place.
+    `FloatingPointError` where nobody is left.
+    """
+    left, after, made = list(names), list[str](), list[Rung]()
     for epochs in rungs:
-        runs = run(left, epochs)
-        order = ranked({name: runs[name].score for name in left}, higher)
+        runs = dict(run(left, epochs))
+        while all(ran.diverged for ran in runs.values()):
+            if not after:
+                whys = "; ".join(f"{name}: {ran.diverged}" for name, ran in runs.items())
+                raise FloatingPointError(f"no candidate is left, in the rung of {epochs} epochs training diverged in all: {whys}")
+            runs |= run([after.pop(0)], epochs)
+        order = ranked({name: runs[name].score for name in names if name in runs}, higher)
         made.append(Rung(epochs, {name: runs[name] for name in order}))
-        left = [name for name in left if name in order[: max(1, len(left) // eta)]]
+        whole = [name for name in order if not runs[name].diverged]
+        share = max(1, len(left) // eta)
+        left, after = [name for name in names if name in whole[:share]], whole[share:]
     return tuple(made)
 
 
@@ -101,11 +116,12 @@ def spent(rungs: Sequence[Rung]) -> float:
 def spent_to_the_end(rungs: Sequence[Rung]) -> float:
     """Seconds that it would take to train all for the whole schedule, by what an epoch of each one's longest run took.
 
-    The teacher's answers are computed once for all.
+    The teacher's answers are computed once for all. A run that diverged would end as early again.
     """
     longest = {name: (rung.epochs, ran) for rung in rungs for name, ran in rung.runs.items()}
     filling = sum(ran.filling for rung in rungs for ran in rung.runs.values())
-    return filling + sum((ran.seconds - ran.filling) * rungs[-1].epochs / epochs for epochs, ran in longest.values())
+    longer = {name: 1.0 if ran.diverged else rungs[-1].epochs / epochs for name, (epochs, ran) in longest.items()}
+    return filling + sum((ran.seconds - ran.filling) * longer[name] for name, (_, ran) in longest.items())
 
 
 def epochs_spent(rungs: Sequence[Rung]) -> float:

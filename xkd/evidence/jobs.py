@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 
 from xkd.engine.memory import available_bytes
 from xkd.engine.progress import Display
-from xkd.engine.screen import Screen
 from xkd.engine.settings import cores
+from xkd.evidence.forwarded import forwarded
 
 MEMORY_OF_ONE: Final = 3 * 2**30  # bytes that a run may take: libraries, its rows in memory, a worker
-_EVERY: Final = 0.5  # seconds between two looks at a run's bars
 _TRAINED: Final = 0.9  # share of a run that is training; the rest is its test
 
 Work = Callable[[Display, Mapping[str, Path]], Path]  # does a job, given the folders of those that it needs; can be pickled
@@ -42,10 +39,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """Folders of what is done, and why the others are not, by key."""
+    """Folders of what is done, and why the others are not, by key; `diverged` are those failures whose training did."""
 
     folders: Mapping[str, Path]
     failures: Mapping[str, str]
+    diverged: tuple[str, ...] = ()
 
 
 def default_jobs(number: int) -> int:
@@ -57,23 +55,42 @@ def default_jobs(number: int) -> int:
 def do_all(todo: Sequence[Job], jobs: int, display: Display) -> Mapping[str, Path]:
     """The folder of each job, by its key, `jobs` beside each other (0: as many as there is room for); they stand in an order that serves.
 
-    `RuntimeError` names those that failed when the others are done.
+    When the others are done `FloatingPointError` names those that failed, where training diverged in one of them, else `RuntimeError`. One
+    after the other, whatever is no divergence ends them at once.
     """
     beside = min(jobs or default_jobs(len(todo)), len(todo))
     if beside > 1:
         display.console.print(f"{len(todo)} runs, {beside} beside each other")
-        done = run_jobs(todo, beside, display)
-        if done.failures:
-            failed = "; ".join(f"{key}: {why}" for key, why in done.failures.items())
-            raise RuntimeError(f"{len(done.failures)} of {len(todo)} runs failed, the others are finished and kept: {failed}")
-        return done.folders
-    folders: dict[str, Path] = {}
+    done = run_jobs(todo, beside, display) if beside > 1 else _run_in_turn(todo, display)
+    if done.failures:
+        failed = "; ".join(f"{key}: {why}" for key, why in done.failures.items())
+        error = FloatingPointError if done.diverged else RuntimeError
+        raise error(f"{len(done.failures)} of {len(todo)} runs failed, the others are finished and kept: {failed}")
+    return done.folders
+
+
+def _run_in_turn(todo: Sequence[Job], display: Display) -> Done:
+    """In this process; a job whose training diverges is named, those that need it are left out, the others go on."""
+    folders, failures, diverged = dict[str, Path](), dict[str, str](), list[str]()
     bar = display.progress.add_task("runs", total=len(todo))
     for job in todo:
-        folders[job.key] = job.work(display, folders)
+        if broken := [need for need in job.needs if need in failures]:
+            failures[job.key] = _needs(broken[0])
+        else:
+            try:
+                folders[job.key] = job.work(display, folders)
+            except FloatingPointError as error:
+                failures[job.key] = str(error)
+                diverged.append(job.key)
+        if job.key in failures:
+            display.console.print(f"{job.title}: failed: {failures[job.key]}", style="bold red")
         display.progress.advance(bar)
     display.progress.remove_task(bar)
-    return folders
+    return Done(folders, failures, tuple(diverged))
+
+
+def _needs(broken: str) -> str:
+    return f"it needs {broken}, which failed"
 
 
 def run_jobs(jobs: Sequence[Job], beside: int, display: Display) -> Done:
@@ -88,7 +105,7 @@ def run_jobs(jobs: Sequence[Job], beside: int, display: Display) -> Done:
             crew.listen()
     finally:
         crew.close()
-    return Done(crew.folders, crew.failures)
+    return Done(crew.folders, crew.failures, tuple(crew.diverged))
 
 
 @dataclass
@@ -111,6 +128,7 @@ class _Crew:
         self.running: dict[str, _Running] = {}
         self.folders: dict[str, Path] = {}
         self.failures: dict[str, str] = {}
+        self.diverged: list[str] = []
         self.bar = display.progress.add_task("runs", total=len(jobs))
         # by fork the children would have this process's threads' locks; Windows has no fork server
         self.context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
@@ -121,7 +139,7 @@ class _Crew:
         """Jobs whose needs are done, those first that most others wait for; those whose needs have failed are failures too."""
         for job in [job for job in self.waiting if any(need in self.failures for need in job.needs)]:
             broken = next(need for need in job.needs if need in self.failures)
-            self._failed(job, f"it needs {broken}, which failed")
+            self._failed(job, _needs(broken))
             self.waiting.remove(job)
         free = [job for job in self.waiting if all(need in self.folders for need in job.needs)]
         return sorted(free, key=lambda job: -sum(job.key in other.needs for other in self.waiting))
@@ -159,6 +177,7 @@ class _Crew:
                 one.result = content
             else:
                 one.failure = content
+                self.diverged += [one.job.key] if kind == "diverged" else []
         fractions = sum(one.share for one in self.running.values())
         self.display.progress.update(self.bar, completed=len(self.folders) + len(self.failures) + fractions)
 
@@ -239,46 +258,15 @@ def _work(work: Work, done: Mapping[str, Path], share: Mapping[str, Any], connec
             os.kill(os.getpid(), signal.SIGINT)
 
     try:
-        with _forwarded(send, terminal, width) as display:
+        with forwarded(send, terminal, width) as display:
             folder = work(display, done)
         send("done", folder)
     except KeyboardInterrupt:
         pass
+    except FloatingPointError as error:
+        send("diverged", str(error))
     except Exception as error:  # whatever it is, the parent names it and the other runs go on
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
         send("failed", f"{type(error).__name__}: {text}" if not isinstance(error, ValueError) else text)
     finally:
         connection.close()
-
-
-@contextlib.contextmanager
-def _forwarded(send: Callable[[str, Any], None], terminal: bool, width: int) -> Iterator[Display]:
-    """A display whose lines and bars are shown by the parent."""
-    console = Screen(width, file=_Lines(send), force_terminal=terminal, color_system=None)
-    progress = Progress(console=console, disable=True)
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_EVERY):
-            send("bars", [(int(task.id), task.description, task.completed, task.total) for task in list(progress.tasks)])
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield Display(console, progress, brief=True)
-    finally:
-        over.set()
-        watcher.join()
-
-
-class _Lines(io.TextIOBase):
-    """A file that sends each line."""
-
-    def __init__(self, send: Callable[[str, Any], None]) -> None:
-        self.send = send
-
-    def write(self, text: str) -> int:
-        for line in text.splitlines():
-            if line.strip():
-                self.send("line", line.rstrip())
-        return len(text)

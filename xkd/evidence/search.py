@@ -22,7 +22,7 @@ from xkd.engine.progress import Display, shown_on
 from xkd.engine.use import check_answers, export
 from xkd.evidence.afford import Field, afford
 from xkd.evidence.arms import make_arms, teacher_arms
-from xkd.evidence.candidates import candidates_of
+from xkd.evidence.candidates import Candidate, candidates_of
 from xkd.evidence.compare import check_room
 from xkd.evidence.found import Finalist, Found, Full, as_json
 from xkd.evidence.halving import Ran, Rung, epochs_of_rungs, halve
@@ -85,8 +85,9 @@ def search(
     """The best student of a config under a budget, by distillation, exported to `out` (a folder "edge" in `work_dir` without one).
 
     Numbers (`search.json`), page and runs are below `work_dir` (work_dirs/search_NAME-OF-CONFIG without one); what is finished there, or
-    was timed, is reused. `options` override the config. `ValueError` where no candidate meets the budget, for networks that timm does not
-    have, and for a file of timings that lacks one. In a script, call it below `if __name__ == "__main__":`.
+    was timed, is reused. `options` override the config. A candidate whose training diverges is dropped, with a word and on the page;
+    `FloatingPointError` where all do. `ValueError` where no candidate meets the budget, for networks that timm does not have, and for a
+    file of timings that lacks one. In a script, call it below `if __name__ == "__main__":`.
     """
     path, settings = Path(config), settings or SearchSettings()
     root = Path(work_dir or f"work_dirs/search_{path.stem}" + ("_smoke" if settings.smoke else ""))
@@ -147,35 +148,61 @@ def ladder_of(config: Config, candidates: int) -> tuple[tuple[int, ...], int]:
     return epochs_of_rungs(candidates, config.train_cfg.max_epochs, eta, section.get("rungs", ())), eta
 
 
+@dataclass(frozen=True)
+class Race:
+    """Trains the candidates that fit, by distillation or by labels alone, and tests those that have been trained to the end."""
+
+    ground: Ground
+    candidates: Mapping[str, Candidate]
+    ladder: tuple[int, ...]
+    eta: int
+    higher: bool
+    jobs: int
+    display: Display
+
+    def run(self, names: Sequence[str], epochs: int, alone: bool = False, tested: bool = False) -> dict[str, Ran]:
+        what = f"{len(names)} candidate{'s' * (len(names) > 1)}, {epochs} epochs{', labels alone' * alone}{', tested' * tested}"
+        self.display.console.rule(what)
+        of = [self.candidates[name] for name in names]
+        return run_rung(self.ground, of, epochs, self.jobs, self.display, alone=alone, tested=tested)
+
+    def halved(self, alone: bool = False) -> tuple[Rung, ...]:
+        return halve(list(self.candidates), self.ladder, self.eta, self.higher, partial(self.run, alone=alone))
+
+    def tests_of(self, names: Sequence[str], alone: bool = False) -> dict[str, TestRun]:
+        epochs = self.ladder[-1]
+        ran = self.run(names, epochs, alone, tested=True)
+        return {name: read_run(arm_of(self.ground, self.candidates[name], epochs, alone), ran[name].folder).test for name in names}
+
+
 def searched(ground: Ground, config: Config, field: Field, settings: SearchSettings, display: Display) -> Found:
     """The search, its controls, and what they say of the test split."""
     task: Task = build(as_plain(config.distiller.task), "distiller.task")
     higher, by_name = not less_is_better(config.save_best, task), {one.name: one for one in field.fits}
-    ladder, eta = ladder_of(config, len(by_name))
-    epochs = ladder[-1]
-
-    def run(names: Sequence[str], rung: int, alone: bool = False, tested: bool = False) -> dict[str, Ran]:
-        what = f"{len(names)} candidate{'s' * (len(names) > 1)}, {rung} epochs{', labels alone' * alone}{', tested' * tested}"
-        display.console.rule(what)
-        return run_rung(ground, [by_name[name] for name in names], rung, settings.jobs, display, alone=alone, tested=tested)
-
-    def tests_of(names: Sequence[str], alone: bool = False) -> dict[str, TestRun]:
-        """Of candidates that have been trained to the end."""
-        ran = run(names, epochs, alone, tested=True)
-        return {name: read_run(arm_of(ground, by_name[name], epochs, alone), ran[name].folder).test for name in names}
-
-    rungs = halve(list(by_name), ladder, eta, higher, run)
+    race = Race(ground, by_name, *ladder_of(config, len(by_name)), higher, settings.jobs, display)
+    rungs = race.halved()
     labels, best, measure, full = tuple[Rung, ...](), rungs[-1].best, task.measures().main[0], None
-    finals, tests = [Finalist(CHOSEN, best, rungs[-1].runs[best])], {CHOSEN: tests_of([best])[best]}
+    finals, tests, dropped = [Finalist(CHOSEN, best, rungs[-1].runs[best])], {CHOSEN: race.tests_of([best])[best]}, dict[str, str]()
     if settings.controls:
-        labels = halve(list(by_name), ladder, eta, higher, partial(run, alone=True))
-        plain, largest = labels[-1].best, max(by_name, key=lambda name: field.parameters[name])
-        finals.append(Finalist(BY_LABELS, plain, labels[-1].runs[plain]))
-        finals.append(Finalist(LARGEST, largest, run([largest], epochs)[largest]))
-        tests |= {BY_LABELS: tests_of([plain], alone=True)[plain], LARGEST: tests_of([largest])[largest]}
+        try:
+            labels = race.halved(alone=True)
+        except FloatingPointError as error:  # what the search has found stands without it
+            dropped[BY_LABELS] = str(error)
+            display.console.print(f"{BY_LABELS}: the control is left out: {error}", style="bold red")
+        else:
+            plain = labels[-1].best
+            finals.append(Finalist(BY_LABELS, plain, labels[-1].runs[plain]))
+            tests[BY_LABELS] = race.tests_of([plain], alone=True)[plain]
+        largest = max(by_name, key=lambda name: field.parameters[name])
+        if why := (ran := race.run([largest], race.ladder[-1])[largest]).diverged:
+            dropped[f"{LARGEST}, {largest}"] = why
+        else:
+            finals.append(Finalist(LARGEST, largest, ran))
+            tests[LARGEST] = race.tests_of([largest])[largest]
     if settings.full:
-        runs = run(list(by_name), epochs)
-        full = Full(runs, {name: measure.statistic(of) for name, of in tests_of(list(by_name)).items()})
+        runs = race.run(list(by_name), race.ladder[-1])
+        whole = [name for name, ran in runs.items() if not ran.diverged]
+        full = Full(runs, {name: measure.statistic(of) for name, of in race.tests_of(whole).items()})
     return Found(
         candidates=field.every,
         parameters=field.parameters,
@@ -190,5 +217,6 @@ def searched(ground: Ground, config: Config, field: Field, settings: SearchSetti
         higher=higher,
         teachers={name: read_ran(folder).seconds for name, folder in ground.teachers.items()},
         full=full,
-        facts={"seed": settings.seed, "eta": eta},
+        dropped=dropped,
+        facts={"seed": settings.seed, "eta": race.eta},
     )

@@ -15,7 +15,7 @@ from xkd.builder import build
 from xkd.data.manifest import Manifest
 from xkd.engine.config import as_plain
 from xkd.evidence.found import Found
-from xkd.evidence.halving import Rung, front, kendall
+from xkd.evidence.halving import Ran, Rung, front, kendall
 from xkd.evidence.page.write import made
 from xkd.evidence.timings import Budget
 from xkd.report import page
@@ -32,6 +32,7 @@ OF_FLOAT: Final = (
     " alone, when it is exported, and stands in its card."
 )
 _DASH: Final = "\N{EN DASH}"
+_DIVERGED: Final = "diverged"
 
 
 def sentence(found: Found, budget: Budget) -> str:
@@ -106,7 +107,7 @@ def _rungs(found: Found) -> list[Rung]:
 
 
 def _chart(rung: Rung, found: Found, budget: Budget) -> Chart:
-    points = {name: (found.timings[name].milliseconds, ran.score) for name, ran in rung.runs.items()}
+    points = {name: (found.timings[name].milliseconds, ran.score) for name, ran in rung.runs.items() if not ran.diverged}
     line = [points[name] for name in front(points, found.higher)]
     title, x_title = f"After {rung.epochs} epochs", f"milliseconds for one image, {budget.precision}, {budget.threads} thread(s)"
     return Chart(title, x_title, found.save_best, {"front": line}, marks=points)
@@ -119,7 +120,8 @@ def _candidates(found: Found) -> page.Listing:
     def cells(name: str) -> tuple[str, ...]:
         of = found.timings[name]
         facts = (f"{of.milliseconds:.3g}", f"{of.spread / 2:.2g}", f"{of.megabytes:.3g}", f"{found.parameters[name] / 1e6:.2f}")
-        ends = (f"{found.full.runs[name].score:.3f}", f"{found.full.test[name]:.3f}") if found.full else ()
+        tests = found.full.test if found.full else {}
+        ends = (_score(found.full.runs[name]), f"{tests[name]:.3f}" if name in tests else _DASH) if found.full else ()
         return (name, *facts, *_scores(name, found.rungs), *ends)
 
     note = f"{found.save_best} of each rung's run, the best validation of it; ± is half the interquartile range"
@@ -136,11 +138,15 @@ def _headings(rungs: Sequence[Rung]) -> list[str]:
 
 
 def _scores(name: str, rungs: Sequence[Rung]) -> list[str]:
-    return [f"{rung.runs[name].score:.3f}" if name in rung.runs else _DASH for rung in rungs]
+    return [_score(rung.runs[name]) if name in rung.runs else _DASH for rung in rungs]
+
+
+def _score(ran: Ran) -> str:
+    return _DIVERGED if ran.diverged else f"{ran.score:.3f}"
 
 
 def _left_out(found: Found) -> page.Listing:
-    return page.Listing("Left out", "", ("candidate", "why"), tuple(found.left_out.items()))
+    return page.Listing("Left out", "", ("candidate", "why"), tuple({**found.left_out, **found.diverged}.items()))
 
 
 def _cost(found: Found) -> page.Listing:
