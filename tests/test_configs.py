@@ -114,6 +114,7 @@ SAME_GRAPH = (
     "cwfid",
     "cwfid_few",
     "cwfid_pairs",
+    "digits_few_made",
     "digits_generalist",
     "digits_special_06",
     "digits_special_2358",
@@ -151,7 +152,7 @@ TEACHERS = (
 )
 
 # one network and no teacher, no real image to be alone with, or a stage of a plan: nothing to compare
-ALONE = ("coffee_detector", "coffee_step", "cwfid_ndvi", "digits_dafl", "digits_step", "leafsim_fields")
+ALONE = ("coffee_detector", "coffee_step", "cwfid_ndvi", "digits_dfq", "digits_step", "leafsim_fields")
 
 
 def shipped_but(*slow: str, without: Sequence[str] = ()) -> list[Any]:

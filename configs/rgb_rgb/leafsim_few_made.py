@@ -3,13 +3,13 @@
 xkd compare configs/rgb_rgb/leafsim_few_made.py --seeds 3
 xkd compare configs/rgb_rgb/leafsim_few_made.py --seeds 3 --cfg-options train_dataloader.dataset.labels.fraction=0.01
 
-No row without a label is used, and images of each class are asked for. Variants: the teacher and the real rows alone, and with the images
-of a generator that nobody trains.
+No row without a label is used, and images of each class are asked for. Variants: the teacher and the real rows alone, the same with MixUp,
+and with the images of a generator that nobody trains.
 """
 
 from mmengine.config import read_base
 
-from xkd import Eats, Features, Generator, ModalityDiscriminator, Noise, OwnClass, Ramp, Shared, Tap
+from xkd import Eats, Features, Generator, Mix, ModalityDiscriminator, Noise, OwnClass, Ramp, Shared, Tap
 
 with read_base():
     from .._base_.leafsim_small import *
@@ -51,6 +51,7 @@ train_dataloader.merge(dict(sampler=dict(labelled_share=1.0), dataset=dict(views
 compare = dict(
     variants=dict(
         real_alone={"distiller.terms": dict(ce=ce, kd=kd)},
+        mixed={"distiller.terms": dict(ce=ce, kd=kd), "train_dataloader.mix": dict(type=Mix, num_classes=4, cutmix_share=0.0)},
         untrained={"distiller.terms": dict(ce=ce, kd=kd, from_made=from_made)},
     )
 )

@@ -106,6 +106,9 @@ def test_images_are_within_the_sensors_range_and_the_class_asked_for_is_drawn_by
     assert 305 < images.max() < 320
     assert seen[0].argmax(1).equal(noise[:, -3:, 0, 0].argmax(1))
     assert seen[0].mean(0).tolist() == pytest.approx([1 / 3] * 3, abs=0.06)
+    colours = Generator(RGB_VIEW, latent=8, width=4, grey=True)(noise[:2])
+    assert colours.shape[1] == 3
+    assert colours.amax(1).equal(colours.amin(1))
     other = noise.clone()
     other[:, -3:] += 1.0  # the same classes, since no other number of theirs is looked at
     assert maker.eval()(noise).equal(maker(other))

@@ -27,13 +27,14 @@ class Generator(nn.Module):
 
     With `classes` the last of the noise's numbers, one for each class, draw a class in each row: the largest of them, so that all are
     equally likely; the network sees which one it is in their place. The class is module "drawn", one-hot (B, classes), for a tap.
-    `width` is the number of channels of the largest map; the smaller ones have twice as many. A branch of it has `task=Features()`.
+    `width` is the number of channels of the largest map; the smaller ones have twice as many. `grey` gives all channels one share of their
+    range: of a sensor whose images are known to be grey. A branch of it has `task=Features()`.
     """
 
     low: Tensor
     span: Tensor
 
-    def __init__(self, view: View, latent: int = 100, classes: int = 0, width: int = 64) -> None:
+    def __init__(self, view: View, latent: int = 100, classes: int = 0, width: int = 64, *, grey: bool = False) -> None:
         super().__init__()
         if not 0 <= classes < latent or width < 1:
             raise ValueError(f"Generator: classes from 0 to below latent, width 1 or more; got {classes}, {latent} and {width}")
@@ -51,7 +52,7 @@ class Generator(nn.Module):
         for place, size in enumerate(sizes[1:], start=1):
             wide = width if place == times else 2 * width
             layers += [nn.Upsample(size), nn.Conv2d(2 * width, wide, 3, 1, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(_SLOPE)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, len(low), 3, 1, 1), nn.Sigmoid())
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, 1 if grey else len(low), 3, 1, 1), nn.Sigmoid())
 
     def forward(self, noise: Float[Tensor, "b z h w"]) -> Float[Tensor, "b c y x"]:
         if noise.shape[1:] != (self.latent, 1, 1):
@@ -67,7 +68,10 @@ class Generator(nn.Module):
 
 
 class NoiseImages(nn.Module):
-    """Noise (B, C, H, W) as images of `view`, each value by itself within the sensor's range: a control of what a generator is worth."""
+    """Noise (B, C or 1, H, W) as images of `view`, each value by itself within the sensor's range: a control of what a generator is worth.
+
+    Noise of one channel makes grey images.
+    """
 
     low: Tensor
     high: Tensor
