@@ -10,6 +10,7 @@ COMMANDS = (
     "prepare-dataset",
     "check-pairs",
     "register-pairs",
+    "pack",
     "detect-boxes",
     "init",
     "pretrain",

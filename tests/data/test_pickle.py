@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import astuple, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_pairs import make
-from torch import Tensor
+from tiny_pairs import make, parts
 
 from xkd.batch import View
 from xkd.data.annotations import Labels, Masks
@@ -31,15 +29,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "subset": {"subset": 4},
     "skips": {"on_broken": "skip"},
 }
-
-
-def parts(value: Any) -> list[Any]:
-    """A sample's fields, tensors as lists, so that two are compared whole."""
-    if is_dataclass(value):
-        return [parts(part) for part in astuple(value)]
-    if isinstance(value, dict):
-        return [[name, parts(part)] for name, part in value.items()]
-    return [value.dtype, value.tolist()] if isinstance(value, Tensor) else value
 
 
 def check(dataset: PairedDataset) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from packed_files import packed
 
 from xkd.geometry import IDENTITY, Box
 from xkd.modalities import SENSORS, clues, modality
@@ -107,4 +109,15 @@ def check_telling(kind: str, folder: Path) -> None:
             assert key in less.settings or all(key in meaning for _, meaning in less.meanings), f"nobody tells {key}"
 
 
-CHECKS = (check_reading, check_outside, check_jitter, check_telling)
+def check_packing(kind: str, folder: Path) -> None:
+    """Files in a shard are read as those on the disk are."""
+    _, sensor, shot = example(kind, folder)
+    files = [*shot.paths, *([shot.calibration] if shot.calibration else [])]
+    there = dict(zip(files, packed(files, folder / "packed"), strict=True))
+    other = replace(shot, paths=tuple(map(there.__getitem__, shot.paths)), calibration=there.get(shot.calibration))
+    images = [sensor.place(sensor.read(one), IDENTITY, SIZE, FRAME) for one in (shot, other)]
+    assert np.array_equal(*images, equal_nan=images[0].dtype.kind == "f")
+    assert not other.paths[0].exists()
+
+
+CHECKS = (check_reading, check_outside, check_jitter, check_telling, check_packing)

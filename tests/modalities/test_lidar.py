@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packed_files import packed
 
 from xkd.geometry import IDENTITY, Box, to_output
 from xkd.modalities import LiDAR
@@ -190,7 +191,9 @@ def test_every_format_gives_the_same_points(tmp_path: Path, suffix: str) -> None
     cloud = _cloud(50)
     cloud[:, 3] = np.arange(50)
     _write(tmp_path / f"a{suffix}", cloud)
-    assert read_scan(tmp_path / f"a{suffix}", 4).points == pytest.approx(cloud, abs=1e-4)
+    scan = read_scan(tmp_path / f"a{suffix}", 4)
+    assert scan.points == pytest.approx(cloud, abs=1e-4)
+    assert np.array_equal(read_scan(packed([tmp_path / f"a{suffix}"], tmp_path / "packed")[0], 4).points, scan.points)
 
 
 def test_coordinates_on_a_map_keep_their_millimetres(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from xkd.modalities import SENSORS
 from xkd.modalities.counts import read_few
 from xkd.modalities.raster import warp_seen
 from xkd.modality import Clues, Likeness, Look, Settings, Shot
+from xkd.packed import source
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,11 @@ class Events:
 
     @classmethod
     def clues(cls, table: Settings, shots: Sequence[Shot]) -> Clues:
-        return Clues() if "range" in table else Clues({"range": [0.0, max(read_few(shots, lambda shot: float(np.load(shot.only).max())))]})
+        return (
+            Clues()
+            if "range" in table
+            else Clues({"range": [0.0, max(read_few(shots, lambda shot: float(np.load(source(shot.only)).max())))]})
+        )
 
     @classmethod
     def example(cls, folder: Path, size: tuple[int, int], rng: np.random.Generator) -> tuple[dict[str, Any], Shot]:
@@ -67,7 +72,7 @@ class Events:
         return {"range": [0.0, 20.0]}, Shot((folder / "events.npy",))
 
     def read(self, shot: Shot) -> NDArray[Any]:
-        return np.load(shot.only).astype(np.float32)
+        return np.load(source(shot.only)).astype(np.float32)
 
     def place(self, reading: NDArray[Any], matrix: Matrix, size: tuple[int, int], crop: Box) -> NDArray[Any]:
         return warp_seen(reading, matrix, size, crop)

@@ -9,6 +9,7 @@ from xkd.batch import View
 from xkd.data.paired import PairedDataset
 from xkd.data.rows import Row
 from xkd.data.shots import shot_of
+from xkd.packed import version_of
 
 
 def identity(dataset: PairedDataset, view: View, boxes: bool = False) -> str:
@@ -32,7 +33,5 @@ def _held(root: Path, row: Row, dataset: PairedDataset) -> list[object]:
     sensors = {sensor.name: sensor for view in dataset.views for sensor in view.sensors}
     shots = [shot_of(root, row, sensor) for name, sensor in sensors.items() if name in row.files]
     files = sorted({path for shot in shots for path in (*shot.paths, *([shot.calibration] if shot.calibration else []))})
-    # archives give many files one time of writing; that of the last change here is the disk's own
-    stat_of = {path: path.stat() for path in files}
-    stats = [(str(path.relative_to(root)), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in stat_of.items()]
-    return [row.crop, [sorted(shot.values.items()) for shot in shots], stats]
+    versions = [(str(path.relative_to(root)), *version_of(path)) for path in files]
+    return [row.crop, [sorted(shot.values.items()) for shot in shots], versions]

@@ -17,6 +17,7 @@ from xkd.data.sample import Sample
 from xkd.geometry import IDENTITY, Box
 from xkd.modalities.clip import Clip
 from xkd.modality import Shot, filled
+from xkd.packed import is_there, packed_below
 
 CROP: Final = ("left", "top", "right", "bottom")
 
@@ -29,12 +30,14 @@ def find_images(places: list[str], view: View) -> dict[Path, Path]:
     suffixes = sorted({suffix for sensor in view.sensors for suffix in sensor.suffixes})
     images: dict[Path, Path] = {}
     for place in map(Path, places):
-        if not place.exists():
+        packed = packed_below(place)
+        if not (place.exists() or packed or is_there(place)):
             raise FileNotFoundError(f"no file or folder {place}")
-        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes) if place.is_dir() else [place]
+        searched = place.is_dir() or bool(packed)
+        files = sorted(path for path in (*place.rglob("*"), *packed) if path.suffix.lower() in suffixes) if searched else [place]
         if not files:
             raise FileNotFoundError(f"no image in {place}; looked for {', '.join(suffixes)}")
-        images.update({path: path.relative_to(place) if place.is_dir() else Path(path.name) for path in files})
+        images.update({path: path.relative_to(place) if searched else Path(path.name) for path in files})
     return images
 
 
@@ -63,7 +66,7 @@ def _crop(table: Path, number: int, line: Mapping[str, str]) -> tuple[Path, Box]
         raise ValueError(f"{table}, line {number}: left {left:g} < right {right:g} and top {top:g} < bottom {bottom:g} must hold")
     if max(right - left, bottom - top) < 1:
         raise ValueError(f"{table}, line {number}: the crop is smaller than a pixel; write pixels of the image, not shares of it")
-    if not path.is_file():
+    if not is_there(path):
         raise FileNotFoundError(f"{table}, line {number}: no file {path}")
     return path, Box(left, top, right, bottom)
 

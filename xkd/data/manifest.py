@@ -33,6 +33,7 @@ from xkd.data.rows import IGNORED, NONE, OPTIONAL, REQUIRED, Pairs, Row, Schema,
 from xkd.data.text import read_text
 from xkd.modalities import modality
 from xkd.modality import Modality
+from xkd.packed import look_again
 
 _LABELS: Final = ("single", "multi", "number")
 _TOML_KEYS: Final = {
@@ -81,6 +82,7 @@ class Manifest:
         A million rows with two sensors and two boxes each took 15 seconds and 1.7 GB (`tools/benchmark.py data`).
         """
         folder = data_root(str(root))
+        look_again()
         path = folder / "manifest.toml"
         table = _read_toml(folder)
         classes = tuple(table["classes"])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from xkd.data.manifest import Manifest
 from xkd.data.rows import ANY, NONE
-from xkd.data.write import new_dataset, read_table, write_rows
+from xkd.data.write import link_files, new_dataset, read_table, write_rows
 from xkd.geometry import Box
 
 Detections = Sequence[tuple[Box, float]]
@@ -34,21 +32,8 @@ def with_boxes(
             line["boxes"] = ";".join(" ".join(f"{edge:.2f}" for edge in box) + f" {ANY}" for box, _ in boxes) or NONE
             line["box_scores"] = ";".join(f"{score:.3f}" for _, score in boxes)
     with new_dataset(out) as draft:
-        for name in sorted({path for row in manifest.rows for paths in row.files.values() for path in paths} | _others(manifest)):
-            _link(manifest.root / name, draft / name)
+        link_files(manifest, draft)
         for name, content in {**more, "manifest.toml": (manifest.root / "manifest.toml").read_bytes()}.items():
             (draft / name).write_bytes(content)
         write_rows(draft, [{column: line[column] for column in columns} for line in lines])
     return out
-
-
-def _link(file: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(file.resolve(), target)
-    except OSError:  # another disk
-        shutil.copyfile(file, target)
-
-
-def _others(manifest: Manifest) -> set[str]:
-    return {path for row in manifest.rows for path in (row.mask, row.calibration) if path}

@@ -11,6 +11,7 @@ from typing import Any
 from xkd.batch import View
 from xkd.data.rows import Row
 from xkd.modality import Makes, Modality, Shot
+from xkd.packed import names_in, pack_of
 
 
 def is_made(view: View) -> bool:
@@ -61,19 +62,22 @@ def named(row: Row) -> Iterator[None]:
 def check_files(root: Path, rows: Sequence[Row], columns: set[str], masks: bool) -> None:
     """Every file that will be read is there: one look into each folder, not one per file.
 
-    Raises `FileNotFoundError` that names the first missing file, its row, and how many are missing.
+    Raises `FileNotFoundError` that names the first missing file, its row, and how many are missing; of a packed data set `ValueError` that
+    names a shard that is missing or cut off, with the first row that it concerns.
     """
     wanted = [(row.id, path) for row in rows for column, paths in row.files.items() if column in columns for path in paths]
     wanted += [(row.id, row.calibration) for row in rows if row.calibration and not columns.isdisjoint(row.files)]
     if masks:
         wanted += [(row.id, row.mask) for row in rows if row.mask]
-    folders: dict[str, set[str]] = {}
-    for folder in {os.path.dirname(path) for _, path in wanted}:
-        there = root / folder
-        folders[folder] = set(os.listdir(there)) if there.is_dir() else set()
+    folders = {folder: names_in(root / folder) for folder in {os.path.dirname(path) for _, path in wanted}}
     missing = [(row_id, path) for row_id, path in wanted if os.path.basename(path) not in folders[os.path.dirname(path)]]
     if missing:
         row_id, path = missing[0]
         raise FileNotFoundError(
             f"{root / path}: no such file; row '{row_id}' of manifest.csv names it ({len(missing)} of {len(wanted)} files are missing)"
         )
+    if (pack := pack_of(root)) is None or not (faults := pack.faults()):
+        return
+    for row_id, path in wanted:
+        if (entry := pack.entry(root / path)) is not None and entry.shard in faults:
+            raise ValueError(f"row '{row_id}': {root / path}: is in {faults[entry.shard]}")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from xkd.data.manifest import Manifest
+from xkd.data.rows import Row
 from xkd.data.text import read_text
+from xkd.packed import is_packed, parts_of
 
 
 def check_new(out: Path) -> None:
@@ -35,6 +38,32 @@ def new_dataset(out: Path) -> Iterator[Path]:
         draft.rename(out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def files_of(manifest: Manifest) -> dict[str, Row]:
+    """Every file that a row names, by its path below the root, with the first row that does: those of a row beside each other."""
+    owners: dict[str, Row] = {}
+    for row in manifest.rows:
+        for path in (*(path for paths in row.files.values() for path in paths), row.mask, row.calibration):
+            if path:
+                owners.setdefault(PurePosixPath(path).as_posix(), row)
+    return owners
+
+
+def link_files(manifest: Manifest, folder: Path) -> None:
+    """The data set's files, packed or not, in another folder too: as links, on another disk as copies."""
+    loose = [manifest.root / name for name in files_of(manifest) if not is_packed(manifest.root / name)]
+    for file in (*parts_of(manifest.root), *loose):
+        link(file, folder / file.relative_to(manifest.root))
+
+
+def link(file: Path, target: Path) -> None:
+    """`target` is the same file, or where it is on another disk a copy of it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file.resolve(), target)
+    except OSError:
+        shutil.copyfile(file, target)
 
 
 def write_rows(folder: Path, rows: Sequence[Mapping[str, str]]) -> None:

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd.packed import content
+
 Numbers = Mapping[str, NDArray[np.float64]]  # of a calibration file, by key
 
 _KITTI: Final = ("R0_rect", "Tr_velo_to_cam")
@@ -95,8 +97,9 @@ def read_calibration(path: Path, camera: str) -> Camera:
 
     Raises `FileNotFoundError`, or `ValueError` that names the file, the key and the legal ones.
     """
+    data = content(path)
     try:
-        text = path.read_text("utf-8")
+        text = data.decode("utf-8")
         return _from_json(text) if path.suffix.lower() == ".json" else _from_kitti(text, camera)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text in UTF-8: {error}") from error

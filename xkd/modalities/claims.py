@@ -6,6 +6,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from xkd.packed import opened, size_of
+
 # ASPRS LAS 1.4 R15, table 3: where the numbers of (extended) records of variable length are, bytes of one's header, since which 1.x;
 # where a point's length and their (legacy) number are; LAZ sets a bit of the format
 _LAS_HEADER, _LAS_MINOR, _LAS_RECORDS = 375, 25, ((100, 54, 0), (243, 60, 4))
@@ -23,8 +25,8 @@ _PLY_CELL = 2  # bytes that a number takes in text: a digit, and what parts it f
 
 def check_las(path: Path) -> None:
     """laspy makes as many records as the header claims, of nothing where the file has ended, until memory is full."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    size = size_of(path)
+    with opened(path) as file:
         header = file.read(_LAS_HEADER).ljust(_LAS_HEADER, b"\0")
     least = sum(length * struct.unpack_from("<I", header, at)[0] for at, length, minor in _LAS_RECORDS if header[_LAS_MINOR] >= minor)
     if not header[_LAS_FORMAT] & _LAS_PACKED:
@@ -35,8 +37,8 @@ def check_las(path: Path) -> None:
 
 def check_ply(path: Path) -> None:
     """plyfile makes an array of as many rows as the header claims; what is broken in another way, it says itself."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    size = size_of(path)
+    with opened(path) as file:
         lines = [line.split() for line in file.read(_PLY_HEADER).splitlines()]
     if [b"end_header"] not in lines:
         raise ValueError(f"its header has no end within {min(size, _PLY_HEADER)} bytes")

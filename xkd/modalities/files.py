@@ -16,6 +16,7 @@ from PIL import Image
 
 from xkd.modalities.bands import COLOURS, Raster, choose
 from xkd.modalities.tiff import UPRIGHT, read_tiff, upright
+from xkd.packed import content, opened
 
 TIFFS: Final = (".tif", ".tiff")
 IMAGES: Final = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pgm", ".ppm", ".jp2")  # suffixes of what is decoded here
@@ -104,7 +105,7 @@ def read_image(path: Path, flags: int) -> NDArray[Any]:
 
 
 def _opened(path: Path, turns: bool) -> tuple[bytes, _Header]:
-    data = path.read_bytes()
+    data = content(path)
     if not is_whole(data):
         raise ValueError(f"{path}: the file is cut off after {len(data)} bytes")
     return data, _look_at_header(path, data, turns)
@@ -132,7 +133,7 @@ def jpeg_frame(path: Path) -> tuple[int, int] | None:
     A decoder fills up the last pixels of a side that is no multiple of eight; turned, they would be the first, and all would be displaced.
     """
     try:
-        with Image.open(path) as picture:
+        with opened(path) as file, Image.open(file) as picture:
             if picture.format != "JPEG":
                 return None
             width, height = picture.size

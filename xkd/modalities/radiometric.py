@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.modalities.limits import check_size
+from xkd.packed import content, opened
 
 Maker = Literal["", "FLIR", "DJI"]
 
@@ -50,7 +51,7 @@ def maker_of(path: Path) -> Maker:
     if path.suffix.lower() not in _SUFFIXES:
         return ""
     kinds, by_dji = set(), False
-    with path.open("rb") as file:
+    with opened(path) as file:
         for kind, content in _segments(file):
             if kind == _APP1 and content.startswith(_FLIR):
                 return "FLIR" if _holds_counts(path) else ""
@@ -75,7 +76,7 @@ def read_temperatures(path: Path, maker: Maker) -> Temperatures:
     whole = _flir_segments(path)
     _check(path, whole)
     try:
-        thermogram = flyr.unpack(io.BytesIO(path.read_bytes()))
+        thermogram = flyr.unpack(io.BytesIO(content(path)))
         celsius = np.asarray(thermogram.celsius, np.float32)
         emissivity = float(thermogram.metadata["emissivity"])
     except Exception as error:  # what it raises for a damaged file is of every kind
@@ -108,7 +109,7 @@ def _segments(file: Any) -> Iterator[tuple[int, bytes]]:
 
 def _flir_segments(path: Path) -> bytes:
     """FLIR's file of records, which several segments hold in pieces."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return b"".join(content[_FLIR_HEAD:] for kind, content in _segments(file) if kind == _APP1 and content.startswith(_FLIR))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xkd.modalities.claims import check_las, check_ply
-from xkd.modalities.strides import check_columns
+from xkd.modalities.strides import check_columns, read_numbers
+from xkd.packed import is_there, source
 
 SCANS: Final = (".bin", ".npy", ".pcd", ".ply", ".las", ".laz")  # suffixes of what is read here
 # the intensity's names in lower case: Ouster has `reflectivity`, CloudCompare `scalar_Intensity`, RIEGL `amplitude`
@@ -53,16 +55,17 @@ def read_scan(path: Path, columns: int, field: str = "") -> Scan:
     suffix = path.suffix.lower()
     if suffix not in SCANS:
         raise ValueError(f"{path}: a scan is one of {list(SCANS)}")
-    if not path.is_file():
+    if not is_there(path):
         raise FileNotFoundError(f"{path}: no such file")
     if suffix == ".bin":
         scan = _read_bin(path, columns)
     elif suffix == ".npy":
         scan = _read_npy(path, field)
     else:
+        held = source(path)
         reader = {".pcd": _read_pcd, ".ply": _read_ply}.get(suffix, _read_las)
         try:
-            scan = reader(path, field)
+            scan = reader(path, held, field)
         except ImportError as error:
             raise ValueError(f"{path}: reading {suffix} needs the package '{error.name}': {_EXTRA}") from error
         except Exception as error:  # what the libraries raise for a damaged file is of every kind
@@ -78,14 +81,16 @@ def read_scan(path: Path, columns: int, field: str = "") -> Scan:
 
 
 def _read_bin(path: Path, columns: int) -> Scan:
-    numbers = np.fromfile(path, np.float32)
+    numbers = read_numbers(path)
     check_columns(path, numbers, columns)
     return _of_rows(numbers.reshape(-1, columns))
 
 
 def _read_npy(path: Path, field: str) -> Scan:
+    held = source(path)
     try:
-        points = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: else room is made for all that the header claims
+        # mapped where it is a file: else room is made for all that the header claims
+        points = np.load(held, mmap_mode="r" if isinstance(held, Path) else None, allow_pickle=False)
     except Exception as error:  # for a damaged header also what Python's own parser raises
         raise ValueError(f"{path}: cannot be read: {error}") from error
     if not isinstance(points, np.ndarray):
@@ -97,29 +102,29 @@ def _read_npy(path: Path, field: str) -> Scan:
     return _of_rows(points)
 
 
-def _read_pcd(path: Path, field: str) -> Scan:
+def _read_pcd(path: Path, held: Path | io.BytesIO, field: str) -> Scan:
     from pypcd4.pypcd4 import PointCloud
 
-    cloud = PointCloud.from_path(path)
+    cloud = PointCloud.from_path(held) if isinstance(held, Path) else PointCloud.from_fileobj(io.BufferedReader(held))
     scan = _of_fields(path, cloud.fields, lambda name: cloud.numpy((name,))[:, 0], field)
     if cloud.metadata.height == 1:
         return scan
     return replace(scan, points=scan.points[np.isfinite(scan.points[:, :3]).all(1)])
 
 
-def _read_ply(path: Path, field: str) -> Scan:
+def _read_ply(path: Path, held: Path | io.BytesIO, field: str) -> Scan:
     from plyfile import PlyData
 
     check_ply(path)
-    vertex = PlyData.read(path)["vertex"]
+    vertex = PlyData.read(held)["vertex"]
     return _of_fields(path, [entry.name for entry in vertex.properties], lambda name: vertex[name], field)
 
 
-def _read_las(path: Path, field: str) -> Scan:
+def _read_las(path: Path, held: Path | io.BytesIO, field: str) -> Scan:
     import laspy
 
     check_las(path)
-    cloud = laspy.read(path)
+    cloud = laspy.read(held)
     names = ["x", "y", "z", *(name for name in cloud.point_format.dimension_names if name not in "XYZ")]
     return _of_fields(path, names, lambda name: np.asarray(cloud[name]), field)
 

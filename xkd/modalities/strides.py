@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from xkd.packed import content
+
 _LEAST, _MOST = 3, 10  # numbers of a point that are looked for
 _NUMBERS: Final = 50_400  # of a file are looked at: whole rows of any width up to 10
 _FEWEST: Final = 600  # numbers below which chance decides
@@ -47,11 +49,17 @@ def _possible(numbers: NDArray[np.floating[Any]]) -> float:
     return float(((size == 0) | ((size > _TINY) & (size < _HUGE))).mean())
 
 
+def read_numbers(path: Path) -> NDArray[np.float32]:
+    """All of a raw file, (N,); `FileNotFoundError` or `ValueError` names it."""
+    held = content(path)
+    return np.frombuffer(held, np.float32, len(held) // np.dtype(np.float32).itemsize)
+
+
 def find_columns(paths: Sequence[Path]) -> int:
     """The one number that fits all files, 0 where nothing can be told; `ValueError` names two files that differ."""
     found: dict[int, Path] = {}
     for path in paths:
-        numbers = np.fromfile(path, np.float32)
+        numbers = read_numbers(path)
         _check_single(path, numbers)
         if width := _smallest(_shares(numbers)):
             found.setdefault(width, path)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xkd.modalities.bands import COLOURS, Raster, as_stored, choose, list_bands
 from xkd.modalities.limits import check_size
+from xkd.packed import source
 
 UPRIGHT: Final = 1  # of TIFF's and EXIF's orientations
 _PLAIN = 1  # TIFF's number for "not compressed"
@@ -36,8 +37,9 @@ def read_tiff(path: Path, chosen: tuple[int, ...] = ()) -> Raster:
 
     `ValueError` names the file, and lists the bands where its images are of unlike sizes and none was chosen.
     """
+    held = source(path)
     try:
-        with _quiet(), tifffile.TiffFile(path) as file:
+        with _quiet(), tifffile.TiffFile(held) as file:
             images = [series for series in file.series if not series.keyframe.subfiletype & (_REDUCED | _MASK)]
             masks = [series for series in file.series if series.keyframe.subfiletype & (_REDUCED | _MASK) == _MASK]
             return _raster(path, images, masks, chosen)

@@ -22,6 +22,7 @@ from xkd.data.manifest import Manifest
 from xkd.data.prepare.stems import one_form
 from xkd.data.rows import Row
 from xkd.modalities.files import TIFFS, is_whole, read_raster
+from xkd.packed import content, is_there, names_in, opened
 
 _ORIENTATION: Final = 0x0112  # EXIF
 _TURNED: Final = (5, 6, 7, 8)  # orientations that swap height and width
@@ -65,9 +66,12 @@ def scan_files(manifest: Manifest, tick: Callable[[], None]) -> dict[tuple[str, 
 
 
 def _facts(path: Path) -> FileFacts:
-    if not path.is_file():
+    if not is_there(path):
         return FileFacts(problem=_absent(path))
-    data = path.read_bytes()
+    try:
+        data = content(path)
+    except (ValueError, FileNotFoundError) as error:  # of a shard
+        return FileFacts(problem=str(error).removeprefix(f"{path}: "))
     if not data:
         return FileFacts(problem="is empty")
     digest = blake2b(data, digest_size=16).hexdigest()
@@ -123,7 +127,7 @@ def _thumbnail_of_tiff(path: Path) -> NDArray[np.float32] | None:
 
 def _absent(path: Path) -> str:
     """That there is no such file, or what it is called on the disk in other letters."""
-    near = [other.name for other in path.parent.iterdir() if _plain(other.name) == _plain(path.name)] if path.parent.is_dir() else []
+    near = [other for other in sorted(names_in(path.parent)) if _plain(other) == _plain(path.name)]
     if not near:
         return "no such file"
     form = "composed and decomposed letters" if one_form(near[0]) == one_form(path.name) else "upper and lower case"
@@ -215,7 +219,7 @@ def _unlike(one: tuple[int, int], other: tuple[int, int]) -> bool:
 def header_size(path: Path) -> tuple[int, int]:
     """(width, height) as the file's header says; (0, 0) where there is none."""
     try:
-        with Image.open(path) as header:
+        with opened(path) as file, Image.open(file) as header:
             return header.size
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         return 0, 0
@@ -227,8 +231,7 @@ def _missing_others(manifest: Manifest) -> Iterator[str]:
         for path in filter(None, (row.mask, row.calibration)):
             folder, name = os.path.split(path)
             if folder not in seen:
-                there = manifest.root / folder
-                seen[folder] = set(os.listdir(there)) if there.is_dir() else set()
+                seen[folder] = names_in(manifest.root / folder)
             if name not in seen[folder]:
                 yield f"{path} (row '{row.id}')"
 
