@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.console import Console
 
 from xkd import cli
 from xkd.engine.config import as_plain
-from xkd.engine.fingerprint import fingerprint
+from xkd.engine.fingerprint import fingerprint, made_of
 from xkd.engine.outline import Outline
 from xkd.engine.stages import run_once, teacher_config
 from xkd.evidence.arms import make_arms
@@ -136,6 +137,24 @@ def test_the_same_sensor_control_is_derived_where_a_network_says_its_channels(tm
     assert made["same_sensor"].teachers == {"thermal": "same_sensor_teacher"}
     assert made["same_sensor"].control
     assert made["teacher"].config().distiller.branches.thermal.model.in_chans == 1
+
+
+def test_no_fingerprint_knows_the_place_of_a_folder(tmp_path: Path, tiny_dataset: Path) -> None:
+    """A plan puts an absolute path in the place of `start=Checkpoint("@stage")`; roots of data may be absolute too."""
+
+    def key(place: str, weights: bytes = b"weights") -> tuple[str, str]:
+        folder = tmp_path / place / "tiny"
+        shutil.copytree(tiny_dataset, folder, ignore=shutil.ignore_patterns("*.png"), dirs_exist_ok=True)
+        (folder / "best.pth").write_bytes(weights)
+        text = trained(f", start=dict(type=Checkpoint, path={str(folder / 'best.pth')!r})").replace('root="tiny"', f"root={str(folder)!r}")
+        assert text.count(str(folder)) > 1
+        made = teacher_config(runs.config_of(tmp_path, text), "thermal")
+        return fingerprint(made, 0, (), {}), json.dumps(made_of(made, 0, (), {})["config"])
+
+    here = key("here")
+    assert here == key("there")
+    assert str(tmp_path) not in here[1]
+    assert here[0] != key("there", b"others")[0]
 
 
 def test_a_fingerprint_is_of_what_a_teacher_depends_on(tmp_path: Path) -> None:

@@ -29,10 +29,11 @@ def folder_of(config: Config, parent: Path, seed: int, loaded: Sequence[str], se
 def fingerprint(config: Config, seed: int, loaded: Sequence[str], settings: Mapping[str, Any]) -> str:
     """Changes with anything that a result depends on: config, weights, manifest, seed, settings (a smoke run), version.
 
-    `loaded` are the folders' names of the runs that it loads.
+    `loaded` are the folders' names of the runs that it loads. The place of a folder changes nothing: of an absolute path the last name
+    counts, and the content of the file, of the data set's manifest or of the weights that are there.
     """
     sections = _sections(config)
-    text = json.dumps(sections, default=_name, sort_keys=True)
+    text = json.dumps(placeless(sections), default=_name, sort_keys=True)
     digest = hashlib.sha256(f"{text} {seed} {list(loaded)} {sorted(_told(settings).items())} {xkd.__version__}".encode())
     for file in _manifests(config):
         digest.update(file.read_bytes())
@@ -45,7 +46,7 @@ def made_of(config: Config, seed: int, loaded: Sequence[str], settings: Mapping[
     """What a fingerprint is made of, as plain data; of files their digests."""
     sections = _sections(config)
     return {
-        "config": json.loads(json.dumps(sections, default=_name)),
+        "config": json.loads(json.dumps(placeless(sections), default=_name)),
         "seed": seed,
         "loads": list(loaded),
         "settings": _told(settings),
@@ -76,8 +77,42 @@ def _manifests(config: Config) -> list[Path]:
     return [file for split in ("train", "val", "test") for file in manifest_files(config[f"{split}_dataloader"].dataset)]
 
 
+def placeless(node: Any) -> Any:
+    """The same with names in the place of absolute paths of files, data sets and weights.
+
+    What another folder holds is not known here: its path stays, and says which one is meant.
+    """
+    if isinstance(node, Mapping):
+        return {key: placeless(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [placeless(value) for value in node]
+    return Path(node).name if _held(node) else node
+
+
+def _held(node: Any) -> list[Path]:
+    """The files that an absolute path stands for; [] of any other text."""
+    if not isinstance(node, str) or not (path := Path(node)).is_absolute() or not path.exists():
+        return []
+    if manifest := [file for file in manifest_files({"root": node}) if file.is_file()]:
+        return manifest
+    try:
+        return [Path(find_weights(node))]
+    except (OSError, ValueError):  # a folder without weights
+        return []
+
+
 def _weights(sections: Mapping[str, Any]) -> list[Path]:
-    return list(_files_of_weights(sections["distiller"]["branches"]))
+    """And what else the config names by an absolute path."""
+    weights = list(_files_of_weights(sections["distiller"]["branches"]))
+    return weights + [file for file in dict.fromkeys(_files_by_place(sections)) if file not in weights]
+
+
+def _files_by_place(node: Any) -> Iterator[Path]:
+    if isinstance(node, Mapping | list | tuple):
+        for child in node.values() if isinstance(node, Mapping) else node:
+            yield from _files_by_place(child)
+    else:
+        yield from _held(node)
 
 
 def _files_of_weights(node: Any) -> Iterator[Path]:

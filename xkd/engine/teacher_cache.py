@@ -30,6 +30,7 @@ from xkd.data.identity import identity
 from xkd.data.loader import collate
 from xkd.data.paired import PairedDataset
 from xkd.engine.config import as_names, as_plain
+from xkd.engine.fingerprint import placeless
 from xkd.engine.hooks import distiller_of
 from xkd.engine.settings import workers_of
 from xkd.files import sweep
@@ -156,7 +157,7 @@ class Answers:
         device = self.distiller.student.mean.device.type
         section = {key: value for key, value in as_plain(config.distiller.branches[self.name]).items() if key != "weights"}
         facts = {
-            "branch": as_names(section),
+            "branch": as_names(placeless(section)),
             "task": as_names(as_plain(config.distiller.task)),  # of numbers it says what an output of the last layer is in units
             "readings": {name: str(tensor.dtype) for name, tensor in self.readings.items()},
             "autocast": [torch.is_autocast_enabled(device), str(torch.get_autocast_dtype(device))],

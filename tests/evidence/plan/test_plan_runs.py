@@ -132,6 +132,7 @@ def test_what_is_finished_is_reused_and_what_is_new_says_why(run: Run, trained: 
     [
         ({"data": {"m.csv": "2"}}, "the data changed: m.csv"),
         ({"weights": {"w.pth": "1"}}, "weights that it begins with changed: w.pth"),
+        ({"data": {"moved/m.csv": "1"}}, ""),
         ({"version": "2"}, "another version of xkd: 1 -> 2"),
         ({"loads": []}, "it loads other stages than before"),
         ({"config": {"a": {"b": [1, 3]}}}, "its config changed: a.b [1, 2] -> [1, 3]"),

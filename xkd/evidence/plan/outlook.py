@@ -63,6 +63,16 @@ def _ahead(arm: Arm, seed: int, folder: Path, origin: Mapping[str, Any]) -> Ahea
     return Ahead(arm.name, seed, folder, "new", _why(arm, seed, folder.parent, origin))
 
 
+def _others(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Files whose content differs or is on one side alone; what was only moved is on both."""
+
+    def moved(file: str) -> bool:
+        one, other = (was, now) if file in was else (now, was)
+        return file not in other and one[file] in other.values()
+
+    return [file for file in {**was, **now} if was.get(file) != now.get(file) and not moved(file)]
+
+
 def _why(arm: Arm, seed: int, parent: Path, origin: Mapping[str, Any]) -> str:
     """What differs from the latest run of the stage with this seed."""
     earlier = sorted(parent.glob(f"seed{seed}_*/{MADE_OF}"), key=lambda file: file.stat().st_mtime_ns)
@@ -87,7 +97,7 @@ def difference(was: Mapping[str, Any], now: Mapping[str, Any], loaded: Sequence[
     if others := [name for name, one, other in zip(loaded, was["loads"], now["loads"], strict=False) if one != other]:
         return f"an earlier stage changed: {', '.join(others)}"
     for kind, words in (("data", "the data changed"), ("weights", "weights that it begins with changed")):
-        if files := [file for file in {**was[kind], **now[kind]} if was[kind].get(file) != now[kind].get(file)]:
+        if files := _others(was[kind], now[kind]):
             return f"{words}: {files[0]}"
     if was["settings"] != now["settings"]:
         options = {f"--{key}": (value, now["settings"].get(key)) for key, value in was["settings"].items()}
