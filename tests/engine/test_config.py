@@ -201,6 +201,20 @@ def test_no_config(tmp_path: Path) -> None:
         load_config(tmp_path / "absent.py")
 
 
+def test_a_checkpoint_that_is_not_there_is_named_with_the_commands_that_make_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint teacher\.pth$"):
+        runs.run_training(runs.config_of(tmp_path, runs.STUDENT), tmp_path / "run")
+    told = '''"""One stage.
+
+    python prepare.py --out data/x  # first
+    xkd plan \\
+        plan.py
+"""
+'''
+    with pytest.raises(FileNotFoundError, match=r"teacher\.pth; .*config\.py: python prepare\.py --out data/x; xkd plan plan\.py$"):
+        runs.run_training(runs.config_of(tmp_path, told + runs.STUDENT), tmp_path / "run")
+
+
 def test_a_dumped_config_trains_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmengine.config.config.FormatCode", FormatCode)  # as users have it
     monkeypatch.setattr("xkd.engine.train.build_distiller", runs.double)

@@ -6,7 +6,8 @@ import ast
 import difflib
 import math
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,23 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None, wher
     except (SyntaxError, ImportError, NameError, AttributeError, ConfigParsingError) as error:
         raise ValueError(f"{where}: not a config that can be read: {error}") from error
     return overridden(config, options or {}, where)
+
+
+@contextmanager
+def naming_commands(config: Config) -> Iterator[None]:
+    """A file that is not there is named together with the commands that the config's docstring has, which make it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if not (commands := _commands_of(config.filename or "")):
+            raise
+        raise FileNotFoundError(f"{error}; what makes it stands at the top of {config.filename}: {'; '.join(commands)}") from error
+
+
+def _commands_of(path: str) -> list[str]:
+    text = (ast.get_docstring(ast.parse(Path(path).read_text("utf-8"))) or "") if Path(path).is_file() else ""
+    lines = (" ".join(line.partition("  #")[0].split()) for line in text.splitlines())
+    return [line for line in lines if line.startswith(("xkd ", "python "))]
 
 
 def overridden(config: Config, options: Mapping[str, Any], where: str) -> Config:

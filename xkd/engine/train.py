@@ -43,7 +43,7 @@ from xkd.data.cache import TeacherCache
 from xkd.engine import launch
 from xkd.engine.broken_rows import BrokenRowsHook
 from xkd.engine.checks import check_together
-from xkd.engine.config import as_plain, load_config, settle
+from xkd.engine.config import as_plain, load_config, naming_commands, settle
 from xkd.engine.describe import describe, heard, measure_teachers, print_rows
 from xkd.engine.exemplars import drawn_instead, with_exemplars
 from xkd.engine.gradient_log import GradientHook
@@ -142,7 +142,7 @@ def _run(config: Config, work_dir: Path, display: Display, run: RunSettings) -> 
     cache = cache_of(config)
     draws = cache.draws if cache else 0
     loaders = {split: build_loader(config[f"{split}_dataloader"], run.seed, int(run.smoke), draws=draws) for split in ("train", "val")}
-    with heard(console):
+    with heard(console), naming_commands(config):
         distiller = build_distiller(config.distiller, run.seed, run.smoke).to(get_device())
     check_together(distiller, loaders, config.save_best)
     print_rows(loaders, console)
