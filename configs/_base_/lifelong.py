@@ -12,7 +12,8 @@ from xkd import KD, POD, Checkpoint, Classification, CrossEntropy, Ensemble, Exe
 
 maps = ("low", "mid", "deep")
 labels = dict(type=Term, loss=dict(type=CrossEntropy), student="net.output", teacher="batch.target")
-soft = dict(type=Term, loss=dict(type=KD, tau=2.0), student="known.output", teacher="old.output")
+tau = 2.0
+soft = dict(type=Term, loss=dict(type=KD, tau=tau), student="known.output", teacher="old.output", weight=tau**-2)  # the authors' loss
 chains = dict(finetuned=(), exemplars=("exemplars",), lwf=("lwf",), lwf_exemplars=("lwf", "exemplars"), pod_exemplars=("pod", "exemplars"))
 
 

@@ -33,6 +33,7 @@ distiller = dict(
 )
 seen = dict(root=data_root, views=[rgb], known=old + new)
 train_dataloader.dataset.merge(dict(seen, classes=new, exemplars=keeps(old, 20)))
+train_dataloader.sampler.merge(dict(balanced=True))  # 20 exemplars of a class beside 200 rows
 val_dataloader.dataset.merge(seen)
 test_dataloader.dataset.merge(seen)
 train_cfg.merge(dict(max_epochs=24, val_interval=24))
