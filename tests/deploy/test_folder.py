@@ -63,7 +63,7 @@ def test_what_is_in_it(exported: ExportReport) -> None:
 
 
 def test_the_runner_stands_alone(exported: ExportReport) -> None:
-    for name in ("run.py", "streams.py", "without_opencv.py", "boxes.py", "counts.py", "exits.py"):
+    for name in ("run.py", "measured.py", "streams.py", "without_opencv.py", "boxes.py", "counts.py", "exits.py"):
         tree = ast.parse((Path(writing.__file__).parent / name).read_text("utf-8"))
         plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         from_ = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -130,6 +130,26 @@ def test_bench(run: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert (told["precision"], told["threads"], told["warm_up"], told["repeats"]) == ("float32", 1, 1, 3)
     assert told["median_ms"] > 0 <= told["interquartile_range_ms"]
     assert told["peak_memory_mb"] > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("check --out x.txt", "--out is nothing to check; legal here: --threads"),
+        ("check --repeats 200", "--repeats is nothing to check"),
+        ("bench --masks m", "--masks is nothing to bench; legal here: --out, --threads, --warm-up, --repeats"),
+        ("bench --below 0.5", "--below is nothing to bench"),
+        ("photos --warm-up 3", "--warm-up is nothing to images"),
+        ("photos --fps 8", "--fps is for a camera or a video"),
+        ("photos --camera 0", "name one of these: images and folders, --camera"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    arguments: str, said: str, run: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        called(run, monkeypatch, *arguments.split())
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

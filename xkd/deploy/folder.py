@@ -32,7 +32,7 @@ from xkd.tasks import Task
 MODEL: Final = "model.onnx"
 _PLAN: Final = "plan.json"
 _FORMAT: Final = 1
-_SCRIPTS: Final = ("run.py", "streams.py", "without_opencv.py")
+_SCRIPTS: Final = ("run.py", "measured.py", "streams.py", "without_opencv.py")
 _OF_COUNTS: Final = "counts.py"
 _OF_ONE_CLASS: Final = "exits.py"  # such answers have a confidence
 _COUNT: Final = 1.0  # of 8 bits, by which Pillow and numpy may differ from OpenCV

@@ -12,11 +12,10 @@ import csv
 import hashlib
 import importlib
 import json
+import math
 import os
-import platform
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +33,7 @@ with suppress(ImportError):
 HERE = Path(__file__).resolve().parent
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm")
 PNG, JPEG, SCAN, END = b"\x89PNG", b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+BENCH = ("out", "threads", "warm_up", "repeats")  # its options
 Image = Any  # (height, width, channels) in the sensor's unit, colours red first; NaN where nothing was measured
 
 
@@ -41,7 +41,7 @@ class Model:
     """What `xkd export` wrote; `ValueError` or `OSError` where it cannot be run here. With 0 `threads` the runtime chooses."""
 
     def __init__(self, threads: int = 0, folder: Path = HERE) -> None:
-        self.plan = read_plan(folder)
+        self.folder, self.plan = folder, read_plan(folder)
         self.parts = [(part, _session(folder / part["file"], threads)) for part in self.plan["segments"]]
 
     def read(self, path: Path) -> Image:
@@ -53,7 +53,8 @@ class Model:
         of = self.plan["image"]
         if path.suffix.lower() not in SUFFIXES or of["kind"] not in ("colour", "counts"):
             raise ValueError(f"run.py reads {', '.join(SUFFIXES)} of colour and thermal cameras; other files are read by xkd predict")
-        data = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            data = file.read()
         if (data.startswith(PNG) and data.rfind(b"IEND") < 0) or (data.startswith(JPEG) and data.rfind(END) <= data.rfind(SCAN)):
             raise ValueError(f"the file is cut off after {len(data)} bytes")
         try:
@@ -86,7 +87,7 @@ class Model:
         values = {self.plan["input"]["name"]: images}
         for part, session in self.parts:
             values |= zip(part["gives"], session.run(part["gives"], {name: values[name] for name in part["takes"]}), strict=True)
-            if not np.isfinite(answer := values[part["answer"]][0]).all():
+            if not math.isfinite((answer := values[part["answer"]][0]).sum(dtype=np.float64)):  # which no finite values of 32 bits overflow
                 raise ValueError("the network's answer is not finite")
             yield part, answer
 
@@ -196,15 +197,18 @@ def kept(path: Path | None, mode: str = "w") -> Iterator[Any]:
 def photos(places: Sequence[str], masks: str, suffix: str) -> Iterator[tuple[str, Path, Path | None]]:
     """Of files and of folders: a name, the file, and the file for its mask."""
     owners: dict[Path, Path] = {}
-    for place in map(Path, places):
-        folder = place if place.is_dir() else place.parent
-        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES) if folder == place else [place]
-        if not files or not files[0].exists():
+    for place in places:
+        is_folder, files = os.path.isdir(place), [Path(place)]
+        if is_folder:
+            files = sorted(path for path in files[0].rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not files or not (is_folder or os.path.exists(place)):
             raise FileNotFoundError(f"no image {place}")
         for path in files:
-            mask = (Path(masks) / path.relative_to(folder)).with_suffix(suffix) if masks else None
-            if mask and owners.setdefault(mask, path) != path:
-                raise ValueError(f"--masks: {owners[mask]} and {path} would both be {mask}; ask about them apart")
+            mask = None
+            if masks:
+                mask = (Path(masks) / path.relative_to(place if is_folder else path.parent)).with_suffix(suffix)
+                if owners.setdefault(mask, path) != path:
+                    raise ValueError(f"--masks: {owners[mask]} and {path} would both be {mask}; ask about them apart")
             yield str(path), path, mask
 
 
@@ -232,38 +236,15 @@ def table(model: Model, a: argparse.Namespace) -> int:
     return int(failed > 0)
 
 
-def bench(model: Model, a: argparse.Namespace) -> int:
-    """Milliseconds for one prepared image: of five rounds the one with the least median, as other programs may disturb some."""
-    image, rounds = np.load(HERE / "samples.npz")["images"][:1], []
-    for _ in range(5):
-        times = [time.perf_counter()]
-        for _ in range(a.warm_up + a.repeats):
-            list(model.steps(image))  # without an early exit
-            times.append(time.perf_counter())
-        rounds.append(1000 * np.percentile(np.diff(times)[a.warm_up :], (25, 50, 75)))
-    first, median, third = min(rounds, key=lambda of: float(of[1])).round(4)
-    told = {"precision": model.plan["precision"], "threads": a.threads, "warm_up": a.warm_up, "repeats": a.repeats}
-    told |= {"median_ms": median, "interquartile_range_ms": third - first}
-    told |= beside("exits").timings(model, image, a.warm_up, a.repeats) if len(model.parts) > 1 else {}
-    if sys.platform != "win32":  # of the process: in bytes on a Mac, else in units of 1024
-        peak = importlib.import_module("resource").getrusage(0).ru_maxrss
-        told["peak_memory_mb"] = round(peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024), 1)
-    told |= {"onnxruntime": onnxruntime.__version__, "machine": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()}
-    with kept(a.out) as file:
-        file.write(json.dumps(told, indent=2) + "\n")
-    return 0
-
-
-def check(model: Model) -> int:
-    """What is made of the samples here, beside what was stored when the folder was written; 1 where they differ."""
-    held, far = np.load(HERE / "samples.npz"), model.plan["tolerance"]
-    prepared = [np.abs(model.prepare(held["picture" + n]) - 1.0 * held["prepared" + n]).max() for n in "01" if "picture" + n in held]
-    given = [np.concatenate([answer for _, answer in model.steps(image[None])]) for image in held["images"]]
-    most = np.abs(np.stack(given) - held["answers"]).max()
-    off = [("prepared images", max(prepared, default=0), 0 if cv2 else far["prepared"]), ("answers", most, far["answers"])]
-    for name, most, legal in off:
-        print(f"{name}: at most {most:.2g} from those in the folder, {legal:.2g} allowed: {'right' if most <= legal else 'DIFFERENT'}")
-    return int(any(most > legal for _, most, legal in off))
+def check_used(parser: argparse.ArgumentParser, word: str) -> None:
+    """What was asked for is done or refused: `bench` and `check` mind few of the options, images not theirs."""
+    every = vars(parser.parse_args([]))
+    given = vars(parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(every))))  # None is what was not named
+    legal = {"bench": BENCH, "check": ("threads",)}.get(word) or [key for key in every if key not in ("warm_up", "repeats")]
+    for key in every:
+        if key != "what" and given[key] is not None and key not in legal:
+            options = ", ".join(f"--{one.replace('_', '-')}" for one in legal if one != "what")
+            parser.error(f"--{key.replace('_', '-')} is nothing to {word or 'images'}; legal here: {options}")
 
 
 def main() -> int:
@@ -280,16 +261,25 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=200, metavar="N", help="bench: runs of each round")
     asked: Any = beside("exits").with_options(parser, table, Model) if (HERE / "exits.py").exists() else table
     a = parser.parse_args()
-    if not (a.what or a.video) and a.camera is None:
-        parser.error("name images or folders, --camera, --video, bench or check")
-    if a.what == ["check"] and not os.environ.get("XKD_CHECKED"):  # in a process of its own: an instruction that is missing ends it
+    moving = (a.camera is not None) + (a.video is not None)
+    if moving + bool(a.what) != 1:
+        parser.error("name one of these: images and folders, --camera, --video, bench, check")
+    if a.fps is not None and not moving:
+        parser.error("--fps is for a camera or a video")
+    check_used(parser, word := a.what[0] if a.what in (["bench"], ["check"]) else "")
+    if word == "check" and not os.environ.get("XKD_CHECKED"):  # in a process of its own: an instruction that is missing ends it
         done = subprocess.run([sys.executable, *sys.argv], env=os.environ | {"XKD_CHECKED": "1"}, check=False)
         if done.returncode < 0:
             print(f"run.py: onnxruntime {onnxruntime.__version__} ends with signal {-done.returncode} here; try another of its versions")
         return abs(done.returncode)
     try:
         model = Model(a.threads)
-        return check(model) if a.what == ["check"] else bench(model, a) if a.what == ["bench"] else asked(model, a)
+        if word == "bench":
+            with kept(a.out) as file:
+                file.write(beside("measured").bench(model, a.threads, a.warm_up, a.repeats))
+            return 0
+        code: int = beside("measured").check(model, bool(cv2)) if word == "check" else asked(model, a)
+        return code
     except (ValueError, OSError) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
