@@ -20,6 +20,8 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, BinaryIO, Final, NamedTuple
 
+from xkd.remote import length_of, part_of
+
 INDEX: Final = "pack.index"
 _FORMAT: Final = "xkd pack 1"
 _AGAIN: Final = "copy it again, or pack the data set again: xkd pack"
@@ -40,23 +42,25 @@ def shard_name(number: int) -> str:
     return f"shard_{number:05d}.bin"
 
 
-def as_index(entries: dict[str, Entry], sizes: Sequence[int]) -> bytes:
-    """The content of `pack.index`: files by their path below the data set's folder, and the bytes of each shard."""
+def as_index(entries: dict[str, Entry], sizes: Sequence[int], base: str = "") -> bytes:
+    """Content of `pack.index`: files by their path below the data set's folder, bytes of each shard, and the URL of their folder."""
     by_name = sorted((name.encode(), entry) for name, entry in entries.items())
     table, names = bytearray(), bytearray()
     for name, entry in by_name:
         names += name
         table += _ENTRY.pack(len(names), entry.offset, entry.length, entry.shard, entry.checksum)
     body = bytes(table + names)
-    line = json.dumps({"format": _FORMAT, "files": len(by_name), "shards": list(sizes), "bytes": len(body), "crc32": zlib.crc32(body)})
+    told = {"format": _FORMAT, "base": base, "files": len(by_name), "shards": list(sizes), "bytes": len(body), "crc32": zlib.crc32(body)}
+    line = json.dumps(told)
     return line.ljust(-(-(len(line) + 1) // _LINE) * _LINE - 1).encode() + b"\n" + body
 
 
 @dataclass(frozen=True)
 class Pack:
-    """The index of a packed data set in the folder `root`. `sizes` are the bytes of its shards."""
+    """Content of `pack.index`: files by path below the data set's folder, bytes of each shard, and the URL of the folder they lie in."""
 
     root: Path
+    base: str
     sizes: tuple[int, ...]
     _count: int
     _content: Any  # the mapped index
@@ -72,14 +76,14 @@ class Pack:
         table = content.find(b"\n") + 1
         try:
             header = json.loads(content[:table])
-            form, sizes, count, size, checksum = (header[key] for key in ("format", "shards", "files", "bytes", "crc32"))
+            form, base, sizes, count, size, checksum = (header[key] for key in ("format", "base", "shards", "files", "bytes", "crc32"))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: is no index of packed files; {_AGAIN}") from error
         if form != _FORMAT:
             raise ValueError(f"{path}: its format is {form!r}, this xkd reads '{_FORMAT}'; pack the data set again: xkd pack")
         if len(content) != table + size or zlib.crc32(memoryview(content)[table:]) != checksum:
             raise ValueError(f"{path}: the index of the packed files is cut off, or bytes of it have changed; {_AGAIN}")
-        return cls(root, tuple(sizes), count, content, table, table + count * _ENTRY.size)
+        return cls(root, base, tuple(sizes), count, content, table, table + count * _ENTRY.size)
 
     def entry(self, path: Path) -> Entry | None:
         """Where a file below `root` lies; None where the pack does not hold it."""
@@ -99,33 +103,39 @@ class Pack:
                 return
             yield name[len(prefix) :].decode()
 
-    def shard(self, number: int) -> Path:
-        return self.root / shard_name(number)
+    def shard(self, number: int) -> Path | str:
+        """Its path, or its URL."""
+        return f"{self.base.rstrip('/')}/{shard_name(number)}" if self.base else self.root / shard_name(number)
 
     def read(self, path: Path, entry: Entry) -> bytes:
         """The file's bytes; `FileNotFoundError` or `ValueError` names the file and its shard where that is missing or broken."""
         shard = self.shard(entry.shard)
         try:
-            with shard.open("rb") as file:
-                file.seek(entry.offset)
-                content = file.read(entry.length)
+            content = _part(shard, entry)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{path}: is in {_broken(shard, 'which is missing')}") from error
+        except ValueError as error:
+            raise ValueError(f"{path}: is in a shard behind a URL: {error}") from error
         if len(content) < entry.length:
-            raise ValueError(f"{path}: is in {_broken(shard, f'which is cut off after {shard.stat().st_size} bytes')}")
+            raise ValueError(f"{path}: is in {_broken(shard, f'which is cut off after {_bytes(shard)} bytes')}")
         if zlib.crc32(content) != entry.checksum:
             raise ValueError(f"{path}: is in {_broken(shard, 'in which bytes of it have changed since it was packed')}")
         return content
 
-    def faults(self) -> dict[int, str]:
-        """Shards that are missing or not of their size, by number, and what is wrong with each."""
+    def faults(self, first: int) -> dict[int, str]:
+        """Shards that are missing or not of their size, by number, and what is wrong with each; behind a URL `first` alone is looked at."""
         found = {}
-        for number, size in enumerate(self.sizes):
-            shard = self.shard(number)
-            if not shard.is_file():
+        for number in range(len(self.sizes))[first : first + 1] if self.base else range(len(self.sizes)):
+            shard, size = self.shard(number), self.sizes[number]
+            try:
+                there = _bytes(shard)
+            except FileNotFoundError:
                 found[number] = _broken(shard, "which is missing")
-            elif (there := shard.stat().st_size) != size:
-                found[number] = _broken(shard, f"which has {there} bytes in the place of {size}")
+            except ValueError as error:
+                found[number] = f"a shard behind a URL: {error}"
+            else:
+                if there != size:
+                    found[number] = _broken(shard, f"which has {there} bytes in the place of {size}")
         return found
 
     def _name_of(self, path: Path) -> str:
@@ -140,7 +150,19 @@ class Pack:
         return bytes(self._content[self._names + start : self._names + end])
 
 
-def _broken(shard: Path, what: str) -> str:
+def _part(shard: Path | str, entry: Entry) -> bytes:
+    if isinstance(shard, str):
+        return part_of(shard, entry.offset, entry.length)
+    with shard.open("rb") as file:
+        file.seek(entry.offset)
+        return file.read(entry.length)
+
+
+def _bytes(shard: Path | str) -> int:
+    return length_of(shard) if isinstance(shard, str) else shard.stat().st_size
+
+
+def _broken(shard: Path | str, what: str) -> str:
     return f"the shard {shard}, {what}; {_AGAIN}"
 
 
@@ -151,11 +173,12 @@ def content(path: Path) -> bytes:
 
 
 def opened(path: Path) -> BinaryIO:
-    """A file for a look at its beginning: of a packed one no more is read than is asked for, and its checksum is not compared."""
+    """A file for a look at its beginning: of a shard on the disk no more is read than is asked for, and no checksum is compared."""
     pack, entry = _found(path)
     if pack is None or entry is None:
         return path.open("rb")
-    return io.BufferedReader(_Part(pack.shard(entry.shard), entry.offset, entry.length))
+    shard = pack.shard(entry.shard)
+    return io.BytesIO(content(path)) if isinstance(shard, str) else io.BufferedReader(_Part(shard, entry.offset, entry.length))
 
 
 def source(path: Path) -> Path | io.BytesIO:
@@ -200,9 +223,10 @@ def packed_below(folder: Path) -> list[Path]:
 
 
 def parts_of(root: Path) -> list[Path]:
-    """The files that a packed data set consists of, beside its manifest and what stays loose; none where it is not packed."""
+    """The files on the disk that a packed data set consists of, beside its manifest and what stays loose; none where it is not packed."""
     pack = pack_of(root)
-    return [] if pack is None else [root / INDEX, *(pack.shard(number) for number in range(len(pack.sizes)))]
+    numbers = range(0 if pack is None or pack.base else len(pack.sizes))
+    return [] if pack is None else [root / INDEX, *(root / shard_name(number) for number in numbers)]
 
 
 @lru_cache(maxsize=4096)

@@ -182,6 +182,6 @@ def test_answers_of_a_teacher_are_for_these_bytes(copy: Path, kept: Path, tmp_pa
         dataset = make(root)
         return identity(dataset, dataset.views[0])
 
-    (copy / "rgb" / "30.png").write_bytes((copy / "rgb" / "31.png").read_bytes())
+    _change(copy / "rgb" / "30.png")
     pack(Manifest.load(copy), tmp_path / "changed", shard=SHARD)
     assert identity_of(kept) == identity_of(kept) != identity_of(tmp_path / "changed")

@@ -33,6 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         metavar="MIB",
         help="of a shard at most; a larger file stays loose (%(default)s)",
     )
+    parser.add_argument(
+        "--base", default="", metavar="URL", help="of the folder to which you will copy the shards: they are read from there"
+    )
     parser.add_argument("--unpack", action="store_true", help="the reverse: each file as it was before it was packed")
     a = parser.parse_args(arguments)
     out = Path(a.out)
@@ -42,8 +45,10 @@ def main(arguments: Sequence[str]) -> int:
     manifest, console = Manifest.load(find_dataset(a.dataset)), Screen()
     with bars(console) as progress:
         tick = partial(progress.advance, progress.add_task("files", total=len(files_of(manifest))))
-        done = unpack(manifest, out, tick) if a.unpack else pack(manifest, out, tick, a.shard_size * _MEGABYTE)
+        done = unpack(manifest, out, tick) if a.unpack else pack(manifest, out, tick, a.shard_size * _MEGABYTE, a.base)
     console.print(f"unpacked {done} files: {out}" if isinstance(done, int) else told(done, out))
+    if a.base and not a.unpack:
+        console.print(f"copy {out / 'shard_*.bin'} to {a.base}, from where they are read; here they can then be removed")
     return 0
 
 

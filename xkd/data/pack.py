@@ -18,6 +18,7 @@ from xkd.data.manifest import Manifest
 from xkd.data.shots import check_files, named
 from xkd.data.write import files_of, link, new_dataset
 from xkd.packed import INDEX, Entry, as_index, content, is_packed, shard_name, size_of
+from xkd.remote import check_url
 
 SHARD: Final = 64 * 2**20  # bytes
 _HEADERS: Final = ("manifest.csv", "manifest.toml")
@@ -33,14 +34,17 @@ class Packing:
     loose: tuple[str, ...]
 
 
-def pack(manifest: Manifest, out: Path, tick: Callable[[], None] = lambda: None, shard: int = SHARD) -> Packing:
+def pack(manifest: Manifest, out: Path, tick: Callable[[], None] = lambda: None, shard: int = SHARD, base: str = "") -> Packing:
     """Write `out`, the data set with its files in shards of about `shard` bytes; `tick` is called after each file.
 
+    `base` is the URL of the folder to which the shards will be copied; they are read from there, those in `out` are not.
     A file that is larger than a shard gains nothing and stays as it is, as a link where the disk is the same. All or nothing is written.
     Raises `FileExistsError` where `out` is there, `FileNotFoundError` that names the row of a file that is not.
     """
     if shard < 1:
         raise ValueError(f"a shard has a size in bytes, 1 or more; got {shard}")
+    if base:
+        check_url(base)
     check_files(manifest.root, manifest.rows, set(manifest.modalities), masks=True)
     loose = []
     with new_dataset(out) as draft:
@@ -57,7 +61,7 @@ def pack(manifest: Manifest, out: Path, tick: Callable[[], None] = lambda: None,
                 tick()
         finally:
             shards.close()
-        (draft / INDEX).write_bytes(as_index(shards.entries, shards.sizes))
+        (draft / INDEX).write_bytes(as_index(shards.entries, shards.sizes, base))
         _copy_headers(manifest, draft)
     return Packing(len(shards.entries), len(shards.sizes), sum(shards.sizes), tuple(loose))
 

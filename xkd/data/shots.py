@@ -76,8 +76,10 @@ def check_files(root: Path, rows: Sequence[Row], columns: set[str], masks: bool)
         raise FileNotFoundError(
             f"{root / path}: no such file; row '{row_id}' of manifest.csv names it ({len(missing)} of {len(wanted)} files are missing)"
         )
-    if (pack := pack_of(root)) is None or not (faults := pack.faults()):
+    if (pack := pack_of(root)) is None:
         return
-    for row_id, path in wanted:
+    held = (entry.shard for _, path in wanted if (entry := pack.entry(root / path)) is not None)
+    faults = pack.faults(next(held, 0))
+    for row_id, path in wanted if faults else ():
         if (entry := pack.entry(root / path)) is not None and entry.shard in faults:
             raise ValueError(f"row '{row_id}': {root / path}: is in {faults[entry.shard]}")
