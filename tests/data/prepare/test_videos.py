@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -149,3 +150,13 @@ def test_what_cannot_be_read_is_left_out_where_that_is_asked_for(root: Path, tmp
     for words in ("1 x stretch outside of its video", "1 x video that cannot be read", "2 x video without a line in the table"):
         assert words in done.out
     assert len(Manifest.load(tmp_path / "out").rows) == 1
+
+
+def test_every_place_that_a_video_reaches_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the last place lies on the edge, 7 / 3 and 2.1666 + 0.5 / 3 are not rounded alike."""
+    frames = [(number / 6, np.zeros((2, 2, 3), np.uint8)) for number in range(14)]
+    monkeypatch.setattr(video, "frames_of", lambda path: iter(frames))
+    monkeypatch.setattr(video, "promised", lambda path: 14)
+    written: list[int] = []
+    video.extract(Path("x.avi"), 3.0, count(), lambda place, _: written.append(place))
+    assert written == list(range(video.last_place(13 / 6, 3.0) + 1)) == list(range(8))

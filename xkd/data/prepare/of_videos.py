@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from math import floor
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from xkd.data.prepare.measure import MOST_ROWS, measure
 from xkd.data.prepare.records import File, Record
 from xkd.data.prepare.stretches import Sliding, Stretch, merged, read_stretches
 from xkd.data.prepare.toml import to_toml
-from xkd.data.prepare.video import VIDEOS, Frame, extract, shrunk
+from xkd.data.prepare.video import VIDEOS, Frame, extract, last_place, shrunk
 from xkd.data.write import new_dataset, write_rows
 from xkd.modalities.counts import usual_span, widened
 from xkd.modality import Shot
@@ -140,7 +139,7 @@ def _add(
 def _missing(stretch: Stretch, fps: float, last: float) -> str:
     """Why a stretch cannot be shown, or ""."""
     places = stretch.places(fps)
-    if places and places[-1] > floor(last * fps + 0.5):
+    if places and places[-1] > last_place(last, fps):
         return f"lies outside of it, whose frames end at {last:.2f} s"
     return "" if places else f"holds no frame at {fps:g} per second"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import floor
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,7 +76,7 @@ def extract(
             place = next(places, None)
         before, kept, count = seconds, image, count + 1
         tick()
-    while place is not None and place / fps <= before + 0.5 / fps:
+    while place is not None and place <= last_place(before, fps):
         write(place, kept)
         place = next(places, None)
     height, width = kept.shape[:2]
@@ -83,6 +84,11 @@ def extract(
     early = header - count > max(1, _LOST * header)
     told = f"{path.name} ends early: {count} of the {header} frames of its header could be decoded, {before:.2f} s" if early else ""
     return Decoded(before, (width, height), told)
+
+
+def last_place(last: float, fps: float) -> int:
+    """The last place of the grid `place / fps` seconds that a video shows whose last frame is of this second."""
+    return floor(last * fps + 0.5)
 
 
 def shrunk(image: Frame, longest: int) -> Frame:
