@@ -17,7 +17,7 @@ from xkd.cli import run
 from xkd.data.augment import Augment
 from xkd.data.manifest import Manifest, sensor
 from xkd.data.paired import PairedDataset
-from xkd.engine.synthesize import maker_of, synthesize
+from xkd.engine.synthesize import judge_of, maker_of, synthesize
 from xkd.graph.inputs import Crops, Eats
 
 FREE = f"""{runs.HEAD}
@@ -114,3 +114,17 @@ def test_a_term_on_labels_where_nothing_has_a_label_is_refused(config: Any, tmp_
     text = FREE.replace("FOLDER", str(tmp_path)).replace("terms=dict(", f"terms=dict({labels}", 1)
     with pytest.raises(ValueError, match=r"blank rows: term 'ce' learns from labels, and none of the 12 training rows has one"):
         runs.run_training(runs.config_of(tmp_path, text), tmp_path / "run")
+
+
+def test_no_network_that_learns_is_the_judge(config: Any, tmp_path: Path) -> None:
+    config()
+    start = f'weights=dict(type=Checkpoint, path="{tmp_path}/judge.pth")'
+    eats = 'eats=dict(type=Eats, reading="maker.output")'
+    fakes = f'fakes=dict(type=Branch, model=dict(type=CNN), view=rgb, weights=dict(type=Shared, of="rgb"), {eats}),'
+    text = FREE.replace("FOLDER", str(tmp_path)).replace("weights=dict(type=Random)", start, 1)
+    text = text.replace("        judge=dict(", f"        {fakes}\n        judge=dict(", 1)
+    made = runs.config_of(tmp_path, text.replace("from xkd.tasks", "from xkd.graph.weights import Shared\nfrom xkd.tasks", 1))
+    torch.save({"state_dict": {}}, tmp_path / "run.pth")
+    judge = judge_of(made, str(tmp_path / "run.pth"), "maker")
+    assert judge is not None
+    assert judge.name == "judge"

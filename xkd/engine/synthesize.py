@@ -105,8 +105,8 @@ def judge_of(config: Config, checkpoint: str, maker: str) -> Judge | None:
     branches = as_plain(config.distiller.branches)
     had = load_file(checkpoint).get("meta", {}).get("xkd", {}).get("teachers", {})
     for name, of in branches.items():
-        if (of.get("eats") or {}).get("reading") == f"{maker}.output" and (of.get("frozen") or issubclass(of["weights"]["type"], Shared)):
-            source = of["weights"]["of"] if issubclass(of["weights"]["type"], Shared) else name
+        source = of["weights"]["of"] if issubclass(of["weights"]["type"], Shared) else name
+        if (of.get("eats") or {}).get("reading") == f"{maker}.output" and branches[source].get("frozen"):
             path = had.get(source) or branches[source]["weights"].get("path", "")
             if path and Path(path).is_file():
                 return Judge(name, load_student(config, path, source))
