@@ -50,7 +50,9 @@ def test_what_is_trained_is_tested_there_and_nothing_is_trained(
     assert {path: path.stat().st_mtime_ns for path in trained.folder.rglob("*.pth")} == before
     assert there.folder == trained.folder / "on_field_train"
     assert there.report.is_file()
-    assert "teacher on thermal is left out" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "teacher on thermal is left out" in told
+    assert "no column 'frame' (compare.cluster): intervals are by group" in told
     assert list(there.runs) == ["alone", "distilled"]
     home, new = trained.runs["distilled"][0].test, there.runs["distilled"][0].test
     assert len(new.rows) > len(home.rows), "rows of all splits"

@@ -77,13 +77,16 @@ class Elsewhere:
         return [self._sensors(of) for of in node] if isinstance(node, list | tuple) else node
 
     def arms(self, arms: Sequence[Arm]) -> tuple[list[Arm], list[str]]:
-        """Those whose sensor is there, tested on these rows, and why others are left out.
+        """Those whose sensor is there, tested on these rows, and in words what is left out or otherwise here.
 
         `ValueError` where the student's sensor is missing, or the rows have other classes.
         """
         kept, why = [], []
         for arm in arms:
             config, branch = arm.tested()
+            cluster = as_plain(config.get("compare") or {}).get("cluster", CLUSTER)
+            if arm.name == "alone" and cluster not in self.manifest.rows[0].meta:
+                why.append(f"{self.manifest.root} has no column '{cluster}' (compare.cluster): intervals are by {CLUSTER}")
             view: View = build(Outline.of(config).view_of(branch), f"distiller.branches.{branch}.view")
             missing = [one.name for one in view.sensors if one.name not in self.manifest.modalities]
             if not missing:
