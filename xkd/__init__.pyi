@@ -9,6 +9,7 @@ from .data.blank import Blank as Blank
 from .data.boxes import Boxes as Boxes
 from .data.cache import TeacherCache as TeacherCache
 from .data.exemplars import Exemplars as Exemplars
+from .data.fold import Fold as Fold
 from .data.gaps import Gaps as Gaps
 from .data.loader import DrawSampler as DrawSampler, collate as collate
 from .data.manifest import Manifest as Manifest, numbers as numbers, sensor as sensor

@@ -88,6 +88,7 @@ class Batch:
     boxes: list[Float[Tensor, "_ 4"]] = field(default_factory=list)  # x1 y1 x2 y2, relative to the view, 0..1
     cached: dict[str, Tensor] = field(default_factory=dict)  # readings "branch.name" of branches that then need not run
     meta: list[dict[str, str]] = field(default_factory=list)  # the manifest's other columns
+    groups: dict[str, list[str]] = field(default_factory=dict)  # the manifest's group of the row that each view shows, a name per row
     broken: list[str] = field(default_factory=list)  # why some rows could not be read, which then have no view, label or mask
 
     def __len__(self) -> int:

@@ -262,7 +262,7 @@ MISTAKES = {
         r"Twice.forward must take \(readings, there\) and may take \['target', 'reading'\]; it has",
     ),
     "not a module": (other(by=Mean), ValueError, r"an ensemble's by is a module, such as Mean\(\), got"),
-    "need": (other(by=Mean(), need="some"), ValueError, "need is 'any' or 'all' of its sources, got 'some'"),
+    "need": (other(by=Mean(), need="some"), ValueError, r"need is 'any' or 'all' of its sources, or 'unseen' \(out of fold\), got 'some'"),
     "a frozen gate": (
         other(by=Gated("thermal.output"), ce_team=Term(CrossEntropy(), "team.output", "batch.target")),
         ValueError,

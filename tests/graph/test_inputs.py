@@ -204,7 +204,7 @@ def test_a_run_of_classes_may_hold_a_branch_of_other_classes() -> None:
         "hours": Branch(CNN(3, num_classes=2), RGB_VIEW, Random(frozen=True), {"deep": Tap("deep")}, frozen=True, task=other),
     }
     terms = {"ce": Term(CrossEntropy(), "rgb.output", "batch.target"), "hint": Term(FitNet(), "rgb.deep", "hours.deep", MLP())}
-    distiller = Distiller(branches, {"ce": terms["ce"]}, "rgb", TASK)
+    distiller = Distiller(branches, terms, "rgb", TASK)
     distiller.bind()
     assert distiller(make_batch()).loss.isfinite()
     assert distiller.read(make_batch())["hours.output"].shape == (6, 2)

@@ -131,6 +131,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         boxes=[sample.boxes for sample in samples],
         cached={name: torch.stack([sample.cached[name] for sample in samples]) for name in samples[0].cached},
         meta=[sample.meta for sample in samples],
+        groups={name: [sample.groups[name] for sample in samples] for name in samples[0].groups},
         broken=[sample.broken for sample in samples if sample.broken],
     )
 

@@ -46,7 +46,7 @@ class Mix:
 
     def __call__(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples with soft targets, mixed or not, so that every batch of a run has targets of one kind."""
-        soft = [replace(sample, target=self._soft(sample)) for sample in samples]
+        soft = [replace(sample, target=self._soft(sample), groups={}) for sample in samples]  # of two groups, where it is mixed
         rng = np.random.default_rng([self.seed, *(number for sample in samples for number in (sample.index, sample.draw + 1))])
         if samples[0].draw == NO_DRAW or rng.random() >= self.probability:
             return soft

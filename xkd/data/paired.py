@@ -24,6 +24,7 @@ from xkd.data.clips import check_clips
 from xkd.data.draws import Draws
 from xkd.data.exemplars import Exemplars
 from xkd.data.flips import flipped
+from xkd.data.fold import Fold
 from xkd.data.frame import crop_of, frame_shape
 from xkd.data.gaps import Gaps
 from xkd.data.manifest import Manifest
@@ -59,10 +60,11 @@ class PairedDataset(Dataset[Sample]):
     thing is unlabelled. `windows` puts windows of the frames, without labels, in the place of the rows. Where classes come in stages,
     `classes` leaves rows of those labels alone (hidden labels count, rows that nobody labelled are left out), beside `exemplars` of earlier
     ones; targets count the classes that are `known` so far, in that order (by default the manifest's), and rows of all of these are left
-    where `classes` names none. `having` leaves rows that have all of these sensors. `subset` > 0 keeps that many rows, every class among
-    them. `cache` keeps what was read in memory, once per process (for small data sets, and where rows are crops of shared images); without
-    it a photograph is decoded at a fraction of its size where a draw sees no more of it, which rounds pixels otherwise. A row that cannot
-    be read is an error, or with `on_broken="skip"` has no view, no label and no mask and says why.
+    where `classes` names none. `having` leaves rows that have all of these sensors, `without` takes a fold out of training, its groups as
+    wholes. `subset` > 0 keeps that many rows, every class among them. `cache` keeps what was read in memory, once per process (for small
+    data sets, and where rows are crops of shared images); without it a photograph is decoded at a fraction of its size where a draw sees no
+    more of it, which rounds pixels otherwise. A row that cannot be read is an error, or with `on_broken="skip"` has no view, no label and
+    no mask and says why.
 
     Raises `ValueError`, `KeyError` or `FileNotFoundError` naming the file, the row and what is legal, for wrong
     arguments and missing files here, for unreadable or mismatched images when they are read.
@@ -87,6 +89,7 @@ class PairedDataset(Dataset[Sample]):
         known: Sequence[str] = (),
         having: Sequence[str] = (),
         exemplars: Exemplars | None = None,
+        without: Fold | None = None,
         subset: int = 0,
         cache: bool = False,
         on_broken: Literal["stop", "skip"] = "stop",
@@ -94,7 +97,7 @@ class PairedDataset(Dataset[Sample]):
         self.manifest = root if isinstance(root, Manifest) else Manifest.load(root)
         self.split, self.views, self.augment, self.seed, self.target = split, tuple(views), augment, seed, target
         self.labels, self.masks, self.boxes, self.shuffle, self.windows = labels, masks, boxes, shuffle, windows
-        self.gaps, self.cache, self.on_broken, self.part = gaps, cache, on_broken, SplitPart(classes, known, having, exemplars)
+        self.gaps, self.cache, self.on_broken, self.part = gaps, cache, on_broken, SplitPart(classes, known, having, exemplars, without)
         self._draws, self._supervisor = Draws(seed, augment), supervisor_of(target, self.views)
         self._check()
         self._positive = positive_names(self.manifest, masks.positive)
@@ -172,16 +175,14 @@ class PairedDataset(Dataset[Sample]):
         if not 0 <= index < len(self.rows):
             raise IndexError(f"no row {index}; the dataset has {len(self.rows)}")
         try:
-            return self._sample(index, draw)
+            sample = self._sample(index, draw)
         except (ValueError, OSError) as error:
             if self.on_broken == "stop":
                 raise
             target = self._unknown(index)
             sample = unread(self.views, self._unread, target, index, draw, dict(self.rows[index].meta), str(error))
-            return replace(sample, cached=self._answers(index, draw))
-
-    def _answers(self, index: int, draw: int) -> dict[str, Tensor]:
-        return {name: reading for shards in self._shards for name, reading in shards.read(index, draw).items()}
+        cached = {name: reading for shards in self._shards for name, reading in shards.read(index, draw).items()}
+        return replace(sample, cached=cached, groups={view.name: self.source(index, view).group for view in self.views})
 
     def _unknown(self, index: int) -> Tensor:
         """The target of a row that cannot be read: its label stays known."""
@@ -229,7 +230,6 @@ class PairedDataset(Dataset[Sample]):
             draw=draw,
             boxes=torch.from_numpy(warp_boxes(boxes, matrix, crop)),
             meta=dict(row.meta),
-            cached=self._answers(index, draw),
             ignored=torch.from_numpy(warp_boxes(ignored, matrix, crop)),
         )
 

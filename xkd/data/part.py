@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from xkd.batch import Annotation
 from xkd.data.exemplars import Exemplars
+from xkd.data.fold import Fold
 from xkd.data.manifest import Manifest
 from xkd.data.rows import Row
 
@@ -19,6 +20,7 @@ class SplitPart:
     known: Sequence[str] = ()
     having: Sequence[str] = ()
     exemplars: Exemplars | None = None
+    without: Fold | None = None
 
     def check(self, manifest: Manifest, split: str, target: str) -> None:
         """`ValueError` or `KeyError` names what is not in the manifest, or does not fit together, and what would."""
@@ -38,6 +40,8 @@ class SplitPart:
             if self.known and (others := [name for name in of if name not in self.known]):
                 raise ValueError(f"{manifest.root}: {key} names class '{others[0]}', which known={list(self.known)} leaves out")
         self._check_exemplars(manifest, split, earlier)
+        if self.without and split != "train":
+            raise ValueError(f"without leaves out a fold of split 'train', since rows that are tested are all there; got it in '{split}'")
         if parted := [name for name, other in manifest.flips.items() if self.known and name in self.known and other not in self.known]:
             raise ValueError(f"{manifest.root}: a mirror makes '{manifest.flips[parted[0]]}' of '{parted[0]}' ([flips]): known needs both")
 
@@ -61,8 +65,10 @@ class SplitPart:
 
         `rows` are a split's with the labels that are kept: a row belongs by its class in the manifest, also if its label is hidden.
         """
-        there = [row for row in rows if all(name in row.files for name in self.having)]
-        left_out = {f"without {' or '.join(self.having)}": len(rows) - len(there)}
+        gone = self.without.groups(rows, str(manifest.root)) if self.without else frozenset()
+        shown = [row for row in rows if row.group not in gone]
+        there = [row for row in shown if all(name in row.files for name in self.having)]
+        left_out = {f"of {self.without}": len(rows) - len(shown), f"without {' or '.join(self.having)}": len(shown) - len(there)}
         if not there:
             raise ValueError(f"{manifest.root}: none of the {len(rows)} rows of this split has all of having={list(self.having)}")
         if wanted := set(self.classes or self.known):

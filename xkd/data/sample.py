@@ -31,6 +31,7 @@ class Sample:
     meta: dict[str, str]
     cached: dict[str, Tensor] = field(default_factory=dict)  # readings of branches that need not run
     ignored: Tensor = field(default_factory=lambda: torch.zeros(0, 4))  # (N, 4) as boxes: regions within which nothing is known
+    groups: dict[str, str] = field(default_factory=dict)  # whose recording each view shows; empty where that is no one group
     broken: str = ""  # why the row could not be read, which then has no view, label or mask
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from xkd.data.paired import PairedDataset
 from xkd.data.rows import Row
 from xkd.data.shots import has
+from xkd.engine.folds import check_unseen, taught_by
 from xkd.engine.model import chosen_by_terms, legal_scores, measurable
 from xkd.graph.distiller import Distiller
 from xkd.graph.reading import BATCH, Reading
@@ -22,6 +23,9 @@ def check_together(distiller: Distiller, loaders: Mapping[str, Any], save_best: 
     _check_views(distiller, loaders, chosen_by_terms(save_best))
     _check_labels(distiller, loaders["train"].dataset)
     _check_ensembles(distiller, loaders["train"].dataset)
+    check_unseen(distiller, loaders["train"].dataset)
+    if loaders["train"].dataset.part.without:
+        taught_by(distiller, loaders["train"].dataset)
     if chosen_by_terms(save_best):
         _check_pairs(distiller, loaders)
 
@@ -93,7 +97,7 @@ def _holds(distiller: Distiller, row: Row, reading: str) -> bool:
         branch = distiller.branches[node]
         return has(row, branch.view) if branch.eats.of_view else _holds(distiller, row, branch.eats.reading)
     ensemble = distiller.ensembles[node]
-    enough = any if ensemble.need == "any" else all
+    enough = all if ensemble.need == "all" else any
     return enough(_holds(distiller, row, source) for source in ensemble.of) and all(
         _holds(distiller, row, asked) for asked in ensemble.asked
     )

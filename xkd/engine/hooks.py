@@ -19,6 +19,7 @@ from torch import nn
 
 from xkd.changes.rounded import inputs_of
 from xkd.data.rows import Row
+from xkd.engine.folds import taught_by
 from xkd.files import write_atomically
 from xkd.graph.changes import name_of
 from xkd.graph.distiller import Distiller
@@ -150,6 +151,7 @@ class PlainCheckpointHook(CheckpointHook):
         # as the config names them: a smoke run, which loads none, is asked about them too
         weights = {name: branch.weights for name, branch in runner.cfg.distiller.branches.items()}
         taught = {name: of.path for name, of in weights.items() if "path" in of}
+        data = runner.train_dataloader.dataset
         checkpoint["meta"]["xkd"] = {
             "student": distiller.student_name,
             "classes": list(distiller.task.names),  # or what else its outputs are
@@ -157,7 +159,8 @@ class PlainCheckpointHook(CheckpointHook):
             "shared": {name: of.weights.of for name, of in distiller.branches.items() if isinstance(of.weights, Shared)},
             "changes": {name: list(map(name_of, of.changes)) for name, of in distiller.branches.items() if of.changes},
             "teachers": taught,
-            "crops": crops_of(runner.train_dataloader.dataset.rows),
+            "crops": crops_of(data.rows),
+            **({"seen": taught_by(distiller, data)} if data.part.without else {}),
             SETTINGS: dict(runner.cfg[SETTINGS]),
         }
         for key in {"meta", "optimizer", "param_schedulers"} & set(checkpoint):

@@ -16,6 +16,7 @@ from xkd.batch import View
 from xkd.builder import build
 from xkd.data.annotations import Labels, Masks
 from xkd.data.exemplars import Exemplars
+from xkd.data.fold import Fold
 from xkd.data.gaps import Gaps
 from xkd.data.loader import DrawSampler, collate, collate_mixed
 from xkd.data.mix import Mix
@@ -89,7 +90,7 @@ def supervising(dataset: Mapping[str, Any], given: Sequence[str]) -> list[Any]:
 
 def _seeded(dataset: Mapping[str, Any], seed: int) -> dict[str, Any]:
     kinds = {"labels": Labels, "masks": Masks}
-    kinds |= {name: kind for name, kind in (("gaps", Gaps), ("exemplars", Exemplars)) if dataset.get(name)}
+    kinds |= {name: kind for name, kind in (("gaps", Gaps), ("exemplars", Exemplars), ("without", Fold)) if dataset.get(name)}
     parts = {name: {"type": kind, "seed": seed, **dataset.get(name, {})} for name, kind in kinds.items()}
     takes = parameters(dataset["type"])
     return {"seed": seed, **dataset, **{name: part for name, part in parts.items() if name in takes}}

@@ -56,7 +56,8 @@ def pairs_config(config: Config, branch: str) -> Config:
             made.train_dataloader.sampler.pop(key)
     made.pop("custom_hooks", None)  # they may ask for scores that this run does not have
     made.train_dataloader.pop("mix", None)
-    made.train_dataloader.dataset.pop("labels", None)  # one run serves whatever share of them is kept
+    for of_labels in ("labels", "without"):  # one run serves whatever share of them is kept, and every fold
+        made.train_dataloader.dataset.pop(of_labels, None)
     if weights.get("epochs"):
         made.train_cfg.max_epochs = weights["epochs"]
     if weights.get("augment"):

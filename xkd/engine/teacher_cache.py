@@ -87,7 +87,8 @@ class TeacherCacheHook(Hook):
         runner.message_hub.update_info(FILLING, time.perf_counter() - started)
         served = [answers.shards for answers in parts]
         cached = {shards.branch for shards in served}
-        seen = {branch.view.name for name, branch in distiller.branches.items() if name not in cached}
+        asked = [name for name, branch in distiller.branches.items() if distiller.needed[name] or not branch.frozen]
+        seen = {distiller.branches[name].view.name for name in asked if name not in cached}
         dataset.serve(served, {view.name for view in dataset.views} - seen)
 
 

@@ -25,6 +25,7 @@ from xkd.graph.processes import are_several, shares_of_rows
 from xkd.graph.reading import Reading, Readings
 from xkd.graph.shared import follows, share
 from xkd.graph.term import Term
+from xkd.graph.unseen import UNSEEN, groups_seen
 from xkd.graph.weights import EMA
 from xkd.tasks.task import Task, checked
 
@@ -102,7 +103,7 @@ class Distiller(nn.Module):
         return sum(reading.sum() * 0 for reading in unread if reading.requires_grad)
 
     def read(self, batch: Batch) -> Readings:
-        """Every branch's readings of the batch, then the ensembles'; who explains another's class, or eats its reading, comes after it."""
+        """Readings of each branch that learns or is read, then the ensembles'; who explains another's class, or eats from it, comes after."""
         captures: dict[str, Capture] = {}
         for name in self._order:
             captures[name] = self._capture(name, captures, batch)
@@ -138,6 +139,8 @@ class Distiller(nn.Module):
 
     def _capture(self, name: str, captures: Mapping[str, Capture], batch: Batch) -> Capture:
         branch = self.branches[name]
+        if branch.frozen and not self.needed[name]:  # nobody reads it, as where several teachers are compared
+            return {}
         held = {reading: batch.cached[f"{name}.{reading}"] for reading in self.needed[name] if f"{name}.{reading}" in batch.cached}
         if branch.frozen and held and len(held) == len(self.needed[name]):
             return held
@@ -206,6 +209,8 @@ class Distiller(nn.Module):
         readings = self._readings(captures, batch)
         wiring.check_eaten(dict(self.branches.items()), readings, self.task)
         for name in self._joins:
+            if self.ensembles[name].need == UNSEEN:
+                self.ensembles[name].seen = groups_seen(name, self.ensembles[name].of, dict(self.branches.items()))
             readings = self.ensembles[name].bind(name, readings, nodes.sources_task(name))
         wiring.check_learned(dict(self.ensembles.items()), dict(self.terms.items()))
         for name, term in self.terms.items():

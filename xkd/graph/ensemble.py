@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xkd.ensembles.bound import Bound, OfClasses
 from xkd.graph.reading import BATCH, Reading, Readings
+from xkd.graph.unseen import UNSEEN, unseen
 from xkd.losses.precision import widen
 from xkd.tasks.task import Task
 
@@ -20,7 +21,10 @@ EXTRAS: Final = ("target", "reading")  # what a way to combine may ask for by na
 class Ensemble(nn.Module):
     """`of` names the sources, readings of one shape: outputs, heads, maps, other ensembles. `by` says how they become one.
 
-    A row counts if `need` of its sources are there, "any" or "all" of them; of a row that counts, absent sources have no weight. Not
+    A row counts if `need` of its sources are there, "any" or "all" of them; of a row that counts, absent sources have no weight.
+    "unseen" is out of fold: a source counts as absent in rows of a group (a column of the manifest) whose labels it has learned from, so
+    that of networks trained without a fold each (`Fold`) a training row is answered by the one that has not seen it, and a row of val, of
+    test or of a group without labels by all. Its sources are frozen, and their checkpoints say which groups those are. Not
     detached by itself: on the teacher's side of a term the term detaches it, on the student's side gradients go on to the sources. Half
     precision is widened to float32, autocast is off, as in a term.
 
@@ -28,12 +32,12 @@ class Ensemble(nn.Module):
     `Gated(reading)`, `Specialists(...)`, `Only(classes)`, or your own. Raises `ValueError` for sources that it cannot serve.
     """
 
-    def __init__(self, of: tuple[str, ...], by: nn.Module, need: Literal["any", "all"] = "any") -> None:
+    def __init__(self, of: tuple[str, ...], by: nn.Module, need: Literal["any", "all", "unseen"] = "any") -> None:
         super().__init__()
         if not isinstance(by, nn.Module):
             raise ValueError(f"an ensemble's by is a module, such as Mean(), got {by!r}")
-        if need not in ("any", "all"):
-            raise ValueError(f"an ensemble's need is 'any' or 'all' of its sources, got {need!r}")
+        if need not in ("any", "all", UNSEEN):
+            raise ValueError(f"an ensemble's need is 'any' or 'all' of its sources, or '{UNSEEN}' (out of fold), got {need!r}")
         self.of, self.by, self.need = tuple(of), by, need
         least, most, way = max(1, getattr(by, "least", 1)), getattr(by, "most", len(self.of)), type(by).__name__
         if len(self.of) > most:
@@ -49,6 +53,7 @@ class Ensemble(nn.Module):
         self.extras = parameters[2:]
         if len(parameters) < 2 or not set(self.extras) <= set(EXTRAS):
             raise ValueError(f"{way}.forward must take (readings, there) and may take {list(EXTRAS)}; it has {parameters}")
+        self.seen: tuple[frozenset[str], ...] = ()  # with need="unseen" the groups that have taught each source; filled by the dry run
         self.shape: tuple[int, ...] = ()  # of its reading, without the batch; filled by the dry run
         self.asked = (str(by.reading),) if "reading" in self.extras else ()
 
@@ -64,6 +69,8 @@ class Ensemble(nn.Module):
     def join(self, name: str, readings: Readings) -> Readings:
         """The readings of a step with this node's, as `name`."""
         there = torch.stack([readings.there(source) for source in self.of])
+        if self.need == UNSEEN:
+            there = there & unseen(self.of, self.seen, readings)
         rows = self.counts(there)
         for asked in self.asked:
             rows = rows & readings.there(asked)
@@ -71,7 +78,7 @@ class Ensemble(nn.Module):
 
     def counts(self, there: Bool[Tensor, "n b"]) -> Bool[Tensor, " b"]:
         """The rows in which `need` of the sources are there."""
-        return there.any(0) if self.need == "any" else there.all(0)
+        return there.all(0) if self.need == "all" else there.any(0)
 
     def forward(self, readings: Readings, there: Bool[Tensor, "n b"], rows: Bool[Tensor, " b"]) -> Tensor:
         """One reading of the batch; zero, but attached to its sources, in rows that do not count, which `by` does not see."""

@@ -29,4 +29,5 @@ def example_batch(views: list[View], task: Task, rows: int, device: torch.device
         masked=everything,
         index=torch.arange(rows, device=device),
         draw=torch.zeros(rows, dtype=torch.long, device=device),
+        groups={view.name: [""] * rows for view in views},
     )

@@ -35,6 +35,14 @@ class ByClass(Protocol):
         """Fill what is of classes, the model's outputs being `classes`; `ValueError` where they do not fit."""
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """Weights that know which rows have taught them."""
+
+    def seen(self) -> frozenset[str]:
+        """The groups of rows whose labels they have learned from; `ValueError` where that was not kept."""
+
+
 @dataclass(frozen=True)
 class Random:
     """As the constructor left them; a frozen branch must state it, `frozen=True` (a benchmark, a control)."""
@@ -43,6 +51,9 @@ class Random:
 
     def load(self, model: nn.Module, view: View) -> Statistics:
         return view.modality.mean, view.modality.std
+
+    def seen(self) -> frozenset[str]:
+        return frozenset()
 
 
 @dataclass(frozen=True)
@@ -219,6 +230,16 @@ class Checkpoint:
         """What a run of xkd was trained on, or its branch by a task of its own; nothing is known of a plain state dict."""
         run = load_file(find_weights(self.path)).get("meta", {}).get("xkd") or {}
         return tuple(run.get("own_classes", {}).get(self.branch) or run.get("classes", ()))
+
+    def seen(self) -> frozenset[str]:
+        """The groups whose labels have taught a run of xkd: none without labels, and where a fold was left out those that were not."""
+        run = load_file(find_weights(self.path)).get("meta", {}).get("xkd") or {}
+        if not run or ("seen" not in run and run["classes"]):
+            raise ValueError(
+                f"{self.path} does not say which rows have taught it, and may have seen all: use a run without a fold,"
+                " train_dataloader.dataset.without=Fold(number, of)"
+            )
+        return frozenset(run.get("seen", ()))
 
     def changes(self) -> tuple[str, ...]:
         """What was done to the network of a run's branch before it was trained; nothing is known of a plain state dict."""

@@ -30,14 +30,18 @@ def split_by_group(rows: Iterable[tuple[str, frozenset[str]]], shares: Mapping[s
     split's deficit, each as a share of the class. Then classes that are in three groups or more are brought into the splits
     that lack them (into train always, into others where no other class loses its last group in the split it comes from).
     """
-    shares = parse_shares(shares)
+    return apportion(rows, parse_shares(shares), seed)
+
+
+def apportion(rows: Iterable[tuple[str, frozenset[str]]], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+    """Group -> part, as `split_by_group` has it, for parts of any names; `shares` add up to 1."""
     held: dict[str, Counter[str]] = {}
     for group, kinds in rows:
         held.setdefault(group, Counter()).update({_ALL, *kinds})
     totals: Counter[str] = Counter()
     for counts in held.values():
         totals.update(counts)
-    open_splits = [name for name in SPLITS if shares[name] > 0]
+    open_splits = [name for name, share in shares.items() if share > 0]
     lacking = {name: {kind: shares[name] * total for kind, total in totals.items()} for name in open_splits}
     chosen: dict[str, str] = {}
     for group in sorted(held, key=lambda group: (-held[group][_ALL], _lot(group, seed))):
