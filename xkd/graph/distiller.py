@@ -103,7 +103,7 @@ class Distiller(nn.Module):
         return sum(reading.sum() * 0 for reading in unread if reading.requires_grad)
 
     def read(self, batch: Batch) -> Readings:
-        """Readings of each branch that learns or is read, then the ensembles'; who explains another's class, or eats from it, comes after."""
+        """Readings of each branch that learns or is read, then the ensembles'; who explains another's class, or eats from it, is later."""
         captures: dict[str, Capture] = {}
         for name in self._order:
             captures[name] = self._capture(name, captures, batch)
