@@ -141,7 +141,7 @@ def test_a_benchmark_is_found_by_its_name() -> None:
 def test_an_unknown_benchmark_is_told_the_others() -> None:
     done = subprocess.run([sys.executable, "tools/benchmark.py", "loss"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    legal = "{data,detector,edge,ensembles,lidar,losses,pretraining,runner,soak,training}"
+    legal = "{data,detector,edge,ensembles,lidar,losses,pack,pretraining,runner,soak,training}"
     assert f"no benchmark 'loss'\nusage: python tools/benchmark.py {legal} ..." in done.stderr
 
 
