@@ -37,7 +37,9 @@ def test_what_training_would_refuse_exits_with_one_after_the_page(
     image = own_data / "rgb" / "02.png"
     image.write_bytes(image.read_bytes()[:200])
     assert run(own_data, "--out", tmp_path / "out", "--sample", "6") == 1
-    assert "rgb/02.png (is cut off after 200 bytes" in " ".join(re.sub("[│]|error|files ", " ", capsys.readouterr().out).split())
+    told = capsys.readouterr().out
+    assert "│ error " in told, "no markup around it"
+    assert "rgb/02.png (is cut off after 200 bytes" in " ".join(re.sub("[│]|error|files ", " ", told).split())
     page = (tmp_path / "out" / "pairs.html").read_text("utf-8")
     assert "training would refuse this data" in page
     assert "rgb/02.png (is cut off after 200 bytes" in page

@@ -1,8 +1,11 @@
 """What is piped is read by programs and copied by people."""
 
+from pathlib import Path
+
 import pytest
 from rich.table import Table
 
+import xkd
 from xkd.engine.screen import Screen
 
 
@@ -26,3 +29,8 @@ def test_a_quiet_screen_says_nothing(capsys: pytest.CaptureFixture[str]) -> None
 def test_colons_are_no_pictures_and_brackets_no_markup(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     Screen().print(text)
     assert capsys.readouterr().out == f"{text}\n"
+
+
+def test_no_command_writes_markup_which_the_screen_does_not_read() -> None:
+    sources = {path.name: path.read_text("utf-8") for path in Path(xkd.__file__).parent.rglob("*.py")}
+    assert [name for name, text in sources.items() if "[/]" in text or "rich.markup" in text] == []

@@ -11,6 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from xkd.data.check import PairCheck
 from xkd.data.check.residual import MAX_RESIDUAL
@@ -48,8 +49,8 @@ def main(arguments: Sequence[str]) -> int:
 def as_table(check: PairCheck) -> Table:
     table = Table("", "about", "finding", title=f"{check.name}: {sum(check.balance.rows.values())} rows, pixels of {len(check.rows)}")
     for finding in check.findings:
-        # names of files may hold brackets, which are markup to rich
-        table.add_row(f"[{_COLOURS[finding.severity]}]{finding.severity}[/]", finding.subject, finding.text.replace("[", r"\["))
+        # names of files may hold brackets, which are no markup here
+        table.add_row(Text(finding.severity, _COLOURS[finding.severity]), Text(finding.subject), Text(finding.text))
     if not check.findings:
         table.add_row("", "", "nothing to report")
     return table

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     root = config.test_dataloader.dataset.root
     if (data_root(root) / "manifest.toml").is_file():  # the data may be elsewhere by now
         for caveat in registered(Manifest.load(root), student.branch.view):
-            console.print(f"[yellow]beware: {caveat}[/]")
+            console.print(f"beware: {caveat}", style="yellow")
     with progress_display(console) as progress:
         bar = progress.add_task("images", total=None if a.crops else len(find_images(a.images, student.branch.view)))
         predictions = predict(

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from rich.markup import escape
-
 from xkd.commands.video_arguments import add_videos, of_videos
 from xkd.data.manifest import data_root
 from xkd.data.prepare.annotated import Annotations
@@ -100,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
         if source.why
     ]
     for message in guessed:  # at once, since what comes next may fail by it
-        console.print(escape(message))
+        console.print(message)
     order = order_of(a, data_root(a.name or recorded(a, sources).name))
     order = replace(order, words=shlex.join(["xkd", "prepare-dataset", *arguments]), said=tuple(guessed))
     if order.out.exists():

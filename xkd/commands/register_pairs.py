@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         f"{a.sensor} ({one.sensor_size[0]}x{one.sensor_size[1]}) sees {one.seen_share:.0%} of the frame of {one.reference} "
         f"({one.size[0]}x{one.size[1]}); estimated from {one.pairs} pairs, measured on {result.held_out} others",
     )
-    where = f"{manifest.root / 'manifest.toml'}, \\[registration.{a.sensor}]"
+    where = f"{manifest.root / 'manifest.toml'}, [registration.{a.sensor}]"
     console.print("dry run: nothing written" if a.dry_run else f"written: {where}. Look: xkd check-pairs {manifest.root}")
     return 0
 
