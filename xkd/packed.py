@@ -25,6 +25,7 @@ from xkd.remote import length_of, part_of
 INDEX: Final = "pack.index"
 _FORMAT: Final = "xkd pack 1"
 _AGAIN: Final = "copy it again, or pack the data set again: xkd pack"
+TWICE: Final = "is packed, and lies on the disk too, where it is not read: remove it there, or pack the data set anew: xkd pack"
 _LINE: Final = 64  # bytes that the line of JSON is a multiple of, so that what follows is aligned
 _ENTRY: Final = Struct("<QQQII")  # where its name ends among the names, offset, length, number of the shard, CRC-32
 
@@ -213,8 +214,12 @@ def version_of(path: Path) -> tuple[int, ...]:
 
 def names_in(folder: Path) -> set[str]:
     """Of the files in a folder, packed or not, and of the folders on the disk; none where there is no such folder."""
-    loose = set(os.listdir(folder)) if folder.is_dir() else set()
-    return loose | {name for name in _packed_below(folder) if "/" not in name}
+    return loose_in(folder) | {name for name in _packed_below(folder) if "/" not in name}
+
+
+def loose_in(folder: Path) -> set[str]:
+    """Names of what lies in a folder on the disk; none where there is no such folder."""
+    return set(os.listdir(folder)) if folder.is_dir() else set()
 
 
 def packed_below(folder: Path) -> list[Path]:

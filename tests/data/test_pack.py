@@ -162,6 +162,16 @@ def test_check_pairs_finds_the_same_and_names_what_is_broken(tiny_dataset: Path,
     assert "shard_00000.bin, which is missing" in check(shards).findings[0].text
 
 
+def test_a_packed_file_that_lies_on_the_disk_too_is_refused(tiny_dataset: Path, shards: Path) -> None:
+    (shards / "rgb").mkdir()
+    (shards / "rgb" / "00.png").write_bytes((tiny_dataset / "rgb" / "01.png").read_bytes())  # as a person would mend it
+    with pytest.raises(ValueError, match=r"row 'train-0': \S+rgb/00\.png: is packed, and lies on the disk too, where it is not read"):
+        make(shards, split="train")
+    found = check_pairs(Manifest.load(shards), 6, 0, 2.0, lambda *done: None)
+    assert found.errors == 1
+    assert "rgb/00.png (is packed, and lies on the disk too" in found.findings[0].text
+
+
 def test_other_boxes_stand_beside_the_same_shards(kept: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(kept)
     out = with_boxes(manifest, {"val-1": [(Box(1, 2, 30, 20), 0.5)]}, tmp_path / "boxed")

@@ -11,7 +11,7 @@ from typing import Any
 from xkd.batch import View
 from xkd.data.rows import Row
 from xkd.modality import Makes, Modality, Shot
-from xkd.packed import names_in, pack_of
+from xkd.packed import TWICE, loose_in, names_in, pack_of
 
 
 def is_made(view: View) -> bool:
@@ -63,7 +63,7 @@ def check_files(root: Path, rows: Sequence[Row], columns: set[str], masks: bool)
     """Every file that will be read is there: one look into each folder, not one per file.
 
     Raises `FileNotFoundError` that names the first missing file, its row, and how many are missing; of a packed data set `ValueError` that
-    names a shard that is missing or cut off, with the first row that it concerns.
+    names a shard that is missing or cut off, with the first row that it concerns, or a file that is packed and lies on the disk too.
     """
     wanted = [(row.id, path) for row in rows for column, paths in row.files.items() if column in columns for path in paths]
     wanted += [(row.id, row.calibration) for row in rows if row.calibration and not columns.isdisjoint(row.files)]
@@ -78,6 +78,10 @@ def check_files(root: Path, rows: Sequence[Row], columns: set[str], masks: bool)
         )
     if (pack := pack_of(root)) is None:
         return
+    beside = {folder: loose_in(root / folder) for folder in folders}
+    for row_id, path in wanted:
+        if os.path.basename(path) in beside[os.path.dirname(path)] and pack.entry(root / path) is not None:
+            raise ValueError(f"row '{row_id}': {root / path}: {TWICE}")
     held = (entry.shard for _, path in wanted if (entry := pack.entry(root / path)) is not None)
     faults = pack.faults(next(held, 0))
     for row_id, path in wanted if faults else ():

@@ -22,7 +22,7 @@ from xkd.data.manifest import Manifest
 from xkd.data.prepare.stems import one_form
 from xkd.data.rows import Row
 from xkd.modalities.files import TIFFS, is_whole, read_raster
-from xkd.packed import content, is_there, names_in, opened
+from xkd.packed import TWICE, content, is_packed, is_there, names_in, opened
 
 _ORIENTATION: Final = 0x0112  # EXIF
 _TURNED: Final = (5, 6, 7, 8)  # orientations that swap height and width
@@ -68,6 +68,8 @@ def scan_files(manifest: Manifest, tick: Callable[[], None]) -> dict[tuple[str, 
 def _facts(path: Path) -> FileFacts:
     if not is_there(path):
         return FileFacts(problem=_absent(path))
+    if is_packed(path) and path.is_file():
+        return FileFacts(problem=TWICE)
     try:
         data = content(path)
     except (ValueError, FileNotFoundError) as error:  # of a shard
