@@ -63,9 +63,21 @@ def test_what_cannot_be_read_has_its_line(trained: Path, data_root: Path, tmp_pa
     shown = capsys.readouterr().out
     assert "predicted 1 images" in shown
     assert "1 images could not be read, the first: " in shown
+    assert "beware" not in shown
     broken, good = table(out)
     assert (broken["prediction"], good["error"]) == ("", "")
     assert "broken.jpg" in broken["error"]
+
+
+def test_an_image_of_other_proportions_is_named(trained: Path, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = cv2.imread(str(data_root / "rgb/30.png"))
+    cv2.imwrite(str(tmp_path / "tall.png"), image[:, : image.shape[1] // 3])
+    shutil.copy(data_root / "rgb/30.png", tmp_path / "usual.png")
+    assert (
+        cli.run("predict", [str(trained / "student.py"), str(trained / "best.pth"), str(tmp_path), "--out", str(tmp_path / "a.csv")]) == 0
+    )
+    assert "beware: 1 of 2 images have other proportions than what the network sees" in (shown := capsys.readouterr().out)
+    assert "tall.png" in shown
 
 
 @pytest.mark.parametrize("folder", ["absent", "empty"])

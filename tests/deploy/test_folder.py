@@ -113,6 +113,22 @@ def test_check_finds_a_difference(
     assert capsys.readouterr().out.count("DIFFERENT") == 1
 
 
+def test_whole_images_of_other_proportions_are_counted(run: ModuleType) -> None:
+    def is_odd(height: int, width: int, **told: Any) -> bool:
+        plan = {"input": {"size": [100, 200]}, "crops": 0.0, "image": {}, **told}
+        return bool(run.stretched(plan, np.zeros((height, width, 3))))
+
+    assert [is_odd(*size) for size in ((512, 1024), (512, 700), (512, 650), (512, 1500), (512, 1600))] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert not is_odd(512, 512, crops=1.0), "of crops each has proportions of its own"
+    assert not is_odd(512, 512, image={"clip": {}}), "strips are looked at by themselves"
+
+
 def test_a_missing_instruction_is_told(run: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     class Ended:
         returncode = -4

@@ -7,6 +7,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from xkd.commands.checkpoint_argument import add_arm, checkpoint_of
 from xkd.data.images import CROP, find_images
@@ -15,10 +16,13 @@ from xkd.engine.box_files import as_box_table, as_coco
 from xkd.engine.config import load_config, parse_options
 from xkd.engine.progress import progress_display
 from xkd.engine.screen import Screen
-from xkd.engine.student import load_student, registered
+from xkd.engine.student import Student, load_student, registered
 from xkd.engine.use import Prediction, predict
 from xkd.files import write_atomically, write_together
+from xkd.modalities.clip import Clip
 from xkd.tasks import Task
+
+UNLIKE: Final = 1.5  # times as wide or as high: people and leaves look otherwise
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,9 +63,24 @@ def main(arguments: Sequence[str]) -> int:
     written = write_answers(Path(a.out), predictions, student.task)
     failed = [one for one in predictions if one.error]
     console.print(f"predicted {len(predictions) - len(failed)} {'crops' if a.crops else 'images'}: {' and '.join(map(str, written))}")
+    if odd := [] if a.crops else stretched(student, predictions):
+        console.print(
+            f"beware: {len(odd)} of {len(predictions)} images have other proportions than what the network sees, and were stretched to it;"
+            f" the first: {odd[0].file}, {odd[0].size[0]}x{odd[0].size[1]}",
+            style="yellow",
+        )
     if failed:
         console.print(f"{len(failed)} images could not be read, the first: {failed[0].error}")
     return 1 if failed else 0
+
+
+def stretched(student: Student, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Whole images of which a side is half as long again, against the other, as in the student's view; none of one that knows crops."""
+    height, width = student.branch.view.size
+    if student.of_crops or isinstance(student.branch.view.modality, Clip):
+        return []
+    shapes = [(one, one.size[0] / one.size[1] * height / width) for one in predictions if not one.error]
+    return [one for one, ratio in shapes if not 1 / UNLIKE < ratio < UNLIKE]
 
 
 def write_answers(out: Path, predictions: Sequence[Prediction], task: Task) -> list[Path]:

@@ -212,9 +212,15 @@ def photos(places: Sequence[str], masks: str, suffix: str) -> Iterator[tuple[str
             yield str(path), path, mask
 
 
+def stretched(plan: Any, image: Image) -> bool:
+    """Whether a side is half as long again, against the other, as in what the network sees, which knows whole images."""
+    (high, wide), (height, width) = plan["input"]["size"], image.shape[:2]
+    return not plan["crops"] and "clip" not in plan["image"] and not 2 * height * wide < 3 * width * high < 4.5 * height * wide
+
+
 def table(model: Model, a: argparse.Namespace) -> int:
     """A line for each image; 1 where some could not be read."""
-    of, moving, failed = model.plan["answer"], a.camera is not None or a.video, 0
+    of, moving, failed, odd = model.plan["answer"], a.camera is not None or a.video, 0, 0
     if moving and (cv2 is None or model.plan["image"]["kind"] != "colour"):
         raise ValueError("a camera or a video needs OpenCV (pip install opencv-python-headless) and a network that takes colours")
     if model.plan["crops"] and not a.whole_images:
@@ -227,12 +233,15 @@ def table(model: Model, a: argparse.Namespace) -> int:
         write([["file", *of["columns"], "error"]])
         for name, image, mask in every:
             try:
-                write(model.lines(name, image if moving else model.read(image), mask))
+                write(model.lines(name, image := image if moving else model.read(image), mask))
+                odd += stretched(model.plan, image)
             except (ValueError, OSError, MemoryError) as error:
                 write([[name, *[""] * len(of["columns"]), f"{name}: {error or 'out of memory'}"]])
                 failed += 1
     if moving:
         print(every.told(), file=sys.stderr)
+    if odd:
+        print(f"beware: {odd} images have other proportions than what the network sees, and were stretched to it", file=sys.stderr)
     return int(failed > 0)
 
 
