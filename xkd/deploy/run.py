@@ -214,8 +214,10 @@ def photos(places: Sequence[str], masks: str, suffix: str) -> Iterator[tuple[str
 
 def stretched(plan: Any, image: Image) -> bool:
     """Whether a side is half as long again, against the other, as in what the network sees, which knows whole images."""
+    if plan["crops"] or "clip" in plan["image"]:
+        return False
     (high, wide), (height, width) = plan["input"]["size"], image.shape[:2]
-    return not plan["crops"] and "clip" not in plan["image"] and not 2 * height * wide < 3 * width * high < 4.5 * height * wide
+    return not 2 * height * wide < 3 * width * high < 4.5 * height * wide
 
 
 def table(model: Model, a: argparse.Namespace) -> int:
